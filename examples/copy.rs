@@ -5,7 +5,7 @@
 //! cargo run --example copy send pi-42 report.pdf
 //! ```
 //!
-//! A file appears when it is whole. One that is there already is not replaced.
+//! A file appears once it is complete. An existing file is not replaced.
 
 use std::error::Error;
 use std::io;
@@ -17,7 +17,7 @@ use devstream::{Connector, Device, Incoming, Refusal, RefusalKind, Shutdown, Str
 use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// A sender waits so long for a device that is not online yet, and for its own goodbye.
+/// Time that a sender waits for an offline device, and for its stream's close.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[tokio::main]
@@ -39,19 +39,19 @@ async fn main() -> ExitCode {
     }
 }
 
-/// The device: one handler, whatever the streams are called. A stream's name has no slash in it, and is neither `.` nor `..`.
+/// The device: one handler for every stream name. Names have no slash, and are neither `.` nor `..`.
 async fn receive(id: &str, directory: PathBuf) -> Result<(), Box<dyn Error>> {
     let device = Device::new(&local_identity::device(Some(id.parse()?))?)?;
     let device = device.handle_fallback(move |incoming| take(incoming, directory.clone()));
     Ok(device.run(Shutdown::default()).await?)
 }
 
-/// One file, under another name until it is whole.
+/// Receives one file, under a temporary name until it is complete.
 async fn take(incoming: Incoming, directory: PathBuf) {
     let name = incoming.stream_name().to_string();
     let (whole, part) = (directory.join(&name), directory.join(format!("{name}~")));
     if whole.exists() {
-        return incoming.reject(Refusal::new(RefusalKind::RejectedByDevice, format!("there is a {name} already")));
+        return incoming.reject(Refusal::new(RefusalKind::RejectedByDevice, format!("{name} already exists")));
     }
     let file = match File::create_new(&part).await {
         Ok(file) => file,
@@ -62,14 +62,14 @@ async fn take(incoming: Incoming, directory: PathBuf) {
         Err(error) => Err(error),
     };
     match kept {
-        // The sender has been told how much it is; this says that it is in its place.
+        // The sender has the number of bytes; the clean end confirms the rename.
         Ok(mut stream) => drop(stream.shutdown().await),
         // The stream was dropped, and the sender has an error.
         Err(_) => drop(fs::remove_file(&part).await),
     }
 }
 
-/// An end that is none is an error here: what is read to the end is the whole file.
+/// Writes the stream to the file. A broken stream is an error, so that an end of file means a complete file.
 async fn keep(mut stream: Stream, mut file: File) -> io::Result<Stream> {
     let bytes = tokio::io::copy(&mut stream, &mut file).await?;
     file.sync_all().await?;

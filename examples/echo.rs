@@ -1,4 +1,4 @@
-//! A device that sends everything back, and its caller.
+//! An echo device, and its caller.
 //!
 //! With `devstream hub` running as the same user, or once both machines have joined a hub:
 //!
@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 /// The stream that the device offers.
 const ECHO: &str = "echo";
 
-/// A caller waits so long for a device that is not online yet, and for its own goodbye.
+/// Time that a caller waits for an offline device, and for its stream's close.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[tokio::main]
@@ -55,7 +55,7 @@ async fn serve(id: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One stream.
+/// Echoes one stream.
 async fn echo(incoming: Incoming) {
     if incoming.service().as_str() == "mallory" {
         return incoming.reject(Refusal::new(RefusalKind::RejectedByDevice, "no echo for mallory"));
@@ -67,7 +67,7 @@ async fn echo(incoming: Incoming) {
     }
 }
 
-/// Says something, and gives what came back.
+/// Sends the text, and returns the echo.
 async fn call(device: &str, text: &str) -> Result<String, Box<dyn Error>> {
     let connector = Connector::new(&local_identity::service()?)?.with_connect_timeout(TIMEOUT);
     let mut stream = connector.open(&device.parse()?, Some(&ECHO.parse()?)).await?;

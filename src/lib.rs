@@ -2,9 +2,9 @@
 //!
 //! # For programs
 //!
-//! What the commands do, a program can do itself, without local ports. A service opens a stream to a device by its name; a device
-//! has a handler for each name. Both get a [`Stream`], which reads and writes as a TCP connection does, and goes on when
-//! the network breaks. A no is a [`Refusal`], with the same kinds on both sides.
+//! Programs can do the same as the commands, without local ports. A service opens a stream by the device's id and a
+//! stream name; a device has a handler for each name. Both get a [`Stream`], which reads and writes like a TCP
+//! connection, and survives interruptions of the network. An error is a [`Refusal`], with the same kinds on both sides.
 //!
 //! ```no_run
 //! use devstream::{Connector, Device, Incoming, Refusal, Shutdown, local_identity};
@@ -12,7 +12,7 @@
 //!
 //! /// On the device: sends everything back.
 //! async fn echo(incoming: Incoming) {
-//!     println!("{} asks for {} from {}", incoming.service(), incoming.stream_name(), incoming.source());
+//!     println!("{} opens {} from {}", incoming.service(), incoming.stream_name(), incoming.source());
 //!     let (mut reader, mut writer) = tokio::io::split(incoming.accept());
 //!     if tokio::io::copy(&mut reader, &mut writer).await.is_ok() {
 //!         let _ = writer.shutdown().await;
@@ -30,21 +30,21 @@
 //!     let mut stream = connector.open(&"pi-42".parse()?, Some(&"echo".parse()?)).await?;
 //!     stream.write_all(b"hello").await?;
 //!     stream.shutdown().await?;
-//!     let mut answer = String::new();
-//!     stream.read_to_string(&mut answer).await?;
+//!     let mut response = String::new();
+//!     stream.read_to_string(&mut response).await?;
 //!     Ok(())
 //! }
 //! ```
 //!
-//! [`local_identity`] knows what `devstream join` left behind, and finds the hub of the same user; [`Identity::new`] takes a key from
-//! elsewhere. `examples/echo.rs` and `examples/copy.rs` are whole programs. What is re-exported here is for programs; the modules
-//! below it are the command's own and change as it does.
+//! [`local_identity`] loads the identity that `devstream join` stored, or enrols with the hub of the same user;
+//! [`Identity::new`] takes a key from elsewhere. `examples/echo.rs` and `examples/copy.rs` are complete programs. The
+//! re-exports below are for programs; the modules are the command's own, and change without notice.
 //!
 //! # The map
 //!
 //! Dependencies point one way, `cli → {hub, agent, proxy} → net → proto`, and a byte travels
 //! [`proxy`] → [`hub`] → [`agent`] → target; the pump at each of them is [`net::tunnel::pump`] or [`net::tunnel::relay`].
-//! `tests/layering.rs` holds the direction.
+//! `tests/layering.rs` enforces the direction.
 
 pub mod agent;
 pub mod cli;

@@ -7,12 +7,13 @@ use devstream::proto::limits::{
     AUTH_TIMEOUT, CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, CONTROL_MESSAGE_DEPTH,
     DATA_MESSAGE_BYTES, DATA_MESSAGE_LIMIT, FORWARDS_PER_DEVICE, PENDING_PER_DEVICE, PENDING_PER_SERVICE,
     REQUEST_BODY_BYTES, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_BYTES, REQUEST_HEAD_TIMEOUT, REQUEST_HEADERS,
-    STREAM_CONTROL_BYTES, STREAMS_PER_DEVICE, STREAMS_PER_SERVICE, TLS_HANDSHAKE_TIMEOUT,
-    UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
+    STREAM_CONTROL_BYTES, STREAMS_PER_DEVICE, STREAMS_PER_HUB, STREAMS_PER_SERVICE, TLS_HANDSHAKE_TIMEOUT,
+    UNAUTHENTICATED_CONNECTIONS, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
 };
 use devstream::proto::refusal::{RefusalKind, TABLE};
 
 const README: &str = include_str!("../README.md");
+const CONTRIBUTING: &str = include_str!("../CONTRIBUTING.md");
 const PROTOCOL: &str = include_str!("../src/proto/PROTOCOL.md");
 
 #[test]
@@ -46,6 +47,41 @@ fn every_path_in_the_readme_is_there() {
     let programs = ["examples/echo.rs", "examples/copy.rs", "tests/clients/python/client.py"];
     for path in code.into_iter().chain(checks).chain(programs) {
         assert!(README.contains(path) && root.join(path).exists(), "{path}");
+    }
+}
+
+#[test]
+fn every_path_in_contributing_exists_and_the_page_stays_short() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Every second part stands between backticks; arguments follow the first space.
+    let code = CONTRIBUTING.split('`').skip(1).step_by(2).filter_map(|code| code.split(' ').next());
+    let paths: Vec<&str> = code
+        .filter(|word| word.contains('/') || ["man", "completions", ".clippy.toml"].contains(word))
+        .filter(|word| !word.starts_with("main"))
+        .collect();
+    assert!(paths.len() > 60, "the paths are no longer found: {paths:?}");
+    let missing: Vec<_> = paths.iter().filter(|path| !root.join(path).exists()).collect();
+    assert!(missing.is_empty(), "CONTRIBUTING.md names {missing:?}");
+    assert!(CONTRIBUTING.lines().count() <= 120, "CONTRIBUTING.md is one page");
+    assert!(README.contains("[CONTRIBUTING.md](CONTRIBUTING.md)"), "README.md links the page");
+}
+
+#[test]
+fn the_limits_in_the_readme_are_the_constants() {
+    let kib = |bytes: usize| bytes / 1024;
+    for row in [
+        format!("| concurrent streams of one device | {STREAMS_PER_DEVICE} |"),
+        format!("| concurrent streams of one service | {STREAMS_PER_SERVICE} |"),
+        format!("| concurrent streams of one hub | {STREAMS_PER_HUB} |"),
+        format!("| size of a control message | {} KiB |", kib(CONTROL_MESSAGE_BYTES)),
+        format!("| size of a request head (`--max-head`) | {} KiB |", kib(REQUEST_HEAD_BYTES)),
+        format!("| unauthenticated connections (`--max-unauthenticated`) | {UNAUTHENTICATED_CONNECTIONS} |"),
+        format!("(`--max-unauthenticated-per-source`) | {UNAUTHENTICATED_CONNECTIONS_PER_SOURCE} per"),
+        format!("| duration of a TLS handshake (`--tls-timeout`) | {TLS_HANDSHAKE_TIMEOUT:?} |"),
+        format!("| time from connecting to being authenticated (`--auth-timeout`) | {AUTH_TIMEOUT:?} |"),
+    ] {
+        let plain = |text: &str| text.replace([',', ' '], "");
+        assert!(plain(README).contains(&plain(&row)), "README.md lacks {row}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The device's own say: which services it lets in, whatever the hub thinks, and a command that is asked about each
+//! The device's own access policy, checked after the hub's: allowed services, and a command that decides about each
 //! stream.
 
 use std::io;
@@ -18,14 +18,14 @@ use crate::proto::limits::{ACCEPT_COMMAND_TIMEOUT, REASON_CHARS};
 use crate::proto::message::StreamRequest;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
-/// For what a command that has ended said just before.
+/// Time to read the output that an exited command has left in its pipe.
 const OUTPUT_GRACE: Duration = Duration::from_millis(100);
 
-/// Whether this device wants the stream.
+/// Checks the request against the policy; the error says which part rejected it.
 pub(super) async fn check(policy: &AccessPolicy, device: &DeviceId, request: &StreamRequest) -> Result<(), Refusal> {
     let allowed = &policy.services;
     if !allowed.is_empty() && !allowed.iter().any(|glob| glob.matches(request.service.as_str())) {
-        let detail = format!("it does not let {} in", request.service);
+        let detail = format!("its access policy does not allow {}", request.service);
         return Err(Refusal::new(RefusalKind::RejectedByDevice, detail));
     }
     match &policy.command {
@@ -34,7 +34,7 @@ pub(super) async fn check(policy: &AccessPolicy, device: &DeviceId, request: &St
     }
 }
 
-/// Runs the command with the particulars in its environment. Status 0 is a yes; with anything else, the first line of
+/// Runs the command with the request in its environment. Exit status 0 accepts the stream; otherwise the first line of
 /// its output is the reason.
 async fn run_accept_command(command: &str, device: &DeviceId, request: &StreamRequest) -> Result<(), Refusal> {
     let rejected = |why: String| Refusal::new(RefusalKind::RejectedByDevice, why);
@@ -57,14 +57,14 @@ async fn run_accept_command(command: &str, device: &DeviceId, request: &StreamRe
     match ended {
         Ok(Ok((status, _))) if status.success() => Ok(()),
         Ok(Ok((status, captured))) => {
-            Err(rejected(captured.unwrap_or_else(|| format!("its accept command said no: {status}"))))
+            Err(rejected(captured.unwrap_or_else(|| format!("its accept command rejected it: {status}"))))
         }
         Ok(Err(error)) => Err(rejected(format!("its accept command failed: {error}"))),
         Err(_) => Err(rejected(format!("its accept command took more than {} s", ACCEPT_COMMAND_TIMEOUT.as_secs()))),
     }
 }
 
-/// In a group of its own.
+/// Runs the command with `sh`, in a process group of its own.
 #[cfg(unix)]
 fn shell(command: &str) -> Command {
     let mut shell = Command::new("/bin/sh");
@@ -72,7 +72,7 @@ fn shell(command: &str) -> Command {
     shell
 }
 
-/// As it is: quotes are `cmd`'s to read.
+/// Runs the command with `cmd`, unescaped: `cmd` parses quotes itself.
 #[cfg(windows)]
 fn shell(command: &str) -> Command {
     let mut shell = Command::new("cmd");
@@ -80,18 +80,18 @@ fn shell(command: &str) -> Command {
     shell
 }
 
-/// A command and all that it started: they are ended with it, unless it has ended by itself.
+/// The command's process group, killed on drop unless the command has exited by itself.
 #[cfg(unix)]
 struct ProcessGroup(Option<Pid>);
 
 #[cfg(unix)]
 impl ProcessGroup {
-    /// The command leads a group of its own.
+    /// The command leads its group, so its process id is the group's.
     fn of(child: &Child) -> Self {
         Self(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)))
     }
 
-    /// What it left behind may stay.
+    /// Leaves background processes of the exited command alone.
     fn disarm(&mut self) {
         self.0 = None;
     }
@@ -101,13 +101,13 @@ impl ProcessGroup {
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if let Some(leader) = self.0 {
-            // Some of them, or all, may have ended at this moment.
+            // Fails if all of them have exited meanwhile.
             let _ = kill_process_group(leader, Signal::KILL);
         }
     }
 }
 
-/// The command alone, which is ended when it is dropped.
+/// The command alone, killed on drop by `kill_on_drop`.
 #[cfg(not(unix))]
 struct ProcessGroup;
 
@@ -120,7 +120,7 @@ impl ProcessGroup {
     fn disarm(&mut self) {}
 }
 
-/// How the command ended, and the first line of what it said.
+/// Waits for the exit status, and returns it with the first line of the output.
 async fn wait_with_output(child: &mut Child) -> io::Result<(ExitStatus, Option<String>)> {
     let mut captured = Vec::new();
     let output = child.stdout.take();
@@ -133,7 +133,7 @@ async fn wait_with_output(child: &mut Child) -> io::Result<(ExitStatus, Option<S
                 () = &mut reading, if !is_complete => is_complete = true,
             }
         };
-        // Its words may lie in the pipe yet, and somebody it left behind may hold that open.
+        // Output may still be in the pipe, which a background process may hold open.
         if !is_complete {
             let _ = timeout(OUTPUT_GRACE, reading).await;
         }
@@ -143,10 +143,10 @@ async fn wait_with_output(child: &mut Child) -> io::Result<(ExitStatus, Option<S
     Ok((status, captured.filter(|line| !line.is_empty())))
 }
 
-/// Reads to the end, and keeps the beginning. The rest is of no interest, but who says it must not be stopped by that.
+/// Keeps the beginning of the output and drains the rest, so that a full pipe does not block the command.
 async fn read_output(output: Option<ChildStdout>, captured: &mut Vec<u8>) {
     let Some(mut output) = output else { return };
-    // What cannot be read was not said.
+    // A read error ends the output.
     let _ = (&mut output).take(REASON_CHARS as u64).read_to_end(captured).await;
     let _ = tokio::io::copy(&mut output, &mut tokio::io::sink()).await;
 }
@@ -158,12 +158,13 @@ mod tests {
     use crate::proto::secret::StreamToken;
 
     #[cfg(unix)]
-    const TELL: &str = r#"printf '"%s" %s %s' "$DEVSTREAM_SERVICE" "$DEVSTREAM_STREAM" "$DEVSTREAM_SOURCE"; exit 1"#;
+    const PRINT_ENVIRONMENT: &str =
+        r#"printf '"%s" %s %s' "$DEVSTREAM_SERVICE" "$DEVSTREAM_STREAM" "$DEVSTREAM_SOURCE"; exit 1"#;
     #[cfg(windows)]
-    const TELL: &str = r#"echo "%DEVSTREAM_SERVICE%" %DEVSTREAM_STREAM% %DEVSTREAM_SOURCE%& exit 1"#;
+    const PRINT_ENVIRONMENT: &str = r#"echo "%DEVSTREAM_SERVICE%" %DEVSTREAM_STREAM% %DEVSTREAM_SOURCE%& exit 1"#;
 
     #[tokio::test]
-    async fn the_command_reads_who_asks_in_its_environment() {
+    async fn the_command_finds_the_request_in_its_environment() {
         let request = StreamRequest {
             request_id: StreamId::from_bytes([1; 16]),
             url: "wss://hub/".into(),
@@ -174,7 +175,7 @@ mod tests {
             source: ([192, 0, 2, 1], 50000).into(),
             reusable: false,
         };
-        let refusal = run_accept_command(TELL, &"pi-42".parse().unwrap(), &request).await.unwrap_err();
+        let refusal = run_accept_command(PRINT_ENVIRONMENT, &"pi-42".parse().unwrap(), &request).await.unwrap_err();
         assert_eq!(refusal.detail.as_str(), r#""alice" ssh 192.0.2.1:50000"#);
     }
 }

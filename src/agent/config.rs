@@ -1,4 +1,4 @@
-//! An agent's settings, already valid.
+//! The agent's settings, already validated.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,32 +10,32 @@ use crate::net::tunnel::pump::TransportOptions;
 use crate::proto::id::DeviceId;
 use crate::proto::scope::Glob;
 
-/// Whom a device lets in, of those whom the hub does.
+/// The device's own access policy, applied to streams that the hub has authorised.
 #[derive(Debug, Clone, Default)]
 pub struct AccessPolicy {
-    /// Services, by name; all if there are none.
+    /// Names of allowed services; empty allows all.
     pub services: Vec<Glob>,
-    /// A shell command that is asked about each stream.
+    /// Shell command that decides about each stream.
     pub command: Option<String>,
 }
 
-/// What an agent needs to know.
+/// Settings of one agent.
 #[derive(Clone)]
 pub struct AgentConfig {
-    /// Which device it is.
+    /// Device id.
     pub device: DeviceId,
-    /// How it becomes a client of the hub.
+    /// Creates clients of the hub, with the current key.
     pub client_factory: ClientFactory,
-    /// What it offers, the default first.
+    /// Offered targets, the default first.
     pub targets: Targets,
-    /// Its own say about who may come.
+    /// The device's own access policy.
     pub access_policy: AccessPolicy,
-    /// Its key is a copy that only its next start renews: it ends when the hub no longer accepts it.
+    /// Exit when the hub refuses the key: it is a copy that only a restart renews.
     pub exit_when_key_refused: bool,
-    /// How it keeps its connections.
+    /// Keepalive, resume and standby settings.
     pub transport: TransportOptions,
-    /// How long running streams may go on after it was asked to stop.
+    /// Time that running streams have to end after shutdown begins.
     pub drain: Duration,
-    /// Told what happens.
+    /// Receives every [`Event`].
     pub observer: Arc<dyn Fn(Event) + Send + Sync>,
 }

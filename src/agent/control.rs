@@ -1,4 +1,4 @@
-//! One control connection, from hello to its end: each request gets a task and, once, an answer.
+//! One control connection, from hello to close. Each stream request gets a task and a response.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::config::AgentConfig;
-use super::{AgentContext, Event, stream};
+use super::{AgentContext, Event, standby, stream};
 use crate::net::client::{Client, Connection};
 use crate::net::os::clock;
 use crate::net::os::sd_notify;
@@ -21,21 +21,21 @@ use crate::proto::limits::PENDING_PER_DEVICE;
 use crate::proto::message::{Hello, StreamRequest, StreamResponse, ToDevice, ToHub};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
-/// Why a control connection is over, or was never made.
+/// The reason that a control connection ended or could not be opened.
 pub(super) enum SessionEnd {
-    /// The hub said no, or could not be reached.
+    /// The hub refused it, or could not be reached.
     Refused(Refusal),
-    /// It was there, and broke.
+    /// The open connection failed.
     Lost(ChannelError),
-    /// Another agent with the same id took over.
+    /// Another agent with the same id replaced this one.
     Displaced {
-        /// From there.
+        /// Address of the other agent.
         by: SocketAddr,
     },
 }
 
 impl SessionEnd {
-    /// Whether another network, or the same one at another time, may do better.
+    /// Reports whether a change of network may help.
     pub(super) fn is_network_failure(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.kind == RefusalKind::HubUnreachable,
@@ -49,7 +49,7 @@ impl fmt::Display for SessionEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(refusal) => refusal.fmt(f),
-            Self::Lost(ended) => write!(f, "lost the hub ({ended})"),
+            Self::Lost(ended) => write!(f, "lost the connection to the hub ({ended})"),
             Self::Displaced { by } => {
                 let row = RefusalKind::Displaced.row();
                 write!(f, "{} (from {by}); {}", row.sentence, row.hint)
@@ -77,7 +77,7 @@ impl From<ChannelError> for SessionEnd {
     }
 }
 
-/// Connects, says hello, and serves requests until the connection ends; `None` if that is because of `stop`.
+/// Connects, sends the hello, and serves requests until the connection ends. Returns `None` if `stop` ended it.
 pub(super) async fn session(
     context: &AgentContext,
     backoff: &mut ReconnectBackoff,
@@ -113,7 +113,7 @@ async fn connect(config: &AgentConfig) -> Result<(Client, ControlChannel<Connect
 struct Session {
     context: AgentContext,
     client: Client,
-    /// Requests that are not yet answered, and what stops the work on them.
+    /// Requests without a response yet, with the token that cancels their work.
     pending: HashMap<StreamId, CancellationToken>,
     response_sender: mpsc::Sender<StreamResponse>,
     response_receiver: mpsc::Receiver<StreamResponse>,
@@ -159,7 +159,7 @@ impl Session {
     fn handle_message(&mut self, message: ToDevice, backoff: &mut ReconnectBackoff) -> Result<(), SessionEnd> {
         match message {
             ToDevice::Welcome { version, standby } => {
-                self.context.standbys.update_offer(&self.client, standby);
+                self.context.standby_pool.set_offer(&self.client, standby);
                 backoff.connected(clock::now());
                 let AgentConfig { device, targets, .. } = &*self.context.config;
                 let hub = self.client.hub();
@@ -184,19 +184,23 @@ impl Session {
         Ok(())
     }
 
-    /// Nothing that happens to one request is felt by this loop or by another.
+    /// Serves the request in a task of its own, so that no request delays this loop or another request.
     fn start_stream(&mut self, request: StreamRequest) {
         let stop = CancellationToken::new();
         let id = request.request_id;
         let full = self.context.is_full() || self.pending.len() >= PENDING_PER_DEVICE;
-        self.context.standbys.refill(&self.context);
+        standby::refill(&self.context);
         let stream_guard = self.context.begin_stream(&request);
-        let work =
-            stream::serve(self.context.clone(), self.client.clone(), request, self.response_sender.clone(), full);
+        let context = self.context.clone();
+        let work = stream::serve(context.clone(), self.client.clone(), request, self.response_sender.clone(), full);
         self.pending.insert(id, stop.clone());
         self.context.streams.spawn(async move {
-            stream::unless_cancelled(stop, Box::pin(work)).await;
+            // Cancelled before its response, a request is dropped together with its target.
+            let idle = stop.run_until_cancelled_owned(Box::pin(work)).await.flatten();
             drop(stream_guard);
+            if let Some(idle) = idle {
+                standby::keep(&context, idle);
+            }
         });
     }
 }

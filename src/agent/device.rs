@@ -1,4 +1,4 @@
-//! A device as a program has it: handlers by stream name, of which a forward is the one that comes along.
+//! The library's device: handlers by stream name; a forward is the built-in one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,17 +13,18 @@ use crate::proto::forward::Forward;
 use crate::proto::id::{Role, StreamName};
 use crate::proto::refusal::Refusal;
 
-/// How long running streams may go on after [`Device::run`] was asked to stop.
+/// Default time for running streams to end once [`Device::run`] is shutting down.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// A device that awaits streams at its hub. What it registers first is its default, for services that name no stream.
+/// A device that accepts streams through its hub. The first registered handler is the default, for services that name
+/// no stream.
 #[derive(Clone)]
 pub struct Device {
     config: AgentConfig,
 }
 
 impl Device {
-    /// One that offers nothing yet. A service's identity is none for a device.
+    /// Creates a device without handlers. Fails if the identity is a service's.
     pub fn new(identity: &Identity) -> Result<Self, Refusal> {
         let config = AgentConfig {
             device: identity.principal().id.clone().into(),
@@ -38,15 +39,15 @@ impl Device {
         Ok(Self { config })
     }
 
-    /// Registers who is told when the device comes online, goes offline and why, and is asked for a stream.
+    /// Registers an observer of the device's events: online, offline with the reason, stream requested, stream closed.
     #[must_use]
     pub fn observe(mut self, observer: impl Fn(Event) + Send + Sync + 'static) -> Self {
         self.config.observer = Arc::new(observer);
         self
     }
 
-    /// Registers a handler for streams of this name. It runs once for each, in a task of its own; until it has answered it is
-    /// dropped when the service gives up.
+    /// Registers a handler for streams of this name. It runs once per stream, in a task of its own, which is cancelled
+    /// if the service gives up before the handler has answered.
     #[must_use]
     pub fn handle<F, A>(mut self, name: StreamName, handler: F) -> Self
     where
@@ -57,7 +58,7 @@ impl Device {
         self
     }
 
-    /// Registers a handler for streams of any name that has none of its own.
+    /// Registers a handler for streams whose name has no handler.
     #[must_use]
     pub fn handle_fallback<F, A>(mut self, handler: F) -> Self
     where
@@ -75,15 +76,15 @@ impl Device {
         self
     }
 
-    /// How long running streams may go on after the device was asked to stop; 10 seconds, unless this says otherwise.
+    /// Sets the time that running streams have to end after shutdown begins; 10 seconds by default.
     #[must_use]
     pub fn drain(mut self, drain: Duration) -> Self {
         self.config.drain = drain;
         self
     }
 
-    /// Waits at the hub and serves streams until asked to stop. No failure of the network or the hub ends it: it says what
-    /// is wrong in the log, and tries again.
+    /// Connects to the hub and serves streams until shutdown. Failures of the network or the hub are logged and
+    /// retried.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), Refusal> {
         super::run(self.config, shutdown).await
     }

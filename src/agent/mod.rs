@@ -1,12 +1,18 @@
-//! The device's end: it waits at the hub, connects targets, and carries streams. It dials out only, for ever.
+//! The device's role: offers targets through the hub, over connections that the agent dials itself.
+//!
+//! In: stream requests, on the control connection or on a standby (`control`, `standby`). Each is checked against the
+//! access policy and connected to its target (`stream`, `connect`, `targets`).
+//! Out: the response, then the stream's bytes between target and hub; the hub's own connection is kept up with a
+//! backoff, until shutdown.
 
 mod access_policy;
 pub mod config;
+pub mod connect;
 mod control;
 mod device;
+mod recent_requests;
 mod standby;
 mod stream;
-pub mod target;
 mod targets;
 
 use std::fmt;
@@ -20,8 +26,9 @@ use tokio_util::sync::CancellationToken;
 use self::config::AgentConfig;
 use self::control::SessionEnd;
 pub use self::device::Device;
-use self::standby::Standbys;
+use self::recent_requests::RecentRequests;
 pub use self::targets::{Incoming, Targets};
+use crate::net::client::standby::StandbyPool;
 use crate::net::os::clock;
 use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::os::random;
@@ -33,20 +40,20 @@ use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_BACKOFF, STREAMS
 use crate::proto::message::StreamRequest;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
-/// What the person at the device may want to see.
+/// An event for the agent's user interface.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// The hub has welcomed it.
+    /// The hub has accepted the control connection.
     Online,
-    /// It is not there, for this reason, and tries again by itself.
+    /// The connection is down for this reason; the agent retries.
     Offline(String),
-    /// A stream was asked for: its number, counted from the start, and what it is called by whom.
+    /// A stream was requested: its number, counted from the start, and its name and service.
     StreamRequested(u64, String),
-    /// It is over, or was refused.
+    /// The stream has ended, or was refused.
     StreamClosed(u64),
 }
 
-/// Runs until asked to stop. No failure of the network or the hub ends it, but for a refused key that only a start anew
+/// Runs until shutdown. Failures of the network or the hub are retried; the error is a refused key that only a restart
 /// renews.
 pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal> {
     let (tasks, watch) = (Tasks::default(), Tasks::default());
@@ -54,7 +61,9 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
     watch.spawn(monitor_task);
     let run = random::u64();
     let context = AgentContext {
-        standbys: Arc::new(Standbys::new(config.transport, run)),
+        standby_pool: Arc::new(StandbyPool::new(config.transport, Some(run))),
+        standbys: Tasks::default(),
+        recent_requests: Arc::default(),
         config: Arc::new(config),
         network,
         run,
@@ -66,50 +75,53 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
     let handlers = context.handlers.clone();
     let config = context.config.clone();
     let done = stay_connected(&context, &shutdown.drain).await;
-    context.standbys.end().await;
+    context.standbys.clone().shutdown(Duration::ZERO).await;
     let running = tasks.count();
     if running > 0 {
         let seconds = config.drain.as_secs();
-        tracing::info!(target: "device-agent", "{running} streams may go on for {seconds} s; stop again to end them now");
+        tracing::info!(target: "device-agent", "waiting up to {seconds} s for {running} streams to end; stop again to close them now");
         tokio::select! {
             _ = timeout(config.drain, tasks.wait()) => {}
             () = shutdown.now.cancelled() => {}
         }
     }
-    // The other ends are told, and do not wait for this one to come back. Cutting a stream resets its target.
+    // Peers receive a close instead of waiting for this end to resume. An aborted stream resets its target.
     context.stream_shutdown.cancel();
     tasks.shutdown(CLOSE_GRACE).await;
-    // What they held is over; they have a moment to tidy up.
+    // Their streams have ended; they may clean up.
     handlers.shutdown(CLOSE_GRACE).await;
     watch.shutdown(Duration::ZERO).await;
     done
 }
 
-/// What one run of an agent's connections share.
+/// State shared by the connections of one run of an agent.
 #[derive(Clone)]
 struct AgentContext {
     config: Arc<AgentConfig>,
     network: NetworkMonitor,
-    /// Which run this is.
+    /// Random identifier of this run: the hub ends standbys and resumable streams of another one.
     run: u64,
-    /// Streams end, and say so.
+    /// Closes every stream with a message to its peer.
     stream_shutdown: CancellationToken,
-    standbys: Arc<Standbys>,
-    /// The tasks of streams.
+    standby_pool: Arc<StandbyPool>,
+    /// Tasks of connections on standby.
+    standbys: Tasks,
+    recent_requests: Arc<RecentRequests>,
+    /// Tasks of streams.
     streams: Tasks,
-    /// How many were asked for.
+    /// Streams requested since the start.
     stream_count: Arc<AtomicU64>,
-    /// Those of a program's handlers, which may outlive their streams.
+    /// Tasks of a program's handlers, which may outlive their streams.
     handlers: Tasks,
 }
 
 impl AgentContext {
-    /// Whether there are as many streams as one device may have.
+    /// Reports whether the device is at [`STREAMS_PER_DEVICE`].
     fn is_full(&self) -> bool {
         self.streams.count().max(self.handlers.count()) >= STREAMS_PER_DEVICE
     }
 
-    /// A stream was asked for. That it is over is told when what this gives is dropped, however that comes.
+    /// Counts and reports a requested stream; dropping the guard reports its end.
     fn begin_stream(&self, request: &StreamRequest) -> StreamGuard {
         let StreamRequest { stream_name, service, source, .. } = request;
         let number = self.stream_count.fetch_add(1, Ordering::Relaxed);
@@ -118,7 +130,7 @@ impl AgentContext {
     }
 }
 
-/// Says so when it is dropped.
+/// Reports the stream's end when dropped.
 struct StreamGuard(Arc<AgentConfig>, u64);
 
 impl Drop for StreamGuard {
@@ -140,7 +152,7 @@ async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Res
         (config.observer)(Event::Offline(end.to_string()));
         tokio::select! {
             () = sleep(retry_delay) => action.into_result()?,
-            // A refusal stays one wherever this machine is.
+            // A refusal does not depend on the network.
             () = network.changed(), if end.is_network_failure() => {}
             () = stop.cancelled() => {}
         }
@@ -148,15 +160,15 @@ async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Res
     Ok(())
 }
 
-/// Streams that are told that this process ends need a moment for that.
+/// Time for streams to send their close, and for handlers to clean up.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
-/// What to do after a pause.
+/// The action after a failed or lost connection, once its delay has passed.
 #[derive(Debug, PartialEq, Eq)]
 enum RetryAction {
     /// Connect again.
     Retry,
-    /// End, to be started anew with the key that is there then.
+    /// Exit: the service manager restarts the agent, which loads the new key.
     Exit(Refusal),
 }
 
@@ -185,13 +197,13 @@ impl fmt::Display for RetryAction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Retry => "trying again",
-            Self::Exit(_) => "ending, to be started anew with the key that the service manager then hands over,",
+            Self::Exit(_) => "a restart loads the new key; exiting",
         })
     }
 }
 
-/// How long to leave the hub alone. Two agents with one id must not take turns, and a key that is refused will
-/// still be refused a second later.
+/// The delay before the next attempt. Two agents with one id must not displace each other in turns, and a refused key
+/// is still refused a second later.
 fn retry_delay(end: &SessionEnd, backoff: &mut ReconnectBackoff) -> Duration {
     let next = backoff.next_delay(clock::now(), random::u64());
     match end {
@@ -201,7 +213,7 @@ fn retry_delay(end: &SessionEnd, backoff: &mut ReconnectBackoff) -> Duration {
         {
             BACKOFF_CAP / 2 + jittered(BACKOFF_CAP / 2, random::u64())
         }
-        // `devstream join` may be about to write the new key down: the old one, shown again, is refused for longer.
+        // `devstream join` may be about to write the new key: another attempt with the old one is throttled for longer.
         SessionEnd::Refused(Refusal { kind: RefusalKind::KeyReplaced, .. }) => BACKOFF_BASE + next,
         SessionEnd::Refused(_) | SessionEnd::Lost(_) => next,
     }
@@ -212,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whose_refused_key_only_a_restart_renews_ends_and_nobody_else_does() {
+    fn an_agent_exits_only_for_a_refused_key_that_a_restart_renews() {
         for (kind, ends) in [
             (RefusalKind::KeyReplaced, true),
             (RefusalKind::AuthenticationFailed, true),
@@ -235,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_key_was_replaced_gives_the_new_one_time_to_be_written_and_is_soon_back() {
+    fn a_replaced_key_is_retried_after_seconds_and_a_disabled_identity_after_minutes() {
         for _ in 0..100 {
             let retry_delay =
                 retry_delay(&SessionEnd::Refused(RefusalKind::KeyReplaced.into()), &mut ReconnectBackoff::default());

@@ -1,97 +1,36 @@
-//! Connections that stand by at the hub, each for one stream after another.
-
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+//! Standby connections: kept open at the hub, each carries one stream after another.
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{AgentContext, stream};
-use crate::net::client::Client;
-use crate::net::client::standby::{PoolSlot, Standby, StandbyPool};
-use crate::net::tasks::Tasks;
-use crate::net::tunnel::pump::TransportOptions;
+use crate::net::client::standby::Standby;
 use crate::net::websocket::channel::ChannelError;
-use crate::proto::bounded_map::BoundedMap;
-use crate::proto::id::StreamId;
-use crate::proto::message::StandbyOffer;
 use crate::proto::standby::{StandbyFromHub, StandbyStreamRequest};
 
-/// Requests that are remembered: far more than there are under way.
-const MAX_RECENT_REQUESTS: usize = 4096;
-
-/// All of this agent's.
-pub(super) struct Standbys {
-    pool: StandbyPool,
-    tasks: Tasks,
-    recent_requests: Mutex<BoundedMap<StreamId, RequestPath>>,
+/// Opens standbys in the background, if the pool is short of them.
+pub(super) fn refill(context: &AgentContext) {
+    if !context.standby_pool.needs_refill() {
+        return;
+    }
+    let refilling = context.clone();
+    context.standbys.spawn(async move {
+        while let Some(standby) = refilling.standby_pool.refill_next().await {
+            keep(&refilling, standby);
+        }
+    });
 }
 
-/// Where a request came.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum RequestPath {
-    Control,
-    Standby,
+/// Keeps the connection on standby, in a task of its own.
+pub(super) fn keep(context: &AgentContext, standby: Standby) {
+    context.standbys.spawn(standby_loop(context.clone(), standby));
 }
 
-impl Standbys {
-    pub(super) fn new(transport: TransportOptions, run: u64) -> Self {
-        Self {
-            pool: StandbyPool::new(transport, Some(run)),
-            tasks: Tasks::default(),
-            recent_requests: Mutex::new(BoundedMap::new(MAX_RECENT_REQUESTS)),
-        }
-    }
-
-    /// The hub takes them, or not.
-    pub(super) fn update_offer(&self, client: &Client, offer: Option<StandbyOffer>) {
-        self.pool.set_offer(client, offer);
-    }
-
-    /// A stream was asked for, and none stood by: next time one will.
-    pub(super) fn refill(&self, context: &AgentContext) {
-        if !self.pool.needs_refill() {
-            return;
-        }
-        let context = context.clone();
-        self.tasks.spawn(async move {
-            while let Some(standby) = context.standbys.pool.refill_next().await {
-                context.standbys.put(&context, standby);
-            }
-        });
-    }
-
-    /// A connection that was brought for one stream may stand by after it.
-    pub(super) fn adopt(&self, client: &Client) -> PoolSlot {
-        self.pool.reserve(client)
-    }
-
-    /// This connection stands by.
-    pub(super) fn put(&self, context: &AgentContext, standby: Standby) {
-        self.tasks.spawn(standby_loop(context.clone(), standby));
-    }
-
-    /// Whether a request that comes this way is to be served. One whose connection broke before its answer is asked again,
-    /// but what came along with it may have reached the target, or come late when it was served by then.
-    pub(super) fn is_first_delivery(&self, request: StreamId, path: RequestPath) -> bool {
-        let mut recent_requests = self.recent_requests.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(earlier) = recent_requests.get(&request) {
-            return (*earlier, path) == (RequestPath::Control, RequestPath::Control);
-        }
-        recent_requests.insert(request, path);
-        true
-    }
-
-    /// No more of them. Streams go on.
-    pub(super) async fn end(&self) {
-        self.tasks.clone().shutdown(Duration::ZERO).await;
-    }
-}
-
-/// One stream after another. Each is counted, and waited for, with all others.
+/// Serves one stream after another until the connection ends, is idle for too long or exceeds the pool. Streams run
+/// among the agent's own tasks, so that its limit and its shutdown include them.
 async fn standby_loop(context: AgentContext, mut standby: Standby) {
     loop {
-        if context.standbys.pool.should_evict(&mut standby) {
+        if context.standby_pool.should_evict(&mut standby) {
             return standby.close(None).await;
         }
         let (request, early) = match next_request(&context, &mut standby).await {
@@ -100,8 +39,8 @@ async fn standby_loop(context: AgentContext, mut standby: Standby) {
             Err(ended) => return standby.close(Some(ended)).await,
         };
         if !request.stream.reusable {
-            // It does not come back.
-            context.standbys.refill(&context);
+            // The connection ends with this stream.
+            refill(&context);
         }
         let (done, next) = oneshot::channel();
         let (stream_context, full) = (context.clone(), context.is_full());
@@ -117,6 +56,7 @@ async fn standby_loop(context: AgentContext, mut standby: Standby) {
     }
 }
 
+/// Waits for the next request and its early data; `None` once the standby has been idle for too long.
 async fn next_request(
     context: &AgentContext,
     standby: &mut Standby,

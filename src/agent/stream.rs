@@ -1,11 +1,10 @@
-//! One stream on the device, top to bottom: target, answer, WebSocket, bytes.
+//! One stream on the device: access policy, target, response, WebSocket, then its bytes.
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use super::config::AgentConfig;
-use super::standby::RequestPath;
+use super::recent_requests::RequestPath;
 use super::targets::TargetConnection;
 use super::{AgentContext, access_policy};
 use crate::net::client::standby::Standby;
@@ -18,41 +17,40 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::standby::{StandbyFromHub, StandbyStreamRequest, StandbyToHub};
 use crate::proto::stream::{Ending, StreamProtocol};
 
-/// Connects the target first, and accepts only then: a closed port is a refusal with its reason, not a dead stream.
+/// Serves a request from the control connection. The target is connected before the request is accepted: a closed port
+/// is a refusal with its reason, not a dead stream. Returns the stream's connection if it may stand by.
 pub(super) async fn serve(
     context: AgentContext,
     client: Client,
     request: StreamRequest,
     response_sender: mpsc::Sender<StreamResponse>,
     full: bool,
-) {
-    let connected = if context.standbys.is_first_delivery(request.request_id, RequestPath::Control) {
-        target(&context, &request, full).await
-    } else {
-        Err(duplicate_request())
+) -> Option<Standby> {
+    let connected = connect_target(&context, &request, RequestPath::Control, full).await;
+    // Once the control connection has ended, the hub repeats the request on the next one.
+    response_sender.send(response(&request, &connected)).await.ok()?;
+    let target = match connected {
+        Ok(target) => target,
+        Err(refusal) => {
+            log_refusal(&request, &refusal);
+            return None;
+        }
     };
-    let response = response(&request, &connected);
-    if response_sender.send(response).await.is_err() {
-        // The control connection ended meanwhile: the hub asks again on the next one.
-        return;
-    }
-    match connected {
-        Ok(target) => match open_tunnel(&client, &request).await {
-            Ok(tunnel) => {
-                let slot = request.reusable.then(|| context.standbys.adopt(&client));
-                let idle_socket = carry(&context, &client, &request, target, tunnel).await;
-                if let Some((socket, slot)) = idle_socket.zip(slot) {
-                    context.standbys.put(&context, Standby::from_parts(socket, slot));
-                }
-            }
-            // Unless the control connection has ended too, the service hears why, instead of waiting for nobody.
-            Err(response) => drop(response_sender.send(response).await),
-        },
-        Err(refusal) => log_refusal(&request, &refusal),
+    match open_tunnel(&client, &request).await {
+        Ok(tunnel) => {
+            let slot = request.reusable.then(|| context.standby_pool.reserve(&client));
+            let idle_socket = carry(&context, &client, &request, target, tunnel).await;
+            idle_socket.zip(slot).map(|(socket, slot)| Standby::from_parts(socket, slot))
+        }
+        Err(response) => {
+            // The service learns the reason at once, unless the control connection has ended too.
+            let _ = response_sender.send(response).await;
+            None
+        }
     }
 }
 
-/// The same on a connection that stood by: it is the stream's WebSocket already, and may stand by again.
+/// Serves a request from a standby, which is the stream's WebSocket already. Returns it if it may stand by again.
 pub(super) async fn serve_standby(
     context: AgentContext,
     standby_request: StandbyStreamRequest,
@@ -61,16 +59,9 @@ pub(super) async fn serve_standby(
     full: bool,
 ) -> Option<Standby> {
     let StandbyStreamRequest { stream: request, resume_grant, .. } = standby_request;
-    let connect = async {
-        if context.standbys.is_first_delivery(request.request_id, RequestPath::Standby) {
-            target(&context, &request, full).await
-        } else {
-            Err(duplicate_request())
-        }
-    };
     let connected = tokio::select! {
-        connected = connect => connected,
-        // Meanwhile the hub hears that the device is there. Whatever it says, it wants the stream no more.
+        connected = connect_target(&context, &request, RequestPath::Standby, full) => connected,
+        // Reading answers the hub's pings meanwhile. Any message, like the connection's end, cancels the request.
         message = standby.channel.next::<StandbyFromHub>() => {
             standby.close(message.err()).await;
             return None;
@@ -96,9 +87,25 @@ pub(super) async fn serve_standby(
     Some(Standby::from_parts(socket, slot))
 }
 
-/// What came along with a request may have reached its target, and must not do so twice.
-fn duplicate_request() -> Refusal {
-    Refusal::new(RefusalKind::RejectedByDevice, RefusalKind::LostWhileOpening.row().sentence)
+/// Connects the target, or calls its handler, if the request is no duplicate, the access policy allows it and a target
+/// has the stream's name.
+async fn connect_target(
+    context: &AgentContext,
+    request: &StreamRequest,
+    path: RequestPath,
+    full: bool,
+) -> Result<TargetConnection, Refusal> {
+    let config: &AgentConfig = &context.config;
+    if !context.recent_requests.is_first_delivery(request.request_id, path) {
+        // Its early data may have reached the target, and must not do so twice.
+        return Err(Refusal::new(RefusalKind::RejectedByDevice, RefusalKind::LostWhileOpening.row().sentence));
+    }
+    if full {
+        return Err(Refusal::new(RefusalKind::RejectedByDevice, "the device is at its limit of streams"));
+    }
+    let target = config.targets.find(&request.stream_name).ok_or(RefusalKind::StreamNotOffered)?;
+    access_policy::check(&config.access_policy, &config.device, request).await?;
+    target.open(request, &context.handlers).await
 }
 
 fn response(request: &StreamRequest, connected: &Result<TargetConnection, Refusal>) -> StreamResponse {
@@ -111,43 +118,25 @@ fn log_refusal(request: &StreamRequest, refusal: &Refusal) {
     tracing::warn!(target: "device-agent", "{stream_name}: refused {service}: {refusal}");
 }
 
-/// The stream's WebSocket, or what takes the yes back.
+/// Opens the stream's WebSocket; on failure returns the response that revokes the acceptance.
 async fn open_tunnel(client: &Client, request: &StreamRequest) -> Result<Tunnel<Connection>, StreamResponse> {
     let StreamRequest { stream_name, request_id, url, .. } = request;
     let protocol = request.protocol.as_deref().and_then(StreamProtocol::from_name);
     let opened = match &request.authorization_token {
         Some(token) => client.open_stream(url, token, protocol).await,
-        None => Err(Refusal::new(RefusalKind::BadRequest, "the hub gave no token")),
+        None => Err(Refusal::new(RefusalKind::BadRequest, "the hub sent no token")),
     };
     let opened = opened.map(|tunnel| Tunnel { reusable: request.reusable, ..tunnel });
     opened.map_err(|refusal| {
         tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {refusal}");
-        // What it met on the way is told here alone: the hub, which chose the URL, is not to look around with it.
+        // The cause stays in this log: the hub, which chose the URL, must not scan the device's network with it.
         let reason =
-            Some(Refusal::new(RefusalKind::RejectedByDevice, "it could not bring the stream; its log says why"));
+            Some(Refusal::new(RefusalKind::RejectedByDevice, "it could not open the stream; its log has the cause"));
         StreamResponse { request_id: *request_id, accepted: false, reason }
     })
 }
 
-/// The target's connection, or a handler's end, if the device wants the stream and offers it.
-async fn target(context: &AgentContext, request: &StreamRequest, full: bool) -> Result<TargetConnection, Refusal> {
-    let config: &AgentConfig = &context.config;
-    if full {
-        return Err(Refusal::new(RefusalKind::RejectedByDevice, "the device is at its limit of streams"));
-    }
-    let target = config.targets.find(&request.stream_name).ok_or(RefusalKind::StreamNotOffered)?;
-    access_policy::check(&config.access_policy, &config.device, request).await?;
-    target.open(request, &context.handlers).await
-}
-
-/// A request that was cancelled before its answer is dropped, and its target with it.
-pub(super) async fn unless_cancelled(stop: CancellationToken, work: impl Future<Output = ()> + Unpin) {
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = work => {}
-    }
-}
-
+/// Carries the stream's bytes until both directions have ended. Returns the WebSocket if another stream may use it.
 async fn carry(
     context: &AgentContext,
     client: &Client,
@@ -179,7 +168,7 @@ async fn carry(
         "{stream_name}: {ending}{why} to-target={to_target} from-target={from_target} id={request_id}"
     );
     if let Some(target) = target.filter(|_| ending == Ending::Clean) {
-        // What the target still says is none of the next stream's business.
+        // In the background: the target's remaining bytes must not delay the connection's next stream.
         context.streams.spawn(close_gracefully(target));
     }
     socket
@@ -188,10 +177,10 @@ async fn carry(
 fn log_event(request: &StreamRequest, event: &StreamEvent) {
     let StreamRequest { stream_name, request_id, .. } = request;
     match event {
-        // The control connection hears of it as well, once for all streams.
+        // Logged by the control connection, once for all streams.
         StreamEvent::Draining(_) => {}
         StreamEvent::Interrupted(why) => {
-            tracing::info!(target: "device-agent", "{stream_name}: interrupted ({why}); coming back id={request_id}");
+            tracing::info!(target: "device-agent", "{stream_name}: interrupted ({why}); reconnecting id={request_id}");
         }
         StreamEvent::Resumed(after) => {
             let seconds = after.as_secs_f64();

@@ -1,4 +1,4 @@
-//! What a device offers under which name: a target, or a program's own handler.
+//! The device's targets by stream name: a forward to a TCP address, or a program's own handler.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::target;
+use super::connect::connect;
 use crate::net::client::Connection;
 use crate::net::tasks::Tasks;
 use crate::net::tunnel::pump::{Outcome, PumpContext, Rejoin, Tunnel, pump};
@@ -22,8 +22,7 @@ use crate::proto::limits::DECISION_TIMEOUT;
 use crate::proto::message::StreamRequest;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
-/// A stream that a service asks this device for, and that [`accept`](Self::accept) or [`reject`](Self::reject) answers.
-/// Dropped, it is rejected.
+/// A stream request, answered by [`accept`](Self::accept) or [`reject`](Self::reject); dropping it rejects it.
 #[derive(Debug)]
 pub struct Incoming {
     service: ServiceName,
@@ -33,40 +32,41 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// Who asks, as the hub has made sure.
+    /// Name of the requesting service, authenticated by the hub.
     pub fn service(&self) -> &ServiceName {
         &self.service
     }
 
-    /// Where they ask from, as the hub sees it.
+    /// Address of the service, as seen by the hub.
     pub fn source(&self) -> SocketAddr {
         self.source
     }
 
-    /// What they ask for.
+    /// Name of the requested stream.
     pub fn stream_name(&self) -> &StreamName {
         &self.stream_name
     }
 
-    /// Says yes. The stream can be written to at once; if the service has gone meanwhile, it is a broken one.
+    /// Accepts the request. The stream can be written to at once; if the service has left meanwhile, reads and writes
+    /// fail.
     pub fn accept(self) -> Stream {
         let (stream, local) = pair();
-        // A request that was withdrawn takes the stream with it.
+        // If the request was cancelled, the stream is broken.
         let _ = self.response.send(Ok(local));
         stream
     }
 
-    /// Says no. The service is told why: `Refusal::new(RefusalKind::RejectedByDevice, "closed for repairs")`, or one of the kinds
-    /// that are about a target; any other kind is passed on as the first.
+    /// Rejects the request. The service receives the reason: `Refusal::new(RefusalKind::RejectedByDevice, "under
+    /// maintenance")`, or one of the `Target…` kinds; any other kind is sent as [`RefusalKind::RejectedByDevice`].
     pub fn reject(self, why: impl Into<Refusal>) {
         let _ = self.response.send(Err(why.into()));
     }
 }
 
-/// Answers requests for streams, and has what it accepts.
+/// A program's function that answers requests and owns the accepted streams.
 type Handler = Arc<dyn Fn(Incoming) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
-/// What becomes of the streams of one name.
+/// The target of streams of one name.
 #[derive(Clone)]
 pub(super) enum TargetKind {
     Forward(Forward),
@@ -74,16 +74,16 @@ pub(super) enum TargetKind {
 }
 
 impl TargetKind {
-    /// This end of a stream, if it can be had and is wanted.
+    /// Connects the target, or has the handler decide.
     pub(super) async fn open(&self, request: &StreamRequest, handlers: &Tasks) -> Result<TargetConnection, Refusal> {
         match self {
-            Self::Forward(forward) => target::connect(forward).await.map(TargetConnection::Tcp),
+            Self::Forward(forward) => connect(forward).await.map(TargetConnection::Tcp),
             Self::Handler(handler) => call_handler(handler, request, handlers).await.map(TargetConnection::Handler),
         }
     }
 }
 
-/// All that a device offers.
+/// All targets of a device.
 #[derive(Clone, Default)]
 pub struct Targets {
     named: Vec<(StreamName, TargetKind)>,
@@ -91,12 +91,12 @@ pub struct Targets {
 }
 
 impl Targets {
-    /// A target under its name. What was offered under that name before is not any more.
+    /// Adds a forward, replacing the target of the same name.
     pub fn forward(&mut self, forward: Forward) {
         self.put(forward.name.clone(), TargetKind::Forward(forward));
     }
 
-    /// A handler for streams of this name, in the same way.
+    /// Adds a handler, replacing the target of the same name.
     pub fn handle<F, A>(&mut self, name: StreamName, handler: F)
     where
         F: Fn(Incoming) -> A + Send + Sync + 'static,
@@ -105,7 +105,7 @@ impl Targets {
         self.put(name, handler_target(handler));
     }
 
-    /// A handler for streams of any other name.
+    /// Sets the handler for streams of any other name.
     pub fn handle_fallback<F, A>(&mut self, handler: F)
     where
         F: Fn(Incoming) -> A + Send + Sync + 'static,
@@ -114,17 +114,17 @@ impl Targets {
         self.fallback = Some(handler_target(handler));
     }
 
-    /// The names, the default one first.
+    /// Names of the targets, the default first.
     pub(super) fn names(&self) -> Vec<StreamName> {
         self.named.iter().map(|(name, _)| name.clone()).collect()
     }
 
-    /// Whether there is a handler for all other names.
+    /// Reports whether there is a handler for all other names.
     pub(super) fn has_fallback(&self) -> bool {
         self.fallback.is_some()
     }
 
-    /// What there is under this name.
+    /// Finds the target of this name, or the fallback.
     pub(super) fn find(&self, name: &StreamName) -> Option<&TargetKind> {
         let named = self.named.iter().find(|(named, _)| named == name);
         named.map(|(_, target)| target).or(self.fallback.as_ref())
@@ -165,18 +165,19 @@ where
     TargetKind::Handler(Arc::new(move |incoming| Box::pin(handler(incoming))))
 }
 
-/// A handler has a task of its own, since it goes on for as long as its stream. Until it has answered, it is wanted for no
-/// longer than the request.
+/// Runs the handler in a task of its own, for as long as its stream, and waits for its answer up to
+/// [`DECISION_TIMEOUT`].
+/// Dropped before that, it cancels the handler.
 async fn call_handler(handler: &Handler, request: &StreamRequest, handlers: &Tasks) -> Result<StreamDriver, Refusal> {
     let rejected = |why: String| Refusal::new(RefusalKind::RejectedByDevice, why);
     let (sender, response) = oneshot::channel();
     let StreamRequest { service, source, stream_name, .. } = request.clone();
     let work = handler(Incoming { service, source, stream_name, response: sender });
-    let withdrawn = CancellationToken::new();
-    let cancel_on_drop = withdrawn.clone().drop_guard();
+    let cancelled = CancellationToken::new();
+    let cancel_on_drop = cancelled.clone().drop_guard();
     handlers.spawn(async move {
         tokio::select! {
-            () = withdrawn.cancelled() => {}
+            () = cancelled.cancelled() => {}
             () = work => {}
         }
     });
@@ -185,19 +186,20 @@ async fn call_handler(handler: &Handler, request: &StreamRequest, handlers: &Tas
             cancel_on_drop.disarm();
             response
         }
-        Ok(Err(_)) => Err(rejected("its handler gave no answer".into())),
+        Ok(Err(_)) => Err(rejected("its handler dropped the request".into())),
         Err(_) => Err(rejected(format!("its handler took more than {} s", DECISION_TIMEOUT.as_secs()))),
     }
 }
 
-/// This device's end of a stream.
+/// The target's end of a stream.
 pub(super) enum TargetConnection {
     Tcp(TcpStream),
     Handler(StreamDriver),
 }
 
 impl TargetConnection {
-    /// Carries the stream. A target's connection comes back, since how it is closed is to say how the stream ended.
+    /// Carries the stream. Returns the target's TCP connection, whose close (FIN or reset) must tell how the stream
+    /// ended.
     pub(super) async fn carry<J: Rejoin<Connection>>(
         self,
         tunnel: Tunnel<Connection>,

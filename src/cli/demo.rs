@@ -1,4 +1,4 @@
-//! `devstream demo`: all three roles in one process, over real TLS on loopback, leaving nothing behind.
+//! `devstream demo`: all three roles in one process, over TLS on loopback, with a temporary state directory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use tokio::time::timeout;
 
 use super::args::{Demo, HubArgs};
 use super::identity::LocalHub;
+use super::output::stream_monitor::{StreamMonitor, Table};
 use super::signals::Signals;
-use super::stream_monitor::{StreamMonitor, Table};
 use super::{Failure, output};
 use crate::agent;
 use crate::agent::config::{AccessPolicy, AgentConfig};
@@ -32,10 +32,10 @@ use crate::proto::limits::{RESPONSE_TIMEOUT, STANDBYS_PER_IDENTITY};
 use crate::proxy::ServiceProxy;
 use crate::proxy::config::ProxyConfig;
 
-/// The demo's device.
+/// The id of the demo's device.
 const DEVICE: &str = "demo";
 
-/// A demo is over when the person says so.
+/// The drain timeout: a person ends a demo when they are done with it.
 const DRAIN: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure> {
@@ -80,7 +80,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
     };
     signals.run_with_shutdown(&shutdown, Box::pin(all)).await??;
     tasks.shutdown(Duration::ZERO).await;
-    output::role_message("demo", "ended; nothing is left behind");
+    output::role_message("demo", "stopped; no files are left");
     Ok(())
 }
 
@@ -102,19 +102,20 @@ fn hub_config(state: std::path::PathBuf) -> anyhow::Result<HubConfig> {
     })
 }
 
-/// The same enrolment that a user's own hub gives, with a place of its own.
+/// Returns clients that enrol with the demo's hub, as with a hub of the same user, with keys in the demo's own
+/// directory.
 fn client_factory(state: &std::path::Path, role: Role) -> anyhow::Result<ClientFactory> {
     let id = DEVICE.to_owned().try_into().context("the demo's id")?;
     let local_hub = LocalHub { state: state.into(), key: state.join("keys").join(role.as_str()) };
     let principal = Principal { role, id };
     Ok(ClientFactory::new(move || {
         let (local_hub, principal) = (local_hub.clone(), principal.clone());
-        let given = HubArgs::none();
-        async move { local_hub.client(principal, &given, None).await }
+        let hub_args = HubArgs::none();
+        async move { local_hub.client(principal, &hub_args, None).await }
     }))
 }
 
-/// What was asked for, else the machine's SSH server, else a page of our own.
+/// Returns the given target, else the machine's SSH server, else a built-in page with its listener.
 async fn target(given: Option<Forward>) -> anyhow::Result<(Forward, Option<TcpListener>)> {
     let ssh: Forward = "22".parse().context("port 22")?;
     if let Some(forward) = given {
@@ -147,20 +148,20 @@ fn explain(proxy: &ServiceProxy, local: &LocalForward, forward: &Forward) {
     output::eprint("    devstream device-agent --forward 22                    # on the device");
     let port = if local.port == 0 { 2222 } else { local.port };
     output::eprint(&format!("    devstream service-proxy --device ID --local {port}       # on your laptop"));
-    output::eprint("(across machines, each joins once with the line that `devstream hub device add ID` or");
+    output::eprint("(across machines, each joins once with the command that `devstream hub device add ID` or");
     output::eprint(" `devstream hub service add NAME --device ID` prints)\n\nCtrl-C ends the demo.");
 }
 
 const PAGE: &str = "This page came through devstream: curl, service-proxy, TLS, hub, TLS, device-agent, here.\n";
 
-/// A request's head; nothing in it matters.
+/// The limit on a request's head, whose content is ignored.
 const HEAD_BYTES: usize = 8 * 1024;
 
-/// The smallest web server that curl and a browser are content with, one visitor at a time.
+/// Serves the page to curl and browsers, one connection at a time.
 async fn serve_page(listener: TcpListener) {
     while let Ok((connection, _)) = listener.accept().await {
         if let Ok(Err(error)) = timeout(Duration::from_secs(10), show_page(connection)).await {
-            tracing::debug!(%error, "the page was not shown");
+            tracing::debug!(%error, "could not serve the page");
         }
     }
 }

@@ -1,37 +1,26 @@
-//! Everything a person types or sees. The only place that knows clap, toml, dirs and indicatif.
+//! The command line: everything that a person types or sees. Only here are clap, toml, dirs and indicatif used.
+//!
+//! In: words, the environment, the configuration file, and what the machine has joined. Out: settings for the three
+//! roles, requests to a running hub, and an exit code. `args` is what can be typed, `config` the file below it,
+//! `identity` who this machine is, `roles` starts a role from them, and `output` writes what comes of it; each other
+//! module is a command.
 
 mod admin;
 mod args;
-mod certificate;
 mod check;
 mod complete;
 mod config;
-mod config_command;
 mod demo;
-mod devices;
 mod examples;
 mod identity;
-mod install;
-mod join;
-mod key_access;
-pub mod local_identity;
-mod logging;
-mod logs;
 mod output;
 mod paths;
 mod profile;
-mod profiles;
-mod rdp;
-mod role_settings;
 mod roles;
+mod service;
 mod signals;
 mod ssh;
 mod status;
-mod status_server;
-mod stderr;
-mod stdio;
-mod stream_monitor;
-mod units;
 
 use std::process::ExitCode;
 
@@ -39,25 +28,28 @@ use anyhow::{Context as _, anyhow};
 use clap::CommandFactory as _;
 
 use self::args::{Cli, Command, Completions, Hub, HubCommand};
+use self::complete::attach_completers;
 use self::config::ConfigError;
 pub use self::config::{SECTIONS, config_errors, config_template, settings};
 pub use self::examples::examples;
 use self::examples::with_examples;
-use self::stream_monitor::Table;
+pub use self::identity::local_identity;
+use self::output::logging;
+use self::output::stream_monitor::Table;
 use crate::net::os::core_dump;
 use crate::net::os::socket_activation::InheritedSockets;
 use crate::proto::refusal::Refusal;
 
-/// Why a command failed, which decides its exit code.
+/// The failure of a command, which decides its exit code.
 #[derive(Debug)]
 enum Failure {
-    /// What was typed cannot be done, or a port cannot be opened: 2.
+    /// An invalid command line or configuration, or a port that cannot be opened: 2.
     Usage(anyhow::Error),
-    /// One of the table's refusals, each with a code of its own.
+    /// A refusal, with the exit code of its kind.
     Refused(Refusal),
     /// Anything else: 1.
     Other(anyhow::Error),
-    /// What is wrong has been said, by another program or in a report: its code.
+    /// A failure that a report or another program has already printed, with its code.
     AlreadyReported(u8),
 }
 
@@ -73,17 +65,17 @@ impl From<Refusal> for Failure {
     }
 }
 
-/// The whole command line, for whatever is generated from it.
+/// Returns the complete command line, which man pages and completions are generated from.
 pub fn command() -> clap::Command {
-    with_examples(Cli::command())
+    attach_completers(with_examples(Cli::command()))
 }
 
-/// Runs what was typed and returns its exit code.
+/// Runs the command that was typed, and returns its exit code.
 pub fn main() -> ExitCode {
     if let Err(error) = core_dump::disable() {
-        output::eprint(&format!("devstream: warning: a core dump would have this program's keys in it: {error}"));
+        output::eprint(&format!("devstream: warning: core dumps cannot be disabled, and would contain keys: {error}"));
     }
-    // A shell that completes is in a hurry, and hears no word of anything else.
+    // Before anything else: a completion must be fast, and print nothing but candidates.
     if let Some(code) = complete::answer() {
         return code;
     }
@@ -91,7 +83,7 @@ pub fn main() -> ExitCode {
     let cli = match config::parse(command(), &args, paths::config_file().as_deref()) {
         Ok(cli) => cli,
         Err(ConfigError::Args(error)) => {
-            // Help and version are errors to clap, and come with status 0.
+            // To clap, help and version are errors with exit code 0.
             let code = u8::try_from(error.exit_code()).unwrap_or(2);
             return if error.print().is_ok() { code.into() } else { ExitCode::FAILURE };
         }
@@ -101,11 +93,11 @@ pub fn main() -> ExitCode {
         }
     };
     let name = cli.command.name();
-    let table = stream_monitor::table(&cli);
-    // It changes the environment, which nobody may who is not the only thread.
+    let table = cli.shows_streams().then(Table::on_terminal).flatten();
+    // Changes the environment, which only a process with a single thread may.
     let inherited = InheritedSockets::from_env();
-    // Dropped last: what was said until then is written.
-    let _output = stderr::start(cli.command.is_role(), table.clone());
+    // Dropped last, and so flushes every message.
+    let _output = output::start(cli.command.is_role(), table.clone());
     let filter = logging::filter(cli.verbosity()).and_then(|filter| Ok((filter, inherited?)));
     let done = filter.map_err(Failure::Usage).and_then(|(filter, inherited)| {
         logging::start(filter, cli.log_format);
@@ -118,24 +110,25 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, inherited: InheritedSockets, table: Option<Table>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the async runtime")?;
     let done = runtime.block_on(async {
         match cli.command {
-            // Boxed: none of them makes room for the largest, on a stack that is never given back.
+            // Boxed: unboxed, the largest of these futures would size the stack of every command.
             Command::Hub(command) => Box::pin(hub(*command, inherited)).await,
-            Command::Join(join) => Box::pin(join::run(join)).await,
+            Command::Join(join) => Box::pin(identity::join::run(join)).await,
             Command::DeviceAgent(agent) => Box::pin(roles::device_agent(agent)).await,
             Command::ServiceProxy(proxy) => Box::pin(roles::service_proxy(proxy, table)).await,
-            Command::Service(service) => install::run(service.command),
+            Command::Service(service) => service::run(service.command),
             Command::Demo(demo) => Box::pin(demo::run(demo, table)).await,
-            Command::Devices(devices) => Box::pin(devices::run(devices)).await,
+            Command::Devices(devices) => Box::pin(admin::devices::run(devices)).await,
             Command::Check(check) => Box::pin(check::run(*check)).await,
             Command::Status(status) => Box::pin(status::run(status)).await,
-            Command::Rdp(rdp) => Box::pin(rdp::run(rdp)).await,
+            Command::Rdp(rdp) => Box::pin(ssh::rdp::run(rdp)).await,
             Command::Ssh(ssh) => ssh::run(ssh),
             Command::SshConfig(config) => ssh::configure(&config),
-            Command::Profiles(profiles) => Ok(profiles::run(profiles)?),
-            Command::Config(config) => config_command::run(config),
+            Command::Profiles(profiles) => Ok(identity::profiles::run(profiles)?),
+            Command::Config(config) => config::command::run(config),
             Command::Completions(Completions { shell, fixed: true }) => {
                 output::print(shell.script());
                 Ok(())
@@ -146,7 +139,7 @@ fn run(cli: Cli, inherited: InheritedSockets, table: Option<Table>) -> Result<()
             }
         }
     });
-    // A read of standard input cannot be cancelled, and must not hold up the end.
+    // A read of standard input cannot be cancelled, and must not delay the exit.
     runtime.shutdown_background();
     done
 }
@@ -156,14 +149,15 @@ async fn hub(Hub { serve, state, file, command }: Hub, inherited: InheritedSocke
     match command {
         None => roles::hub(serve, state, inherited).await,
         Some(HubCommand::CheckConfig) => {
-            // Its mistakes were said before; what is left is what settings have to do with each other.
-            let missing = || anyhow!("there is no configuration file; --config FILE names one");
+            // Errors within the file were reported when it was read. The rest are settings that contradict each other.
+            let missing = || anyhow!("no configuration file; name one with --config FILE");
             let path = file.config.ok_or_else(|| Failure::Usage(missing()))?;
             let path = path.display();
-            roles::hub_config(serve, state).map_err(|error| Failure::Usage(error.context(path.to_string())))?;
+            serve.config(state).map_err(|error| Failure::Usage(error.context(path.to_string())))?;
             output::print(&format!("{path}: ok"));
             Ok(())
         }
+        Some(HubCommand::Check(output)) => check::hub(&paths::hub_state(state)?, output).await,
         Some(command) => admin::run(command, state).await,
     }
 }

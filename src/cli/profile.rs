@@ -1,36 +1,37 @@
-//! Profiles: one place each for what this machine joined as, so that several hubs and identities stand side by side.
+//! Profiles: a directory each for the identities of this machine, so that it can join several hubs.
 
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
 
 use super::paths;
 use crate::hub::state::{create_private_directory, read_private, write_private};
+use crate::proto::id::Role;
 
-/// The profile of whoever never named one.
+/// The name of the profile that exists without being named.
 const DEFAULT: &str = "default";
 
-/// Longer names are no help to whoever types them.
+/// The limit on names; longer ones are hard to type.
 const MAX_NAME_CHARS: usize = 64;
 
-/// More profiles than this are not looked at, whatever else fills their directory.
+/// The limit on profiles that are listed, whatever else is in their directory.
 const MAX_PROFILES: usize = 1024;
 
-/// A profile's name, which is also its directory's and a part of its units'.
+/// A profile's name, which is also that of its directory and a part of its units' names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Profile(String);
 
 impl Profile {
-    /// The one that was named, else the one that `devstream profiles use` chose, else `default`.
+    /// Returns the given profile, else the one set by `devstream profiles use`, else `default`.
     pub(super) fn resolve(given: Option<&Self>) -> anyhow::Result<Self> {
         given.map_or_else(Self::configured_default, |given| Ok(given.clone()))
     }
 
-    /// The one that holds where none is named. To a service that has no home nobody chose another.
+    /// Returns the default profile. A service without a home directory cannot have another than `default`.
     fn configured_default() -> anyhow::Result<Self> {
         let Ok(path) = paths::default_profile_file() else { return Ok(Self::default()) };
         if !path.exists() {
@@ -40,10 +41,10 @@ impl Profile {
             .trim()
             .parse::<Self>()
             .map_err(anyhow::Error::msg)
-            .with_context(|| format!("cannot understand {}", path.display()))
+            .with_context(|| format!("invalid profile in {}", path.display()))
     }
 
-    /// Has this one hold from now on.
+    /// Makes this the default profile.
     pub(super) fn make_default(&self) -> anyhow::Result<()> {
         let path = paths::default_profile_file()?;
         if self.is_default() {
@@ -58,7 +59,7 @@ impl Profile {
         write_private(&path, &format!("{self}\n"))
     }
 
-    /// Those that have a place, by name, and `default`.
+    /// Returns `default`, then the profiles that have a directory, by name.
     pub(super) fn all() -> anyhow::Result<Vec<Self>> {
         let mut all = vec![Self::default()];
         let directory = paths::profiles()?;
@@ -75,17 +76,27 @@ impl Profile {
         Ok(all)
     }
 
-    /// Whether it is the one of whoever never named one.
+    /// Reports whether it is the profile `default`.
     pub(super) fn is_default(&self) -> bool {
         self.0 == DEFAULT
     }
 
-    /// The name.
+    /// Returns the name.
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What is typed to name it, where it has to be.
+    /// Returns the directory of its identities.
+    pub(super) fn directory(&self) -> anyhow::Result<PathBuf> {
+        if self.is_default() { paths::data() } else { Ok(paths::profiles()?.join(self.as_str())) }
+    }
+
+    /// Returns the directory of its identity in one role.
+    pub(super) fn identity_directory(&self, role: Role) -> anyhow::Result<PathBuf> {
+        Ok(self.directory()?.join(role.as_str()))
+    }
+
+    /// Returns the flag that selects it, after a space; empty for `default`.
     pub(super) fn flag(&self) -> String {
         if self.is_default() { String::new() } else { format!(" --profile {self}") }
     }
@@ -107,7 +118,7 @@ impl FromStr for Profile {
             return Ok(Self(text.into()));
         }
         Err(format!(
-            "a profile's name is 1 to {MAX_NAME_CHARS} of the characters A-Z a-z 0-9 . _ -, beginning with a letter or digit"
+            "a profile's name has 1 to {MAX_NAME_CHARS} of the characters A-Z a-z 0-9 . _ -, and starts with a letter or digit"
         ))
     }
 }
@@ -118,7 +129,7 @@ impl fmt::Display for Profile {
     }
 }
 
-/// Removes a directory of a profile with all that is in it, if it is there.
+/// Removes a directory with its content, if it exists.
 pub(super) fn remove_directory(directory: &Path) -> anyhow::Result<()> {
     match fs::remove_dir_all(directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -133,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_no_path_and_no_flag() {
+    fn names_cannot_be_paths_or_flags() {
         for name in ["default", "work", "Plant-A.2_b", "7"] {
             assert_eq!(name.parse::<Profile>().unwrap().as_str(), name);
         }

@@ -1,56 +1,47 @@
-//! Starting the three roles from what was typed.
+//! Starts the three roles with the settings of the command line.
 
 use std::io::IsTerminal as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Once, OnceLock};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
 use super::identity::{client_factory, default_device_id, default_service_id, has_service_credential};
+use super::output::stdio;
+use super::output::stream_monitor::{StreamMonitor, Table};
 use super::signals::{HangupSignal, Signals};
-use super::status_server::StatusServer;
-use super::stream_monitor::{StreamMonitor, Table};
-use super::{Failure, output, paths, stdio};
+use super::status::server::StatusServer;
+use super::{Failure, output};
 use crate::agent;
 use crate::agent::config::{AccessPolicy, AgentConfig};
-use crate::hub::broker::Settings;
-use crate::hub::config::{HubConfig, Streaming};
 use crate::hub::{BindError, Hub};
 use crate::net::os::allocator::retain_freed_memory;
 use crate::net::os::rlimit::raise_descriptors;
 use crate::net::os::sd_notify;
 use crate::net::os::socket_activation::InheritedSockets;
 use crate::net::shutdown::{Reload, Shutdown};
-use crate::net::transport::socket::has_ipv6;
 use crate::proto::admin::HubInfo;
 use crate::proto::forward::Forward;
 use crate::proto::id::{DeviceId, Principal, Role};
-use crate::proto::join::HubAddress;
-use crate::proto::limits::{FORWARDS_PER_DEVICE, HANDSHAKE_TIMEOUT, TOKEN_LIFETIME};
+use crate::proto::limits::FORWARDS_PER_DEVICE;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::status::RoleState;
 use crate::proxy::config::ProxyConfig;
 use crate::proxy::{self, ServiceProxy as Proxy};
 
-/// All addresses, IPv6 and IPv4; below it a port that needs no privilege.
-const DEFAULT_LISTEN: &str = "[::]:8443";
-
-/// The same where a machine has no IPv6.
-const DEFAULT_LISTEN_IPV4: &str = "0.0.0.0:8443";
-
 pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: InheritedSockets) -> Result<(), Failure> {
     retain_freed_memory();
     raise_descriptors();
     let signals = Signals::catch()?;
-    let config = hub_config(serve, state).map_err(Failure::Usage)?;
+    let config = serve.config(state).map_err(Failure::Usage)?;
     let hangup = HangupSignal::listen()?;
     let hub = Hub::bind(config, inherited).map_err(not_bound)?;
     let mut listening = Vec::new();
     for (address, streams_only) in hub.addresses() {
-        let what = if streams_only { "streaming endpoint listening" } else { "listening" };
-        listening.push(format!("{what} on https://{address}"));
+        let listener = if streams_only { "streaming endpoint listening" } else { "listening" };
+        listening.push(format!("{listener} on https://{address}"));
     }
     listening.extend(hub.monitor().map(|address| format!("metrics on http://{address}/metrics")));
     listening.iter().for_each(|line| output::role_message("hub", line));
@@ -63,9 +54,9 @@ pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inheri
         signals.run_with_shutdown(&shutdown, serving).await??
     };
     if cut > 0 {
-        output::role_message("hub", &format!("ended, cutting {cut} streams"));
+        output::role_message("hub", &format!("stopped; {cut} streams were cut off"));
     } else {
-        output::role_message("hub", "ended");
+        output::role_message("hub", "stopped");
     }
     Ok(())
 }
@@ -74,89 +65,47 @@ fn not_bound(error: anyhow::Error) -> Failure {
     if error.is::<BindError>() { Failure::Usage(error) } else { Failure::Other(error) }
 }
 
-/// What a person who has just started a hub needs to know next.
+/// Prints the next steps for a person who has just started a hub.
 fn advise(info: &HubInfo) {
     let loopback = info.hostname.parse().is_ok_and(|address: IpAddr| address.is_loopback());
     if loopback {
         return output::role_message(
             "hub",
-            "only this machine reaches it; --listen '[::]:8443' --hostname NAME opens it to others",
+            "reachable from this machine only; open it to others with --listen '[::]:8443' --hostname NAME",
         );
     }
     if info.local.port != 443 {
         output::role_message(
             "hub",
-            "many firewalls let nothing but port 443 out; --listen '[::]:443' listens there, given the privilege",
+            "many firewalls allow only port 443 out; listen there with --listen '[::]:443', which needs the privilege",
         );
     }
     output::role_message(
         "hub",
         &format!(
-            "other machines reach it as {}; `devstream hub device add ID` invites a device, and `devstream hub service add \
-             NAME --device ID` whoever may reach it",
+            "other machines reach it as {}; add a device with `devstream hub device add ID`, and its operator with `devstream \
+             hub service add NAME --device ID`",
             info.hostname
         ),
     );
-}
-
-/// The hub's settings, from wherever they come.
-pub(super) fn hub_config(serve: HubServe, state: Option<&Path>) -> anyhow::Result<HubConfig> {
-    let mut listen = serve.listen;
-    if listen.is_empty() {
-        let default = if has_ipv6() { DEFAULT_LISTEN } else { DEFAULT_LISTEN_IPV4 };
-        listen.push(default.parse().context("the default address")?);
-    }
-    let streaming = match (serve.streaming_endpoint, serve.streaming_listen) {
-        (Some(url), Some(listen)) => Some(streaming_endpoint(url, listen)?),
-        (None, None) => None,
-        (Some(_), None) => bail!("--streaming-endpoint also needs --streaming-listen, where that URL leads to"),
-        (None, Some(_)) => bail!("--streaming-listen also needs --streaming-endpoint, the URL that leads to it"),
-    };
-    Ok(HubConfig {
-        listen,
-        certificate: serve.certificate.source(&serve.hostname)?,
-        hostnames: serve.hostname,
-        allow_tls_inspection: serve.allow_tls_inspection,
-        state: paths::own_hub_state(state)?,
-        streaming,
-        broker: Settings {
-            handshake: serve.handshake_timeout.min(HANDSHAKE_TIMEOUT),
-            token: serve.handshake_timeout.min(TOKEN_LIFETIME),
-            pending: serve.limits.pending(),
-            streams: serve.limits.streams(),
-            resume: serve.resume.grace(),
-        },
-        activity: serve.activity.settings()?,
-        drain: serve.drain_timeout,
-        idle_timeout: serve.resume.idle_timeout(),
-        standbys: serve.resume.standbys(),
-        limits: serve.limits.limits(),
-        metrics: serve.metrics,
-    })
-}
-
-fn streaming_endpoint(url: String, listen: SocketAddr) -> anyhow::Result<Streaming> {
-    let wrong = || anyhow!("--streaming-endpoint must be wss://HOST:PORT, and '{url}' is not");
-    let address: HubAddress = url.strip_prefix("wss://").ok_or_else(wrong)?.parse().map_err(|_| wrong())?;
-    Ok(Streaming { url: format!("wss://{address}"), host: address.host, listen })
 }
 
 pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     let mut names: Vec<_> = agent.forward.iter().map(|forward| &forward.name).collect();
     names.sort_unstable();
     if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        let advice = format!("two forwards are called {}; name them apart: --forward NAME=PORT", twice[0]);
+        let advice = format!("two forwards have the name {}; give them different ones: --forward NAME=PORT", twice[0]);
         return Err(Failure::Usage(anyhow!(advice)));
     }
     if names.len() > FORWARDS_PER_DEVICE {
-        let advice = format!("{} forwards are more than a device may have: {FORWARDS_PER_DEVICE}", names.len());
+        let advice = format!("{} forwards are more than the limit of {FORWARDS_PER_DEVICE}", names.len());
         return Err(Failure::Usage(anyhow!(advice)));
     }
     let id = agent.id.map_or_else(|| default_device_id(&agent.hub), |id| Ok(id.into()))?;
     let principal = Principal { role: Role::Device, id };
     let offers = agent.forward.iter().map(|forward| format!("offers {forward}")).collect();
     let status_server = StatusServer::new("device-agent", principal.clone(), offers, RoleState::Connecting);
-    let (observer, hint_shown, hint) = (status_server.clone(), Once::new(), connect_hint(&principal, &agent.forward));
+    let (status, hint_shown, hint) = (status_server.clone(), Once::new(), connect_hint(&principal, &agent.forward));
     let config = AgentConfig {
         device: principal.id.clone().into(),
         client_factory: status_server.record_hub(client_factory(principal, agent.hub)),
@@ -169,7 +118,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
             if matches!(event, agent::Event::Online) && std::io::stderr().is_terminal() {
                 hint_shown.call_once(|| output::role_message("device-agent", &hint));
             }
-            observer.on_agent_event(event);
+            status.on_agent_event(event);
         }),
     };
     retain_freed_memory();
@@ -182,7 +131,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     Ok(signals.run_with_shutdown(&shutdown, work).await??)
 }
 
-/// What somebody types elsewhere to reach this device, for the person who has just started its agent.
+/// Words the command that reaches this device from elsewhere, for the person who has just started its agent.
 fn connect_hint(device: &Principal, offers: &[Forward]) -> String {
     let id = &device.id;
     let command = match offers.first() {
@@ -191,7 +140,7 @@ fn connect_hint(device: &Principal, offers: &[Forward]) -> String {
         }
         Some(_) | None => format!("devstream ssh {id}"),
     };
-    format!("next, where you have joined as a service: {command}")
+    format!("next, on a machine that joined as a service: {command}")
 }
 
 pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> Result<(), Failure> {
@@ -199,10 +148,10 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
         return serve_stdio(proxy).await;
     }
     let (shutdown, monitor) = (Shutdown::default(), Arc::new(StreamMonitor::new(table)));
-    // A key that only the service manager can renew, and that the hub does not take any more.
+    // The refusal of a key that the hub no longer accepts, and that only a restart by systemd renews.
     let refused_key: Arc<OnceLock<Refusal>> = Arc::default();
     let (exit_when_key_refused, last, stop) = (has_service_credential(), refused_key.clone(), shutdown.drain.clone());
-    let observer = move |event: &proxy::Event| {
+    let stop_if_key_refused = move |event: &proxy::Event| {
         if let proxy::Event::Refused(_, refusal) = event
             && exit_when_key_refused
             && refusal.kind == RefusalKind::AuthenticationFailed
@@ -214,7 +163,7 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
     let signals = Signals::catch()?;
     retain_freed_memory();
     raise_descriptors();
-    let (bound, status_server) = bind_proxy(proxy, "service-proxy", (monitor.clone(), observer)).await?;
+    let (bound, status_server) = bind_proxy(proxy, "service-proxy", (monitor.clone(), stop_if_key_refused)).await?;
     let listening = listening(&bound);
     listening.iter().for_each(|line| output::role_message("service-proxy", line));
     sd_notify::ready(&listening.join(", "));
@@ -225,17 +174,14 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
     }
     match refused_key.get() {
         Some(refusal) => {
-            output::role_message(
-                "service-proxy",
-                "ending, to be started anew with the key that the service manager then has",
-            );
+            output::role_message("service-proxy", "exiting; a restart loads the new key");
             Err(Failure::Refused(refusal.clone()))
         }
         None => Ok(()),
     }
 }
 
-/// A proxy's local ports, opened, and what it tells about itself.
+/// Opens a proxy's local ports, and creates the server of its status.
 pub(super) async fn bind_proxy(
     proxy: ServiceProxy,
     role: &str,
@@ -243,15 +189,15 @@ pub(super) async fn bind_proxy(
 ) -> Result<(Proxy, StatusServer), Failure> {
     let principal = Principal { role: Role::Service, id: default_service_id(&proxy.hub)? };
     let status_server = StatusServer::new(role, principal.clone(), Vec::new(), RoleState::Listening);
-    let observer = status_server.clone();
+    let status = status_server.clone();
     let mut config = proxy_config(proxy, principal, move |event| {
         on_event(&event);
-        observer.on_proxy_event(&event);
+        status.on_proxy_event(&event);
         monitor.on_event(event);
     })?;
     config.client_factory = status_server.record_hub(config.client_factory);
     let bound = Proxy::bind(config).await.map_err(Failure::Usage)?;
-    status_server.set_serves(listening(&bound));
+    status_server.set_endpoints(listening(&bound));
     Ok((bound, status_server))
 }
 
@@ -259,19 +205,19 @@ fn listening(bound: &Proxy) -> Vec<String> {
     bound.addresses().iter().map(|(address, to)| format!("{to} on {address}")).collect()
 }
 
-/// One stream on standard input and output.
+/// Carries one stream on standard input and output.
 async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
     let (shutdown, stream) = (Shutdown::default(), proxy.stream.clone());
     let principal = Principal { role: Role::Service, id: default_service_id(&proxy.hub)? };
     let status_server = StatusServer::new("service-proxy", principal.clone(), Vec::new(), RoleState::Connecting);
-    let (monitor, observer) = (StreamMonitor::new(None), status_server.clone());
+    let (monitor, status) = (StreamMonitor::new(None), status_server.clone());
     let mut config = proxy_config(proxy, principal, move |event| {
-        observer.on_proxy_event(&event);
+        status.on_proxy_event(&event);
         match event {
             proxy::Event::Draining(..) | proxy::Event::Interrupted(..) | proxy::Event::Resumed(..) => {
                 monitor.on_event(event)
             }
-            // Whoever is at the other end of the pipes sees that, or why not.
+            // The program at the other end of the pipes sees these, or the refusal.
             proxy::Event::Requested(_)
             | proxy::Event::Opened(_)
             | proxy::Event::Refused(..)
@@ -280,9 +226,9 @@ async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
     })?;
     config.client_factory = status_server.record_hub(config.client_factory);
     let named = stream.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
-    status_server.set_serves(vec![format!("{}{named} on standard input and output", config.device)]);
+    status_server.set_endpoints(vec![format!("{}{named} on standard input and output", config.device)]);
     let signals = Signals::catch()?;
-    // `ssh` hangs up on its ProxyCommand: the device is told, instead of waiting for a proxy that may come back.
+    // `ssh` ends its ProxyCommand with SIGHUP: the stream is closed then, instead of waiting to be resumed.
     let (hangup, hung_up) = (HangupSignal::listen()?, Reload::default());
     let mut work = Box::pin(proxy::pipe(config, stream, (tokio::io::stdin(), stdio::Output::new()), &shutdown));
     let work = async {
@@ -296,7 +242,7 @@ async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
     done.map_err(|(_, refusal)| Failure::Refused(refusal))
 }
 
-/// What a service-proxy needs to know, from what was typed.
+/// Converts the flags of a service-proxy to its settings.
 pub(super) fn proxy_config(
     proxy: ServiceProxy,
     principal: Principal,
@@ -314,10 +260,10 @@ pub(super) fn proxy_config(
     })
 }
 
-/// The device, without what follows its id.
+/// Removes the suffix from the device's name.
 fn without_suffix(device: DeviceId, suffix: Option<&str>) -> anyhow::Result<DeviceId> {
     match suffix.and_then(|suffix| device.as_str().strip_suffix(suffix)) {
-        Some(id) => id.parse().with_context(|| format!("'{device}' names no device")),
+        Some(id) => id.parse().with_context(|| format!("'{device}' is no valid device id")),
         None => Ok(device),
     }
 }

@@ -1,5 +1,5 @@
-//! Ctrl-C and SIGTERM, or what Windows has instead: the first drains, the second ends. SIGHUP has a hub read its certificate
-//! again.
+//! Signals: a first Ctrl-C or SIGTERM, or its equivalent on Windows, drains a role, a second one stops it at once.
+//! SIGHUP makes a hub reload its certificate.
 
 use anyhow::Context as _;
 #[cfg(unix)]
@@ -12,7 +12,7 @@ use tokio::signal::windows::{
 use crate::net::os::sd_notify;
 use crate::net::shutdown::{Reload, Shutdown};
 
-/// Caught from when this is made on, which is before a role says that it runs: whoever hears that may stop it.
+/// The signals to stop. Caught before a role reports that it is ready, since it may be stopped from then on.
 #[cfg(unix)]
 pub(super) struct Signals {
     terminate: Signal,
@@ -21,7 +21,7 @@ pub(super) struct Signals {
 
 #[cfg(unix)]
 impl Signals {
-    /// Signals no longer end the process by themselves.
+    /// Starts catching the signals, which then no longer kill the process.
     pub(super) fn catch() -> anyhow::Result<Self> {
         let catch = |kind| signal(kind).context("cannot listen for signals");
         Ok(Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
@@ -36,7 +36,8 @@ impl Signals {
     }
 }
 
-/// Ctrl-C and Ctrl-Break. Once the console is closed, or the system ends, Windows leaves only some seconds.
+/// The events to stop: Ctrl-C and Ctrl-Break. When the console is closed or the system shuts down, Windows allows only
+/// seconds.
 #[cfg(windows)]
 pub(super) struct Signals {
     interrupt: CtrlC,
@@ -47,7 +48,7 @@ pub(super) struct Signals {
 
 #[cfg(windows)]
 impl Signals {
-    /// They no longer end the process by themselves.
+    /// Starts catching the events, which then no longer kill the process.
     pub(super) fn catch() -> anyhow::Result<Self> {
         let catch = || -> std::io::Result<Self> {
             let (interrupt, terminate) = (ctrl_c()?, ctrl_break()?);
@@ -68,7 +69,7 @@ impl Signals {
 }
 
 impl Signals {
-    /// Does something that ends when it is asked to, and passes signals on meanwhile.
+    /// Runs the work, which ends after a shutdown is requested, and requests one at each signal.
     pub(super) async fn run_with_shutdown<R>(
         mut self,
         shutdown: &Shutdown,
@@ -86,18 +87,18 @@ impl Signals {
     }
 }
 
-/// SIGHUP, heard from the moment it is listened for.
+/// SIGHUP.
 pub(super) struct HangupSignal(#[cfg(unix)] tokio::signal::unix::Signal);
 
 #[cfg(unix)]
 impl HangupSignal {
-    /// From now on a hangup does not end this process.
+    /// Starts catching SIGHUP, which then no longer kills the process.
     pub(super) fn listen() -> anyhow::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self(signal(SignalKind::hangup()).context("cannot listen for signals")?))
     }
 
-    /// Does something, and asks for a reload with each hangup meanwhile.
+    /// Runs the work, and requests a reload at each SIGHUP.
     pub(super) async fn run_with_reload<R>(mut self, reload: &Reload, work: impl Future<Output = R>) -> R {
         tokio::pin!(work);
         loop {
@@ -111,12 +112,12 @@ impl HangupSignal {
 
 #[cfg(not(unix))]
 impl HangupSignal {
-    /// There are none.
+    /// Does nothing: there is no SIGHUP.
     pub(super) fn listen() -> anyhow::Result<Self> {
         Ok(Self())
     }
 
-    /// Does something.
+    /// Runs the work.
     pub(super) async fn run_with_reload<R>(self, _: &Reload, work: impl Future<Output = R>) -> R {
         work.await
     }

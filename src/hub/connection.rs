@@ -4,12 +4,13 @@
 //! their cause and answered without it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, header};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::sleep;
 
 use super::admission::connection_limiter::{AuthenticatedPermit, UnauthenticatedPermit};
@@ -235,7 +236,7 @@ impl ConnectionContext {
     }
 
     fn auth_state(&self) -> MutexGuard<'_, AuthState> {
-        self.auth_state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.auth_state.lock()
     }
 }
 

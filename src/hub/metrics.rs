@@ -1,9 +1,8 @@
 //! Metrics in the OpenMetrics text format: counters are kept up to date, gauges are measured at each scrape.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -138,12 +137,12 @@ impl Metrics {
 
     fn register_congestion_control(&self, name: &str) {
         let info = Info::new(vec![("algorithm", name.to_owned())]);
-        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut registry = self.registry.lock();
         registry.register("devstream_congestion_control", "Congestion control algorithm of the connections", info);
     }
 
     fn register(&self) {
-        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut registry = self.registry.lock();
         let r = &mut *registry;
         r.register("devstream_events", "Events of the activity log, by operation and result", self.events.clone());
         let help = "Time from a stream's request until the device accepts";
@@ -210,7 +209,7 @@ impl Metrics {
         raise(&self.lost, lost);
         raise(&self.panics, panics);
         let mut text = String::new();
-        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let registry = self.registry.lock();
         // Writing to a string does not fail.
         let _ = encode(&mut text, &registry);
         text

@@ -17,7 +17,6 @@ pub mod backoff;
 pub mod bounded_map;
 pub mod challenge;
 pub mod channel_binding;
-pub mod check;
 pub mod forward;
 pub mod http;
 pub mod id;

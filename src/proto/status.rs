@@ -38,7 +38,7 @@ pub struct RoleStatus {
     /// The last error, even if it has been resolved.
     pub last_error: Option<LastError>,
     /// A device's forwards; a service's local ports, or the stream on its standard input and output.
-    pub serves: Vec<String>,
+    pub endpoints: Vec<String>,
     /// Number of streams.
     pub streams: usize,
     /// The oldest streams.
@@ -89,7 +89,7 @@ pub struct LastError {
 #[serde(rename_all = "camelCase")]
 pub struct OpenStream {
     /// Its two ends.
-    pub what: String,
+    pub description: String,
     /// Time of its start.
     pub since: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! A proxy's settings, already valid.
+//! The proxy's settings, already validated.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,23 +9,23 @@ use crate::net::tunnel::pump::TransportOptions;
 use crate::proto::forward::LocalForward;
 use crate::proto::id::DeviceId;
 
-/// What a proxy needs to know.
+/// Settings of one proxy.
 #[derive(Clone)]
 pub struct ProxyConfig {
-    /// How it becomes a client of the hub.
+    /// Creates clients of the hub, with the current key.
     pub client_factory: ClientFactory,
-    /// Which device its streams go to.
+    /// Device that streams are opened to.
     pub device: DeviceId,
-    /// Where it listens.
+    /// Local addresses to listen on, each with its stream name.
     pub locals: Vec<LocalForward>,
-    /// How long to wait for the device to come online.
+    /// Time to wait for an offline device.
     pub connect_timeout: Duration,
-    /// How long to wait for its answer.
+    /// Time to wait for the device's response.
     pub response_timeout: Duration,
-    /// How it keeps its connections.
+    /// Keepalive, resume and standby settings.
     pub transport: TransportOptions,
-    /// How long running streams may go on after it was asked to stop.
+    /// Time that running streams have to end after shutdown begins.
     pub drain: Duration,
-    /// Told what happens.
+    /// Receives every [`Event`].
     pub observer: Arc<dyn Fn(Event) + Send + Sync>,
 }

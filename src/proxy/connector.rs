@@ -1,4 +1,4 @@
-//! A service as a program has it: streams to any device, opened as a proxy opens them for its local connections.
+//! The library's connector: opens streams to any device, as the proxy does for its local connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,8 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::config::ProxyConfig;
 use super::drain_streams;
-use super::stream::{self, Opener};
+use super::opener::Opener;
+use super::stream;
 use crate::net::identity::Identity;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
@@ -19,14 +20,14 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Opens streams to devices. Clones share their connections to the hub, which stand by between streams.
 ///
-/// Streams go on when the last clone is dropped; [`close`](Self::close) waits for them, and has the devices told.
+/// Dropping the last clone leaves open streams running; [`close`](Self::close) waits for them, then closes them.
 #[derive(Clone)]
 pub struct Connector {
     inner: Arc<Inner>,
     connect_timeout: Duration,
 }
 
-/// Lives as long as the connector or one of its streams.
+/// State that lives as long as the connector or one of its streams.
 struct Inner {
     opener: Opener,
     streams: Tasks,
@@ -34,7 +35,7 @@ struct Inner {
 }
 
 impl Connector {
-    /// One that has no connection yet. A device's identity is none for a service.
+    /// Creates a connector; it connects on first use. Fails if the identity is a device's.
     ///
     /// # Panics
     ///
@@ -42,7 +43,7 @@ impl Connector {
     pub fn new(identity: &Identity) -> Result<Self, Refusal> {
         let config = ProxyConfig {
             client_factory: identity.client_factory_for(Role::Service)?,
-            // Every stream says its own.
+            // Replaced for each stream.
             device: identity.principal().id.clone().into(),
             locals: Vec::new(),
             connect_timeout: Duration::ZERO,
@@ -59,33 +60,36 @@ impl Connector {
         Ok(Self { inner, connect_timeout: Duration::ZERO })
     }
 
-    /// The same, but its streams wait so long for a device that is offline; at most 60 seconds.
+    /// Returns a connector whose streams wait this long for an offline device; at most 60 seconds.
     #[must_use]
     pub fn with_connect_timeout(&self, timeout: Duration) -> Self {
         Self { inner: self.inner.clone(), connect_timeout: timeout }
     }
 
-    /// Opens a stream, to the device's first forward or handler if no name is given. The device has accepted it then.
+    /// Opens a stream, to the device's first forward or handler without a name. Returns once the device has accepted
+    /// it.
     pub async fn open(&self, device: &DeviceId, name: Option<&StreamName>) -> Result<Stream, Refusal> {
         self.open_with_data(device, name, &[]).await
     }
 
-    /// The same, and says this first, up to 64 KiB. Where a connection stands by, up to 16 KiB of it travel along with the
-    /// request, so that the answer to them is one round trip away. A refusal is then no proof that they did not reach the device.
+    /// Opens a stream and writes these bytes first, up to 64 KiB. On a standby, up to 16 KiB of them travel with the
+    /// request, so that the target's answer takes one round trip. They may have reached the device even if the stream
+    /// is refused.
     pub async fn open_with_data(
         &self,
         device: &DeviceId,
         name: Option<&StreamName>,
         mut first: &[u8],
     ) -> Result<Stream, Refusal> {
-        // Nobody can read yet what the other end answers, and it may read no more before that: this much waits here.
+        // The stream's local buffer holds this much. Beyond it, the write would wait for the peer, which may itself
+        // wait for its answer to be read; the caller cannot read before this returns.
         if first.len() > STREAM_BUFFER_BYTES {
-            let reason = format!("{} bytes are more than can be said first: {STREAM_BUFFER_BYTES}", first.len());
+            let reason = format!("{} bytes of first data exceed the limit of {STREAM_BUFFER_BYTES}", first.len());
             return Err(Refusal::new(RefusalKind::BadRequest, reason));
         }
         let opener = self.inner.opener.to(device.clone(), self.connect_timeout);
         if opener.stream_shutdown.is_cancelled() {
-            return Err(Refusal::new(RefusalKind::LocalShutdown, "this connector is closed"));
+            return Err(Refusal::new(RefusalKind::LocalShutdown, "the connector is closed"));
         }
         let (mut stream, work) = stream::open(opener, name, &mut first).await?;
         let inner = self.inner.clone();
@@ -98,7 +102,7 @@ impl Connector {
         Ok(stream)
     }
 
-    /// Lets running streams end within this time, then ends them; the devices are told.
+    /// Waits for running streams for at most this time, then closes them with a message to their devices.
     pub async fn close(self, drain: Duration) {
         let Inner { opener, streams, watch } = &*self.inner;
         drain_streams(opener, streams.clone(), drain, &Shutdown::default()).await;

@@ -1,7 +1,13 @@
-//! The service's end: local ports, each of whose connections becomes a stream to a device.
+//! The service's role: opens a stream to a device for every local connection.
+//!
+//! In: connections to local ports ([`ServiceProxy`]), a pair of pipes ([`pipe`]) or a program's calls ([`Connector`]).
+//! Out: a stream request to the hub (`opener`, `request`, `standby`), then the stream's bytes (`stream`), and an
+//! [`Event`] for each change of a stream.
 
 pub mod config;
 mod connector;
+mod opener;
+mod request;
 mod standby;
 mod stream;
 
@@ -19,7 +25,7 @@ use tokio::time::{sleep, timeout};
 
 use self::config::ProxyConfig;
 pub use self::connector::Connector;
-use self::stream::Opener;
+use self::opener::Opener;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
 use crate::net::transport::accept::accept_loop;
@@ -31,49 +37,49 @@ use crate::proto::limits::STREAMS_PER_SERVICE;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::Ending;
 
-/// What the person at the proxy may want to see.
+/// An event for the proxy's user interface.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// A local connection came, and the device is asked.
+    /// A local connection was accepted and its stream requested.
     Requested(Arc<StreamInfo>),
-    /// Its stream is open.
+    /// The stream is open.
     Opened(Arc<StreamInfo>),
-    /// The hub is about to end, and the stream with it if it takes longer than this.
+    /// The hub is draining, and closes the stream after this time.
     Draining(Arc<StreamInfo>, Duration),
-    /// Its connection to the hub is lost, for this reason; it comes back by itself.
+    /// The stream's connection to the hub was lost for this reason; it is being resumed.
     Interrupted(Arc<StreamInfo>, String),
-    /// It is back, after this long.
+    /// The stream was resumed, after this interruption.
     Resumed(Arc<StreamInfo>, Duration),
-    /// There will be no stream.
+    /// The stream was refused.
     Refused(Arc<StreamInfo>, Refusal),
-    /// The stream is over.
+    /// The stream has ended.
     Ended(Arc<StreamInfo>, Ending, Option<Refusal>),
 }
 
 /// One local connection and its stream.
 #[derive(Debug)]
 pub struct StreamInfo {
-    /// Counted from one.
+    /// Number of the stream, counted from one.
     pub number: u64,
-    /// Where the local connection comes from.
+    /// Peer of the local connection; none for pipes.
     pub from: Option<SocketAddr>,
-    /// The device and the stream name, as `pi-42/ssh`.
+    /// Device and stream name, as in `pi-42/ssh`.
     pub to: String,
-    /// Bytes so far.
+    /// Bytes carried so far.
     pub counters: Counters,
 }
 
-/// Devices that are told that this process ends need a moment for that; so does a stream that is about to end by itself.
+/// Time for streams to send their close, and for a stream that is about to end by itself to do so.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
-/// A proxy that listens but does not serve yet.
+/// A proxy that listens but does not accept yet.
 pub struct ServiceProxy {
     config: Arc<ProxyConfig>,
     listeners: Vec<(TcpListener, Option<StreamName>)>,
 }
 
 impl ServiceProxy {
-    /// Opens every local port, or none.
+    /// Binds every local port, or fails.
     pub async fn bind(config: ProxyConfig) -> anyhow::Result<Self> {
         let mut listeners = Vec::new();
         for local in &config.locals {
@@ -82,7 +88,7 @@ impl ServiceProxy {
         Ok(Self { config: Arc::new(config), listeners })
     }
 
-    /// Where it listens, and what for.
+    /// Returns the bound addresses, each with its stream's name.
     pub fn addresses(&self) -> Vec<(SocketAddr, String)> {
         let device = &self.config.device;
         let address = |(listener, name): &(TcpListener, Option<StreamName>)| {
@@ -91,7 +97,7 @@ impl ServiceProxy {
         self.listeners.iter().filter_map(address).collect()
     }
 
-    /// Serves until asked to stop; then lets streams end within the deadline.
+    /// Serves until shutdown, then drains streams.
     pub async fn serve(self, shutdown: Shutdown) {
         let Self { config, listeners } = self;
         let (accepting, streams, watch) = (Tasks::default(), Tasks::default(), Tasks::default());
@@ -99,7 +105,7 @@ impl ServiceProxy {
         watch.spawn(monitor_task);
         let opener = Arc::new(Opener::new(config.clone(), network));
         let count = Arc::new(AtomicU64::new(1));
-        // The hub would refuse more; others wait in the system's queue, instead of taking descriptors here.
+        // The hub would refuse more. Further connections wait in the listen backlog, where they cost no descriptors.
         let permits = Arc::new(Semaphore::new(STREAMS_PER_SERVICE));
         for (listener, name) in listeners {
             let (opener, streams, count, permits) = (opener.clone(), streams.clone(), count.clone(), permits.clone());
@@ -129,8 +135,9 @@ impl ServiceProxy {
     }
 }
 
-/// Lets streams end by themselves for a while. Then the devices are told, and do not wait for this end to come back. Cutting
-/// a stream resets its local connection.
+/// Waits for streams to end within `drain`, then closes them: devices receive a close instead of waiting for this end
+/// to resume.
+/// An aborted stream resets its local connection.
 async fn drain_streams(opener: &Opener, streams: Tasks, drain: Duration, shutdown: &Shutdown) {
     if streams.count() > 0 {
         tokio::select! {
@@ -143,8 +150,8 @@ async fn drain_streams(opener: &Opener, streams: Tasks, drain: Duration, shutdow
     streams.shutdown(CLOSE_GRACE).await;
 }
 
-/// One stream between a pair of pipes and the device: what `ssh`'s `ProxyCommand` wants. Asked to stop, it has a moment
-/// to end by itself.
+/// Carries one stream between a pair of pipes and the device, as `ssh`'s `ProxyCommand` needs. At shutdown it has
+/// a second to end by itself.
 pub async fn pipe<R, W>(
     config: ProxyConfig,
     name: Option<StreamName>,
@@ -156,7 +163,7 @@ where
     W: AsyncWrite + Unpin,
 {
     let (network, monitor_task) = config.client_factory.runtime().monitor_network();
-    // There is only one stream.
+    // Without standbys: there is only one stream.
     let config = ProxyConfig { transport: TransportOptions { standbys: 0, ..config.transport }, ..config };
     let opener = Opener::new(Arc::new(config), network);
     let stopped = async {
@@ -187,7 +194,7 @@ async fn listen(local: &LocalForward) -> anyhow::Result<TcpListener> {
     }
 }
 
-/// A port that would have worked, or what else to do.
+/// Advice for a failed bind: the next free port, or `--local 0`.
 async fn advice(local: &LocalForward, error: &io::Error) -> String {
     if local.port == 0 || error.kind() == io::ErrorKind::AddrNotAvailable {
         return format!("{} is not an address of this machine", local.bind);
@@ -198,8 +205,11 @@ async fn advice(local: &LocalForward, error: &io::Error) -> String {
         if let Ok(listener) = TcpListener::bind((local.bind.as_str(), port)).await
             && let Ok(address) = listener.local_addr()
         {
-            return format!("--local {}{stream} is free; --local 0{stream} takes any free port", address.port());
+            return format!(
+                "try --local {}{stream}, which is free, or --local 0{stream} for any free port",
+                address.port()
+            );
         }
     }
-    "--local 0 takes any free port".into()
+    "try --local 0 for any free port".into()
 }

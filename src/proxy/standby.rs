@@ -1,8 +1,9 @@
-//! Connections that stand by at the hub, each for one stream after another.
+//! Standby connections: kept open at the hub, each carries one stream after another.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use crate::net::client::Client;
@@ -12,7 +13,7 @@ use crate::net::tasks::Tasks;
 use crate::net::tunnel::pump::TransportOptions;
 use crate::proto::message::StandbyOffer;
 
-/// All of this proxy's.
+/// The proxy's standbys; clones share them.
 #[derive(Clone)]
 pub(super) struct Standbys(Arc<Inner>);
 
@@ -20,7 +21,7 @@ struct Inner {
     pool: StandbyPool,
     network: NetworkMonitor,
     tasks: Tasks,
-    /// Asks the tasks that keep idle ones for them; the one that was used last at the end.
+    /// Requests to the tasks that own idle standbys, the last used at the end.
     idle: Mutex<Vec<oneshot::Sender<oneshot::Sender<Standby>>>>,
 }
 
@@ -34,7 +35,7 @@ impl Standbys {
         }))
     }
 
-    /// The one that was used last: it is the likeliest to be alive.
+    /// Takes the last used standby: it is the likeliest to be alive.
     pub(super) async fn take(&self) -> Option<Standby> {
         loop {
             let idle = self.idle().pop()?;
@@ -47,20 +48,20 @@ impl Standbys {
         }
     }
 
-    /// One for a stream that found none, where that is known to work.
+    /// Connects a standby for a stream that found none, if the hub has accepted standbys before.
     pub(super) async fn connect(&self) -> Option<Standby> {
         let standby = self.0.pool.connect().await?;
         self.refill();
         Some(standby)
     }
 
-    /// A stream found none; the hub takes them, or not. Next time one will stand by.
+    /// Applies the hub's offer after a stream that found no standby, and refills.
     pub(super) fn update_offer(&self, client: &Client, offer: Option<StandbyOffer>) {
         self.0.pool.set_offer(client, offer);
         self.refill();
     }
 
-    /// One is missing, or does not come back.
+    /// Opens standbys in the background, if the pool is short of them.
     pub(super) fn refill(&self) {
         if !self.0.pool.needs_refill() {
             return;
@@ -73,12 +74,12 @@ impl Standbys {
         });
     }
 
-    /// A connection that was brought for one stream may stand by after it.
+    /// Reserves a slot for a stream's own connection, which may stand by after it.
     pub(super) fn adopt(&self, client: &Client) -> PoolSlot {
         self.0.pool.reserve(client)
     }
 
-    /// Keeps one until it is wanted.
+    /// Keeps an idle standby until it is taken, or closed.
     pub(super) fn put(&self, mut standby: Standby) {
         if self.0.pool.should_evict(&mut standby) {
             return self.0.tasks.spawn(standby.close(None));
@@ -96,13 +97,13 @@ impl Standbys {
             let ended = tokio::select! {
                 wanted = &mut wanted => {
                     if let Ok(wanted) = wanted {
-                        // Who wants it waits for it; if not, it is closed with the rest of a stopping proxy.
+                        // Fails only when the proxy is shutting down, which closes the standby.
                         let _ = wanted.send(standby);
                         return;
                     }
                     None
                 }
-                // The hub has nothing to say here but that it is there.
+                // The hub sends only pings to an idle standby of a service; any message ends it.
                 message = standby.next_command(&network) => message.err(),
             };
             wanted.close();
@@ -110,22 +111,22 @@ impl Standbys {
         });
     }
 
-    /// One was dead: the others, which went the same way, are not tried.
+    /// Drops all idle standbys after a dead one: they share its network path.
     pub(super) fn discard(&self) {
         self.idle().clear();
     }
 
-    /// No more of them. Streams go on.
+    /// Closes idle standbys. Streams continue.
     pub(super) async fn end(&self) {
         self.0.tasks.clone().shutdown(Duration::ZERO).await;
     }
 
-    /// The same, without waiting for their end.
+    /// Aborts idle standbys without waiting for their close.
     pub(super) fn abort(&self) {
         self.0.tasks.abort();
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<oneshot::Sender<oneshot::Sender<Standby>>>> {
-        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.idle.lock()
     }
 }

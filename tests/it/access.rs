@@ -1,4 +1,4 @@
-//! What a service may reach, changing under live streams: those outside end, with the reason, and no others.
+//! Scope changes under active streams: streams outside the new scope end with the reason, others continue.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::support::targets::{Target, is_alive};
 use crate::support::{AT_ONCE, DEVICE, SOON, within};
 
 #[test]
-fn a_service_whose_time_is_over_loses_its_stream_and_gets_no_other() {
+fn a_service_whose_access_has_expired_loses_its_stream_and_gets_no_other() {
     let target = Target::echo();
     let scope = ["--device", "*", "--for", "3s"];
     let ThreeMachines { proxy, agent, laptop, device: _device, hub } = ThreeMachines::forwarding(target.port, &scope);
@@ -36,7 +36,7 @@ fn a_service_whose_time_is_over_loses_its_stream_and_gets_no_other() {
 }
 
 #[test]
-fn the_end_of_a_live_streams_time_can_be_moved() {
+fn the_expiry_of_an_active_stream_can_be_changed() {
     let target = Target::echo();
     let scope = ["--device", "*", "--for", "8h"];
     let ThreeMachines { proxy, agent: _agent, laptop, device: _device, hub } =
@@ -59,7 +59,7 @@ fn the_end_of_a_live_streams_time_can_be_moved() {
 }
 
 #[test]
-fn other_stream_names_end_the_streams_outside_and_leave_the_others() {
+fn a_narrower_list_of_stream_names_ends_only_the_streams_outside_it() {
     let target = Target::echo();
     let (hub, device, laptop) = (Hub::start(&Machine::new()), Machine::new(), Machine::new());
     device.ask(&["join", &hub.device_link(DEVICE)]);
@@ -87,7 +87,7 @@ fn other_stream_names_end_the_streams_outside_and_leave_the_others() {
 }
 
 #[test]
-fn other_devices_end_the_streams_outside_and_leave_the_others() {
+fn a_narrower_list_of_devices_ends_only_the_streams_outside_it() {
     let target = Target::echo();
     let (hub, laptop) = (Hub::start(&Machine::new()), Machine::new());
     laptop.ask(&["join", &hub.service_link_with("alice", &["--device", "pi-*"])]);
@@ -111,7 +111,7 @@ fn other_devices_end_the_streams_outside_and_leave_the_others() {
 }
 
 #[test]
-fn a_service_has_no_more_streams_than_it_may() {
+fn a_service_is_held_to_its_stream_limit() {
     let target = Target::echo();
     let scope = ["--device", "*", "--max-streams", "2"];
     let ThreeMachines { proxy, agent: _agent, laptop, device: _device, hub } =
@@ -133,7 +133,7 @@ fn a_service_has_no_more_streams_than_it_may() {
 }
 
 #[test]
-fn a_new_service_may_reach_nothing_and_the_hubs_own_user_everything() {
+fn a_new_service_may_reach_nothing_and_the_admin_everything() {
     let target = Target::echo();
     let laptop = Machine::new();
     let fixture = OneMachine::forwarding(target.port);
@@ -143,7 +143,7 @@ fn a_new_service_may_reach_nothing_and_the_hubs_own_user_everything() {
     assert_eq!(laptop.ask(&["devices", "--json"]).trim(), "[]");
 }
 
-/// When a service's access ends.
+/// The expiry of a service's access.
 fn until(hub: &Hub, service: &str) -> Option<Timestamp> {
     let shown: Vec<Identity> = hub.json(&["service", "show", service]);
     shown[0].scope.as_ref().expect("a service has a scope").until

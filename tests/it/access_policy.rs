@@ -1,4 +1,4 @@
-//! A device's own say about who may come, whatever the hub thinks.
+//! A device's own access policy, enforced in addition to the hub's.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,18 +16,18 @@ use crate::support::targets::{Target, is_alive};
 use crate::support::{DEVICE, poll};
 
 #[test]
-fn a_device_lets_in_whom_it_names_and_nobody_else() {
+fn a_devices_access_policy_allows_the_named_services_only() {
     let target = Target::echo();
     let fixture = Fixture::new(&["--allow-service", "al*", "--allow-service", "carol", "--forward", &port(&target)]);
     let bob = fixture.joined("bob");
     is_alive(&mut ServiceProxy::start(&fixture.laptop).connect());
     is_alive(&mut ServiceProxy::start(&fixture.joined("carol")).connect());
-    assert_rejected(&pipe(&bob, DEVICE), "it does not let bob in");
-    fixture.agent.wait_line("it does not let bob in");
+    assert_rejected(&pipe(&bob, DEVICE), "its access policy does not allow bob");
+    fixture.agent.wait_line("its access policy does not allow bob");
     fixture.hub.wait_activity("invoke", Some(RefusalKind::RejectedByDevice.row().label));
 }
 
-/// Each stream name is a habit of the command.
+/// The accept command: each stream name selects a behaviour.
 const ACCEPT_SCRIPT: &str = "case $DEVSTREAM_STREAM in
     yes) ;;
     no) exit 3 ;;
@@ -41,7 +41,7 @@ const ACCEPT_SCRIPT: &str = "case $DEVSTREAM_STREAM in
 esac";
 
 #[test]
-fn a_commands_status_decides_and_its_first_line_is_the_reason() {
+fn an_accept_commands_status_decides_and_its_first_line_is_the_reason() {
     let target = Target::echo();
     let names = ["yes", "no", "alice", "reason", "talkative", "verbose", "unfair", "helper", "missing"];
     let forwards: Vec<_> = names.iter().map(|name| format!("--forward={name}={}", target.port)).collect();
@@ -55,22 +55,22 @@ fn a_commands_status_decides_and_its_first_line_is_the_reason() {
         assert!(clock::now() - start < Duration::from_secs(5), "{name}");
     }
     for (machine, name, reason) in [
-        (&fixture.laptop, "no", "its accept command said no: exit status: 3"),
-        (&bob, "alice", "its accept command said no: exit status: 1"),
+        (&fixture.laptop, "no", "its accept command rejected it: exit status: 3"),
+        (&bob, "alice", "its accept command rejected it: exit status: 1"),
         (&fixture.laptop, "reason", "(closed for repairs)"),
         (&fixture.laptop, "verbose", "(indeed)"),
-        (&fixture.laptop, "unfair", "its accept command said no: signal: 9"),
-        (&fixture.laptop, "missing", "its accept command said no: exit status: 127"),
+        (&fixture.laptop, "unfair", "its accept command rejected it: signal: 9"),
+        (&fixture.laptop, "missing", "its accept command rejected it: exit status: 127"),
     ] {
         assert_rejected(&ask(machine, name, &[]), reason);
     }
 }
 
-/// Hangs, with something it started, and leaves word of both.
+/// Hangs, together with a child, and prints both process ids.
 const HANGING_SCRIPT: &str = "test $DEVSTREAM_STREAM = hang || exit 0; sleep 1000 & echo $$ $! >> pids; wait";
 
 #[test]
-fn a_command_that_hangs_is_ended_with_all_that_it_started() {
+fn a_hanging_accept_command_is_killed_with_its_process_group() {
     let target = Target::echo();
     let (hang, other) = (format!("hang={}", target.port), format!("other={}", target.port));
     let fixture = Fixture::new(&["--accept-command", HANGING_SCRIPT, "--forward", &hang, "--forward", &other]);
@@ -86,7 +86,7 @@ fn a_command_that_hangs_is_ended_with_all_that_it_started() {
 }
 
 #[test]
-fn a_command_whose_question_is_void_is_ended_with_all_that_it_started() {
+fn an_accept_command_of_a_cancelled_request_is_killed_with_its_process_group() {
     let target = Target::echo();
     let fixture = Fixture::new(&["--accept-command", HANGING_SCRIPT, "--forward", &format!("hang={}", target.port)]);
     let asked = ask(&fixture.laptop, "hang", &["--response-timeout", "1"]);
@@ -98,9 +98,9 @@ fn a_command_whose_question_is_void_is_ended_with_all_that_it_started() {
 }
 
 #[test]
-fn a_command_knows_who_asks_and_no_name_is_more_than_a_name() {
+fn an_accept_command_gets_the_request_and_names_cannot_inject_code() {
     let target = Target::echo();
-    // As bold as names can be.
+    // Names with shell metacharacters.
     let names = ["-e", "--help", "..x", "a_b-c.d"];
     let forwards: Vec<_> = names.iter().map(|name| format!("--forward={name}={}", target.port)).collect();
     let forwards: Vec<_> = forwards.iter().map(String::as_str).collect();
@@ -130,7 +130,7 @@ fn a_command_knows_who_asks_and_no_name_is_more_than_a_name() {
     }
 }
 
-/// A device with a say of its own, and alice's laptop.
+/// A device with an access policy, and alice's laptop.
 struct Fixture {
     hub: Hub,
     device: Machine,
@@ -152,7 +152,7 @@ impl Fixture {
         joined(&self.hub, service)
     }
 
-    /// What the command said it is, and has started.
+    /// Process ids that the command printed: its own and its child's.
     fn pids(&self, count: usize) -> Vec<u32> {
         poll("the command", || {
             let written = fs::read_to_string(self.device.home().join("pids")).ok()?;
@@ -182,7 +182,7 @@ fn assert_rejected(finished: &Finished, reason: &str) {
     assert!(finished.stderr.contains(reason), "{reason}: {finished:?}");
 }
 
-/// Whoever has ended but was not yet buried by init does not run.
+/// Reports whether a process runs; a zombie does not.
 fn is_running(id: u32) -> bool {
     let state = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     state.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with(['Z', 'X']))

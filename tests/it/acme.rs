@@ -1,4 +1,4 @@
-//! A certificate by ACME, from a real authority's program.
+//! Certificates by ACME, from the program of a real authority.
 
 use devstream::net::tls::Trust;
 use devstream::proto::join::JoinLink;
@@ -15,12 +15,12 @@ use crate::support::targets::{Target, closed_port, is_alive};
 
 const ISSUED: &str = "installed a new certificate for localhost";
 
-/// A hub that asks the authority on this port.
+/// Starts a hub that orders a certificate and answers challenges on this port.
 fn start(machine: &Machine, port: u16, authority: &Pebble) -> Hub {
     start_with(machine, port, authority, &[])
 }
 
-/// The same with further arguments.
+/// Starts it with further arguments.
 fn start_with(machine: &Machine, port: u16, authority: &Pebble, arguments: &[&str]) -> Hub {
     let (directory, ca) = (authority.directory(), &authority.server_authority);
     let own = ["--hostname", NAME, "--acme", "--acme-directory", &directory, "--acme-ca", ca];
@@ -28,7 +28,7 @@ fn start_with(machine: &Machine, port: u16, authority: &Pebble, arguments: &[&st
 }
 
 #[test]
-fn the_way_to_the_authority_leads_through_a_proxy_where_one_is_named() {
+fn acme_requests_go_through_a_configured_proxy() {
     let [netns, _other] = NetNs::two();
     let [machine, authority] = [(); 2].map(|()| netns.machine());
     let (proxy, port) = (Proxy::squid(&netns), closed_port());
@@ -45,7 +45,7 @@ fn the_way_to_the_authority_leads_through_a_proxy_where_one_is_named() {
 }
 
 #[test]
-fn pebble_issues_a_certificate_and_an_agent_with_only_its_root_gets_in() {
+fn pebble_issues_a_certificate_that_an_agent_with_its_root_accepts() {
     let target = Target::echo();
     let [machine, authority, device, laptop] = [(); 4].map(|()| Machine::new());
     let port = closed_port();
@@ -55,7 +55,7 @@ fn pebble_issues_a_certificate_and_an_agent_with_only_its_root_gets_in() {
     let root = pebble.root();
     device.ask(&["join", &hub.device_link(DEVICE), "--ca", &root]);
     laptop.ask(&["join", &hub.service_link("alice"), "--ca", &root]);
-    // The name is what the certificate is for, and the way in.
+    // The certificate is for this name, which clients connect to.
     let hub_name = format!("{NAME}:{port}");
     let forward = target.port.to_string();
     let agent = device.start(&["device-agent", "--ca", &root, "--hub", &hub_name, "--forward", &forward]);
@@ -80,10 +80,10 @@ fn a_certificate_is_kept_over_a_restart() {
 }
 
 #[test]
-fn until_there_is_a_certificate_the_hub_shows_its_own_and_says_why() {
+fn until_acme_succeeds_the_hub_serves_its_self_signed_certificate_and_logs_why() {
     let [machine, authority] = [(); 2].map(|()| Machine::new());
     let port = closed_port();
-    // The authority looks for the proof where nothing listens.
+    // The authority validates at a port where nothing listens.
     let mut pebble = Pebble::start(&authority, closed_port());
     let hub = start(&machine, port, &pebble);
     let error = hub.process.wait_line("error: no certificate for localhost");

@@ -1,4 +1,4 @@
-//! Under a service manager: sockets that it keeps open, and what it is told.
+//! Under a service manager: socket activation and notifications.
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -54,20 +54,20 @@ fn a_restart_drops_no_connection_attempt() {
         }
         more();
         over.store(true, Ordering::Relaxed);
-        // It serves until the last visitor has gone.
+        // It serves until the last connection has closed.
         hub
     });
 }
 
 #[test]
-fn the_streaming_endpoint_has_a_socket_of_its_own() {
+fn the_streaming_endpoint_has_its_own_activated_socket() {
     let machine = Machine::new();
     let target = Target::echo();
     let [main, streams] = [(); 2].map(|()| format!("127.0.0.1:{}", closed_port()));
     let mut command = machine.command("systemd-socket-activate");
     // It starts the program when the first connection comes.
     command.args(["--listen", &main, "--listen", &streams, "--fdname", "main:streaming", DEVSTREAM, "hub"]);
-    // Where it would listen without the sockets: it could not.
+    // The address without the sockets, which cannot be bound.
     command.args(["--listen", "192.0.2.1:1", "--streaming-listen", "192.0.2.1:1"]);
     let hub = Process::start(command.args(["--streaming-endpoint", &format!("wss://{streams}")]));
     hub.wait_line("Listening on");
@@ -83,7 +83,7 @@ fn the_streaming_endpoint_has_a_socket_of_its_own() {
 }
 
 #[test]
-fn sockets_that_are_meant_for_another_process_are_left_alone() {
+fn sockets_passed_to_another_process_are_ignored() {
     let machine = Machine::new();
     for meant_for in [None, Some("1")] {
         let mut command = machine.command(DEVSTREAM);
@@ -94,7 +94,7 @@ fn sockets_that_are_meant_for_another_process_are_left_alone() {
 }
 
 #[test]
-fn what_was_inherited_and_is_no_listening_socket_is_an_error_that_says_so() {
+fn an_inherited_descriptor_that_is_no_listening_socket_is_an_error() {
     let target = Target::echo();
     let connected = OwnedFd::from(connect(target.port));
     let null = File::open("/dev/null").unwrap();
@@ -110,21 +110,21 @@ fn what_was_inherited_and_is_no_listening_socket_is_an_error_that_says_so() {
 }
 
 #[test]
-fn the_service_manager_is_told_of_readiness_life_and_end() {
+fn the_service_manager_is_notified_of_readiness_liveness_and_stopping() {
     let machine = Machine::new();
     let path = machine.home().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
     let hub = start(&machine, path.to_str().unwrap(), &["hub", "--listen", "127.0.0.1:0"]);
-    tells_its_life(&hub, &manager, "READY=1\nSTATUS=listening on https://127.0.0.1:");
+    notifies_liveness(&hub, &manager, "READY=1\nSTATUS=listening on https://127.0.0.1:");
 
-    // Beginning with @ it is no file.
+    // An abstract socket: its name begins with @.
     let name = format!("devstream-test-{}", closed_port());
     let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
     let socket = format!("@{name}");
     let agent = start(&machine, &socket, &["device-agent", "--forward", "22"]);
-    tells_its_life(&agent, &manager, "READY=1\nSTATUS=not yet connected");
+    notifies_liveness(&agent, &manager, "READY=1\nSTATUS=not yet connected");
     let proxy = start(&machine, &socket, &["service-proxy", "--device", DEVICE, "--local", "0"]);
-    tells_its_life(&proxy, &manager, &format!("READY=1\nSTATUS={DEVICE} on 127.0.0.1:"));
+    notifies_liveness(&proxy, &manager, &format!("READY=1\nSTATUS={DEVICE} on 127.0.0.1:"));
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn fill_queue(path: &Path) -> Vec<UnixDatagram> {
 }
 
 #[test]
-fn the_agents_status_says_whether_it_is_online() {
+fn the_agents_status_reports_its_connection() {
     let machine = Machine::new();
     let hub = Hub::start(&machine);
     let path = machine.home().join("notify");
@@ -174,7 +174,7 @@ fn the_agents_status_says_whether_it_is_online() {
 }
 
 #[test]
-fn the_roles_take_all_the_descriptors_they_may() {
+fn the_roles_raise_their_descriptor_limit() {
     let machine = Machine::new();
     for arguments in [
         &["hub", "--listen", "127.0.0.1:0"][..],
@@ -194,7 +194,7 @@ fn start(machine: &Machine, notify: &str, arguments: &[&str]) -> Process {
     Process::start(command.args(arguments).env("NOTIFY_SOCKET", notify).env("WATCHDOG_USEC", "100000"))
 }
 
-fn tells_its_life(role: &Process, manager: &UnixDatagram, ready: &str) {
+fn notifies_liveness(role: &Process, manager: &UnixDatagram, ready: &str) {
     let first = until(manager, role, "READY=1");
     assert!(first.starts_with(ready), "{first}");
     for _ in 0..3 {
@@ -204,7 +204,7 @@ fn tells_its_life(role: &Process, manager: &UnixDatagram, ready: &str) {
     until(manager, role, "STOPPING=1");
 }
 
-/// The next message with this in it; others pass.
+/// Waits for the next message that contains this.
 fn until(manager: &UnixDatagram, role: &Process, wanted: &str) -> String {
     manager.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut buffer = [0; 1024];

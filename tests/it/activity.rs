@@ -1,4 +1,4 @@
-//! The activity log and the messages on standard error: what is kept, and what happens when neither can be written.
+//! The activity log and the messages on standard error: retention, and behaviour when neither can be written.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -25,7 +25,7 @@ const FLOOD: usize = 1000;
 const STREAMS: usize = 20;
 
 #[test]
-fn logs_follow_through_rotation_until_nobody_reads() {
+fn logs_follow_across_rotation_until_the_reader_closes() {
     let machine = Machine::new();
     let hub = Hub::start_with(
         &machine,
@@ -99,7 +99,7 @@ fn a_full_disk_stops_new_streams_where_an_audit_is_required() {
         is_alive(&mut running);
         disk.fill();
         // The first line that does not fit tells; the file's last page may still have room for some.
-        let refused = (0..STREAMS).any(|_| !is_let_through(&mut proxy.connect()));
+        let refused = (0..STREAMS).any(|_| !is_accepted(&mut proxy.connect()));
         assert!(refused, "{}", hub.process);
         hub.process.wait_line("new streams are refused");
         proxy.process.wait_line(RefusalKind::AuditFailed.row().sentence);
@@ -112,7 +112,7 @@ fn a_full_disk_stops_new_streams_where_an_audit_is_required() {
 }
 
 #[test]
-fn messages_that_nobody_reads_hold_up_nothing() {
+fn a_blocked_log_reader_delays_nothing() {
     let target = Target::echo();
     let machine = Machine::new();
     let hub = UnreadOutput::start(&machine);
@@ -129,7 +129,7 @@ fn messages_that_nobody_reads_hold_up_nothing() {
 }
 
 #[test]
-fn every_message_is_a_json_object_where_that_is_asked_for() {
+fn every_log_message_is_a_json_object_with_json_logging() {
     let target = Target::echo();
     let machine = Machine::new();
     let json = ["--log-format", "json"];
@@ -165,7 +165,7 @@ fn every_message_is_a_json_object_where_that_is_asked_for() {
     }
 }
 
-/// A hub whose messages nobody reads, once it listens.
+/// A hub whose standard error nobody reads once it listens.
 struct UnreadOutput {
     child: Child,
     link: String,
@@ -207,8 +207,8 @@ fn a_history_that_every_rotation_would_delete_is_refused() {
     }
 }
 
-/// Whether a byte comes back.
-fn is_let_through(stream: &mut TcpStream) -> bool {
+/// Reports whether a byte is echoed.
+fn is_accepted(stream: &mut TcpStream) -> bool {
     let mut byte = [0];
     stream.write_all(b"?").is_ok() && stream.read(&mut byte).is_ok_and(|count| count > 0)
 }

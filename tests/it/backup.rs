@@ -1,4 +1,4 @@
-//! One file that holds a hub: written while it runs, and enough to be the same hub elsewhere.
+//! Backup and restore: one file, written while the hub runs, restores the same hub elsewhere.
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -34,7 +34,10 @@ fn a_hub_that_is_restored_elsewhere_is_the_same_hub() {
     let file = elsewhere.home().join("hub.backup");
     let told = hub.machine().run(&["hub", "backup", file.to_str().expect("a path")]);
     assert_eq!(told.code, Some(0), "{told:?}");
-    assert!(told.stderr.contains("4 identities") && told.stderr.contains("keep it where only you read it"), "{told:?}");
+    assert!(
+        told.stderr.contains("4 identities") && told.stderr.contains("store it where nobody else has access"),
+        "{told:?}"
+    );
     assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
     is_alive(&mut local);
 
@@ -61,7 +64,7 @@ fn a_hub_that_is_restored_elsewhere_is_the_same_hub() {
 }
 
 #[test]
-fn a_backup_of_a_busy_hub_is_whole() {
+fn a_backup_of_a_busy_hub_is_complete() {
     let hub = Hub::start(&Machine::new());
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -113,7 +116,7 @@ fn a_backup_never_replaces_a_file() {
 }
 
 #[test]
-fn what_a_backup_cannot_take_is_named_and_a_link_leads_it_nowhere() {
+fn files_that_a_backup_cannot_include_are_named_and_symlinks_are_not_followed() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
     let (key, vault) = (state(&machine).join("ca.key"), machine.home().join("vault"));
@@ -136,7 +139,7 @@ fn what_a_backup_cannot_take_is_named_and_a_link_leads_it_nowhere() {
 }
 
 #[test]
-fn a_restore_never_touches_a_hub_that_is_there() {
+fn a_restore_never_overwrites_an_existing_hub() {
     let machine = Machine::new();
     let hub = Hub::start(&machine);
     hub.device_link("kept");
@@ -153,7 +156,7 @@ fn a_restore_never_touches_a_hub_that_is_there() {
 }
 
 #[test]
-fn what_sqlite_left_of_another_registry_is_not_replayed_into_the_restored_one() {
+fn a_stale_sqlite_journal_is_not_replayed_into_a_restored_registry() {
     let machine = Machine::new();
     Hub::start(&machine).ask(&["backup", "file"]);
     for leftover in ["registry.sqlite-wal", "registry.sqlite-shm", "registry.sqlite-journal"] {
@@ -168,7 +171,7 @@ fn what_sqlite_left_of_another_registry_is_not_replayed_into_the_restored_one() 
 }
 
 #[test]
-fn a_file_that_is_no_backup_is_named_and_leaves_nothing() {
+fn a_file_that_is_no_backup_is_reported_and_restores_nothing() {
     let machine = Machine::new();
     let hub = Hub::start(&machine);
     hub.ask(&["backup", "good"]);
@@ -198,11 +201,11 @@ fn a_file_that_is_no_backup_is_named_and_leaves_nothing() {
 }
 
 #[test]
-fn a_backup_with_a_file_for_another_place_is_refused_whole() {
+fn a_backup_with_a_path_outside_the_state_directory_is_refused_whole() {
     let machine = Machine::new();
     let hub = Hub::start(&machine);
     for (number, path) in ["../outside", "/tmp/devstream-outside", "a/../../outside"].into_iter().enumerate() {
-        let name = format!("bent{number}");
+        let name = format!("malformed{number}");
         hub.ask(&["backup", &name]);
         let malformed = Connection::open(machine.home().join(&name)).expect("a database");
         malformed.execute("INSERT INTO file VALUES (?, x'00')", [path]).expect("it takes a row");
@@ -232,7 +235,7 @@ fn an_agent_trusts_a_hub_that_was_restored_and_no_other_in_its_place() {
     agent.wait_line("is online");
 }
 
-/// With one of its pages, the last, overwritten.
+/// Overwrites the database's last page.
 fn damaged(good: &[u8]) -> Vec<u8> {
     let (intact, page) = good.split_at(good.len() - 4096);
     [intact, &vec![0xa5; page.len()]].concat()

@@ -1,4 +1,4 @@
-//! Certificates of the operator's own: who is shown which, and how they change under a running hub.
+//! Certificates of the operator's own: which client gets which, and reloading them.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -20,7 +20,7 @@ use crate::support::targets::{Target, is_alive};
 
 const TAKEN_UP: &str = "installed the new certificate";
 
-/// A hub that shows a pair of the operator's own for [`NAME`].
+/// A hub with a certificate of the operator's own for [`NAME`].
 struct Fixture {
     authority: Authority,
     trust: std::sync::Arc<Trust>,
@@ -62,7 +62,7 @@ fn a_hundred_reloads_under_two_hundred_streams_lose_none() {
         for seed in 0..THREADS {
             let (proxy, done, opened) = (&proxy, &done, opened.clone());
             scope.spawn(move || {
-                // One after the other: a hub has only so many places for strangers from one address.
+                // One after the other: unauthenticated connections from one address are limited.
                 let open = |_| {
                     let mut stream = proxy.connect();
                     is_alive(&mut stream);
@@ -124,7 +124,7 @@ fn echo_until(done: &AtomicBool, seed: u64, mut streams: Vec<TcpStream>) {
     }
 }
 
-/// However often it is asked to take it up, it says so once.
+/// Asserts that repeated reloads log the fault once.
 fn a_broken_file_changes_nothing(fixture: &Fixture) {
     let (before, lines) = (fixture.shown(), fixture.hub.process.lines());
     fs::write(&fixture.files.certificate, &fixture.authority.certify(NAME).certificate[..200]).unwrap();
@@ -137,7 +137,7 @@ fn a_broken_file_changes_nothing(fixture: &Fixture) {
 }
 
 #[test]
-fn new_files_are_taken_up_however_they_come() {
+fn new_certificate_files_are_loaded_however_they_are_replaced() {
     let (machine, authority) = (Machine::new(), Authority::new());
     let trust = trust(&authority.file(&machine));
     // As a cluster's secrets are mounted: a link to a directory that is exchanged whole.
@@ -172,7 +172,7 @@ fn new_files_are_taken_up_however_they_come() {
 }
 
 #[test]
-fn each_fault_of_a_new_pair_is_named_once_and_the_old_pair_stays() {
+fn each_fault_of_a_new_certificate_is_reported_once_and_the_old_one_stays() {
     let fixture = Fixture::new();
     let before = fixture.shown();
     let Files { certificate, key } = &fixture.files;
@@ -204,7 +204,7 @@ fn each_fault_of_a_new_pair_is_named_once_and_the_old_pair_stays() {
 }
 
 #[test]
-fn a_bad_pair_at_the_start_is_a_start_that_fails() {
+fn a_bad_certificate_fails_the_start() {
     let (machine, authority) = (Machine::new(), Authority::new());
     let files = Files::in_directory(machine.home());
     let (one, other) = (authority.certify(NAME), authority.certify(NAME));
@@ -236,7 +236,7 @@ fn a_certificate_that_ends_in_ten_days_is_warned_about_at_the_start() {
 }
 
 #[test]
-fn who_has_a_pin_is_shown_the_hubs_own_certificate_whatever_else_there_is() {
+fn pinned_clients_get_the_hubs_own_certificate_whatever_else_is_configured() {
     let target = Target::echo();
     let (machine, device, authority) = (Machine::new(), Machine::new(), Authority::new());
     let hub = Hub::start_with(&machine, &["--hostname", NAME]);
@@ -253,7 +253,7 @@ fn who_has_a_pin_is_shown_the_hubs_own_certificate_whatever_else_there_is() {
     assert_eq!(shown(port, &public, NAME).unwrap(), pair.der);
     let pin = Trust::Pin(pinned.pin.unwrap());
     assert_ne!(shown(port, &pin, NAME).unwrap(), pair.der);
-    // The pair names no address, so whoever dials one is shown the hub's own, pin or not.
+    // The certificate names no address, so clients of an address get the hub's own, pin or not.
     let own = trust(machine.home().join(".local/share/devstream/hub/ca.pem").to_str().unwrap());
     assert_ne!(shown(port, &own, "127.0.0.1").unwrap(), pair.der);
     assert!(shown(port, &own, NAME).is_err());
@@ -286,7 +286,7 @@ fn where_the_certificate_is_publicly_trusted_links_carry_no_pin() {
 }
 
 #[test]
-fn a_hangup_leaves_a_hub_with_its_own_certificate_alone() {
+fn a_sighup_does_not_affect_a_hub_with_its_own_certificate() {
     let target = Target::echo();
     let fixture = OneMachine::forwarding(target.port);
     let mut local = fixture.proxy.connect();
@@ -297,7 +297,7 @@ fn a_hangup_leaves_a_hub_with_its_own_certificate_alone() {
 }
 
 #[test]
-fn a_ca_file_that_is_of_no_use_is_named_and_not_taken_for_a_machine_that_has_not_joined() {
+fn an_unusable_ca_file_is_reported_and_not_mistaken_for_a_missing_join() {
     let (machine, joined) = (Machine::new(), Machine::new());
     let hub = Hub::start(&machine);
     joined.ask(&["join", &hub.service_link("alice")]);

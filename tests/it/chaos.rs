@@ -1,4 +1,4 @@
-//! The chaos proxy itself: each fault does what it says, and nothing else does.
+//! The chaos proxy itself: each fault has its effect, and no other.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -13,7 +13,7 @@ use crate::support::roles::connect;
 use crate::support::targets::{Target, closed_port, is_alive};
 use crate::support::{TIMEOUT, poll};
 
-/// Nothing came for this long, on a machine that has nothing between.
+/// Time after which a direction without bytes counts as blocked; the machine's loopback delays nothing this long.
 const NOTHING: Duration = Duration::from_millis(300);
 
 struct Fixture {
@@ -39,7 +39,7 @@ impl Fixture {
 }
 
 #[test]
-fn without_a_fault_bytes_and_ends_pass_and_are_counted() {
+fn without_a_fault_bytes_and_ends_are_forwarded_and_counted() {
     let fixture = Fixture::with(Target::echo());
     let (mut first, _second) = (fixture.alive(), fixture.alive());
     echo_round_trip(&first, 5, 64 * MIB);
@@ -86,7 +86,7 @@ fn a_close_ends_both_directions_or_one() {
 }
 
 #[test]
-fn a_black_hole_takes_everything_in_silence_one_way_or_both() {
+fn a_black_hole_drops_everything_in_one_direction_or_both() {
     let fixture = Fixture::with(Target::echo());
     for direction in [Direction::Up, Direction::Down, Direction::Both] {
         let mut stream = fixture.alive();
@@ -102,11 +102,11 @@ fn a_black_hole_takes_everything_in_silence_one_way_or_both() {
     fixture.chaos.hit_all(Fault::BlackHole(Direction::Both));
     fixture.chaos.heal();
     is_alive(&mut idle);
-    // Who hangs up in a black hole is not heard to.
+    // A close inside a black hole does not arrive.
     fixture.chaos.hit_all(Fault::BlackHole(Direction::Both));
     reset(idle);
     thread::scope(|scope| {
-        // As a reset, unless its end was read before it.
+        // A reset, unless the end was read before it.
         scope.spawn(|| assert_ne!(fixture.target.seen().end, StreamEnd::Stalled));
         poll("the hidden end", || (fixture.chaos.live() == 1).then_some(()));
         fixture.chaos.heal();
@@ -114,7 +114,7 @@ fn a_black_hole_takes_everything_in_silence_one_way_or_both() {
 }
 
 #[test]
-fn what_is_frozen_stands_still_and_loses_nothing() {
+fn a_freeze_stalls_and_loses_nothing() {
     let fixture = Fixture::with(Target::source(5, 32 * MIB));
     let mut stream = fixture.connect();
     stream.read_exact(&mut [0; 1024]).unwrap();
@@ -150,7 +150,7 @@ fn a_delay_delays_and_changes_nothing_else() {
 }
 
 #[test]
-fn a_trickle_takes_its_time() {
+fn a_trickle_limits_the_rate() {
     let fixture = Fixture::with(Target::source(5, 32 * KIB));
     fixture.chaos.hit_everything(Fault::Trickle(32 * KIB));
     let start = clock::now();
@@ -189,7 +189,7 @@ fn a_truncation_ends_where_a_record_does() {
 }
 
 #[test]
-fn what_everything_suffers_new_connections_suffer_too_until_it_heals() {
+fn a_fault_on_everything_hits_new_connections_until_it_heals() {
     let fixture = Fixture::with(Target::echo());
     let mut old = fixture.alive();
     fixture.chaos.hit_everything(Fault::BlackHole(Direction::Both));
@@ -207,7 +207,7 @@ fn what_everything_suffers_new_connections_suffer_too_until_it_heals() {
 }
 
 #[test]
-fn a_storm_hits_what_its_seed_says() {
+fn a_storm_follows_its_seed() {
     let stormed = |seed: u64| {
         let fixture = Fixture::with(Target::echo());
         let mut all: Vec<_> = (0..8).map(|_| fixture.alive()).collect();

@@ -1,4 +1,4 @@
-//! What `check` says of each failure that was staged: the hop, the cause, the next step, and the table's exit code.
+//! `devstream check` on each staged failure: hop, cause, advice and exit code.
 
 mod wrong_servers;
 
@@ -16,10 +16,10 @@ use crate::support::proxies::{PASSWORD, Proxy, USER};
 use crate::support::roles::{Agent, Hub};
 use crate::support::targets::{Target, closed_port};
 
-/// The hops to a hub and in, without a proxy.
+/// The hops to a hub without a proxy.
 const HUB_PATH: [&str; 6] = ["identity", "dns", "tcp", "tls", "authentication", "clock"];
 
-/// What `check` found on a machine.
+/// Report of `check` on a machine.
 struct CheckReport(Value);
 
 impl CheckReport {
@@ -44,7 +44,7 @@ impl CheckReport {
         self.hops().find(|hop| hop["hop"] == name).unwrap_or_else(|| panic!("no {name}: {:#}", self.0))
     }
 
-    /// All is well, on these hops.
+    /// Asserts that exactly these hops passed.
     fn is_well(&self, hops: &[&str]) {
         let found: Vec<_> =
             self.hops().map(|hop| (hop["hop"].as_str().unwrap(), hop["state"].as_str().unwrap())).collect();
@@ -53,7 +53,7 @@ impl CheckReport {
         assert_eq!(self.0["exitCode"], 0);
     }
 
-    /// All is well up to the last hop, which failed like this.
+    /// Asserts that all hops passed but the last, which failed like this.
     fn fails(&self, hop: &str, kind: RefusalKind, cause: &str, advice: &str) {
         let last = self.hops().last().unwrap();
         assert_eq!((&last["hop"], &last["state"]), (&hop.into(), &"failed".into()), "{:#}", self.0);
@@ -70,7 +70,7 @@ impl CheckReport {
 }
 
 #[test]
-fn on_the_way_to_a_hub_the_hop_that_fails_is_named() {
+fn check_names_the_failing_hop_to_the_hub() {
     let [near, far] = NetNs::two();
     far.run("mount -t tmpfs names /mnt && echo 'nameserver 10.0.0.1' > /mnt/resolv.conf");
     far.run("mount --bind /mnt/resolv.conf /etc/resolv.conf");
@@ -100,13 +100,13 @@ fn on_the_way_to_a_hub_the_hop_that_fails_is_named() {
     let terminal = Process::start(laptop.command("script").args(["-qec", &watched, "/dev/null"]).env("TERM", "xterm"));
     let piped = laptop.start(&["check", "--hub", "dead.test"]);
     piped.wait_line("dns             ok");
-    assert!(piped.is_running(), "each hop is told once it is done: {piped}");
+    assert!(piped.is_running(), "each hop is printed once it is done: {piped}");
     let dead = CheckReport::on(&laptop, &["--hub", "dead.test"]);
     dead.fails("tcp", RefusalKind::HubUnreachable, "no answer in 6 s", "dropped");
-    assert!(dead.hop("tcp")["milliseconds"].as_f64().unwrap() > 5_000.0, "it took its time: {:#}", dead.0);
+    assert!(dead.hop("tcp")["milliseconds"].as_f64().unwrap() > 5_000.0, "the whole timeout: {:#}", dead.0);
     let [terminal, piped] = [terminal, piped].map(Process::finish);
     assert!(!piped.stdout.contains('\u{1b}') && piped.stderr.is_empty(), "{piped:?}");
-    // The hop under way is drawn anew, with the seconds that it takes, and gives way to what came of it.
+    // The current hop is redrawn with its elapsed seconds, and replaced by its result.
     let [row, result] = ["tcp ", "tcp             FAILED"].map(|text| terminal.stdout.rfind(text));
     assert!(row == result && row.is_some(), "{terminal:?}");
     for part in ["dns             ok", "2s  dead.test", "4s  dead.test"] {
@@ -114,10 +114,10 @@ fn on_the_way_to_a_hub_the_hop_that_fails_is_named() {
     }
     for (arguments, hop, cause, advice) in [
         (&["--hub", "nosuch.test"][..], "dns", "cannot resolve nosuch.test", "this network's DNS"),
-        (&["--hub", "hub.test:1"], "tcp", "Connection refused", "is the hub running"),
-        (&["--via", &via], "proxy", "407", "--via-login FILE"),
-        (&["--via", "http://10.0.0.1:1"], "proxyTcp", "Connection refused", "is the proxy running"),
-        (&["--via", "http://nosuch.test:1"], "proxyDns", "nosuch.test", "is the proxy's name right"),
+        (&["--hub", "hub.test:1"], "tcp", "Connection refused", "check that the hub is running"),
+        (&["--via", &via], "proxy", "407", "pass it with --via-login FILE"),
+        (&["--via", "http://10.0.0.1:1"], "proxyTcp", "Connection refused", "check that the proxy is running"),
+        (&["--via", "http://nosuch.test:1"], "proxyDns", "nosuch.test", "check the proxy's name"),
     ] {
         CheckReport::on(&laptop, arguments).fails(hop, RefusalKind::HubUnreachable, cause, advice);
     }
@@ -128,14 +128,15 @@ fn on_the_way_to_a_hub_the_hop_that_fails_is_named() {
 
     let text = laptop.run(&["check", "--hub", "hub.test:1"]);
     assert_eq!((text.code, text.stderr.as_str()), (Some(RefusalKind::HubUnreachable.row().exit.into()), ""));
-    for part in ["dns             ok", "tcp             FAILED", "cause: the hub cannot be reached", "next: is the hub"]
+    for part in
+        ["dns             ok", "tcp             FAILED", "cause: the hub cannot be reached", "next: check that the hub"]
     {
         assert!(text.stdout.contains(part), "no '{part}' in {text:?}");
     }
 }
 
 #[test]
-fn another_hub_an_old_certificate_and_a_wrong_clock_are_told_apart() {
+fn check_distinguishes_another_hub_an_expired_certificate_and_a_wrong_clock() {
     let (hub, other) = (Hub::start(&Machine::new()), Hub::start(&Machine::new()));
     let laptop = Machine::new();
     laptop.ask(&["join", &hub.service_link("alice")]);
@@ -150,7 +151,7 @@ fn another_hub_an_old_certificate_and_a_wrong_clock_are_told_apart() {
     let clock = RefusalKind::ClockOrInspection;
     let ahead = CheckReport::on(&laptop.clone().off_by("+1y"), &[]);
     ahead.fails("tls", clock, "clock is 365 days ahead of the hub's", "timedatectl");
-    // What is pinned has been good since ever, and so it works.
+    // A pinned certificate has no earliest date, so the check passes.
     let device = Machine::new();
     device.ask(&["join", &hub.device_link(DEVICE)]);
     for machine in [&laptop, &device] {
@@ -174,7 +175,7 @@ fn another_hub_an_old_certificate_and_a_wrong_clock_are_told_apart() {
 }
 
 #[test]
-fn a_certificate_that_is_over_is_the_hubs_to_renew() {
+fn check_advises_the_hubs_operator_to_renew_an_expired_certificate() {
     let (machine, authority) = (Machine::new(), Authority::new());
     let ca = authority.file(&machine);
     let [machine, laptop] = [machine, Machine::new()].map(|machine| machine.with("SSL_CERT_FILE", &ca));
@@ -205,7 +206,7 @@ fn a_certificate_that_is_over_is_the_hubs_to_renew() {
 }
 
 #[test]
-fn behind_the_hub_the_device_the_stream_and_the_target_are_told_apart() {
+fn check_distinguishes_device_stream_and_target_failures() {
     let (greeting, silent) = (Target::greeting_then_reading("SSH-2.0-Test\r\nmore"), Target::sink());
     let mute = Target::greeting_then_reading("");
     let hub = Hub::start(&Machine::new());
@@ -227,34 +228,23 @@ fn behind_the_hub_the_device_the_stream_and_the_target_are_told_apart() {
     well.is_well(&all);
     assert_eq!(well.hop("target")["facts"]["says"], "SSH-2.0-Test");
     assert_eq!(well.hop("device")["facts"]["offers"], "greeting closed ssh web mute");
-    // Nobody who reads the logs takes it for a stream that was lost.
+    // The logs show a closed stream, not a lost one.
     agent.process.wait_line("greeting: closed");
     let ended = hub.wait_activity("streamClosed", None);
     assert_eq!((&ended["resultType"], &ended["properties"]["reason"]), (&"closed".into(), &"closed".into()), "{ended}");
     let waiting = check(&["--stream", "web"]);
     waiting.is_well(&all);
-    let says = "nothing in 1 s, as servers do that wait for the client";
+    let says = "nothing in 1 s; it may wait for the client";
     assert_eq!(waiting.hop("target")["facts"]["says"], says);
 
-    check(&["--stream", "ssh"]).fails("target", RefusalKind::TargetTimedOut, "such servers speak first", "firewall");
-    check(&["--stream", "closed"]).fails(
-        "target",
-        RefusalKind::TargetRefused,
-        "Connection refused",
-        "check that the service",
-    );
-    check(&["--stream", "mute"]).fails(
-        "target",
-        RefusalKind::TargetRefused,
-        "ended it without a word",
-        "check that the service",
-    );
-    check(&["--stream", "nosuch"]).fails(
-        "stream",
-        RefusalKind::StreamNotOffered,
-        "offered: greeting, closed",
-        "--stream NAME",
-    );
+    for (stream, hop, kind, cause, advice) in [
+        ("ssh", "target", RefusalKind::TargetTimedOut, "such servers send a banner", "firewall"),
+        ("closed", "target", RefusalKind::TargetRefused, "Connection refused", "check that the service"),
+        ("mute", "target", RefusalKind::TargetRefused, "closed it at once", "check that the service"),
+        ("nosuch", "stream", RefusalKind::StreamNotOffered, "offered: greeting, closed", "--stream NAME"),
+    ] {
+        check(&["--stream", stream]).fails(hop, kind, cause, advice);
+    }
     CheckReport::on(&laptop, &["--device", "pi-43"]).fails(
         "device",
         RefusalKind::UnknownDevice,
@@ -263,7 +253,7 @@ fn behind_the_hub_the_device_the_stream_and_the_target_are_told_apart() {
     );
     drop(agent);
     hub.wait_activity("deviceDisconnected", None);
-    check(&[]).fails("device", RefusalKind::DeviceOffline, "last seen", "is its agent running");
+    check(&[]).fails("device", RefusalKind::DeviceOffline, "last seen", "check that its agent is running");
     hub.ask(&["service", "disable", "alice"]);
     check(&[]).fails("authentication", RefusalKind::Disabled, "", "enable it again");
     hub.ask(&["service", "remove", "alice"]);
@@ -277,7 +267,7 @@ fn behind_the_hub_the_device_the_stream_and_the_target_are_told_apart() {
 }
 
 #[test]
-fn a_device_checks_its_way_and_its_targets_and_stays_online() {
+fn check_on_a_device_tests_its_path_and_targets_and_leaves_it_online() {
     let (greeting, closed) = (Target::greeting_then_reading("hello\n"), closed_port());
     let (hub, device) = (Hub::start(&Machine::new()), Machine::new());
     device.ask(&["join", &hub.device_link(DEVICE)]);
@@ -300,7 +290,7 @@ fn a_device_checks_its_way_and_its_targets_and_stays_online() {
         "check that the service",
     );
     let connected = || hub.activity().iter().filter(|entry| entry["operationName"] == "deviceConnected").count();
-    assert_eq!(connected(), 1, "a check takes nobody's place");
+    assert_eq!(connected(), 1, "a check displaces no agent");
     assert!(
         agent.process.is_running() && !agent.process.log().contains(RefusalKind::Displaced.row().sentence),
         "{}",
@@ -313,7 +303,7 @@ fn a_device_checks_its_way_and_its_targets_and_stays_online() {
 }
 
 #[test]
-fn a_hub_checks_itself_and_its_name_as_others_see_it() {
+fn hub_check_tests_itself_and_its_name_as_clients_see_it() {
     const HOPS: [&str; 7] = ["hub", "certificate", "dns", "tcp", "tls", "descriptors", "disk"];
     let [near, _far] = NetNs::two();
     near.run(

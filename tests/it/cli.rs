@@ -1,4 +1,4 @@
-//! What a person types and sees: help, lists, and errors that say what to do.
+//! The command line: help, lists, and errors with advice.
 
 use std::fs;
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use crate::support::targets::{Target, closed_port, is_alive};
 use crate::support::{DEVICE, TIMEOUT};
 
 #[test]
-fn help_names_the_four_things_there_are_to_do() {
+fn help_names_the_main_commands_and_exit_codes() {
     let machine = Machine::new();
     let help = machine.ask(&["--help"]);
     for command in ["hub", "device-agent", "service-proxy", "join", "demo"] {
@@ -26,7 +26,7 @@ fn help_names_the_four_things_there_are_to_do() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_a_usage_error_that_names_it() {
+fn invalid_arguments_are_usage_errors_that_name_them() {
     let machine = Machine::new();
     for (arguments, named) in [
         (&["device-agent", "--forward", "22x"][..], "22x"),
@@ -47,7 +47,7 @@ fn what_cannot_be_meant_is_a_usage_error_that_names_it() {
 }
 
 #[test]
-fn a_local_port_that_is_taken_is_named_with_a_way_out() {
+fn a_local_port_in_use_is_reported_with_an_alternative() {
     let taken = Target::echo();
     let fixture = OneMachine::forwarding(taken.port);
     let port = taken.port.to_string();
@@ -58,7 +58,7 @@ fn a_local_port_that_is_taken_is_named_with_a_way_out() {
 }
 
 #[test]
-fn a_hubs_port_that_is_taken_is_named() {
+fn a_hub_port_in_use_is_reported() {
     let taken = Target::echo();
     let finished = Machine::new().run(&["hub", "--listen", &format!("127.0.0.1:{}", taken.port)]);
     assert_eq!(finished.code, Some(2), "{finished:?}");
@@ -66,7 +66,7 @@ fn a_hubs_port_that_is_taken_is_named() {
 }
 
 #[test]
-fn a_hub_shows_itself_as_json() {
+fn hub_status_prints_json() {
     let hub = Hub::start(&Machine::new());
     let shown = json(&hub.ask(&["show"]));
     let address = hub.address();
@@ -132,7 +132,7 @@ fn logs_are_filtered_by_who_they_are_about() {
 }
 
 #[test]
-fn without_a_hub_its_commands_say_so() {
+fn without_a_hub_its_commands_report_that() {
     for arguments in [&["hub", "show"][..], &["hub", "device", "list"], &["hub", "device", "add", "x"]] {
         let finished = Machine::new().run(arguments);
         assert_eq!(finished.code, Some(1), "{finished:?}");
@@ -142,15 +142,15 @@ fn without_a_hub_its_commands_say_so() {
 }
 
 #[test]
-fn a_log_filter_with_a_slip_in_it_is_refused_and_silences_nothing() {
+fn an_invalid_log_filter_is_refused() {
     let machine = Machine::new().with("DEVSTREAM_LOG", "debgu");
     let finished = machine.run(&["hub", "--listen", "127.0.0.1:0"]);
-    assert!(finished.code == Some(2) && finished.stderr.contains("DEVSTREAM_LOG takes a level"), "{finished:?}");
+    assert!(finished.code == Some(2) && finished.stderr.contains("invalid DEVSTREAM_LOG"), "{finished:?}");
     let _hub = Hub::start(&Machine::new().with("DEVSTREAM_LOG", "info,rustls=debug"));
 }
 
 #[test]
-fn a_port_that_is_taken_is_told_with_the_flag_that_chooses_another() {
+fn a_port_in_use_is_reported_with_the_flag_that_sets_it() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     let (url, own) = (format!("wss://{address}"), ["hub", "--listen", "127.0.0.1:0"]);
@@ -168,11 +168,11 @@ fn a_port_that_is_taken_is_told_with_the_flag_that_chooses_another() {
 }
 
 #[test]
-fn a_hub_whose_state_is_of_no_use_has_failed_and_was_not_typed_wrongly() {
+fn an_unusable_state_directory_is_a_failure_and_no_usage_error() {
     let machine = Machine::new();
     drop(Hub::start(&machine));
     let registry = machine.home().join(".local/share/devstream/hub/registry.sqlite");
-    // What SQLite left beside it would make it whole again.
+    // SQLite would repair it from its journal.
     let _ = ["-wal", "-shm"].map(|end| fs::remove_file(format!("{}{end}", registry.display())));
     fs::write(registry, "once upon a time").expect("a file");
     let finished = machine.run(&["hub", "--listen", "127.0.0.1:0"]);
@@ -180,7 +180,7 @@ fn a_hub_whose_state_is_of_no_use_has_failed_and_was_not_typed_wrongly() {
 }
 
 #[test]
-fn more_forwards_than_a_hub_takes_are_told_at_once() {
+fn too_many_forwards_are_reported_at_once() {
     let forwards: Vec<_> = (1..=257).map(|port| format!("--forward=127.0.0.1:{port}")).collect();
     let arguments: Vec<_> = ["device-agent"].into_iter().chain(forwards.iter().map(String::as_str)).collect();
     let finished = Machine::new().run(&arguments);
@@ -188,7 +188,7 @@ fn more_forwards_than_a_hub_takes_are_told_at_once() {
 }
 
 #[test]
-fn secrets_lie_where_only_their_owner_reads() {
+fn secrets_are_readable_by_their_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let fixture = OneMachine::forwarding(closed_port());
     let mut folders = vec![fixture.machine.home().join(".local/share/devstream")];
@@ -210,7 +210,7 @@ fn secrets_lie_where_only_their_owner_reads() {
 }
 
 #[test]
-fn the_demo_works_by_itself_and_ends_when_told_to() {
+fn the_demo_works_unattended_and_ends_on_a_signal() {
     let target = Target::echo();
     let machine = Machine::new();
     let demo = machine.start(&["demo", "--local", "0", "--forward", &target.port.to_string()]);
@@ -228,7 +228,7 @@ fn json(text: &str) -> Value {
 }
 
 #[test]
-fn colours_are_for_a_terminal_whose_user_wants_them() {
+fn colours_are_for_terminals_without_no_color() {
     let machine = Machine::new();
     let terminal = |machine: &Machine| {
         let mut script = machine.clone().with("TERM", "xterm").command("script");
@@ -244,7 +244,7 @@ fn colours_are_for_a_terminal_whose_user_wants_them() {
 }
 
 #[test]
-fn quiet_says_only_what_is_wrong_and_verbose_says_more() {
+fn quiet_logs_warnings_and_errors_and_verbose_logs_more() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
     let lines = |flag: &[&str]| {

@@ -1,4 +1,4 @@
-//! Completions that know the devices, in the shells themselves.
+//! Completion of device and stream names, in the shells themselves.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -16,7 +16,7 @@ use crate::support::process::{Finished, Process};
 use crate::support::roles::{Agent, Hub};
 use crate::support::{DEVICE, within};
 
-/// An operator who joined, and a device that is online and offers two things.
+/// An enrolled operator, and an online device with two forwards.
 struct Fixture {
     laptop: Machine,
     hub: Hub,
@@ -32,7 +32,7 @@ impl Fixture {
         Self { laptop, hub, _agent: agent }
     }
 
-    /// Whether the hub answered within a TAB does not matter here: this machine was slow, if not.
+    /// Ignores whether the hub answered within the completion's time limit: that depends on the machine's load.
     fn warm(&self) {
         self.laptop.ask(&["devices"]);
     }
@@ -43,7 +43,7 @@ impl Fixture {
 }
 
 #[test]
-fn bash_offers_what_the_hub_knows() {
+fn bash_completes_ids_from_the_hub() {
     let fixture = Fixture::new();
     fixture.warm();
     let offers = |words: &[&str]| bash(&fixture.laptop, words);
@@ -58,12 +58,12 @@ fn bash_offers_what_the_hub_knows() {
         assert_eq!(offers(&["profiles", command, "l"]), ["lab"]);
     }
     assert_eq!(offers(&["service-proxy", "--profile", "default", "--device", "p"]), [""; 0]);
-    // What one hub told is not what another one has.
+    // Each hub has its own cache.
     assert_eq!(offers(&["service-proxy", "--hub", "127.0.0.1:1", "--device", "p"]), [""; 0]);
 }
 
 #[test]
-fn bash_breaks_words_where_nobody_else_does_and_is_answered_all_the_same() {
+fn bash_completes_words_that_contain_its_separators() {
     let fixture = Fixture::new();
     let hub = format!("localhost:{}", fixture.hub.port);
     fixture.laptop.ask(&["devices", "--hub", &hub]);
@@ -84,7 +84,7 @@ fn bash_breaks_words_where_nobody_else_does_and_is_answered_all_the_same() {
 }
 
 #[test]
-fn fish_offers_what_the_hub_knows_and_says_how_it_is() {
+fn fish_completes_ids_from_the_hub_with_their_state() {
     let fixture = Fixture::new();
     fixture.warm();
     let offers = |line: &str| fish(&fixture.laptop, line);
@@ -99,7 +99,7 @@ fn fish_offers_what_the_hub_knows_and_says_how_it_is() {
 }
 
 #[test]
-fn zsh_offers_what_the_hub_knows() {
+fn zsh_completes_ids_from_the_hub() {
     let fixture = Fixture::new();
     fixture.warm();
     for (line, rest) in [
@@ -111,14 +111,14 @@ fn zsh_offers_what_the_hub_knows() {
         ("profiles use l", "ab"),
         ("profiles remove l", "ab"),
     ] {
-        // What was typed is echoed; only what follows is the completion.
+        // The shell echoes the typed line; the completion follows it.
         let finished = zsh(&fixture.laptop, &format!("devstream {line}"), rest);
         assert_eq!((finished.code, finished.stdout.trim()), (Some(0), "completed"), "{finished:?}");
     }
 }
 
 #[test]
-fn on_the_hubs_machine_what_the_hub_knows_is_offered_at_once() {
+fn on_the_hubs_machine_ids_complete_at_once() {
     let fixture = Fixture::new();
     let hub = fixture.hub.machine();
     fixture.hub.device_link("pi-43");
@@ -144,19 +144,19 @@ fn on_the_hubs_machine_what_the_hub_knows_is_offered_at_once() {
 }
 
 #[test]
-fn a_hub_that_does_not_answer_holds_nobody_up() {
+fn a_hub_that_does_not_answer_delays_no_completion() {
     let fixture = Fixture::new();
     fixture.warm();
     let cache = fixture.cache();
     let Fixture { laptop, hub, _agent: agent } = fixture;
     let port = hub.port;
     drop((hub, agent));
-    // Takes connections, and says nothing.
+    // Accepts connections without responding.
     let _silent = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
     let mut cached: Value = serde_json::from_str(&fs::read_to_string(&cache).unwrap()).unwrap();
     cached["at"] = clock::now_utc().before(Duration::from_secs(60)).to_string().into();
     fs::write(&cache, cached.to_string()).unwrap();
-    // Not nearly as long as the hub is waited for, however slow this machine is.
+    // Far less than the time limit for the hub, even on a slow machine.
     within(DIAL_TIMEOUT / 2, "two completions", || {
         assert_eq!(bash(&laptop, &["service-proxy", "--device", "p"]), [DEVICE], "what was known a minute ago");
         assert_eq!(fish(&laptop, "service-proxy --device p"), [format!("{DEVICE}\tonline, offers ssh, web")]);
@@ -164,21 +164,21 @@ fn a_hub_that_does_not_answer_holds_nobody_up() {
 }
 
 #[test]
-fn a_tab_asks_the_hub_and_what_it_told_is_kept_for_its_owner() {
+fn a_completion_asks_the_hub_and_its_cache_is_private() {
     let fixture = Fixture::new();
-    // The first may be too late for this TAB; it goes on until there is an answer.
+    // The first response may be too late for a completion; the query continues in the background.
     crate::support::poll("an answer", || {
         (bash(&fixture.laptop, &["service-proxy", "--device", "p"]) == [DEVICE]).then_some(())
     });
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&fixture.cache()), mode(fixture.cache().parent().unwrap())), (0o600, 0o700));
-    // It is used for a while without asking again.
+    // The cache is used for a while without another query.
     fs::write(fixture.cache(), fs::read_to_string(fixture.cache()).unwrap().replace(DEVICE, "pi-43")).unwrap();
     assert_eq!(bash(&fixture.laptop, &["service-proxy", "--device", "p"]), ["pi-43"]);
 }
 
 #[test]
-fn without_a_hub_the_shells_offer_what_is_known_or_nothing_in_silence() {
+fn without_a_hub_completion_uses_the_cache_or_is_silent() {
     let fixture = Fixture::new();
     fixture.warm();
     let cache = fixture.cache();
@@ -203,14 +203,14 @@ fn without_a_hub_the_shells_offer_what_is_known_or_nothing_in_silence() {
         fs::write(&cache, damage).unwrap();
         assert_eq!(everywhere(), [false, false], "{damage}");
     }
-    // Nobody's, and nobody's to be: a TAB makes no key.
+    // No identity, and none is created: a completion generates no key.
     let unjoined = Machine::new();
     assert_eq!(bash(&unjoined, &["service-proxy", "--device", "p"]), [""; 0]);
     assert!(!unjoined.home().join(".local").exists() && !unjoined.home().join(".cache").exists());
 }
 
 #[test]
-fn a_shell_that_is_not_known_hears_nothing() {
+fn an_unknown_shell_gets_no_completions() {
     let machine = Machine::new();
     let mut command = machine.command(DEVSTREAM);
     let finished = Process::start(command.args(["--", "devstream", ""]).env("DEVSTREAM_COMPLETE", "csh")).finish();
@@ -235,7 +235,7 @@ fn every_shell_has_a_static_script_as_well() {
 
 /// PowerShell is not among the tests' packages.
 #[test]
-fn powershells_scripts_know_every_command_and_ask_this_program() {
+fn powershells_scripts_know_every_command_and_call_this_program() {
     let machine = Machine::new();
     let live = machine.ask(&["completions", "powershell"]);
     assert!(live.contains("Register-ArgumentCompleter -Native -CommandName devstream"), "{live}");
@@ -250,7 +250,7 @@ fn powershells_scripts_know_every_command_and_ask_this_program() {
     }
 }
 
-/// A program of this machine that finds devstream as a person's shell does.
+/// Starts a program of this machine with devstream in its PATH.
 fn shell(machine: &Machine, program: &str) -> Command {
     let mut command = machine.command(program);
     let own = Path::new(DEVSTREAM).parent().unwrap().display();
@@ -258,7 +258,7 @@ fn shell(machine: &Machine, program: &str) -> Command {
     command
 }
 
-/// What bash would offer after a TAB.
+/// Completions that bash offers after a TAB.
 fn bash(machine: &Machine, words: &[&str]) -> Vec<String> {
     let script = r#"source <(devstream completions bash)
         COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_TYPE=9
@@ -269,26 +269,26 @@ fn bash(machine: &Machine, words: &[&str]) -> Vec<String> {
     offered(&Process::start(command).finish())
 }
 
-/// The line after a person at bash's prompt has typed this and a TAB.
+/// The line at bash's prompt after typing this and a TAB.
 fn bash_types(machine: &Machine, line: &str) -> String {
     let start = machine.home().join("bashrc");
     fs::write(&start, "source <(devstream completions bash); PS1=; bind 'set bell-style none'").unwrap();
     let mut command = shell(machine, "script");
     command.args(["-qec", &format!("bash --rcfile {} -i", start.display()), "/dev/null"]).env("TERM", "dumb");
-    // Then to the line's beginning, and to its end: it is printed.
+    // Moving to the line's beginning and end prints it.
     let typed = format!("devstream {line}\t\x01echo 'line: \x05'\nexit\n");
     let finished = Process::start_with_input(&mut command, typed.into_bytes()).finish();
     let printed = finished.stdout.lines().filter_map(|seen| seen.strip_prefix("line: devstream ")).next_back();
     printed.unwrap_or_else(|| panic!("{finished:?}")).trim().to_owned()
 }
 
-/// The same of fish, with its descriptions.
+/// Completions that fish offers, with their descriptions.
 fn fish(machine: &Machine, line: &str) -> Vec<String> {
     let script = format!("devstream completions fish | source; complete -C 'devstream {line}'");
     offered(&Process::start(shell(machine, "fish").args(["--no-config", "-c", &script])).finish())
 }
 
-/// `completed` if zsh, on a terminal of its own, goes on with this after a TAB.
+/// Returns `completed` if zsh on a terminal completes this after a TAB.
 fn zsh(machine: &Machine, line: &str, rest: &str) -> Finished {
     let script = r#"zmodload zsh/zpty
         zpty z zsh -f -i
@@ -300,7 +300,7 @@ fn zsh(machine: &Machine, line: &str, rest: &str) -> Finished {
     Process::start(shell(machine, "zsh").args(["-f", "-c", script, "zsh", line, rest])).finish()
 }
 
-/// What was offered, in silence.
+/// The completions; asserts that nothing was printed to standard error.
 fn offered(finished: &Finished) -> Vec<String> {
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished:?}");
     finished.stdout.lines().map(str::to_owned).collect()

@@ -21,11 +21,11 @@ use crate::support::raw::{RawClient, RawDevice, Tls};
 use crate::support::roles::Hub;
 use crate::support::{DEVICE, STREAM_PROTOCOL};
 
-/// All of the suite's but those for speed (9) and for compression (12, 13), which is never agreed on.
+/// Every case but those for speed (9) and for compression (12, 13), which is never negotiated.
 const CASES: usize = 247;
 
-/// A binary message without bytes, which changes nothing in a stream of bytes: on purpose, the hub does not carry it to the
-/// far end, and no echo comes.
+/// A binary message without bytes, which changes nothing in a stream of bytes: on purpose, the hub does not carry it to
+/// the far end, and no echo comes.
 const EMPTY_BINARY: &str = "1.2.1";
 
 /// Text that is not UTF-8 is refused when the whole frame is there, not in the middle of it: RFC 6455 allows either.
@@ -34,7 +34,7 @@ const NOT_AT_ONCE: [&str; 2] = ["6.4.3", "6.4.4"];
 /// A message and, behind it, something that ends the connection: the far end's echo may come too late for its sender.
 const TOO_LATE: [&str; 10] = ["3.2", "3.3", "3.4", "4.1.3", "4.1.4", "4.1.5", "4.2.3", "4.2.4", "4.2.5", "5.15"];
 
-/// What the suite says of what RFC 6455 allows and does not recommend.
+/// The suite's result for behaviour that RFC 6455 allows but does not recommend.
 const NON_STRICT: &str = "NON-STRICT, close OK";
 
 #[test]
@@ -86,18 +86,18 @@ fn a_stream_through_the_hub_passes_every_case() {
     thread::spawn(move || {
         for plain in listener.incoming().flatten() {
             let alice = alice.clone();
-            thread::spawn(move || lead_through_the_hub(plain, &alice));
+            thread::spawn(move || relay_through_hub(plain, &alice));
         }
     });
     let (cases, mut remarks) = suite.finish();
-    // What may be late need not be.
+    // A late echo is not required to be late.
     remarks.retain(|case, remark| !(TOO_LATE.contains(&case.as_str()) && remark == NON_STRICT));
     assert_eq!(remarks.remove(EMPTY_BINARY).as_deref(), Some("FAILED, close FAILED"));
     assert_passed((cases, remarks));
     assert!(hub.process.is_running());
 }
 
-/// Sends everything back, and leaves as the hub leaves a side of a stream.
+/// Echoes everything, and closes as the hub closes a leg.
 async fn echo<T: Transport>(mut socket: WebSocket<T>) {
     loop {
         let sent = match socket.reader.next().await {
@@ -113,7 +113,7 @@ async fn echo<T: Transport>(mut socket: WebSocket<T>) {
     }
 }
 
-/// As a client has it once the hub has answered.
+/// A client's WebSocket after the hub's response.
 async fn upgraded(address: SocketAddr, path: &str) -> WebSocket<TcpStream> {
     let mut tcp = TcpStream::connect(address).await.unwrap();
     let request = format!(
@@ -129,11 +129,11 @@ async fn upgraded(address: SocketAddr, path: &str) -> WebSocket<TcpStream> {
     WebSocket::new(tcp, &[], Endpoint::Client, SocketKind::Stream)
 }
 
-/// The suite's connection goes on as alice's end of a stream, on which text is allowed.
-fn lead_through_the_hub(mut plain: std::net::TcpStream, alice: &RawClient) {
+/// Connects the suite to alice's end of a stream on which text is allowed.
+fn relay_through_hub(mut plain: std::net::TcpStream, alice: &RawClient) {
     let mut grant = alice.open("echo", &[(STREAM_PROTOCOL_HEADER, STREAM_PROTOCOL)]).answer().grant();
     grant.protocol = Some(STREAM_PROTOCOL.into());
-    let stream = alice.bring(&grant).expect("the hub lets alice in");
+    let stream = alice.attach(&grant).expect("the hub lets alice in");
     let accept = derive_accept_key(key_asked_with(&mut plain).as_bytes());
     let answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
@@ -143,7 +143,7 @@ fn lead_through_the_hub(mut plain: std::net::TcpStream, alice: &RawClient) {
     splice(plain, stream.into_inner());
 }
 
-/// Reads the head of an upgrade and gives its `Sec-WebSocket-Key`.
+/// Reads the head of an upgrade request, and returns its `Sec-WebSocket-Key`.
 fn key_asked_with(plain: &mut impl Read) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -156,7 +156,7 @@ fn key_asked_with(plain: &mut impl Read) -> String {
     headers.find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key")).unwrap().1.to_owned()
 }
 
-/// Carries bytes both ways as they come, until either side ends.
+/// Copies bytes both ways until either side ends.
 fn splice(mut plain: std::net::TcpStream, mut tls: Tls) {
     for socket in [&plain, &tls.sock] {
         socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
@@ -164,7 +164,7 @@ fn splice(mut plain: std::net::TcpStream, mut tls: Tls) {
     while forward(&mut plain, &mut tls).is_ok() && forward(&mut tls, &mut plain).is_ok() {}
 }
 
-/// What has come by now; an error at the end.
+/// Reads the available bytes; an error at the end.
 fn forward(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     match read_some(from, &mut buffer) {
@@ -175,7 +175,7 @@ fn forward(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     }
 }
 
-/// No case failed, and nothing is less strict than it might be but what is named here.
+/// Asserts that no case failed, and that only the named cases are non-strict.
 fn assert_passed((cases, remarks): (usize, Remarks)) {
     assert_eq!(cases, CASES);
     assert_eq!(remarks, NOT_AT_ONCE.map(|case| (case.to_owned(), NON_STRICT.to_owned())).into());

@@ -1,4 +1,4 @@
-//! How the tunnel's connections react to a congested network, on a machine whose own way is another.
+//! Congestion control of tunnel connections, on a machine with another default.
 
 use std::fs;
 
@@ -8,17 +8,17 @@ use crate::support::netns::NetNs;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 
-/// What every kernel has.
+/// Congestion control of every kernel.
 const SYSTEMS: &str = "reno";
 
-/// What the kernel has for those who ask.
+/// Congestion control that devstream selects where the kernel has it.
 fn best() -> &'static str {
     let available = fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control").unwrap();
     if available.split_whitespace().any(|name| name == "bbr") { "bbr" } else { SYSTEMS }
 }
 
 #[test]
-fn the_tunnels_own_connections_ask_for_bbr_and_no_others_do() {
+fn only_tunnel_connections_use_bbr() {
     let netns = NetNs::new();
     netns.run(&format!("echo {SYSTEMS} > /proc/sys/net/ipv4/tcp_congestion_control"));
     let (target, machine) = (netns.enter(Target::echo), netns.machine());
@@ -28,7 +28,7 @@ fn the_tunnels_own_connections_ask_for_bbr_and_no_others_do() {
     let mut local = netns.enter(|| proxy.connect());
     is_alive(&mut local);
 
-    // One line for each end: its state, its addresses, and how it is doing.
+    // One line per socket: state, addresses and congestion figures.
     let connections = netns.run("ss -HtinO state established");
     let of_port = |port: u16| {
         let end = format!("127.0.0.1:{port} ");

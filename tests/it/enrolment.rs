@@ -1,4 +1,4 @@
-//! Joining: with a code that works once, and with a secret that many devices share.
+//! Enrolment: with a single-use code, and with a secret that many devices share.
 
 use std::collections::HashSet;
 
@@ -40,14 +40,14 @@ fn many_devices_join_with_one_secret_and_each_has_its_own_key() {
 }
 
 #[test]
-fn who_hangs_up_while_joining_has_joined_and_is_in_the_log_or_neither() {
+fn an_interrupted_join_is_complete_and_logged_or_has_no_effect() {
     const MACHINES: usize = 20;
     let hub = Hub::start(&Machine::new());
     for number in 0..MACHINES {
         let link = hub.device_link(&format!("pi-{number}"));
         RawClient::before_joining(&link).redeem_and_leave(&link);
     }
-    // The last thing in the log; all that went before it is there too.
+    // The log is written in order: every earlier entry is there too.
     hub.ask(&["device", "remove", "pi-0"]);
     hub.wait_activity("identityRemoved", None);
     let devices: Vec<Identity> = hub.json(&["device", "list"]);
@@ -61,7 +61,7 @@ fn who_hangs_up_while_joining_has_joined_and_is_in_the_log_or_neither() {
 }
 
 #[test]
-fn a_shared_secret_is_for_the_ids_it_names_and_those_that_are_free() {
+fn a_shared_secret_enrols_only_free_ids_that_match_it() {
     let hub = Hub::start(&Machine::new());
     hub.device_link("plant-a-kept");
     hub.ask(&["device", "disable", "plant-a-kept"]);
@@ -74,7 +74,7 @@ fn a_shared_secret_is_for_the_ids_it_names_and_those_that_are_free() {
     ] {
         let finished = join(&Machine::new(), &link, &["--id", id]);
         assert_is(&finished, RefusalKind::AuthenticationFailed);
-        assert!(finished.stderr.contains("not for this id"), "{why}: {finished:?}");
+        assert!(finished.stderr.contains("for another hub or id"), "{why}: {finished:?}");
     }
     assert_eq!(key(&hub, 1).used, 1, "nobody else spent it");
     let devices: Vec<Identity> = hub.json(&["device", "list"]);
@@ -82,7 +82,7 @@ fn a_shared_secret_is_for_the_ids_it_names_and_those_that_are_free() {
 }
 
 #[test]
-fn a_secret_that_has_expired_or_was_removed_lets_nobody_in() {
+fn an_expired_or_removed_secret_enrols_nobody() {
     let machine = Machine::new();
     let hub = Hub::start(&machine);
     let add = ["enroll", "add", "--device", "*", "--uses", "9"];
@@ -99,12 +99,15 @@ fn a_secret_that_has_expired_or_was_removed_lets_nobody_in() {
 }
 
 #[test]
-fn a_shared_secret_as_an_argument_is_refused_before_the_hub_hears_of_it() {
+fn a_shared_secret_as_an_argument_is_refused_locally() {
     let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
     let link = hub.link(&["enroll", "add", "--device", "*", "--uses", "9"]);
     let finished = machine.run(&["join", &link, "--id", "x"]);
     assert_eq!(finished.code, Some(2), "{finished:?}");
-    assert!(finished.stderr.contains("arguments are not") && finished.stderr.contains("join < FILE"), "{finished:?}");
+    assert!(
+        finished.stderr.contains("visible to every user") && finished.stderr.contains("join < FILE"),
+        "{finished:?}"
+    );
     assert_eq!(join(&machine, &link, &["--id", "y"]).code, Some(0));
     hub.wait_activity("join", Some("joined"));
     let log = hub.activity();
@@ -114,7 +117,7 @@ fn a_shared_secret_as_an_argument_is_refused_before_the_hub_hears_of_it() {
 }
 
 #[test]
-fn a_machine_that_names_nobody_joins_as_itself() {
+fn a_join_without_an_id_uses_the_machines_name() {
     let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
     let link = hub.link(&["enroll", "add", "--device", "*", "--uses", "1"]);
     let finished = join(&machine, &link, &[]);
@@ -137,7 +140,7 @@ fn a_join_code_expires() {
 }
 
 #[test]
-fn a_join_whose_answer_was_lost_can_be_repeated_and_by_nobody_else() {
+fn a_join_whose_response_was_lost_can_be_repeated_by_the_same_key_only() {
     let hub = Hub::start(&Machine::new());
     let link = hub.device_link("pi-1");
     let machine = RawClient::before_joining(&link);
@@ -170,7 +173,7 @@ fn key(hub: &Hub, id: u64) -> Enrolment {
     keys.into_iter().find(|key| key.id == id).expect("the key is listed")
 }
 
-/// A shared link as if it named this device.
+/// Adds this device's id to a shared link.
 fn named(link: &str, id: &str) -> String {
     let _: DeviceId = id.parse().expect("a device id");
     link.replacen("/?", &format!("/{id}?"), 1)

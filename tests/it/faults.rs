@@ -1,4 +1,4 @@
-//! The rows of `tests/FAULTS.md` that no other test shows: what breaks, who notices, and what goes on.
+//! The rows of `tests/FAULTS.md` that no other test shows: the fault, its detection, and what continues.
 
 mod clocks;
 mod fleet;

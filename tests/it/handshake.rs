@@ -1,4 +1,5 @@
-//! The specification's handshake by hand, as the original's clients do it: ask, answer, and two WebSockets in any order.
+//! The specification's handshake by hand, as the original clients do it: request, response, and two WebSockets in any
+//! order.
 
 use devstream::proto::http::{
     ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, ERROR_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_PROTOCOL_HEADER,
@@ -15,7 +16,7 @@ use crate::support::websocket::{Frame, WebSocket};
 use crate::support::{DEVICE, STREAM_PROTOCOL};
 
 #[test]
-fn a_yes_is_a_200_with_a_url_and_a_token_for_each_side() {
+fn an_accepted_request_is_a_200_with_a_url_and_a_token_for_each_side() {
     let (hub, mut device, alice) = setup(&[]);
     let pending = alice.open("ssh?api-version=2020-09-30", &[]);
     let request = device.request();
@@ -31,7 +32,7 @@ fn a_yes_is_a_200_with_a_url_and_a_token_for_each_side() {
 }
 
 #[test]
-fn a_devices_no_is_a_200_without_them() {
+fn a_rejected_request_is_a_200_without_url_and_token() {
     let (_hub, mut device, alice) = setup(&[]);
     let pending = alice.open("ssh", &[]);
     let request = device.request();
@@ -43,7 +44,7 @@ fn a_devices_no_is_a_200_without_them() {
 }
 
 #[test]
-fn a_hubs_no_has_the_originals_status_and_name() {
+fn a_hubs_refusal_has_the_original_servers_status_and_error_name() {
     let (hub, device, alice) = setup(&[]);
     for (kind, path, headers) in [
         (RefusalKind::UnknownDevice, "/twins/nobody/streams/ssh".to_owned(), vec![]),
@@ -66,17 +67,17 @@ fn a_hubs_no_has_the_originals_status_and_name() {
 }
 
 #[test]
-fn either_side_may_come_first_and_what_it_sends_early_is_held() {
+fn either_side_may_connect_first_and_its_early_bytes_are_buffered() {
     let (_hub, mut device, alice) = setup(&[]);
     let early = Pattern::new(1).prefix(256 * KIB);
     for service_first in [true, false] {
         let (service, device) = handshake(&mut device, &alice, &[]);
         let (first, second) = if service_first { (service, device) } else { (device, service) };
-        let mut waiting = first.bring();
+        let mut waiting = first.attach();
         for piece in early.chunks(60_000) {
             waiting.bytes(piece).unwrap();
         }
-        let mut late = second.bring();
+        let mut late = second.attach();
         assert!(late.expect_bytes(early.len()) == early, "early bytes came as others");
         late.bytes(b"answer").unwrap();
         assert_eq!(waiting.expect_bytes(6), b"answer");
@@ -84,28 +85,28 @@ fn either_side_may_come_first_and_what_it_sends_early_is_held() {
 }
 
 #[test]
-fn what_a_side_sent_before_it_closed_is_heard_by_the_one_that_comes_later() {
+fn bytes_sent_before_a_close_reach_the_side_that_connects_later() {
     let (_hub, mut device, alice) = setup(&[]);
     let (service, device) = handshake(&mut device, &alice, &[]);
-    let mut early = service.bring();
+    let mut early = service.attach();
     early.bytes(b"said and done").unwrap();
     early.close(1000).unwrap();
-    let mut late = device.bring();
+    let mut late = device.attach();
     assert_eq!(late.expect_bytes(13), b"said and done");
     assert_eq!(late.expect_close(), 1000);
 }
 
 #[test]
-fn a_side_that_never_comes_ends_the_handshake_in_time() {
+fn a_side_that_never_connects_times_the_handshake_out() {
     let (hub, mut device, alice) = setup(&["--handshake-timeout", "1"]);
     let (service, _) = handshake(&mut device, &alice, &[]);
-    let mut service = service.bring();
+    let mut service = service.attach();
     assert_eq!(service.expect_close(), RefusalKind::HandshakeTimedOut.row().close);
     hub.wait_activity("invoke", Some(RefusalKind::HandshakeTimedOut.row().label));
 }
 
 #[test]
-fn a_device_that_takes_its_yes_back_is_heard_wherever_the_service_is() {
+fn a_revoked_acceptance_reaches_the_service_at_every_stage() {
     let (hub, mut device, alice) = setup(&[]);
     let row = RefusalKind::RejectedByDevice.row();
     let no = || Refusal::new(RefusalKind::RejectedByDevice, "it cannot come");
@@ -114,7 +115,7 @@ fn a_device_that_takes_its_yes_back_is_heard_wherever_the_service_is() {
         let request = device.request();
         device.accept(&request);
         let grant = pending.answer().grant();
-        let waiting = service_is_there.then(|| alice.bring(&grant).unwrap());
+        let waiting = service_is_there.then(|| alice.attach(&grant).unwrap());
         device.reject(&request, no());
         if let Some(mut waiting) = waiting {
             let end = waiting.next().unwrap();
@@ -124,32 +125,32 @@ fn a_device_that_takes_its_yes_back_is_heard_wherever_the_service_is() {
             );
         } else {
             hub.wait_activity("invoke", Some(row.label));
-            let answer = alice.bring(&grant).err().unwrap();
+            let answer = alice.attach(&grant).err().unwrap();
             assert!(answer.refusal_label() == row.label && answer.body.contains("it cannot come"), "{answer:?}");
         }
-        let answer = device.identity.bring(&StreamGrant::from(&request)).err().unwrap();
+        let answer = device.identity.attach(&StreamGrant::from(&request)).err().unwrap();
         assert_eq!(answer.status, 401, "who takes it back does not come");
     }
 }
 
 #[test]
-fn a_device_that_came_takes_nothing_back() {
+fn a_connected_device_cannot_revoke_its_acceptance() {
     let (_hub, mut device, alice) = setup(&[]);
     let pending = alice.open("ssh", &[]);
     let request = device.request();
     device.accept(&request);
-    let mut there = device.identity.bring(&StreamGrant::from(&request)).unwrap();
+    let mut there = device.identity.attach(&StreamGrant::from(&request)).unwrap();
     device.reject(&request, RefusalKind::RejectedByDevice.into());
-    let mut here = alice.bring(&pending.answer().grant()).unwrap();
+    let mut here = alice.attach(&pending.answer().grant()).unwrap();
     here.bytes(b"hello").unwrap();
     assert_eq!(there.expect_bytes(5), b"hello");
 }
 
 #[test]
-fn messages_are_at_most_64_kib_however_they_came() {
+fn relayed_messages_are_at_most_64_kib() {
     let (_hub, mut device, alice) = setup(&[]);
     let (service, device) = handshake(&mut device, &alice, &[]);
-    let (mut service, mut device) = (service.bring(), device.bring());
+    let (mut service, mut device) = (service.attach(), device.attach());
     let large = Pattern::new(1).prefix(200 * KIB);
     service.bytes(&large).unwrap();
     let mut arrived = Vec::new();
@@ -162,20 +163,20 @@ fn messages_are_at_most_64_kib_however_they_came() {
 }
 
 #[test]
-fn a_side_that_breaks_off_is_told_to_the_other_as_the_original_did() {
+fn a_broken_side_closes_the_other_with_the_original_servers_code() {
     let (hub, mut device, alice) = setup(&[]);
     let (service, device) = handshake(&mut device, &alice, &[]);
-    let (service, mut device) = (service.bring(), device.bring());
+    let (service, mut device) = (service.attach(), device.attach());
     drop(service);
     assert_eq!(device.next().unwrap(), Frame::Close(1011, "WS disconnected".into()));
     assert_eq!(hub.wait_activity("streamClosed", None)["properties"]["endedBy"], "service");
 }
 
 #[test]
-fn a_clean_close_reaches_the_other_side_as_one() {
+fn a_clean_close_is_relayed_as_a_clean_close() {
     let (_hub, mut device, alice) = setup(&[]);
     let (service, device) = handshake(&mut device, &alice, &[]);
-    let (mut service, mut device) = (service.bring(), device.bring());
+    let (mut service, mut device) = (service.attach(), device.attach());
     service.bytes(b"the last words").unwrap();
     service.close(1000).unwrap();
     assert_eq!(device.expect_bytes(14), b"the last words");
@@ -183,34 +184,34 @@ fn a_clean_close_reaches_the_other_side_as_one() {
 }
 
 #[test]
-fn a_client_that_knows_nothing_of_half_close_gets_everything_and_then_the_close() {
+fn a_client_without_half_close_gets_every_byte_and_then_the_close() {
     let target = Target::source(1, 8 * MIB);
     let (machine, hub) = hub(&[]);
     let _agent = Agent::start(&machine, &[&format!("ssh={}", target.port)]);
     let alice = RawClient::join(&hub.service_link("alice"));
     let grant = alice.open("ssh", &[]).answer().grant();
-    let mut stream = alice.bring(&grant).expect("let in");
+    let mut stream = alice.attach(&grant).expect("let in");
     let whole = stream.expect_bytes(usize::try_from(8 * MIB).unwrap());
     Pattern::new(1).expect(&mut whole.as_slice(), 8 * MIB);
     assert_eq!(stream.next().unwrap(), Frame::Close(1000, String::new()));
 }
 
 #[test]
-fn text_means_something_only_where_both_ends_agreed_on_it() {
+fn text_messages_have_meaning_only_with_a_negotiated_stream_protocol() {
     let (_hub, mut device, alice) = setup(&[]);
     let (service, plain) = handshake(&mut device, &alice, &[]);
-    let (mut service, _plain) = (service.bring(), plain.bring());
+    let (mut service, _plain) = (service.attach(), plain.attach());
     service.text(r#"{"type":"end","bytes":0}"#).unwrap();
     assert_eq!(service.expect_close(), 1003);
 
     let (service, agreed) = handshake(&mut device, &alice, &[(STREAM_PROTOCOL_HEADER, STREAM_PROTOCOL)]);
-    let (mut service, mut agreed) = (service.bring(), agreed.bring());
+    let (mut service, mut agreed) = (service.attach(), agreed.attach());
     service.text(r#"{"type":"end","bytes":0}"#).unwrap();
     assert_eq!(agreed.next().unwrap(), Frame::Text(r#"{"type":"end","bytes":0}"#.into()));
 }
 
 #[test]
-fn a_request_that_the_service_gives_up_is_void() {
+fn a_request_that_the_service_abandons_is_cancelled() {
     let (hub, mut device, alice) = setup(&[]);
     let pending = alice.open("ssh", &[]);
     let request = device.request();
@@ -219,17 +220,17 @@ fn a_request_that_the_service_gives_up_is_void() {
     hub.wait_activity("invoke", Some(RefusalKind::PeerGone.row().label));
     device.accept(&request);
     let (service, device) = handshake(&mut device, &alice, &[]);
-    let (mut service, mut device) = (service.bring(), device.bring());
+    let (mut service, mut device) = (service.attach(), device.attach());
     service.bytes(b"hello").unwrap();
     assert_eq!(device.expect_bytes(5), b"hello");
 }
 
-/// One side's way into a stream.
+/// Access of one side to a stream.
 struct Place<'a>(&'a RawClient, StreamGrant);
 
 impl Place<'_> {
-    fn bring(&self) -> WebSocket {
-        self.0.bring(&self.1).expect("the hub lets it in")
+    fn attach(&self) -> WebSocket {
+        self.0.attach(&self.1).expect("the hub lets it in")
     }
 }
 

@@ -1,4 +1,4 @@
-//! What strangers and broken peers send. Each gets a clear no or nothing, and a stream beside them goes on.
+//! Unauthenticated and malformed input: each is refused or closed, and an open stream is not disturbed.
 
 mod clients;
 mod floods;
@@ -34,12 +34,12 @@ use crate::support::{DEVICE, STREAM_PROTOCOL, TIMEOUT, poll};
 /// A busy test machine takes longer than the hub's own deadline.
 const SLACK: Duration = Duration::from_secs(10);
 
-/// One device with an echo behind it, one stream that must survive whatever the test does, and a stranger.
+/// A device with an echo target, a stream that must survive the test, and an unauthenticated client.
 struct HostileFixture {
     fixture: OneMachine,
     stream: TcpStream,
     alice: RawClient,
-    /// What the hub had open at the beginning.
+    /// Descriptors that the hub had open at the beginning.
     open_files: usize,
     _target: Target,
 }
@@ -49,11 +49,11 @@ impl HostileFixture {
         Self::begin_with(&[])
     }
 
-    /// With further arguments for the hub.
+    /// Starts with further arguments for the hub.
     fn begin_with(arguments: &[&str]) -> Self {
         let target = Target::echo();
-        // How many connections stand by depends on how often none did, and a stream whose proxy was killed is awaited for the
-        // grace; whatever else is open is the stranger's doing.
+        // The number of standbys depends on earlier load, and a stream whose proxy was killed is kept
+        // for the grace time; any other descriptor belongs to the unauthenticated client.
         let own = ["--standbys", "0", "--resume-grace", "10s"];
         let fixture = OneMachine::with_hub(target.port, &[arguments, &own].concat());
         let mut stream = fixture.proxy.connect();
@@ -63,14 +63,14 @@ impl HostileFixture {
         Self { fixture, stream, alice, open_files, _target: target }
     }
 
-    /// The old stream works, and so does a new one.
+    /// Asserts that the old stream and a new one work.
     fn assert_undisturbed(&mut self) {
         is_alive(&mut self.stream);
         is_alive(&mut self.fixture.proxy.connect());
         assert!(self.fixture.hub.process.is_running());
     }
 
-    /// Everything works, and the hub holds nothing of what came and went. That it did not panic is seen when it ends.
+    /// Asserts that everything works and that the hub has released every closed connection; its exit shows panics.
     fn end(mut self) {
         self.assert_undisturbed();
         poll("as few open files as before", || {
@@ -82,22 +82,22 @@ impl HostileFixture {
         connect(self.fixture.hub.port)
     }
 
-    /// A stream of alice's own, with or without what both ends agree on.
+    /// Opens a stream of alice's, with or without a stream protocol.
     fn websocket(&self, headers: &[(&str, &str)]) -> WebSocket {
         let grant = self.alice.open("target", headers).answer().grant();
-        self.alice.bring(&grant).expect("the hub lets alice in")
+        self.alice.attach(&grant).expect("the hub lets alice in")
     }
 }
 
 #[test]
-fn what_is_not_tls_gets_nothing_useful() {
+fn bytes_that_are_no_tls_get_no_http_response() {
     let mut hostile = HostileFixture::begin();
     let noise = Pattern::new(13).prefix(MIB);
     for sent in
         [b"GET / HTTP/1.1\r\nhost: hub\r\n\r\n".as_slice(), b"SSH-2.0-OpenSSH_9.9\r\n", b"\0", &[0xff; 512], &noise]
     {
         let mut peer = hostile.peer();
-        // It may hang up before it has read everything.
+        // The hub may close before it has read everything.
         let _ = peer.write_all(sent);
         let _ = peer.shutdown(std::net::Shutdown::Write);
         let mut answer = Vec::new();
@@ -130,7 +130,7 @@ fn old_tls_is_refused_and_new_tls_shows_nothing_to_unauthenticated_clients() {
 }
 
 #[test]
-fn nobody_who_was_answered_keeps_a_place() {
+fn a_refused_or_anonymous_request_is_answered_and_its_connection_closed() {
     let hostile = HostileFixture::begin();
     let hub = &hostile.fixture.hub;
     let bob = RawClient::join(&hub.service_link("bob"));
@@ -157,7 +157,7 @@ fn a_silent_connection_is_cut_in_time() {
 }
 
 #[test]
-fn a_client_that_keeps_asking_is_cut_in_time_all_the_same() {
+fn a_client_that_keeps_sending_requests_is_cut_in_time_too() {
     let mut hostile = HostileFixture::begin();
     let mut peer = hostile.alice.dial();
     let start = clock::now();
@@ -169,7 +169,7 @@ fn a_client_that_keeps_asking_is_cut_in_time_all_the_same() {
 }
 
 #[test]
-fn a_head_that_is_too_large_or_makes_no_sense_is_refused() {
+fn an_oversized_or_malformed_request_head_is_refused() {
     let mut hostile = HostileFixture::begin();
     let many: String = (0..100).map(|number| format!("x-{number}: y\r\n")).collect();
     let websocket = "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n";
@@ -187,7 +187,7 @@ fn a_head_that_is_too_large_or_makes_no_sense_is_refused() {
         "\x16\x03\x01 nonsense\r\n\r\n".into(),
     ] {
         let mut peer = hostile.alice.dial();
-        // It may hang up before it has read everything.
+        // The hub may close before it has read everything.
         let _ = peer.write_all(head.as_bytes());
         let status = read_response(&mut peer).map(|answer| answer.status);
         assert!(status.as_ref().map_or(true, |status| (400..500).contains(status)), "{status:?} to {head:.100}");
@@ -196,7 +196,7 @@ fn a_head_that_is_too_large_or_makes_no_sense_is_refused() {
 }
 
 #[test]
-fn many_idle_connections_from_one_place_leave_room_for_others() {
+fn idle_connections_from_one_source_leave_room_for_others() {
     let mut hostile = HostileFixture::begin();
     let elsewhere: SocketAddr = "127.0.0.2:0".parse().unwrap();
     let hub: SocketAddr = hostile.fixture.hub.address().parse().unwrap();
@@ -224,7 +224,7 @@ fn many_idle_connections_from_one_place_leave_room_for_others() {
 fn a_flood_of_pings_ends_the_connection_that_sends_it() {
     let mut hostile = HostileFixture::begin();
     let mut flooding = hostile.websocket(&[]);
-    // The reason can get lost on the way, when the hub hangs up with pings still unread.
+    // The close frame is lost if the hub closes the socket with pings unread.
     while flooding.ping().is_ok() {}
     hostile.assert_undisturbed();
 }
@@ -245,7 +245,7 @@ fn a_message_beyond_the_limit_ends_the_stream_before_it_is_sent() {
 }
 
 #[test]
-fn nonsense_on_a_websocket_ends_that_stream_only() {
+fn malformed_frames_end_their_own_stream_only() {
     let mut hostile = HostileFixture::begin();
     let v1 = [(STREAM_PROTOCOL_HEADER, STREAM_PROTOCOL)];
     let mut unmasked = hostile.websocket(&[]);

@@ -1,4 +1,4 @@
-//! Keeping identities out, letting them in again, forgetting them: each takes hold of what is connected.
+//! Disabling, enabling, removing and rotating identities: each affects open connections.
 
 use devstream::proto::admin::Identity;
 use devstream::proto::refusal::RefusalKind;
@@ -14,7 +14,7 @@ use crate::support::{AT_ONCE, DEVICE, SOON, poll, within};
 const EVERYTHING: &[&str] = &["--device", "*"];
 
 #[test]
-fn a_device_that_is_disabled_is_out_at_once_and_back_when_it_is_enabled() {
+fn a_disabled_device_is_disconnected_at_once_and_reconnects_when_enabled() {
     let target = Target::echo();
     let ThreeMachines { proxy, agent, laptop, device, hub } = ThreeMachines::forwarding(target.port, EVERYTHING);
     let mut local = proxy.connect();
@@ -44,7 +44,7 @@ fn a_device_that_is_disabled_is_out_at_once_and_back_when_it_is_enabled() {
 }
 
 #[test]
-fn a_device_that_is_removed_is_out_at_once() {
+fn a_removed_device_is_disconnected_at_once() {
     let target = Target::echo();
     let ThreeMachines { proxy, agent, laptop, device, hub } = ThreeMachines::forwarding(target.port, EVERYTHING);
     let mut local = proxy.connect();
@@ -64,7 +64,7 @@ fn a_device_that_is_removed_is_out_at_once() {
 }
 
 #[test]
-fn a_service_that_is_disabled_loses_its_streams_and_nobody_elses() {
+fn a_disabled_service_loses_its_own_streams_only() {
     let target = Target::echo();
     let ThreeMachines { proxy, agent, laptop, device: _device, hub } =
         ThreeMachines::forwarding(target.port, EVERYTHING);
@@ -90,7 +90,7 @@ fn a_service_that_is_disabled_loses_its_streams_and_nobody_elses() {
 }
 
 #[test]
-fn a_service_that_is_removed_loses_its_streams() {
+fn a_removed_service_loses_its_streams() {
     let target = Target::echo();
     let ThreeMachines { proxy, agent: _agent, laptop, device: _device, hub } =
         ThreeMachines::forwarding(target.port, EVERYTHING);
@@ -103,7 +103,7 @@ fn a_service_that_is_removed_loses_its_streams() {
 }
 
 #[test]
-fn a_request_that_waits_for_a_device_ends_when_its_service_is_disabled() {
+fn a_waiting_request_ends_when_its_service_is_disabled() {
     let (hub, laptop) = (Hub::start(&Machine::new()), Machine::new());
     hub.device_link(DEVICE);
     laptop.ask(&["join", &hub.service_link("alice")]);
@@ -114,7 +114,7 @@ fn a_request_that_waits_for_a_device_ends_when_its_service_is_disabled() {
 }
 
 #[test]
-fn a_running_agent_goes_over_to_the_new_key_by_itself_and_its_stream_goes_on() {
+fn a_running_agent_switches_to_the_new_key_and_keeps_its_stream() {
     let target = Target::echo();
     let ThreeMachines { proxy, agent, laptop: _laptop, device, hub } =
         ThreeMachines::forwarding(target.port, EVERYTHING);
@@ -134,7 +134,7 @@ fn a_running_agent_goes_over_to_the_new_key_by_itself_and_its_stream_goes_on() {
 }
 
 #[test]
-fn a_replaced_device_key_is_good_for_the_overlap_and_no_longer() {
+fn a_replaced_device_key_is_valid_during_the_overlap_only() {
     let hub = Hub::start(&Machine::new());
     let old = RawClient::join(&hub.device_link(DEVICE));
     let control = online(&old);
@@ -149,7 +149,7 @@ fn a_replaced_device_key_is_good_for_the_overlap_and_no_longer() {
 }
 
 #[test]
-fn a_replaced_key_without_an_overlap_is_void_at_once() {
+fn a_replaced_key_without_an_overlap_is_refused_at_once() {
     let hub = Hub::start(&Machine::new());
     let old = RawClient::join(&hub.device_link(DEVICE));
     let mut control = online(&old);
@@ -163,7 +163,7 @@ fn a_replaced_key_without_an_overlap_is_void_at_once() {
 }
 
 #[test]
-fn a_replaced_service_key_is_good_for_the_overlap_and_no_longer() {
+fn a_replaced_service_key_is_valid_during_the_overlap_only() {
     let hub = Hub::start(&Machine::new());
     let old = RawClient::join(&hub.service_link("alice"));
     let new = RawClient::join(&hub.link(&["service", "rotate", "alice", "--overlap", "2s"]));
@@ -174,7 +174,7 @@ fn a_replaced_service_key_is_good_for_the_overlap_and_no_longer() {
 }
 
 #[test]
-fn a_running_proxy_goes_over_to_the_new_key_by_itself() {
+fn a_running_proxy_switches_to_the_new_key() {
     let target = Target::echo();
     let ThreeMachines { proxy, agent: _agent, laptop, device: _device, hub } =
         ThreeMachines::forwarding(target.port, EVERYTHING);
@@ -196,7 +196,7 @@ fn an_identity_that_never_joined_can_be_rotated_and_then_joins() {
 }
 
 #[test]
-fn an_identity_that_is_not_there_is_named() {
+fn an_unknown_identity_is_named() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
     for command in ["show", "enable", "disable", "rotate", "remove"] {
@@ -217,7 +217,7 @@ fn online(device: &RawClient) -> crate::support::websocket::WebSocket {
     control
 }
 
-/// Pastes a link as a person would.
+/// Joins with a pasted link.
 fn join_on(machine: &Machine, link: &str) {
     let mut join = machine.command(crate::support::machine::DEVSTREAM);
     let finished = Process::start_with_input(join.arg("join"), format!("{link}\n").into()).finish();

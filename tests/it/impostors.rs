@@ -1,4 +1,4 @@
-//! Something else where the hub should be: whatever is wrong with its TLS is a no with a reason, and an agent waits.
+//! Impostors of the hub: each TLS fault is a refusal with its reason, and an agent retries.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use crate::support::machine::Machine;
 use crate::support::process::Process;
 use crate::support::roles::{Agent, Hub};
 
-/// A device and a laptop that joined a hub whose certificate an authority signed that both trust.
+/// A device and a laptop, enrolled at a hub with a certificate from an authority that both trust.
 struct Fixture {
     authority: Authority,
     files: Files,
@@ -35,7 +35,7 @@ impl Fixture {
         Self { authority, files, hub, device, laptop, _machine: machine }
     }
 
-    /// What `ssh` and an agent make of what is in the hub's place now.
+    /// The errors of `ssh` and of an agent with the current server in the hub's place.
     fn assert_refused(&self, what: &str, kind: RefusalKind, words: &str) {
         let row = kind.row();
         let finished = self.laptop.run(&["service-proxy", "--device", DEVICE, "--stdio"]);

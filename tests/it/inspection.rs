@@ -1,4 +1,4 @@
-//! A proxy on the way that inspects TLS: always noticed, named, and let through only where both ends say so.
+//! A TLS-inspecting proxy: always detected and reported, and accepted only where both ends allow it.
 
 use devstream::net::tls::Trust;
 use devstream::proto::join::JoinLink;
@@ -13,7 +13,7 @@ use crate::support::targets::{Target, is_alive};
 
 const ALLOWED: &str = "--allow-tls-inspection";
 
-/// A hub, a proxy in front of it, and machines that trust that proxy.
+/// A hub behind an inspecting proxy, and machines that trust the proxy.
 struct Fixture {
     middlebox: Middlebox,
     hub: Hub,
@@ -37,7 +37,7 @@ impl Fixture {
         ["--hub".into(), self.middlebox.address(), "--ca".into(), authority]
     }
 
-    /// What `ssh` would be told.
+    /// Arguments for `ssh`.
     fn pipe(&self, more: &[&str]) -> (Option<i32>, String) {
         let way = self.proxy_flags();
         let way: Vec<_> = way.iter().map(String::as_str).collect();
@@ -68,7 +68,7 @@ fn inspection_is_refused_and_named_whatever_the_client_trusts() {
 }
 
 #[test]
-fn where_both_ends_allow_it_streams_go_through() {
+fn inspection_allowed_at_both_ends_carries_streams() {
     let target = Target::echo();
     let fixture = Fixture::new(&[ALLOWED]);
     let (code, said) = fixture.pipe(&[]);
@@ -81,7 +81,7 @@ fn where_both_ends_allow_it_streams_go_through() {
     let proxy = ServiceProxy::start_with(&fixture.laptop, DEVICE, "0", &[hub, address, ca, file, ALLOWED]);
     is_alive(&mut proxy.connect());
     assert_masked(&fixture.middlebox);
-    // Joining too, and nothing else changes for those whose way is clear.
+    // Joining works too, and direct connections are unaffected.
     Machine::new().ask(&["join", &through(&fixture.hub.service_link("bob"), &fixture), ca, file, ALLOWED]);
     is_alive(&mut ServiceProxy::start_with(&fixture.laptop, DEVICE, "0", &[ALLOWED]).connect());
 }
@@ -106,7 +106,7 @@ fn assert_masked(middlebox: &Middlebox) {
     assert!(offers >= sockets, "{offers} offers");
 }
 
-/// The link as if the proxy were where the hub is.
+/// The link with the proxy's address in place of the hub's.
 fn through(link: &str, fixture: &Fixture) -> String {
     link.replace(&format!("{NAME}:{}", fixture.hub.port), &fixture.middlebox.address())
 }

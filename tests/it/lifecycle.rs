@@ -1,4 +1,4 @@
-//! Starting, stopping, starting again: in any order, and twice.
+//! Starting, stopping and restarting the roles in any order.
 
 use std::io::read_to_string;
 
@@ -34,7 +34,7 @@ fn a_takeover_leaves_running_streams_alone() {
 }
 
 #[test]
-fn the_agent_comes_back_when_the_hub_does() {
+fn the_agent_reconnects_when_the_hub_is_back() {
     let target = Target::echo();
     let OneMachine { proxy, agent, mut hub, machine } = OneMachine::forwarding(target.port);
     for _ in 0..2 {
@@ -47,7 +47,7 @@ fn the_agent_comes_back_when_the_hub_does() {
 }
 
 #[test]
-fn an_agent_waits_for_a_hub_that_is_not_there_yet() {
+fn an_agent_waits_for_a_hub_that_is_not_running_yet() {
     let target = Target::echo();
     let (hub_machine, device) = (Machine::new(), Machine::new());
     let hub = Hub::start(&hub_machine);
@@ -84,7 +84,7 @@ fn a_second_hub_on_one_state_directory_is_refused() {
 }
 
 #[test]
-fn a_hub_told_to_end_lets_its_streams_end_first() {
+fn a_hub_drains_its_streams_on_the_first_signal() {
     let target = Target::echo();
     let fixture = OneMachine::without_resume(target.port);
     let mut local = fixture.proxy.connect();
@@ -103,7 +103,7 @@ fn a_hub_told_to_end_lets_its_streams_end_first() {
 }
 
 #[test]
-fn a_hub_told_twice_ends_at_once() {
+fn a_hub_exits_at_once_on_the_second_signal() {
     let target = Target::echo();
     let fixture = OneMachine::without_resume(target.port);
     let mut local = fixture.proxy.connect();
@@ -132,7 +132,7 @@ fn a_hub_drains_no_longer_than_it_may() {
 }
 
 #[test]
-fn agent_and_proxy_end_when_told_to() {
+fn agent_and_proxy_exit_on_a_signal() {
     let OneMachine { proxy, agent, hub, machine: _machine } = OneMachine::forwarding(closed_port());
     for process in [proxy.process, agent.process, hub.process] {
         process.signal("TERM");
@@ -142,7 +142,7 @@ fn agent_and_proxy_end_when_told_to() {
 }
 
 #[test]
-fn what_a_hub_knew_it_knows_after_a_restart() {
+fn a_hub_keeps_its_registry_across_a_restart() {
     let machine = Machine::new();
     let hub = Hub::start(&machine);
     hub.device_link("kept");
@@ -156,7 +156,7 @@ fn what_a_hub_knew_it_knows_after_a_restart() {
 }
 
 #[test]
-fn a_removed_device_is_disconnected_and_stays_out() {
+fn a_removed_device_is_disconnected_and_refused() {
     let target = Target::echo();
     let (hub_machine, device) = (Machine::new(), Machine::new());
     let hub = Hub::start(&hub_machine);

@@ -1,4 +1,4 @@
-//! Much at once: nothing lost, little memory, and nobody waits for somebody else's reader.
+//! Load: no loss, little memory, and no head-of-line blocking between streams.
 
 use std::net::Shutdown;
 use std::thread;
@@ -31,7 +31,7 @@ fn eight_streams_carry_a_gibibyte_each_way_within_100_mib_of_memory() {
 }
 
 #[test]
-fn stalled_readers_hold_under_a_mebibyte_each_in_the_hub_and_slow_nobody() {
+fn stalled_readers_cost_the_hub_under_a_mebibyte_each_and_delay_nobody() {
     const STALLED: u64 = 100;
     const LENGTH: u64 = 256 * MIB;
     let (echo, source) = (Target::echo(), Target::source(9, LENGTH));
@@ -42,7 +42,7 @@ fn stalled_readers_hold_under_a_mebibyte_each_in_the_hub_and_slow_nobody() {
     echo_to_eof(&fixture.proxy.connect(), 1, 16 * MIB);
 
     let before = fixture.hub.process.memory().now;
-    // One after the other: a device is asked for so many streams at once, and no more.
+    // One after the other: pending requests of one device are limited.
     let open = || {
         let reader = stalled.connect();
         reader.peek(&mut [0]).unwrap();

@@ -1,4 +1,4 @@
-//! The real program as processes, with real OpenSSH around it: as a person runs it, and as others try to break it.
+//! Process tests: the program itself with real OpenSSH, in ordinary use and under attack.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test a panic is the message")]
 
 mod support;

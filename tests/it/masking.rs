@@ -41,8 +41,8 @@ fn sides(offered: &str) -> (Hub, [(WebSocket, String); 2]) {
     let sides =
         [(&alice, asked.answer().grant()), (&device.identity, StreamGrant::from(&request))].map(|(who, grant)| {
             let grant = StreamGrant { protocol: Some(offered.into()), ..grant };
-            let (socket, answer) = who.arrive(&grant).expect("let in");
-            (socket, answer.header("sec-websocket-protocol").unwrap_or_default().to_owned())
+            let (socket, response) = who.attach_with_response(&grant).expect("let in");
+            (socket, response.header("sec-websocket-protocol").unwrap_or_default().to_owned())
         });
     (hub, sides)
 }

@@ -1,4 +1,4 @@
-//! A hub starts on what an earlier version wrote, and not on what a later one did.
+//! Registry migration: a hub accepts an earlier version's registry, and refuses a later one's.
 
 use std::fs;
 
@@ -26,7 +26,7 @@ const FIRST: &str = "
     PRAGMA user_version = 1;";
 
 #[test]
-fn whoever_joined_a_hub_of_the_first_version_is_let_in_as_before() {
+fn identities_of_a_first_version_hub_are_accepted_after_migration() {
     let machine = Machine::new();
     let hub = Hub::start(&machine);
     let device = RawClient::join(&hub.device_link("pi-42"));
@@ -51,7 +51,7 @@ fn whoever_joined_a_hub_of_the_first_version_is_let_in_as_before() {
 }
 
 #[test]
-fn a_registry_of_a_later_version_is_left_alone() {
+fn a_registry_of_a_later_version_is_refused_unchanged() {
     let machine = Machine::new();
     drop(Hub::start(&machine));
     let path = machine.home().join(".local/share/devstream/hub/registry.sqlite");
@@ -64,8 +64,8 @@ fn a_registry_of_a_later_version_is_left_alone() {
     assert!(fs::read(&path).expect("the registry") == before, "it was changed");
 }
 
-/// The same identities, keys and codes, in the tables of the first version. Of the services, alice had no names in her
-/// scope, and bob that of another device.
+/// Converts the registry to the first version's tables, with the same identities, keys and codes. Alice had no names in
+/// her scope, and bob that of another device.
 fn as_the_first_version_wrote_it(path: &std::path::Path) {
     let old = path.with_extension("old");
     let first = Connection::open(&old).expect("a new database");
@@ -85,7 +85,7 @@ fn as_the_first_version_wrote_it(path: &std::path::Path) {
         .expect("rows");
     drop(first);
     for extension in ["sqlite-wal", "sqlite-shm"] {
-        // What belongs to the present tables; it may not be there.
+        // Objects of the current schema; they may not exist.
         let _ = fs::remove_file(path.with_extension(extension));
     }
     fs::rename(old, path).expect("a file can be renamed");

@@ -1,4 +1,4 @@
-//! What a monitoring system reads, compared with what happened.
+//! The exported metrics, compared with the events.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -13,7 +13,7 @@ use crate::support::raw::RawClient;
 use crate::support::roles::{Agent, Hub, ServiceProxy, connect};
 use crate::support::targets::{Target, is_alive};
 
-/// Every value, by its name and labels.
+/// Scraped values, by name and labels.
 type Scrape = BTreeMap<String, f64>;
 
 struct Fixture {
@@ -47,7 +47,7 @@ impl Fixture {
         values.map(|line| line.rsplit_once(' ').unwrap()).map(|(name, v)| (name.into(), v.parse().unwrap())).collect()
     }
 
-    /// Scrapes until a value is there: some of what happened is still being counted.
+    /// Scrapes until a metric has this value: events are counted with a delay.
     fn wait_for(&self, name: &str, value: f64) -> Scrape {
         let deadline = clock::now() + TIMEOUT;
         loop {
@@ -65,7 +65,7 @@ fn event(operation: &str, result: &str) -> String {
 }
 
 #[test]
-fn every_number_is_what_happened() {
+fn every_metric_matches_the_events() {
     let target = Target::echo();
     let fixture = Fixture::new(&["--max-streams-per-device", "7", "--penalty-threshold", "20", "--no-resume"]);
     let before = fixture.scrape();
@@ -115,7 +115,7 @@ fn every_number_is_what_happened() {
     }
     fixture.wait_for("devstream_failed_tls_total", 1.0);
     for to in ["device", "service"] {
-        // With what the two ends say to each other left out.
+        // Without the control messages between the endpoints.
         assert_eq!(scrape[&format!("devstream_stream_bytes_total{{to=\"{to}\"}}")], 1500.0, "{to}");
     }
     assert!(scrape["devstream_connections_total"] >= 8.0, "{scrape:#?}");
@@ -128,15 +128,15 @@ fn every_number_is_what_happened() {
 #[test]
 fn rejected_connections_are_counted() {
     let fixture = Fixture::new(&["--max-unauthenticated-per-source", "3"]);
-    let crowd: Vec<TcpStream> = (0..8).map(|_| connect(fixture.hub.port)).collect();
+    let connections: Vec<TcpStream> = (0..8).map(|_| connect(fixture.hub.port)).collect();
     let scrape = fixture.wait_for("devstream_connections_rejected_total{reason=\"unauthenticated-per-source\"}", 5.0);
     assert_eq!(scrape["devstream_unauthenticated_connections"], 3.0);
-    drop(crowd);
+    drop(connections);
     fixture.wait_for("devstream_unauthenticated_connections", 0.0);
 }
 
 #[test]
-fn health_and_readiness_are_told_apart_by_a_drain() {
+fn a_draining_hub_is_healthy_but_not_ready() {
     let target = Target::echo();
     let fixture = Fixture::new(&["--no-resume"]);
     let _agent = Agent::start(&fixture.machine, &[&target.port.to_string()]);

@@ -1,4 +1,4 @@
-//! Networks that let nobody out but through a proxy, and hubs with several addresses.
+//! Networks with outbound access through a proxy only, and hubs with several addresses.
 
 use std::fs;
 use std::net::TcpStream;
@@ -16,8 +16,8 @@ use crate::support::{DEVICE, poll};
 
 const NAME: &str = "hub.test";
 
-/// A network whose machines know neither the hub's name nor a way to the hub, and the network where both are known, with a
-/// proxy between.
+/// A network whose machines know neither the hub's name nor a way to the hub, and the network where both are known,
+/// with a proxy between.
 pub(crate) struct Fixture {
     pub(crate) target: Target,
     pub(crate) proxy: Proxy,
@@ -31,7 +31,7 @@ impl Fixture {
         Self::with_hub(start, &[])
     }
 
-    /// With further arguments for the hub.
+    /// Starts with further arguments for the hub.
     pub(crate) fn with_hub(start: fn(&NetNs) -> Proxy, arguments: &[&str]) -> Self {
         let [near, far] = NetNs::two();
         near.run(&format!(
@@ -39,7 +39,7 @@ impl Fixture {
         ));
         let proxy = start(&near);
         let hub = Hub::start_at(&near.machine(), "10.0.0.1:0", &[&["--hostname", NAME], arguments].concat());
-        // Whoever asks for a name, asks here, and is counted.
+        // Every DNS query arrives here, and is counted.
         far.run("mount -t tmpfs names /mnt && echo 'nameserver 10.0.0.1' > /mnt/resolv.conf");
         far.run("mount --bind /mnt/resolv.conf /etc/resolv.conf");
         far.run("iptables -A OUTPUT -p udp --dport 53 -j REJECT && iptables -A OUTPUT -p tcp --dport 53 -j REJECT");
@@ -47,7 +47,7 @@ impl Fixture {
         Self { target: far.enter(Target::echo), proxy, hub, far, near }
     }
 
-    /// A machine on the far side with the proxy's login in a file.
+    /// A machine behind the proxy, with its credentials in a file.
     pub(crate) fn machine(&self) -> (Machine, String) {
         let machine = self.far.machine();
         let login = login_file(&machine, &format!("{USER}:{PASSWORD}\n"));
@@ -58,7 +58,7 @@ impl Fixture {
         self.far.enter(|| proxy.connect())
     }
 
-    /// Joins a device and an operator, both on the far side, and has a stream between them. All is said that can be.
+    /// Joins a device and an operator, both behind the proxy, and opens a stream between them, at full verbosity.
     fn works(&self, device: &Machine, laptop: &Machine, way: &[&str]) -> Everything {
         let join = |machine: &Machine, link: &str| machine.run(&[&["join", "-vv", link], way].concat());
         let joined = [join(device, &self.hub.device_link(DEVICE)), join(laptop, &self.hub.service_link("bob"))];
@@ -67,7 +67,7 @@ impl Fixture {
         let agent = device.start(&[&["device-agent", "-vv", "--forward", &forward], way].concat());
         agent.wait_line("is online");
         let proxy = ServiceProxy::start_with(laptop, DEVICE, "0", &[&["-vv"], way].concat());
-        // The second one goes over connections that stood by.
+        // The second stream uses standbys.
         for _ in 0..2 {
             is_alive(&mut self.connect(&proxy));
         }
@@ -80,14 +80,14 @@ impl Fixture {
     }
 }
 
-/// What was run on the far side, and is running.
+/// Commands that ran, and run, on the remote side.
 struct Everything {
     joined: [Finished; 2],
     agent: Process,
     proxy: ServiceProxy,
 }
 
-/// A file that nobody else may read.
+/// Writes a file with mode 600.
 pub(crate) fn login_file(machine: &Machine, text: &str) -> String {
     let path = machine.home().join("login");
     fs::write(&path, text).unwrap();
@@ -96,14 +96,14 @@ pub(crate) fn login_file(machine: &Machine, text: &str) -> String {
 }
 
 #[test]
-fn squid_with_credentials_is_the_way_for_everything_and_nothing_tells_the_password() {
+fn everything_works_through_squid_with_credentials_and_the_password_appears_nowhere() {
     let fixture = Fixture::new(Proxy::squid);
     let ((device, login), (laptop, _)) = (fixture.machine(), fixture.machine());
     let via = format!("http://{}", fixture.proxy.address());
     let way = ["--via", &via, "--via-login", &login];
     let Everything { joined, agent, proxy } = fixture.works(&device, &laptop, &way);
 
-    // The proxy is gone for a moment: what runs through it comes back through it.
+    // The proxy restarts: streams through it resume through it.
     let mut local = fixture.connect(&proxy);
     is_alive(&mut local);
     let before = proxy.process.lines();
@@ -127,7 +127,7 @@ fn squid_with_credentials_is_the_way_for_everything_and_nothing_tells_the_passwo
 }
 
 #[test]
-fn each_hop_that_fails_is_named_with_what_to_do() {
+fn each_failing_hop_is_named_with_advice() {
     let fixture = Fixture::new(Proxy::squid);
     let (laptop, login) = fixture.machine();
     let via = format!("http://{}", fixture.proxy.address());
@@ -177,7 +177,7 @@ fn a_socks_proxy_with_a_login_is_found_in_the_environment() {
 }
 
 #[test]
-fn ssh_d_is_a_proxy_too() {
+fn ssh_d_works_as_a_socks_proxy() {
     let fixture = Fixture::new(Proxy::ssh);
     let [device, laptop] = [(); 2].map(|()| fixture.far.machine());
     let via = format!("socks5h://{}", fixture.proxy.address());
@@ -209,7 +209,7 @@ fn a_password_on_the_command_line_or_in_the_file_is_refused_and_not_repeated() {
 }
 
 #[test]
-fn a_service_is_handed_the_login_of_its_proxy() {
+fn an_installed_service_gets_its_proxys_credentials() {
     let machine = Machine::new();
     let way = ["--via", "http://squid.test:3128", "--via-login", "/etc/devstream/100% login"];
     let install = ["service", "install", "device-agent", "--print", "--program", DEVSTREAM, "--", "--forward", "22"];
@@ -220,13 +220,13 @@ fn a_service_is_handed_the_login_of_its_proxy() {
     let unit = machine.ask(&[&hub[..], &way].concat());
     assert!(unit.contains("\nLoadCredential=via-login:/etc/devstream/100%% login\n"), "{unit}");
     let relative = machine.run(&[&install[..], &["--via-login", "login"]].concat());
-    assert!(relative.stderr.contains("the whole path of --via-login"), "{relative:?}");
+    assert!(relative.stderr.contains("must be an absolute path"), "{relative:?}");
 
     let with_proxy = machine.clone().with("HTTPS_PROXY", "http://squid.test:3128");
-    assert!(with_proxy.run(&install).stderr.contains("not seen by services"));
+    assert!(with_proxy.run(&install).stderr.contains("services do not see HTTPS_PROXY"));
     assert_eq!(with_proxy.run(&[&install[..], &way].concat()).stderr, "");
 
-    // As the service manager does it: the file itself is not to be read there.
+    // As a service manager passes credentials: the file itself is not readable there.
     let credentials = machine.home().join("credentials");
     fs::create_dir(&credentials).unwrap();
     fs::write(credentials.join("via-login"), "no colon").unwrap();
@@ -237,7 +237,7 @@ fn a_service_is_handed_the_login_of_its_proxy() {
 }
 
 #[test]
-fn of_several_addresses_the_one_that_answers_is_taken_and_remembered() {
+fn of_several_hub_addresses_the_one_that_answers_is_used_and_remembered() {
     let target = Target::echo();
     let OneMachine { hub, machine, agent, proxy } = OneMachine::forwarding(target.port);
     drop((agent, proxy));

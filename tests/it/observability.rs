@@ -1,4 +1,4 @@
-//! Who is there, what they do, how the hub is: as people read it, and as programs do.
+//! Lists of devices, services and streams, and the hub's status, as text and as JSON.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -17,7 +17,7 @@ use crate::support::{DEVICE, SOON, poll, within};
 const EVERYTHING: &[&str] = &["--device", "*"];
 
 #[test]
-fn the_hubs_user_sees_every_device_and_how_far_away_it_is() {
+fn the_admin_sees_every_device_and_its_round_trip_time() {
     let start = clock::now_utc();
     let (hub, device) = (Hub::start(&Machine::new()), Machine::new());
     hub.device_link("never-there");
@@ -61,7 +61,7 @@ fn the_hubs_user_sees_every_device_and_how_far_away_it_is() {
 }
 
 #[test]
-fn a_service_sees_the_devices_it_may_reach_and_what_it_may_ask_of_them() {
+fn a_service_sees_the_devices_and_stream_names_within_its_scope() {
     let (hub, laptop) = (Hub::start(&Machine::new()), Machine::new());
     let online = |id: &str| RawDevice::online(RawClient::join(&hub.device_link(id)), &["ssh", "web"]);
     let (_one, two, _other) = (online("pi-1"), online("pi-2"), online("other"));
@@ -90,12 +90,12 @@ fn a_service_sees_the_devices_it_may_reach_and_what_it_may_ask_of_them() {
 }
 
 #[test]
-fn a_machine_that_has_not_joined_is_told_so() {
+fn an_unjoined_machine_is_reported() {
     assert_is(&Machine::new().run(&["devices"]), RefusalKind::NotJoined);
 }
 
 #[test]
-fn a_live_stream_is_listed_with_its_bytes() {
+fn an_active_stream_is_listed_with_its_byte_counts() {
     let target = Target::sink();
     let ThreeMachines { proxy, agent: _agent, laptop: _laptop, device: _device, hub } =
         ThreeMachines::forwarding(target.port, EVERYTHING);
@@ -121,7 +121,7 @@ fn a_live_stream_is_listed_with_its_bytes() {
 }
 
 #[test]
-fn a_stream_can_be_ended_and_both_ends_are_told_why() {
+fn a_killed_stream_reports_the_reason_at_both_ends() {
     let target = Target::echo();
     let ThreeMachines { proxy, agent, laptop: _laptop, device: _device, hub } =
         ThreeMachines::forwarding(target.port, EVERYTHING);
@@ -144,8 +144,8 @@ fn a_stream_can_be_ended_and_both_ends_are_told_why() {
 }
 
 #[test]
-fn a_program_whose_stream_was_ended_says_so_with_its_exit_code() {
-    // It takes connections, and then nothing happens.
+fn a_command_whose_stream_was_killed_exits_with_that_code() {
+    // It accepts connections without responding.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = silent.local_addr().expect("an address").port();
     let fixture = ThreeMachines::forwarding(port, EVERYTHING);
@@ -158,7 +158,7 @@ fn a_program_whose_stream_was_ended_says_so_with_its_exit_code() {
 }
 
 #[test]
-fn a_stream_that_is_not_there_is_named() {
+fn an_unknown_stream_is_named() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
     let id = "00000000000000000000000000000001";
@@ -168,7 +168,7 @@ fn a_stream_that_is_not_there_is_named() {
 }
 
 #[test]
-fn the_hubs_status_counts_what_is_there() {
+fn the_hubs_status_counts_devices_and_streams() {
     let (start, target) = (clock::now_utc(), Target::echo());
     let ThreeMachines { proxy, agent: _agent, laptop: _laptop, device: _device, hub } =
         ThreeMachines::with_hub(target.port, EVERYTHING, &["--no-resume"]);

@@ -1,4 +1,4 @@
-//! One user, one machine, nothing configured, and real OpenSSH on both ends.
+//! One user on one machine without configuration, with real OpenSSH at both ends.
 
 use std::fs::{self, File};
 
@@ -19,9 +19,9 @@ fn ssh_runs_a_command_with_input() {
 }
 
 #[test]
-fn whoever_the_hubs_user_enrols_is_in_its_activity_log() {
+fn enrolments_by_the_admin_are_in_the_activity_log() {
     let (_sshd, fixture) = fixture();
-    // The service is nobody before its first stream.
+    // The service is unknown before its first stream.
     let _stream = connect(fixture.proxy.port);
     fixture.hub.wait_activity("streamOpened", None);
     let log = fixture.hub.activity();
@@ -106,7 +106,7 @@ fn each_listener_reaches_the_forward_it_names_and_an_unnamed_one_the_first() {
 }
 
 #[test]
-fn a_streaming_endpoint_of_its_own_carries_the_streams() {
+fn a_separate_streaming_endpoint_carries_the_streams() {
     let echo = Target::echo();
     let machine = Machine::new();
     let hub = Hub::start_with_own_endpoint(&machine);

@@ -1,4 +1,4 @@
-//! A hub that is short of something, or that somebody leans on: what runs goes on, and it recovers.
+//! Overload: a hub short of resources, or under attack, keeps open streams and recovers.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
@@ -16,14 +16,14 @@ use crate::support::roles::{Agent, Hub, ServiceProxy, connect};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{DEVICE, TIMEOUT};
 
-/// A second address of this machine, as somebody else's.
+/// A second address of this machine, as another source.
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 const WRONG_KEYS: u32 = 100_000;
 const THREADS: u32 = 4;
 
 #[test]
-fn a_hundred_thousand_wrong_keys_let_nobody_in_and_hold_nobody_up() {
+fn a_hundred_thousand_wrong_keys_admit_nobody_and_delay_nobody() {
     let target = Target::echo();
     let (machine, hub) = hub_with(&[]);
     let _agent = Agent::start(&machine, &[&target.port.to_string()]);
@@ -57,7 +57,7 @@ fn a_hundred_thousand_wrong_keys_let_nobody_in_and_hold_nobody_up() {
 }
 
 #[test]
-fn a_source_that_holds_good_connections_is_slowed_and_not_kept_away() {
+fn a_source_with_authenticated_connections_is_throttled_and_not_banned() {
     let (_machine, hub) = hub_with(&[]);
     let alice = RawClient::join(&hub.service_link("alice"));
     let thief = alice.impostor(Ipv4Addr::LOCALHOST);
@@ -77,7 +77,7 @@ fn a_source_that_holds_good_connections_is_slowed_and_not_kept_away() {
 }
 
 #[test]
-fn where_tls_inspection_is_allowed_wrong_keys_are_still_held_against_their_source() {
+fn wrong_keys_are_penalised_where_tls_inspection_is_allowed_too() {
     let (_machine, hub) = hub_with(&["--allow-tls-inspection"]);
     let alice = RawClient::join(&hub.service_link("alice"));
     let thief = alice.impostor(ATTACKER);
@@ -87,7 +87,7 @@ fn where_tls_inspection_is_allowed_wrong_keys_are_still_held_against_their_sourc
 }
 
 #[test]
-fn a_hub_that_runs_out_of_descriptors_says_so_and_keeps_what_runs() {
+fn a_hub_out_of_descriptors_reports_it_and_keeps_open_streams() {
     let target = Target::echo();
     let machine = Machine::new();
     let hub = Hub::start_under(&machine, &["prlimit", "--nofile=64"], &[]);
@@ -96,29 +96,29 @@ fn a_hub_that_runs_out_of_descriptors_says_so_and_keeps_what_runs() {
     let mut running: Vec<TcpStream> = (0..3).map(|_| proxy.connect()).collect();
     running.iter_mut().for_each(is_alive);
 
-    let mut crowd: Vec<TcpStream> = Vec::new();
+    let mut stalled: Vec<TcpStream> = Vec::new();
     let line = loop {
         let mut local = proxy.connect();
         if !answers(&mut local) {
             break proxy.process.wait_line("the limit of open files");
         }
-        crowd.push(local);
-        assert!(crowd.len() < 64, "64 streams on 64 descriptors");
+        stalled.push(local);
+        assert!(stalled.len() < 64, "64 streams on 64 descriptors");
     };
     assert!(line.contains(RefusalKind::HubBusy.row().sentence), "{line}");
-    // Strangers on top of that.
-    let strangers: Vec<TcpStream> = (0..100).map(|_| connect(hub.port)).collect();
+    // Unauthenticated connections in addition.
+    let unauthenticated: Vec<TcpStream> = (0..100).map(|_| connect(hub.port)).collect();
     hub.process.wait_line("rejecting connections");
     running.iter_mut().for_each(is_alive);
     assert!(hub.ask(&["status"]).contains("no new streams"), "the hub's own user still gets in, and sees why");
 
-    drop((strangers, crowd));
+    drop((unauthenticated, stalled));
     wait_until_served(&proxy);
     running.iter_mut().for_each(is_alive);
 }
 
 #[test]
-fn a_hub_that_runs_out_of_memory_refuses_streams_and_keeps_what_runs() {
+fn a_hub_out_of_memory_refuses_streams_and_keeps_open_ones() {
     const BUDGET: u64 = 36 * MIB;
     let (echo, source) = (Target::echo(), Target::source(9, 1024 * MIB));
     let machine = Machine::new();
@@ -135,7 +135,7 @@ fn a_hub_that_runs_out_of_memory_refuses_streams_and_keeps_what_runs() {
     let mut running = proxy.connect();
     is_alive(&mut running);
 
-    // Readers that read one byte and no more: what is on its way to them piles up.
+    // Readers that stop after one byte: the bytes for them accumulate.
     let mut readers = Vec::new();
     let line = loop {
         let mut reader = stalled.connect();
@@ -148,7 +148,7 @@ fn a_hub_that_runs_out_of_memory_refuses_streams_and_keeps_what_runs() {
     assert!(line.contains(RefusalKind::HubBusy.row().sentence), "{line}");
     is_alive(&mut running);
     assert!(hub.ask(&["status"]).contains("no new streams"));
-    // Whoever needs more than its group has is killed.
+    // The kernel kills a process beyond its group's limit.
     assert!(hub.process.is_running());
 
     drop(readers);
@@ -162,7 +162,7 @@ fn hub_with(arguments: &[&str]) -> (Machine, Hub) {
     (machine, hub)
 }
 
-/// Whether an echo comes back, rather than a reset.
+/// Reports whether an echo arrives, rather than a reset.
 fn answers(local: &mut TcpStream) -> bool {
     local.write_all(b"x").is_ok() && local.read_exact(&mut [0]).is_ok()
 }
@@ -175,7 +175,7 @@ fn wait_until_served(proxy: &ServiceProxy) {
     }
 }
 
-/// From a local connection to the first byte of the echo.
+/// Time from a local connection to the first byte of the echo.
 fn median_first_byte(proxy: &ServiceProxy) -> Duration {
     let mut times: Vec<Duration> = (0..31)
         .map(|_| {

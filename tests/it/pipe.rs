@@ -1,4 +1,4 @@
-//! A stream against what TCP itself would do: each direction ends by itself, and a break is never a clean end.
+//! Streams behave like TCP: each direction ends by itself, and a break is never a clean end.
 
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
@@ -12,7 +12,7 @@ use crate::support::targets::{Target, is_alive};
 const SIZE: u64 = 8 * MIB;
 
 #[test]
-fn an_answer_comes_back_whole_after_the_question_ended() {
+fn a_response_arrives_complete_after_the_request_half_closed() {
     let target = Target::answering_at_the_end();
     let fixture = OneMachine::forwarding(target.port);
     let mut local = fixture.proxy.connect();
@@ -25,7 +25,7 @@ fn an_answer_comes_back_whole_after_the_question_ended() {
 }
 
 #[test]
-fn a_question_goes_on_after_the_answer_ended() {
+fn a_request_continues_after_the_response_half_closed() {
     let target = Target::greeting_then_reading("220 ready\r\n");
     let fixture = OneMachine::forwarding(target.port);
     let mut local = fixture.proxy.connect();

@@ -14,7 +14,7 @@ use crate::support::roles::{Agent, Hub, ServiceProxy, assert_is, connect};
 use crate::support::targets::{Target, is_alive};
 
 #[test]
-fn two_hubs_stand_side_by_side_and_each_profile_reaches_its_own() {
+fn two_hubs_coexist_and_each_profile_reaches_its_own() {
     let target = Target::echo();
     let (first, second, laptop) = (Hub::start(&Machine::new()), Hub::start(&Machine::new()), Machine::new());
     laptop.ask(&["join", &first.service_link("alice")]);
@@ -47,7 +47,7 @@ fn two_hubs_stand_side_by_side_and_each_profile_reaches_its_own() {
 }
 
 #[test]
-fn a_second_join_takes_nothing_away_unless_it_is_told_to() {
+fn a_second_join_replaces_nothing_without_the_flag() {
     let (first, second, device) = (Hub::start(&Machine::new()), Hub::start(&Machine::new()), Machine::new());
     device.ask(&["join", &first.device_link(DEVICE)]);
     let kept = || fs::read_to_string(place(&device, "device/identity.toml")).unwrap();
@@ -61,7 +61,7 @@ fn a_second_join_takes_nothing_away_unless_it_is_told_to() {
     }
     device.ask(&["join", "--profile", "second", &another]);
     assert_eq!(kept(), before);
-    // A new key for the same identity is no other one.
+    // A new key keeps the same identity.
     device.ask(&["join", &first.link(&["device", "rotate", DEVICE])]);
     device.ask(&["join", "--replace", &elsewhere]);
     assert!(kept().contains(&second.address()), "{}", kept());
@@ -69,25 +69,25 @@ fn a_second_join_takes_nothing_away_unless_it_is_told_to() {
 }
 
 #[test]
-fn a_profile_that_is_not_there_is_nobody() {
+fn an_unknown_profile_has_no_identity() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
-    // The same user's hub lets in whoever is the profile `default`, and no other.
+    // The same user's hub accepts the profile `default`, and no other.
     machine.ask(&["devices"]);
     let finished = machine.run(&["devices", "--profile", "lab"]);
     assert_is(&finished, RefusalKind::NotJoined);
-    assert!(finished.stderr.contains("devstream join --profile lab does"), "{finished:?}");
+    assert!(finished.stderr.contains("run: devstream join --profile lab"), "{finished:?}");
     for command in ["use", "remove"] {
         let finished = machine.run(&["profiles", command, "lab"]);
         assert_eq!(finished.code, Some(1), "{finished:?}");
-        assert!(finished.stderr.contains("there is no profile lab; there are default"), "{finished:?}");
+        assert!(finished.stderr.contains("no profile lab; profiles: default"), "{finished:?}");
     }
     let finished = machine.run(&["profiles", "use", "../lab"]);
     assert_eq!(finished.code, Some(2), "{finished:?}");
 }
 
 #[test]
-fn a_profiles_files_are_its_owners_alone() {
+fn a_profiles_files_are_readable_by_their_owner_only() {
     let (hub, laptop) = (Hub::start(&Machine::new()), Machine::new());
     laptop.ask(&["join", "--profile", "lab", &hub.service_link("alice")]);
     laptop.ask(&["profiles", "use", "lab"]);
@@ -112,7 +112,7 @@ fn a_profiles_files_are_its_owners_alone() {
 }
 
 #[test]
-fn a_profile_has_sections_of_its_own_in_the_file() {
+fn a_profile_has_its_own_sections_in_the_configuration_file() {
     let target = Target::echo();
     let (hub, laptop) = (Hub::start(&Machine::new()), Machine::new());
     let _agent = Agent::start(hub.machine(), &[&format!("echo={}", target.port)]);
@@ -127,12 +127,12 @@ fn a_profile_has_sections_of_its_own_in_the_file() {
     is_alive(&mut connect(line.rsplit(':').next().unwrap().parse().unwrap()));
 
     for (text, wanted) in [
-        ("[profile.lab.hub]\n", "there is no section [profile.lab.hub]; there are [profile.lab.device-agent]"),
-        ("[profile.'a/b'.service-proxy]\n", "1:10: a profile's name is"),
-        ("[profile.lab]\ndevice = 'x'\n", "2:1: 'device' stands in no section"),
-        ("[profile]\nlab = 1\n", "2:1: 'lab' stands in no section"),
-        ("profile = 1\n", "1:11: profile is a table of sections"),
-        ("[profile.lab.service-proxy]\ndevices = 'x'\n", "2:1: [service-proxy] has no key 'devices'"),
+        ("[profile.lab.hub]\n", "unknown section [profile.lab.hub]; expected one of [profile.lab.device-agent]"),
+        ("[profile.'a/b'.service-proxy]\n", "1:10: a profile's name has"),
+        ("[profile.lab]\ndevice = 'x'\n", "2:1: 'device' is not in a section"),
+        ("[profile]\nlab = 1\n", "2:1: 'lab' is not in a section"),
+        ("profile = 1\n", "1:11: profile must be a table of sections"),
+        ("[profile.lab.service-proxy]\ndevices = 'x'\n", "2:1: unknown key 'devices' in [service-proxy]"),
     ] {
         fs::write(&file, text).unwrap();
         let finished = laptop.run(&["hub", "check-config"]);
@@ -142,7 +142,7 @@ fn a_profile_has_sections_of_its_own_in_the_file() {
 }
 
 #[test]
-fn each_profile_has_a_service_of_its_own() {
+fn each_profile_has_its_own_system_service() {
     let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
     machine.ask(&["join", "--profile", "lab", &hub.device_link(DEVICE)]);
     let install = |flags: &[&str], arguments: &[&str]| {
@@ -160,7 +160,7 @@ fn each_profile_has_a_service_of_its_own() {
     assert!(of_lab.contains(" device-agent --profile lab --forward 22\n"), "{of_lab}");
     assert!(!usual.as_ref().unwrap().contains("lab"), "{usual:?}");
 
-    // Started as its unit says, it is who that profile joined as, with nothing else of root's home.
+    // Started by its unit, it has the profile's identity, without access to root's home.
     let service = Machine::new();
     let credentials = service.home().join("credentials");
     fs::create_dir(&credentials).unwrap();
@@ -175,7 +175,7 @@ fn each_profile_has_a_service_of_its_own() {
     let two = install(&["--profile", "lab"], &["--profile", "other"]);
     assert_eq!(two.code, Some(2), "{two:?}");
     let late = install(&[], &["--profile", "lab"]);
-    assert!(late.code == Some(2) && late.stderr.contains("name the profile before --"), "{late:?}");
+    assert!(late.code == Some(2) && late.stderr.contains("give --profile before --"), "{late:?}");
     machine.ask(&["service", "uninstall", "device-agent", "--root", ".", "--profile", "lab"]);
     assert!(unit("devstream-device-agent@lab.service").is_err());
     assert!(unit("devstream-device-agent.service").is_ok());

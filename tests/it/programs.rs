@@ -1,4 +1,4 @@
-//! Programs that are built on this crate: the examples, as processes of their own, and streams within this one.
+//! The library: the examples as processes, and streams within this process.
 
 mod in_process;
 mod other_languages;
@@ -19,7 +19,7 @@ use crate::support::targets::is_alive;
 use crate::support::{DEVICE, poll};
 
 #[test]
-fn the_echo_example_answers_its_caller_and_turns_one_away() {
+fn the_echo_example_accepts_one_service_and_rejects_another() {
     let (machine, laptop) = (Machine::new(), Machine::new());
     let hub = Hub::start(&machine);
     let _device = example(&machine, "echo", &["serve", DEVICE]);
@@ -30,12 +30,12 @@ fn the_echo_example_answers_its_caller_and_turns_one_away() {
     let mallory = example(&laptop, "echo", &["call", DEVICE, "x"]).finish();
     assert_refused(&mallory, RefusalKind::RejectedByDevice, "no echo for mallory");
     assert_refused(&example(&machine, "echo", &["call", "nobody", "x"]).finish(), RefusalKind::UnknownDevice, "");
-    // The program of a person meets the program of a developer.
+    // The command and the library interoperate.
     is_alive(&mut ServiceProxy::start_with(&machine, DEVICE, "0=echo", &[]).connect());
 }
 
 #[test]
-fn the_copy_example_copies_a_file_and_keeps_no_part_of_one() {
+fn the_copy_example_copies_a_file_and_removes_a_partial_one() {
     let machine = Machine::new();
     let hub = Hub::start(&machine);
     let incoming = machine.home().join("incoming");
@@ -48,7 +48,7 @@ fn the_copy_example_copies_a_file_and_keeps_no_part_of_one() {
     let finished = send();
     assert_eq!((finished.code, finished.stdout), (Some(0), format!("{} bytes\n", whole.len())), "{}", finished.stderr);
     assert!(fs::read(incoming.join("report.pdf")).unwrap() == whole);
-    assert_refused(&send(), RefusalKind::RejectedByDevice, "there is a report.pdf already");
+    assert_refused(&send(), RefusalKind::RejectedByDevice, "report.pdf already exists");
     // A sender that is cut off in the middle leaves nothing behind.
     let mut sender = machine.command(DEVSTREAM);
     sender.args(["service-proxy", "--device", DEVICE, "--stdio", "--stream", "part.pdf"]);
@@ -63,7 +63,7 @@ fn the_copy_example_copies_a_file_and_keeps_no_part_of_one() {
     sender.wait().unwrap();
 }
 
-/// One of the examples, which `cargo test` builds.
+/// Returns an example's program, which `cargo test` builds.
 fn example(machine: &Machine, name: &str, arguments: &[&str]) -> Process {
     let program = Path::new(DEVSTREAM).with_file_name("examples").join(name);
     assert!(program.exists(), "there is no {}; `cargo build --examples` makes it", program.display());

@@ -1,5 +1,5 @@
-//! A newcomer with the README alone: its own commands, letter by letter, on three machines that have nothing but the program
-//! and OpenSSH.
+//! README's quick start: its own commands, verbatim, on three machines that have nothing but the
+//! program and OpenSSH.
 
 use std::cell::RefCell;
 use std::fs;
@@ -14,10 +14,10 @@ use crate::support::sshd::Sshd;
 
 const README: &str = include_str!("../../README.md");
 
-/// The promise, which is the README's as well.
+/// README's promise.
 const MOST_COMMANDS: usize = 3;
 
-/// Of root, who alone may give machines networks of their own.
+/// Home of root: network namespaces need root.
 const HOME: &str = "/root";
 
 #[test]
@@ -67,13 +67,13 @@ struct TestMachine {
 }
 
 impl TestMachine {
-    /// A hub that the other two reach by its name, and by nothing else.
+    /// A hub that the other two reach by its name only.
     fn three() -> [Self; 3] {
-        let islands = [(); 3].map(|()| NetNs::new());
-        let [hub, device, laptop] = &islands;
+        let namespaces = [(); 3].map(|()| NetNs::new());
+        let [hub, device, laptop] = &namespaces;
         hub.join(device, "10.0.1.1/24", "10.0.1.2/24", "veth");
         hub.join(laptop, "10.0.2.1/24", "10.0.2.2/24", "wire");
-        let [hub, device, laptop] = islands;
+        let [hub, device, laptop] = namespaces;
         [(hub, "hub", "10.0.1.1"), (device, "device", "10.0.1.1"), (laptop, "laptop", "10.0.2.1")]
             .map(|(netns, name, address)| Self::new(netns, name, address))
     }
@@ -95,19 +95,19 @@ impl TestMachine {
         Self { running: RefCell::default(), netns, home }
     }
 
-    /// Its user has a key that the server knows, and does not want to be asked.
+    /// Creates a key that the server accepts, and disables prompts.
     fn has_used_ssh(&self, sshd: &Sshd) {
         let directory = self.home.path().join(".ssh");
         fs::copy(sshd.key(), directory.join("id_ed25519")).expect("a file can be copied");
         fs::write(directory.join("config"), "StrictHostKeyChecking accept-new\n").expect("a file can be written");
     }
 
-    /// One command that goes on, in place of its shell: it ends with its process here.
+    /// Starts a long-running command in place of its shell, so that it ends with its process.
     fn start(&self, command: &str) -> Process {
         self.types(&format!("exec {command}"))
     }
 
-    /// What is typed into a shell that has nothing in its environment but what none can do without.
+    /// Runs a line in a shell with a minimal environment.
     fn types(&self, command: &str) -> Process {
         let path = format!("PATH={HOME}/bin:/usr/bin:/bin");
         let mut shell = self.netns.machine().command("env");
@@ -116,20 +116,20 @@ impl TestMachine {
         Process::start(&mut shell)
     }
 
-    /// What is typed, to its good end.
+    /// Runs a line to its successful end.
     fn does(&self, command: &str) -> Finished {
         let finished = self.types(command).finish();
         assert_eq!(finished.code, Some(0), "{command}: {finished:?}");
         finished
     }
 
-    /// What goes on while others are typed into.
+    /// Starts a line that keeps running.
     fn keeps(&self, process: Process) {
         self.running.borrow_mut().push(process);
     }
 }
 
-/// The commands that the README has for one machine, without their comments.
+/// README's commands for one machine, without comments.
 fn commands(machine: &str) -> Vec<&'static str> {
     let section = README.split("\n## Three machines\n").nth(1).and_then(|rest| rest.split("\n## ").next());
     let part = section.and_then(|section| section.split(machine).nth(1)).expect("the README's three machines");

@@ -1,4 +1,4 @@
-//! A device's desktop in one command, with a client that is none: what it is given, and what is left behind.
+//! `devstream rdp` with a fake client: its arguments, and the cleanup.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -11,7 +11,7 @@ use crate::support::roles::{Agent, Hub, connect};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{DEVICE, poll};
 
-/// Connects to where the file says, and tells what came back, what it was given, and where the file is.
+/// Connects to the file's address, and prints the response, its arguments and the file's path.
 const CLIENT: &str = r#"
 address=$(sed -n 's/\r$//; s/^full address:s://p' "$1")
 exec 3<>"/dev/tcp/${address%:*}/${address##*:}"
@@ -19,8 +19,8 @@ echo hello >&3; read -r answer <&3
 echo "$answer" "${@:2}"; echo "$1" >file
 exit "$(cat code)""#;
 
-/// Connects, tells where to and which process it is, and stays.
-const PATIENT_CLIENT: &str = r#"
+/// Connects, prints the address and its process id, and stays.
+const SLOW_CLIENT: &str = r#"
 address=$(sed -n 's/\r$//; s/^full address:s://p' "$1")
 exec 3<>"/dev/tcp/${address%:*}/${address##*:}"
 echo hello >&3; read -r answer <&3
@@ -41,14 +41,14 @@ impl Fixture {
         Self { machine, agent, hub, _target: target }
     }
 
-    /// One whose path has nothing in it.
+    /// Creates a machine with an empty PATH.
     fn without_clients(&self) -> Machine {
         self.machine.clone().with("PATH", &self.machine.home().join("nothing").display().to_string())
     }
 }
 
 #[test]
-fn a_client_is_started_at_the_devices_desktop_and_ends_it() {
+fn the_rdp_client_connects_to_the_desktop_and_its_exit_ends_the_command() {
     let fixture = Fixture::new();
     let home = fixture.machine.home();
     for (name, status, code) in [("xfreerdp", 0, 0), ("xfreerdp", 12, 0), ("xfreerdp3", 0, 0), ("xfreerdp3", 131, 1)] {
@@ -66,7 +66,7 @@ fn a_client_is_started_at_the_devices_desktop_and_ends_it() {
 }
 
 #[test]
-fn a_client_that_may_not_be_run_is_none() {
+fn an_rdp_client_without_execute_permission_is_ignored() {
     let fixture = Fixture::new();
     let machine = fake(&fixture.machine, "xfreerdp", &format!("echo another\n{CLIENT}"));
     fs::write(machine.home().join("programs/xfreerdp3"), "").unwrap();
@@ -77,11 +77,11 @@ fn a_client_that_may_not_be_run_is_none() {
 }
 
 #[test]
-fn a_client_that_never_connects_has_failed_whatever_it_says() {
+fn an_rdp_client_that_exits_without_connecting_is_a_failure() {
     let fixture = Fixture::new();
     let finished = fake(&fixture.machine, "xfreerdp", "exit 1").run(&["rdp", DEVICE]);
     assert_eq!(finished.code, Some(1), "{finished:?}");
-    assert!(finished.stderr.contains("xfreerdp ended without connecting (exit status: 1)"), "{finished:?}");
+    assert!(finished.stderr.contains("xfreerdp exited without connecting (exit status: 1)"), "{finished:?}");
 }
 
 #[test]
@@ -102,9 +102,9 @@ fn a_device_has_the_same_port_each_time_and_two_sessions_have_two() {
 }
 
 #[test]
-fn a_ctrl_c_that_the_client_has_heard_too_ends_its_stream_and_does_not_break_it_off() {
+fn ctrl_c_at_an_rdp_client_ends_its_stream_cleanly() {
     let fixture = Fixture::new();
-    let machine = fake(&fixture.machine, "xfreerdp", PATIENT_CLIENT);
+    let machine = fake(&fixture.machine, "xfreerdp", SLOW_CLIENT);
     // The client's end and that of its connection come in any order.
     for _ in 0..8 {
         let rdp = machine.start(&["rdp", DEVICE]);
@@ -122,11 +122,11 @@ fn a_ctrl_c_that_the_client_has_heard_too_ends_its_stream_and_does_not_break_it_
 }
 
 #[test]
-fn without_a_client_it_says_where_to_go_and_serves_until_told_to_end() {
+fn without_an_rdp_client_the_address_is_printed_and_served_until_a_signal() {
     let fixture = Fixture::new();
     let rdp = fixture.without_clients().start(&["rdp", DEVICE]);
-    let advice = rdp.wait_line("any other client can open ");
-    let address: SocketAddr = word_after(&advice, "connect to ").trim_end_matches(';').parse().unwrap();
+    let advice = rdp.wait_line("with another client, or connect it to ");
+    let address: SocketAddr = word_after(&advice, "connect it to ").trim_end_matches(';').parse().unwrap();
     assert!(rdp.log().contains("xfreerdp3"), "{rdp}");
     is_alive(&mut connect(address.port()));
     rdp.signal("TERM");
@@ -151,7 +151,7 @@ fn with_no_client_the_address_and_the_file_are_all_that_is_printed() {
 }
 
 #[test]
-fn the_service_proxys_settings_hold_here_too() {
+fn rdp_uses_the_service_proxys_settings() {
     let fixture = Fixture::new();
     let directory = fixture.machine.home().join(".config/devstream");
     fs::create_dir_all(&directory).unwrap();

@@ -1,4 +1,4 @@
-//! Every no that a person can meet: on the proxy's stderr, in time, and in the hub's activity log.
+//! Refusals: on the proxy's stderr, in time, and in the hub's activity log.
 
 use std::io::Read as _;
 use std::thread;
@@ -73,7 +73,7 @@ fn a_closed_target_port_is_named_within_a_second() {
 }
 
 #[test]
-fn a_devices_own_reason_is_passed_on_without_what_a_terminal_would_act_on() {
+fn a_devices_own_reason_is_relayed_without_terminal_escapes() {
     let (machine, hub) = hub();
     let mut device = RawDevice::online(RawClient::join(&hub.device_link(DEVICE)), &["ssh"]);
     let rejecting = thread::spawn(move || {
@@ -91,7 +91,7 @@ fn a_devices_own_reason_is_passed_on_without_what_a_terminal_would_act_on() {
 }
 
 #[test]
-fn a_silent_device_is_given_up_in_time() {
+fn a_device_that_does_not_respond_is_timed_out() {
     let target = Target::echo();
     let (machine, hub) = hub();
     let agent = Agent::start(&machine, &[&target.port.to_string()]);
@@ -106,7 +106,7 @@ fn a_silent_device_is_given_up_in_time() {
 }
 
 #[test]
-fn a_hub_that_is_gone_is_named_and_the_proxy_goes_on() {
+fn an_unreachable_hub_is_reported_and_the_proxy_keeps_running() {
     let target = Target::echo();
     let OneMachine { proxy, agent, hub, machine } = OneMachine::forwarding(target.port);
     let laptop = Machine::new();
@@ -125,7 +125,7 @@ fn a_hub_that_is_gone_is_named_and_the_proxy_goes_on() {
 }
 
 #[test]
-fn stdio_ends_with_the_reasons_own_exit_code_and_the_reason_last() {
+fn stdio_exits_with_the_reasons_code_and_prints_the_reason_last() {
     let (machine, hub) = hub();
     hub.device_link(DEVICE);
     for (device, kind) in [("nobody", RefusalKind::UnknownDevice), (DEVICE, RefusalKind::DeviceOffline)] {
@@ -154,7 +154,7 @@ fn hub() -> (Machine, Hub) {
     (machine, hub)
 }
 
-/// The local connection is reset, the proxy says why, and so does the activity log.
+/// Asserts that the local connection is reset, and that the proxy and the activity log have the reason.
 fn assert_refused(hub: &Hub, proxy: &ServiceProxy, port: u16, kind: RefusalKind, particulars: &str) {
     assert_reset(port);
     let line = proxy.process.wait_line(kind.row().sentence);

@@ -1,5 +1,5 @@
-//! Streams that outlive their connections: whatever is killed, cut or frozen between the two ends, the applications at
-//! them notice nothing.
+//! Resume: whatever is killed, cut or frozen between the endpoints, the applications
+//! do not notice.
 
 pub(crate) mod counter;
 pub(crate) mod cuts;
@@ -19,7 +19,7 @@ use crate::support::targets::{Target, is_alive};
 use crate::support::{AT_ONCE, within};
 
 #[test]
-fn a_hub_that_is_killed_and_started_again_ends_no_stream() {
+fn a_hub_that_is_killed_and_restarted_ends_no_stream() {
     const EACH: u64 = 64 * MIB;
     const KILLS: usize = 5;
     let target = Target::echo();
@@ -55,7 +55,7 @@ fn an_application_that_waits_through_a_restart_of_the_hub_gets_its_answer() {
 }
 
 #[test]
-fn an_agent_that_is_started_anew_ends_what_it_had_before() {
+fn a_restarted_agent_ends_its_former_streams() {
     let target = Target::echo();
     let OneMachine { proxy, agent, hub: _hub, machine } = OneMachine::forwarding(target.port);
     let mut local = proxy.connect();
@@ -67,7 +67,7 @@ fn an_agent_that_is_started_anew_ends_what_it_had_before() {
 }
 
 #[test]
-fn an_end_that_stops_says_so_and_nobody_waits_for_it() {
+fn an_endpoint_that_shuts_down_closes_its_streams_without_a_grace_time() {
     for proxy_stops in [true, false] {
         let target = Target::echo();
         let fixture = OneMachine::forwarding(target.port);
@@ -83,7 +83,7 @@ fn an_end_that_stops_says_so_and_nobody_waits_for_it() {
 }
 
 #[test]
-fn a_hub_that_stays_away_ends_its_streams_when_the_grace_is_over() {
+fn streams_end_when_the_hub_is_gone_beyond_the_grace_time() {
     let target = Target::echo();
     let OneMachine { proxy, agent: _agent, hub, machine: _machine } =
         OneMachine::with_hub(target.port, &["--resume-grace", "3s"]);

@@ -1,4 +1,4 @@
-//! Who may do what: every cell of a written table, at the one function that decides and over the wire.
+//! Authorization: every cell of a table, at the deciding function and over the wire.
 
 mod matrix;
 mod wire;
@@ -17,7 +17,7 @@ use crate::support::response::HttpResponse;
 use crate::support::roles::Hub;
 
 #[test]
-fn a_device_outside_the_scope_looks_like_one_that_does_not_exist_whatever_it_is_doing() {
+fn a_device_outside_the_scope_is_indistinguishable_from_an_unknown_one() {
     let hub = Hub::start(&Machine::new());
     let _seen = RawDevice::online(RawClient::join(&hub.device_link("mine")), &["ssh"]);
     let alice = RawClient::join(&hub.service_link_with("alice", &["--device", "mine", "--stream", "ssh"]));
@@ -44,7 +44,7 @@ fn a_device_outside_the_scope_looks_like_one_that_does_not_exist_whatever_it_is_
     assert_ne!(answers(), unknown, "this test can tell them apart");
 }
 
-/// By the definition, without a thought for time.
+/// Matches by the definition, without regard to time.
 fn plainly_matches(glob: &[u8], text: &[u8]) -> bool {
     match (glob.split_first(), text.split_first()) {
         (None, _) => text.is_empty(),

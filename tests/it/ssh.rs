@@ -13,7 +13,7 @@ use crate::support::process::{Finished, Process};
 use crate::support::roles::{Agent, Hub};
 use crate::support::sshd::Sshd;
 
-/// Three machines of which the device offers its SSH server, and the laptop has nothing but its identity.
+/// Three machines: the device offers its SSH server, and the laptop has only its identity.
 struct Fixture {
     laptop: Machine,
     device: Machine,
@@ -52,7 +52,7 @@ impl Fixture {
 }
 
 #[test]
-fn a_newcomer_reaches_the_device_by_its_name_and_so_do_scp_and_rsync() {
+fn ssh_scp_and_rsync_reach_the_device_by_its_name() {
     let fixture = Fixture::new();
     fixture.install();
     let finished = Process::start(fixture.client("ssh").args(["pi-42.devstream", "echo ok; exit 7"])).finish();
@@ -73,7 +73,7 @@ fn a_newcomer_reaches_the_device_by_its_name_and_so_do_scp_and_rsync() {
 }
 
 #[test]
-fn what_is_printed_does_as_well_and_each_device_is_known_by_its_own_name() {
+fn the_printed_ssh_config_works_and_each_device_has_its_own_known_hosts_name() {
     let fixture = Fixture::new();
     // Capitals are lost in what OpenSSH makes of a host.
     let _other = other_device(&fixture, "Press-7");
@@ -146,7 +146,7 @@ fn installing_adds_one_line_at_the_top_and_keeps_everything_else() {
 }
 
 #[test]
-fn a_home_with_a_name_that_openssh_would_not_take_literally_is_said() {
+fn a_home_path_that_openssh_would_expand_is_refused() {
     let machine = Machine::new();
     let odd = machine.home().join("100%");
     let mut command = machine.command(DEVSTREAM);
@@ -157,7 +157,7 @@ fn a_home_with_a_name_that_openssh_would_not_take_literally_is_said() {
 }
 
 #[test]
-fn a_program_below_an_odd_path_is_still_one_word() {
+fn a_program_path_with_special_characters_is_quoted() {
     let fixture = Fixture::new();
     let odd = fixture.laptop.home().join("it's 100% mine");
     fs::create_dir(&odd).unwrap();
@@ -196,7 +196,7 @@ fn the_name_of_a_host_is_never_part_of_a_command() {
 }
 
 #[test]
-fn ssh_in_one_command_passes_everything_on() {
+fn devstream_ssh_passes_every_argument_on() {
     let fixture = Fixture::new();
     // OpenSSH would read the configuration of whoever runs this test.
     let options = [vec!["-F".to_owned(), "none".to_owned()], fixture.sshd.options()].concat();
@@ -217,7 +217,7 @@ fn ssh_in_one_command_passes_everything_on() {
 }
 
 #[test]
-fn ssh_in_one_command_says_which_device_is_not_there() {
+fn devstream_ssh_names_an_unknown_device() {
     let fixture = Fixture::new();
     let finished = fixture.laptop.run(&["ssh", "nobody@nowhere", "-F", "none", "-o", "BatchMode=yes", "true"]);
     assert_eq!(finished.code, Some(255), "{finished:?}");
@@ -225,7 +225,7 @@ fn ssh_in_one_command_says_which_device_is_not_there() {
 }
 
 #[test]
-fn the_user_before_the_device_is_who_logs_in() {
+fn devstream_ssh_logs_in_as_the_user_before_the_at_sign() {
     let machine = Machine::new();
     let words = fake(&machine, "ssh", "for word; do echo \"[$word]\"; done");
     let Finished { code, stdout, stderr } = words.run(&["ssh", "me@work@pi-42", "-p", "1", "--", "a  b"]);
@@ -239,7 +239,7 @@ fn the_user_before_the_device_is_who_logs_in() {
 }
 
 #[test]
-fn where_there_is_no_ssh_that_is_said() {
+fn a_missing_ssh_program_is_reported() {
     let machine = Machine::new();
     let nothing = machine.home().join("nothing").display().to_string();
     let finished = machine.with("PATH", &nothing).run(&["ssh", DEVICE]);

@@ -1,5 +1,5 @@
-//! Connections that stand by: each carries one stream after another, and whatever becomes of them, a stream is what it
-//! was on a connection of its own.
+//! Standbys: each carries one stream after another, and whatever happens to them, a stream behaves as it
+//! does on a connection of its own.
 
 mod changes;
 mod dead;
@@ -24,7 +24,7 @@ use crate::support::{STREAM_PROTOCOL, poll};
 const STREAMS: u64 = 20;
 
 #[test]
-fn streams_after_the_first_few_make_no_connection_and_leave_the_same_lines_in_the_log() {
+fn streams_after_the_first_few_open_no_connection_and_log_the_same() {
     let target = Target::echo();
     let slow = Fixture::with(&target, [&[], &[], &["--standbys", "0"]]);
     slow.echo(1, 3000);
@@ -42,7 +42,7 @@ fn streams_after_the_first_few_make_no_connection_and_leave_the_same_lines_in_th
     assert_eq!(life_of_a_stream(&fixture, streams + STREAMS + 1), expected);
 }
 
-/// What the log says of a stream once so many are over: the last one's lines, without what differs between any two.
+/// The log lines of the last of this many streams, without the parts that differ between streams.
 fn life_of_a_stream(fixture: &Fixture, streams: u64) -> Vec<Value> {
     let mut log = poll("the last line", || {
         let log = fixture.hub.activity();
@@ -63,7 +63,7 @@ fn life_of_a_stream(fixture: &Fixture, streams: u64) -> Vec<Value> {
 }
 
 #[test]
-fn a_role_that_is_told_so_keeps_nothing_ready_and_streams_work_all_the_same() {
+fn a_role_with_standbys_disabled_keeps_none_and_streams_work() {
     const NONE: &[&str] = &["--standbys", "0"];
     let target = Target::echo();
     for (who, arguments) in [[NONE, &[], &[]], [&[], NONE, &[]], [&[], &[], NONE]].into_iter().enumerate() {
@@ -85,7 +85,7 @@ fn a_role_that_is_told_so_keeps_nothing_ready_and_streams_work_all_the_same() {
 }
 
 #[test]
-fn an_end_that_knows_nothing_of_it_has_its_streams_with_one_that_does() {
+fn endpoints_with_and_without_standby_support_interoperate() {
     let target = Target::echo();
     let fixture = Fixture::forwarding(&target);
     fixture.warm(2);
@@ -95,7 +95,7 @@ fn an_end_that_knows_nothing_of_it_has_its_streams_with_one_that_does() {
         for _ in 0..3 {
             let answer = carol.open("target", &headers).answer();
             let grant = StreamGrant { protocol: protocol.map(str::to_owned), ..answer.grant() };
-            let mut stream = carol.bring(&grant).expect("the hub lets carol in");
+            let mut stream = carol.attach(&grant).expect("the hub lets carol in");
             stream.bytes(b"hello").unwrap();
             assert_eq!(stream.expect_bytes(5), b"hello");
         }
@@ -114,7 +114,7 @@ fn an_end_that_knows_nothing_of_it_has_its_streams_with_one_that_does() {
 }
 
 #[test]
-fn a_hundred_streams_at_once_need_no_more_than_so_many_connections_that_stand_by() {
+fn a_hundred_streams_at_once_stay_within_the_standby_limit() {
     let target = Target::echo();
     let fixture = Fixture::with(&target, [&["--standbys", "5"], &[], &[]]);
     let pattern = Pattern::new(3);
@@ -131,7 +131,7 @@ fn a_hundred_streams_at_once_need_no_more_than_so_many_connections_that_stand_by
 }
 
 #[test]
-fn nothing_stands_by_once_an_end_has_stopped_or_the_hub_drains() {
+fn standbys_close_when_an_endpoint_stops_or_the_hub_drains() {
     let target = Target::echo();
     let fixture = Fixture::forwarding(&target);
     fixture.warm(3);

@@ -1,4 +1,4 @@
-//! What runs here, to which hub, and as whom: told by the roles themselves, and true at that moment.
+//! `devstream status`: running roles, their hubs and identities, as reported by the roles themselves.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _, pipe};
@@ -21,7 +21,7 @@ use crate::support::targets::{Target, is_alive};
 use crate::support::{DEVICE, SOON, poll, within};
 
 #[test]
-fn an_agent_is_connected_and_when_the_hub_is_gone_it_is_retrying_and_says_why() {
+fn an_agent_reports_connected_and_without_the_hub_retrying_with_the_reason() {
     let (start, hub_machine, device) = (clock::now_utc(), Machine::new(), Machine::new());
     let hub = Hub::start(&hub_machine);
     let (port, address) = (hub.port, hub.address());
@@ -35,7 +35,7 @@ fn an_agent_is_connected_and_when_the_hub_is_gone_it_is_retrying_and_says_why() 
         (agent.process.id(), Some(address.clone()))
     );
     assert!(online.since >= start && online.state_since >= online.since && online.last_error.is_none(), "{online:?}");
-    assert_eq!(online.serves, ["offers ssh=127.0.0.1:22", "offers web=127.0.0.1:8080"]);
+    assert_eq!(online.endpoints, ["offers ssh=127.0.0.1:22", "offers web=127.0.0.1:8080"]);
     let text = device.ask(&["status"]);
     for part in
         ["device-agent", DEVICE, &address, "connected since", "offers ssh", "joined", &online.process.to_string()]
@@ -49,7 +49,7 @@ fn an_agent_is_connected_and_when_the_hub_is_gone_it_is_retrying_and_says_why() 
     assert!(retrying.state_since >= online.state_since && error.at >= retrying.state_since, "{error:?}");
     let text = device.ask(&["status"]);
     assert!(text.contains("retrying since") && text.contains(&address), "{text}");
-    assert!(text.contains("cannot be reached") || text.contains("lost the hub"), "{text}");
+    assert!(text.contains("cannot be reached") || text.contains("lost the connection to the hub"), "{text}");
 
     let _hub = Hub::start_on(&hub_machine, port, &[]);
     assert!(role(&device, RoleState::Connected).last_error.is_some(), "what was wrong can still be read");
@@ -57,7 +57,7 @@ fn an_agent_is_connected_and_when_the_hub_is_gone_it_is_retrying_and_says_why() 
 }
 
 #[test]
-fn streams_are_told_at_both_ends_while_they_are_open() {
+fn open_streams_are_reported_at_both_ends() {
     let (machine, echo) = (Machine::new(), Target::echo());
     let hub = Hub::start(&machine);
     let agent = Agent::start(&machine, &[&format!("target={}", echo.port)]);
@@ -69,16 +69,16 @@ fn streams_are_told_at_both_ends_while_they_are_open() {
         })
     };
     both(0);
-    // The second one opens on a connection that stood by.
+    // The second one opens on a standby.
     for number in 1..=3 {
         let mut local = proxy.connect();
         is_alive(&mut local);
         let [device, service] = both(1);
         assert_eq!([device.process, service.process], [agent.process.id(), proxy.process.id()]);
         let from = local.local_addr().unwrap();
-        assert_eq!(service.oldest_streams[0].what, format!("{DEVICE} from {from}"));
-        assert!(device.oldest_streams[0].what.starts_with("target for "), "{device:?}");
-        assert_eq!((service.state, service.serves.len()), (RoleState::Listening, 1), "{number}");
+        assert_eq!(service.oldest_streams[0].description, format!("{DEVICE} from {from}"));
+        assert!(device.oldest_streams[0].description.starts_with("target for "), "{device:?}");
+        assert_eq!((service.state, service.endpoints.len()), (RoleState::Listening, 1), "{number}");
         let text = machine.ask(&["status"]);
         for part in [&format!("{DEVICE} from {from}, for "), "target for ", "hub", &hub.process.id().to_string()] {
             assert!(text.contains(part), "no {part} in {text}");
@@ -94,7 +94,7 @@ fn streams_are_told_at_both_ends_while_they_are_open() {
 }
 
 #[test]
-fn a_proxy_whose_stream_is_interrupted_is_retrying_until_it_is_back() {
+fn a_proxy_reports_retrying_until_its_stream_has_resumed() {
     let (machine, echo) = (Machine::new(), Target::echo());
     let hub = Hub::start(&machine);
     let _agent = Agent::start(&machine, &[&format!("target={}", echo.port)]);
@@ -116,7 +116,7 @@ fn a_proxy_whose_stream_is_interrupted_is_retrying_until_it_is_back() {
 }
 
 #[test]
-fn what_ssh_runs_as_its_proxy_command_is_told_while_it_lasts() {
+fn a_proxy_command_is_reported_while_it_runs() {
     let (machine, echo) = (Machine::new(), Target::echo());
     let _hub = Hub::start(&machine);
     let _agent = Agent::start(&machine, &[&format!("echo={}", echo.port)]);
@@ -129,8 +129,8 @@ fn what_ssh_runs_as_its_proxy_command_is_told_while_it_lasts() {
         (role.state == RoleState::Connected).then_some(role)
     });
     assert_eq!((told.role.as_str(), told.streams), ("service-proxy", 1), "{told:?}");
-    assert_eq!(told.serves, [format!("{DEVICE}/echo on standard input and output")]);
-    assert_eq!(told.oldest_streams.remove(0).what, format!("{DEVICE}/echo"));
+    assert_eq!(told.endpoints, [format!("{DEVICE}/echo on standard input and output")]);
+    assert_eq!(told.oldest_streams.remove(0).description, format!("{DEVICE}/echo"));
     drop(held);
     let finished = session.finish();
     assert_eq!((finished.code, finished.stdout + &finished.stderr), (Some(0), String::new()));
@@ -138,12 +138,12 @@ fn what_ssh_runs_as_its_proxy_command_is_told_while_it_lasts() {
 }
 
 #[test]
-fn what_other_machines_run_in_the_same_home_is_left_alone() {
+fn status_ignores_roles_of_other_machines_in_a_shared_home() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
     let agent = Agent::start(&machine, &["22"]);
     let place = machine.home().join(".local/share/devstream/run");
-    // Over NFS it looks like this one: there, and refusing connections.
+    // Over NFS it looks like this: it exists, and refuses connections.
     let elsewhere = place.join("device-agent-7@elsewhere.sock");
     drop(UnixListener::bind(&elsewhere).unwrap());
     // Containers leave many, and none of them is asked in place of what runs here.
@@ -153,14 +153,14 @@ fn what_other_machines_run_in_the_same_home_is_left_alone() {
 }
 
 #[test]
-fn what_another_users_process_says_cannot_act_on_the_terminal_nor_fill_the_memory() {
+fn status_from_another_users_process_is_sanitised_and_bounded() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
     let _agent = Agent::start(&machine, &["22"]);
     let place = machine.home().join(".local/share/devstream/run");
     let mut evil = roles(&machine).remove(0);
     (evil.role, evil.version) = ("\u{9b}31mdevice\u{1b}[2J".into(), "1\nhub: all is well\u{202e}".into());
-    evil.serves = vec!["\u{1b}]0;title\u{7}".into()];
+    evil.endpoints = vec!["\u{1b}]0;title\u{7}".into()];
     let said = serde_json::to_string(&evil).unwrap() + "\n";
     let written = Arc::new(AtomicUsize::new(0));
     answering(&place.join("evil.sock"), move |stream| drop(stream.write_all(said.as_bytes())));
@@ -181,7 +181,7 @@ fn what_another_users_process_says_cannot_act_on_the_terminal_nor_fill_the_memor
 }
 
 #[test]
-fn who_was_killed_is_not_there_and_leaves_nothing() {
+fn a_killed_role_is_not_reported_and_leaves_no_socket() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
     let (agent, other) = (Agent::start(&machine, &["22"]), Agent::start_as(&machine, "other", &["22"]));
@@ -201,33 +201,33 @@ fn who_was_killed_is_not_there_and_leaves_nothing() {
 }
 
 #[test]
-fn who_is_stopped_is_told_of_and_holds_nobody_up() {
+fn a_suspended_role_is_reported_without_delay() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
     let (stopped, _other) = (Agent::start(&machine, &["22"]), Agent::start_as(&machine, "other", &["22"]));
     stopped.process.signal("STOP");
     let text = within(SOON, "the others' status", || machine.ask(&["status"]));
     assert!(text.contains(&format!("device-agent-{}-", stopped.process.id())), "{text}");
-    assert!(text.contains("does not answer") && text.contains("device other"), "{text}");
+    assert!(text.contains("no answer at ") && text.contains("device other"), "{text}");
     stopped.process.signal("CONT");
     assert_eq!(roles(&machine).len(), 2);
 }
 
 #[test]
-fn where_nothing_runs_that_is_said_and_who_this_machine_would_be() {
+fn without_a_running_role_status_shows_the_stored_identities() {
     let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
     let finished = machine.run(&["status"]);
     assert!(finished.code == Some(0) && finished.stdout.is_empty(), "{finished:?}");
-    assert!(finished.stderr.contains("nothing of this user runs here"), "{finished:?}");
+    assert!(finished.stderr.contains("no role of this user runs here"), "{finished:?}");
     machine.ask(&["join", &hub.service_link("alice")]);
     assert_eq!(machine.ask(&["status"]), format!("joined {} as service alice\n", hub.address()));
     let report = report(&machine);
     assert!(report["hub"].is_null() && report["roles"] == Value::Array(Vec::new()), "{report}");
-    assert_eq!(report["joined"][0]["identity"]["id"], "alice", "{report}");
+    assert_eq!(report["identities"][0]["identity"]["id"], "alice", "{report}");
 }
 
 #[test]
-fn a_service_manager_says_where_the_socket_goes_and_a_role_works_without_one() {
+fn the_service_manager_sets_the_status_sockets_path_and_it_is_optional() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
     let directory = machine.home().join("runtime");
@@ -238,11 +238,11 @@ fn a_service_manager_says_where_the_socket_goes_and_a_role_works_without_one() {
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
     let nowhere = machine.clone().with("RUNTIME_DIRECTORY", "/dev/null/nowhere");
     let other = Agent::start_as(&nowhere, "other", &["22"]);
-    other.process.wait_line("`devstream status` will not show this");
+    other.process.wait_line("`devstream status` cannot show this role");
     assert!(roles(&machine).is_empty());
 }
 
-/// A process of another user: it hears a question, and answers.
+/// A process of another user, which answers every request.
 fn answering(socket: &Path, answer: impl Fn(&mut UnixStream) + Send + 'static) {
     let listener = UnixListener::bind(socket).unwrap();
     thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! The units for systemd, judged by systemd's own tools; they need not run under it for that.
+//! The systemd units, checked by systemd's own tools without running under it.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -13,7 +13,7 @@ use crate::support::roles::{Agent, Hub, connect};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{DEVICE, TIMEOUT};
 
-/// A role's name, and flags that it cannot do without.
+/// A role's name, and its required flags.
 const ROLES: [(&str, &[&str]); 3] = [
     ("hub", &["--listen", "[::]:443", "--listen", "127.0.0.1:8443"]),
     ("device-agent", &["--forward", "22", "--forward", "web=8080"]),
@@ -38,7 +38,7 @@ fn systemd_finds_nothing_wrong_with_the_units() {
 }
 
 #[test]
-fn systemd_rates_the_services_as_little_exposed() {
+fn systemd_rates_the_services_exposure_as_low() {
     let machine = Machine::new();
     for (role, flags) in ROLES {
         let files = print_into(&machine, role, role, flags);
@@ -57,7 +57,7 @@ fn assert_little_exposed(machine: &Machine, units: &[PathBuf]) {
 }
 
 #[test]
-fn the_units_say_what_the_flags_and_the_file_do() {
+fn the_units_contain_the_flags_and_the_file() {
     let machine = Machine::new();
     fs::create_dir_all(machine.home().join("etc/devstream")).unwrap();
     fs::write(machine.home().join("etc/devstream/config.toml"), "[hub]\ndrain-timeout = 100\n").unwrap();
@@ -99,7 +99,7 @@ fn the_units_say_what_the_flags_and_the_file_do() {
 }
 
 #[test]
-fn installing_and_uninstalling_leave_what_they_should_and_can_be_repeated() {
+fn installing_and_uninstalling_are_idempotent_and_leave_no_other_files() {
     let machine = Machine::new();
     let units = machine.home().join("etc/systemd/system");
     let found = || {
@@ -130,15 +130,15 @@ fn installing_and_uninstalling_leave_what_they_should_and_can_be_repeated() {
 }
 
 #[test]
-fn what_would_not_run_is_not_installed() {
+fn a_service_that_would_not_start_is_not_installed() {
     let machine = Machine::new();
     for (arguments, named) in [
         (&["device-agent"][..], "--forward"),
         (&["device-agent", "--", "--forward", "22x"], "22x"),
-        (&["hub", "--", "show"], "runs by itself"),
+        (&["hub", "--", "show"], "only flags of a running"),
         (&["hub", "--", "--state-dir", "/srv"], "--state-dir"),
         (&["hub", "--", "--streaming-listen", "[::]:444"], "--streaming-endpoint"),
-        (&["service-proxy", "--", "--device", DEVICE, "--stdio"], "runs by itself"),
+        (&["service-proxy", "--", "--device", DEVICE, "--stdio"], "only flags of a running"),
         (&["no-such-role"], "no-such-role"),
     ] {
         let finished = machine.run(&[&["service", "install", "--print", "--root", "."], arguments].concat());
@@ -153,10 +153,13 @@ fn what_would_not_run_is_not_installed() {
 }
 
 #[test]
-fn what_a_machine_is_not_ready_for_is_said_before_anything_is_written() {
-    // Whoever runs this test is told one of two things, and nothing is written into this machine either way.
+fn missing_requirements_are_reported_before_anything_is_written() {
+    // The message depends on the test's user; nothing is written to this machine either way.
     for (arguments, as_root) in [
-        (&["hub", "--program", "/home/me/devstream"][..], "/home/me/devstream is below /home: first put it where"),
+        (
+            &["hub", "--program", "/home/me/devstream"][..],
+            "/home/me/devstream is below /home, which is hidden from services",
+        ),
         (&["device-agent", "--program", "/usr/bin/devstream", "--", "--forward", "22"], "first join the hub, as root"),
     ] {
         let finished = Machine::new().run(&[&["service", "install"], arguments].concat());
@@ -187,7 +190,7 @@ fn an_identity_is_taken_from_the_service_managers_credentials() {
 }
 
 #[test]
-fn an_agent_whose_replaced_key_only_systemd_can_renew_ends_to_be_started_anew() {
+fn an_agent_whose_replaced_key_only_systemd_can_renew_exits_and_is_restarted() {
     let (hub_machine, joined, service) = (Machine::new(), Machine::new(), Machine::new());
     let hub = Hub::start(&hub_machine);
     joined.ask(&["join", &hub.device_link(DEVICE)]);
@@ -205,12 +208,12 @@ fn an_agent_whose_replaced_key_only_systemd_can_renew_ends_to_be_started_anew() 
     joined.ask(&["join", &hub.link(&["device", "rotate", DEVICE, "--overlap", "2s"])]);
     let finished = agent.finish();
     assert_eq!(finished.code, Some(RefusalKind::KeyReplaced.row().exit.into()), "{finished:?}");
-    assert!(finished.stderr.contains("ending, to be started anew with the key"), "{finished:?}");
+    assert!(finished.stderr.contains("a restart loads the new key; exiting in"), "{finished:?}");
     start().wait_line(&online);
 }
 
 #[test]
-fn a_proxy_whose_replaced_key_only_systemd_can_renew_ends_to_be_started_anew() {
+fn a_proxy_whose_replaced_key_only_systemd_can_renew_exits_and_is_restarted() {
     let target = Target::echo();
     let (hub_machine, joined, service) = (Machine::new(), Machine::new(), Machine::new());
     let hub = Hub::start(&hub_machine);
@@ -238,14 +241,14 @@ fn a_proxy_whose_replaced_key_only_systemd_can_renew_ends_to_be_started_anew() {
 }
 
 #[test]
-fn the_hubs_service_gets_the_group_of_its_certificates_key_or_is_not_installed() {
+fn the_hubs_service_gets_the_group_of_its_certificates_key_or_is_refused() {
     let machine = Machine::new();
     let (private, key) = (machine.home().join("etc/ssl/private"), machine.home().join("etc/ssl/private/hub.key"));
     let flags = ["--tls-cert", "/etc/ssl/hub.pem", "--tls-key", "/etc/ssl/private/hub.key"];
     let install = ["service", "install", "hub", "--print", "--program", DEVSTREAM, "--root", ".", "--"];
     let printed = || machine.run(&[&install[..], &flags].concat());
     let missing = printed();
-    assert!(missing.stdout.contains("# \"/etc/ssl/private/hub.key\" could not be looked at: install"), "{missing:?}");
+    assert!(missing.stdout.contains("# \"/etc/ssl/private/hub.key\" was not accessible: install"), "{missing:?}");
 
     fs::create_dir_all(&private).unwrap();
     fs::write(&key, "").unwrap();
@@ -255,7 +258,7 @@ fn the_hubs_service_gets_the_group_of_its_certificates_key_or_is_not_installed()
         (0o755, 0o600, Some("chgrp GROUP /etc/ssl/private/hub.key && chmod 640")),
         (0o755, 0o644, Some("chmod 640")),
         (0o755, 0o660, Some("chmod 640")),
-        (0o700, 0o640, Some("would not get through")),
+        (0o700, 0o640, Some("has no access to")),
         (0o711, 0o640, None),
         (0o755, 0o640, None),
     ] {

@@ -1,4 +1,4 @@
-//! What a person sees at a terminal, and nobody else: the table of running streams, and what to do next.
+//! Output for interactive terminals only: the table of open streams, and advice on the next step.
 
 use std::net::TcpStream;
 
@@ -11,7 +11,7 @@ use crate::support::targets::{Target, is_alive};
 use crate::support::terminal::Terminal;
 
 #[test]
-fn a_person_sees_each_stream_while_it_runs_and_their_sum_at_the_end() {
+fn a_terminal_shows_each_open_stream_and_a_summary_at_the_end() {
     let (machine, target) = (Machine::new(), Target::echo());
     let hub = Hub::start(&machine);
     let _agent = Agent::start(&machine, &[&format!("echo={}", target.port)]);
@@ -34,11 +34,11 @@ fn a_person_sees_each_stream_while_it_runs_and_their_sum_at_the_end() {
     terminal.wait_line(&["pi-42/echo #1 from ", "closed; up 2.00 KiB, down 2.00 KiB"]);
     poll("a screen without a table", || (!terminal.screen().contains("FROM")).then_some(()));
     assert_eq!(terminal.interrupt(), Some(0));
-    terminal.wait_line(&["in all: streams 1, refused 0, interruptions 1; up 2.00 KiB, down 2.00 KiB"]);
+    terminal.wait_line(&["total: streams 1, refused 0, interruptions 1; up 2.00 KiB, down 2.00 KiB"]);
 }
 
 #[test]
-fn a_terminal_whose_user_wants_no_table_has_none() {
+fn the_stream_table_can_be_disabled() {
     let (machine, target) = (Machine::new(), Target::echo());
     let _hub = Hub::start(&machine);
     let _agent = Agent::start(&machine, &[&format!("echo={}", target.port)]);
@@ -51,7 +51,7 @@ fn a_terminal_whose_user_wants_no_table_has_none() {
 }
 
 #[test]
-fn a_person_who_starts_an_agent_reads_how_its_device_is_reached() {
+fn an_agent_on_a_terminal_prints_how_to_reach_its_device() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
     for (forward, command) in

@@ -1,4 +1,4 @@
-//! Three homes as three machines, one pasted line on two of them, and trust that is the pin's and not luck's.
+//! Three homes as three machines, one pasted command on two of them, and trust by the pin alone.
 
 use devstream::proto::refusal::RefusalKind;
 
@@ -10,12 +10,12 @@ use crate::support::sshd::Sshd;
 use crate::support::targets::{Target, closed_port, is_alive};
 
 #[test]
-fn one_pasted_line_each_and_ssh_works() {
+fn one_pasted_command_per_machine_and_ssh_works() {
     let sshd = Sshd::start();
     let (hub_machine, device, laptop) = (Machine::new(), Machine::new(), Machine::new());
     let hub = Hub::start(&hub_machine);
     device.ask(&["join", &hub.device_link(DEVICE)]);
-    // As a person pastes it into a program that asks for it.
+    // As pasted at a prompt.
     let mut join = laptop.command(DEVSTREAM);
     let finished =
         Process::start_with_input(join.arg("join"), format!("{}\n", hub.service_link("alice")).into()).finish();
@@ -43,7 +43,7 @@ fn a_join_link_works_once() {
 }
 
 #[test]
-fn another_hubs_certificate_is_refused_and_that_is_said() {
+fn another_hubs_certificate_is_refused_with_a_message() {
     let [own_machine, other_machine, device, laptop] = [(); 4].map(|()| Machine::new());
     let (own, other) = (Hub::start(&own_machine), Hub::start(&other_machine));
     device.ask(&["join", &own.device_link(DEVICE)]);
@@ -73,7 +73,7 @@ fn a_device_may_not_open_streams_and_a_service_may_not_be_a_device() {
 }
 
 #[test]
-fn a_hub_that_comes_back_elsewhere_is_found_with_the_pin_it_had() {
+fn a_hub_at_a_new_address_is_reached_with_its_old_pin() {
     let target = Target::echo();
     let (hub_machine, device) = (Machine::new(), Machine::new());
     let hub = Hub::start(&hub_machine);

@@ -1,4 +1,4 @@
-//! A stream's token lets one side of one stream in, once. Whatever is wrong with one, the answer is the same.
+//! A stream token admits one side of one stream, once. Every wrong one gets the same response.
 
 use devstream::net::os::random;
 use devstream::proto::id::StreamId;
@@ -17,7 +17,7 @@ fn every_wrong_token_gets_the_same_401() {
     let (own, others) = handshake(&mut device, &alice);
 
     let peer = StreamGrant { token: made_up(), ..own.clone() };
-    let refused = alice.bring(&peer).err().expect("a made-up token lets nobody in");
+    let refused = alice.attach(&peer).err().expect("a made-up token lets nobody in");
     let swapped =
         |grant: &StreamGrant, token: &StreamGrant| StreamGrant { token: token.token.clone(), ..grant.clone() };
     let nowhere = StreamGrant {
@@ -25,31 +25,31 @@ fn every_wrong_token_gets_the_same_401() {
         ..own.clone()
     };
     for (what, answer) in [
-        ("the device's token at the service's place", alice.bring(&swapped(&own, &others))),
-        ("the service's token at the device's place", device.identity.bring(&swapped(&others, &own))),
-        ("the device's place and token, for the service", alice.bring(&others)),
-        ("the service's place and token, for the device", device.identity.bring(&own)),
-        ("another service", bob.bring(&own)),
-        ("another stream", alice.bring(&nowhere)),
-        ("not a token", alice.bring(&StreamGrant { token: "x".into(), ..own.clone() })),
-        ("no token", alice.bring(&StreamGrant { token: String::new(), ..own.clone() })),
+        ("the device's token at the service's place", alice.attach(&swapped(&own, &others))),
+        ("the service's token at the device's place", device.identity.attach(&swapped(&others, &own))),
+        ("the device's place and token, for the service", alice.attach(&others)),
+        ("the service's place and token, for the device", device.identity.attach(&own)),
+        ("another service", bob.attach(&own)),
+        ("another stream", alice.attach(&nowhere)),
+        ("not a token", alice.attach(&StreamGrant { token: "x".into(), ..own.clone() })),
+        ("no token", alice.attach(&StreamGrant { token: String::new(), ..own.clone() })),
     ] {
         assert_eq!(answer.err(), Some(refused.clone()), "{what}");
     }
 
-    // None of this spent the right ones.
-    let mut service_side = alice.bring(&own).expect("the service's own token");
-    let mut device_side = device.identity.bring(&others).expect("the device's own token");
+    // The right tokens are still unused.
+    let mut service_side = alice.attach(&own).expect("the service's own token");
+    let mut device_side = device.identity.attach(&others).expect("the device's own token");
     service_side.bytes(b"hello").unwrap();
     assert_eq!(device_side.expect_bytes(5), b"hello");
 
-    assert_eq!(alice.bring(&own).err(), Some(refused.clone()), "used by the service, while the stream lives");
-    assert_eq!(device.identity.bring(&others).err(), Some(refused.clone()), "used by the device");
+    assert_eq!(alice.attach(&own).err(), Some(refused.clone()), "used by the service, while the stream lives");
+    assert_eq!(device.identity.attach(&others).err(), Some(refused.clone()), "used by the device");
     service_side.bytes(b"again").unwrap();
     assert_eq!(device_side.expect_bytes(5), b"again");
     drop((service_side, device_side));
     hub.wait_activity("streamClosed", None);
-    assert_eq!(alice.bring(&own).err(), Some(refused.clone()), "used, after the stream");
+    assert_eq!(alice.attach(&own).err(), Some(refused.clone()), "used, after the stream");
 
     assert_eq!(refused.status, 401, "{refused:?}");
     let entry = hub.wait_activity("authenticate", Some(RefusalKind::AuthenticationFailed.row().label));
@@ -57,14 +57,14 @@ fn every_wrong_token_gets_the_same_401() {
 }
 
 #[test]
-fn an_expired_token_gets_the_same_401_as_a_made_up_one() {
+fn an_expired_token_gets_the_same_401_as_a_forged_one() {
     let (_machine, _hub, mut device, alice) = setup(&["--handshake-timeout", "1"]);
     let (own, others) = handshake(&mut device, &alice);
-    let mut early = device.identity.bring(&others).expect("the device's own token");
+    let mut early = device.identity.attach(&others).expect("the device's own token");
     assert_eq!(early.expect_close(), RefusalKind::HandshakeTimedOut.row().close, "the service did not come in time");
-    let refused = alice.bring(&StreamGrant { token: made_up(), ..own.clone() }).err();
+    let refused = alice.attach(&StreamGrant { token: made_up(), ..own.clone() }).err();
     assert_eq!(refused.as_ref().map(|answer| answer.status), Some(401));
-    assert_eq!(alice.bring(&own).err(), refused);
+    assert_eq!(alice.attach(&own).err(), refused);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn every_wrong_identity_gets_the_same_401() {
     assert_eq!(alice.ask("POST", "/join", &[], r#"{"code":"AAAAAAAAAAAAAAAAAAAAAA","key":"x"}"#), unsigned);
 }
 
-/// A hub with a device and a service, both in the test's hands.
+/// A hub with a device and a service, both controlled by the test.
 fn setup(arguments: &[&str]) -> (Machine, Hub, RawDevice, RawClient) {
     let machine = Machine::new();
     let hub = Hub::start_with(&machine, arguments);
@@ -89,7 +89,7 @@ fn setup(arguments: &[&str]) -> (Machine, Hub, RawDevice, RawClient) {
     (machine, hub, device, alice)
 }
 
-/// What the service got, and what the device got.
+/// Bytes received by the service, and by the device.
 fn handshake(device: &mut RawDevice, service: &RawClient) -> (StreamGrant, StreamGrant) {
     let pending = service.open("ssh", &[]);
     let request = device.request();

@@ -1,4 +1,5 @@
-//! A web page: Chromium at the laptop, and a web server behind the device. Six connections at a time, and a stream for each.
+//! A web page: Chromium at the laptop, and a web server behind the device. Six connections at a time, and a stream for
+//! each.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,7 +9,7 @@ use crate::support::machine::Machine;
 use crate::support::process::Process;
 use crate::{SLOW, run, tunnel_to};
 
-/// How many of each kind.
+/// Assets of each kind.
 const IMAGES: u64 = 20;
 const STYLES: u64 = 15;
 const SCRIPTS: u64 = 15;
@@ -37,7 +38,7 @@ const QUIET: [&str; 15] = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ];
 
-/// What the page says of itself when everything has been loaded, or has failed to.
+/// Text of the page once every asset has been loaded, or has failed to.
 const SUMMARY: &str = r#"
 let sum = 0x811c9dc5, count = 0;
 const add = (bytes) => { for (const byte of bytes) sum = Math.imul(sum ^ byte, 0x01000193) >>> 0; };
@@ -99,7 +100,7 @@ impl Page {
         name
     }
 
-    /// To the sum, which is FNV-1a's.
+    /// Adds bytes to the checksum (FNV-1a).
     fn add(&mut self, bytes: Vec<u8>) {
         self.sum = bytes.iter().fold(self.sum, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
     }

@@ -1,4 +1,4 @@
-//! A device's desktop: an X server that VNC reaches, with something to see on it.
+//! A device's desktop: an X server with VNC and something on its screen.
 
 use devstream::net::os::clock;
 
@@ -64,7 +64,7 @@ impl Desktop {
         });
     }
 
-    /// Looks at the desktop until it is as wanted. Each look is a run of a program.
+    /// Polls the desktop until it matches. Each poll runs a program.
     fn wait_until(&self, else_what: &str, is_so: impl Fn(&Picture) -> bool, details: impl Fn(&Picture) -> String) {
         let deadline = clock::now() + SLOW;
         loop {

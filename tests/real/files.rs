@@ -106,7 +106,7 @@ fn git_clones_pushes_and_fetches() {
     assert_eq!(fs::read_to_string(work.join("new")).unwrap(), "new\n");
 }
 
-/// What file names, sizes and modes there are.
+/// File names, sizes and modes of the tree.
 fn make_tree(root: &Path) {
     fs::create_dir_all(root.join("a folder/träge/empty")).unwrap();
     fs::write(root.join("large"), Pattern::new(1).prefix(16 * MIB)).unwrap();

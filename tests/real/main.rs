@@ -1,5 +1,6 @@
-//! What people reach devices for, with the programs that they use: `tests/run --real` runs it, one after the other. Every
-//! byte goes from the application through service-proxy, hub and device-agent to the target, each joined from a home of its own.
+//! Typical uses of devices with real programs, run one after the other by `tests/run --real`. Every
+//! byte goes from the application through service-proxy, hub and device-agent to the target, each joined from a home of
+//! its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test a panic is the message")]
 
 mod browser;
@@ -31,14 +32,15 @@ fn tunnel_to(port: u16) -> ThreeMachines {
     ThreeMachines::forwarding(port, &["--device", "*"])
 }
 
-/// Runs a program to an end that must be good, and gives what it printed; `part` says which part of the test it is.
+/// Runs a program to a successful end, and returns its output; `part` names the part of the test.
 fn run(part: &str, command: &mut Command) -> String {
     let finished: Finished = Process::start(command).finish_within(SLOW);
     assert_eq!(finished.code, Some(0), "{part} failed: {command:?}\n{}{}", finished.stdout, finished.stderr);
     finished.stdout
 }
 
-/// Starts a server on a free port, which it says with this line; and with the other, that the port is not free any more.
+/// Starts a server on a free port, which it says with this line; and with the other, that the port is not free any
+/// more.
 fn serve(ready: &str, taken: &str, mut start: impl FnMut(u16) -> Command) -> (Process, u16) {
     for _ in 0..ATTEMPTS {
         let port = closed_port();

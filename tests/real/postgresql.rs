@@ -11,7 +11,7 @@ use crate::support::machine::Machine;
 use crate::support::process::Process;
 use crate::{end, run, serve, tunnel_to};
 
-/// Who the database's server runs as where the tests run as root, which it refuses to.
+/// User of the database server when the tests run as root, which the server refuses.
 const USER: &str = "postgres";
 const ROWS: u64 = 100_000;
 
@@ -48,7 +48,7 @@ impl Drop for Server {
 }
 
 #[test]
-fn postgresql_takes_a_table_and_gives_it_back() {
+fn postgresql_restores_and_dumps_a_table() {
     let server = Server::start();
     let tunnel = tunnel_to(server.port);
     let psql = |part: &str, line: &str| {

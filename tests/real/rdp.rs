@@ -44,7 +44,7 @@ fn start(tunnel: &ThreeMachines, screen: &Screen) -> Process {
 }
 
 #[test]
-fn devstream_rdp_shows_the_desktop_and_what_changes_on_it_until_its_end() {
+fn devstream_rdp_shows_the_desktop_and_its_updates() {
     let (desktop, screen) = (Desktop::start(), Screen::start());
     let server = Server::start(&desktop);
     let tunnel = tunnel_to(server.port);
@@ -61,7 +61,7 @@ fn devstream_rdp_shows_the_desktop_and_what_changes_on_it_until_its_end() {
 }
 
 #[test]
-fn devstream_rdp_fails_with_its_client_where_there_is_no_desktop() {
+fn devstream_rdp_fails_with_its_client_without_a_desktop() {
     let screen = Screen::start();
     let tunnel = tunnel_to(closed_port());
     let finished = start(&tunnel, &screen).finish_within(SLOW);

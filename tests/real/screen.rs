@@ -21,7 +21,7 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// What a person sits in front of.
+    /// The display.
     pub(crate) fn start() -> Self {
         let machine = Machine::new();
         let mut server = machine.command("Xvfb");
@@ -29,7 +29,7 @@ impl Screen {
         Self::of(Process::start(&mut server), machine)
     }
 
-    /// That of a server which is told to write on standard output which display it has found free.
+    /// Starts a server that prints the number of its free display.
     pub(crate) fn of(server: Process, machine: Machine) -> Self {
         let number = server.find(0, SLOW, |line| line.parse::<u32>().ok());
         let number = number.unwrap_or_else(|| panic!("the X server does not say its display: {server}"));
@@ -43,7 +43,7 @@ impl Screen {
         command
     }
 
-    /// What it shows at this moment.
+    /// Takes a picture of the screen.
     pub(crate) fn picture(&self) -> Picture {
         let path = self.machine.home().join("picture");
         let mut xwd = self.command(&self.machine, "xwd");
@@ -70,7 +70,7 @@ impl fmt::Display for Screen {
 pub(crate) struct Picture(Vec<u32>);
 
 impl Picture {
-    /// From what xwd writes: 25 numbers, the first of which says where the colours begin, of 12 bytes each, and pixels.
+    /// Parses xwd's format: 25 numbers, the first the offset of the colour table with 12 bytes each, then pixels.
     fn of(file: &[u8]) -> Self {
         let number = |index: usize| u32::from_be_bytes(file[index * 4..][..4].try_into().unwrap()) as usize;
         let (width, height, bits, line) = (number(4), number(5), number(11), number(12));
@@ -80,12 +80,12 @@ impl Picture {
         Self(lines.flatten().map(|pixel| u32::from_le_bytes(pixel.try_into().unwrap()) & 0x00ff_ffff).collect())
     }
 
-    /// How much of it has this colour, in percent.
+    /// Share of pixels with this colour, in percent.
     pub(crate) fn share(&self, colour: u32) -> usize {
         self.0.iter().filter(|pixel| **pixel == colour).count() * 100 / self.0.len()
     }
 
-    /// How much of it is as in another, in percent.
+    /// Share of pixels equal to another picture's, in percent.
     pub(crate) fn likeness(&self, other: &Self) -> usize {
         self.0.iter().zip(&other.0).filter(|(a, b)| a == b).count() * 100 / self.0.len()
     }

@@ -6,7 +6,7 @@ use crate::support::process::Process;
 use crate::tunnel_to;
 
 #[test]
-fn a_vnc_viewer_shows_the_desktop_and_what_changes_on_it() {
+fn a_vnc_viewer_shows_the_desktop_and_its_updates() {
     let (desktop, screen) = (Desktop::start(), Screen::start());
     let tunnel = tunnel_to(desktop.port);
     let mut viewer = screen.command(&tunnel.laptop, "xtigervncviewer");

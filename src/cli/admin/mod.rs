@@ -1,8 +1,11 @@
-//! The `hub …` subcommands: questions to the running hub of the same user.
+//! The `devstream hub` subcommands, and `devstream devices`.
+//!
+//! In: a subcommand. Out: a request to the running hub of the same user on its admin socket, and the response as a
+//! table, text or JSON. Logs, backups and restores work on the hub's files, whether or not it runs.
 
+pub(super) mod devices;
+mod logs;
 mod show;
-
-pub(super) use show::devices as show_devices;
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +16,7 @@ use super::args::{
     AccessPeriod, DeviceCommand, EnrollCommand, HubCommand, OutputArgs, ScopeArgs, ServiceCommand, StreamLimit,
     StreamsCommand,
 };
-use super::{Failure, check, logs, output, paths};
+use super::{Failure, output, paths};
 use crate::hub::backup;
 use crate::hub::state::admin_socket;
 use crate::net::os::clock;
@@ -22,26 +25,22 @@ use crate::proto::admin::{AdminRequest, AdminResponse};
 use crate::proto::id::{DeviceId, Principal, Role, ServiceName};
 use crate::proto::scope::{Glob, Limit, Scope, ScopeChange};
 
-/// Does what was asked: mostly a question to the hub, whose answer is printed.
+/// Runs a subcommand.
 pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(), Failure> {
     let state = paths::hub_state(given)?;
     let (request, json) = match command {
-        HubCommand::Check(output) => return check::hub(&state, output).await,
         HubCommand::Logs(args) => return logs::run(&args, &state).await,
         HubCommand::Backup { file } => {
             let identities = backup::create(&state, &file)?;
-            output::eprint(&format!(
-                "{identities} identities, the keys and the certificates are in {}",
-                file.display()
-            ));
-            output::eprint("whoever has this file can be your hub: keep it where only you read it");
+            output::eprint(&format!("backed up {identities} identities, keys and certificates to {}", file.display()));
+            output::eprint("this file can impersonate the hub: store it where nobody else has access");
             return Ok(());
         }
         HubCommand::Restore { file } => {
-            let state = paths::own_hub_state(given)?;
+            let state = paths::user_hub_state(given)?;
             let identities = backup::restore(&file, &state)?;
             output::eprint(&format!(
-                "{identities} identities are back in {}; start it with `devstream hub`",
+                "restored {identities} identities to {}; start the hub with `devstream hub`",
                 state.display()
             ));
             return Ok(());
@@ -56,8 +55,8 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
         },
         HubCommand::Devices(OutputArgs { json }) => (AdminRequest::List { role: Role::Device }, json),
         HubCommand::Status(OutputArgs { json }) => (AdminRequest::Status, json),
-        // The configuration is checked by whoever read it.
-        HubCommand::Show | HubCommand::CheckConfig => (AdminRequest::Show, true),
+        // `check` and `check-config` are no requests, and were handled before.
+        HubCommand::Show | HubCommand::Check(_) | HubCommand::CheckConfig => (AdminRequest::Show, true),
     };
     let socket = admin_socket(&state);
     let answer: AdminResponse =
@@ -67,12 +66,13 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
         && scope.devices.is_empty()
     {
         output::eprint(&format!(
-            "{id} may reach nothing yet; `devstream hub service set {id} --device ID` changes that"
+            "{id} may not reach any device yet; allow one: devstream hub service set {id} --device ID"
         ));
     }
     Ok(())
 }
 
+/// Words the error of a hub that does not answer on its admin socket.
 pub(super) fn hub_not_running(socket: &Path) -> String {
     format!("no hub of this user answers at {}; start one with `devstream hub`", socket.display())
 }
@@ -126,7 +126,7 @@ fn rotate(principal: Principal, overlap: Duration, link: Duration) -> AdminReque
     AdminRequest::Rotate { principal, overlap_seconds: overlap.as_secs(), link_seconds: link.as_secs() }
 }
 
-/// A new service may ask for any stream, but of the named devices only.
+/// Returns the scope of a new service: any stream, of the named devices only.
 fn new_scope(typed: ScopeArgs) -> Scope {
     let mut scope = Scope { streams: vec![Glob::everything()], ..Scope::default() };
     scope_change(typed).apply(&mut scope);

@@ -1,4 +1,4 @@
-//! The hub's answers, for people or as JSON.
+//! The hub's responses, as text or JSON.
 
 use anyhow::bail;
 use serde::Serialize;
@@ -12,17 +12,17 @@ use crate::proto::id::Role;
 use crate::proto::scope::{Glob, Scope};
 use crate::proto::timestamp::Timestamp;
 
-/// Prints an answer; of identities, also their keys if it is to be in full.
+/// Prints a response; of identities also their keys, if `with_keys`.
 pub(super) fn print_answer(answer: AdminResponse, as_json: bool, with_keys: bool) -> anyhow::Result<()> {
     match answer {
         AdminResponse::Hub(info) => json(&info)?,
         AdminResponse::Link { link, until, enrolment: None } => {
-            output::eprint(&format!("Paste this on its machine; it works once, until {until}:"));
+            output::eprint(&format!("Run this on its machine; it works once, until {until}:"));
             output::print(&format!("devstream join '{link}'"));
         }
         AdminResponse::Link { link, until, enrolment: Some(id) } => {
             output::eprint(&format!(
-                "Enrolment key {id}, good until {until}. It is a secret: put it into a file that only root"
+                "Enrolment key {id}, valid until {until}. It is a secret: put it into a file that only root"
             ));
             output::eprint("reads, and run this on each machine: devstream join < FILE");
             output::print(&link);
@@ -51,7 +51,7 @@ pub(in crate::cli) fn devices(devices: &[DeviceStatus], as_json: bool) -> anyhow
     }
     if devices.is_empty() {
         output::eprint(
-            "there are none that you may reach; whoever runs the hub can let you: devstream hub service set NAME --device ID",
+            "no devices that you may reach; ask the hub's administrator: devstream hub service set NAME --device ID",
         );
         return Ok(());
     }
@@ -72,9 +72,9 @@ const PRESENCE: [&str; 7] = ["ID", "STATE", "SINCE", "FROM", "VERSION", "ROUND T
 
 fn show_identities(identities: &[Identity]) {
     match identities.first().map(|identity| identity.principal.role) {
-        None => output::eprint(
-            "there are none yet; `devstream hub device add ID` or `devstream hub service add NAME` adds one",
-        ),
+        None => {
+            output::eprint("none yet; add one with `devstream hub device add ID` or `devstream hub service add NAME`")
+        }
         Some(Role::Device) => output::print_table(&PRESENCE, identities.iter().map(device_row)),
         Some(Role::Service) => {
             let columns = ["NAME", "STATE", "DEVICES", "STREAMS", "UNTIL", "AT ONCE"];
@@ -84,13 +84,13 @@ fn show_identities(identities: &[Identity]) {
 }
 
 fn device_row(device: &Identity) -> Vec<String> {
-    let otherwise = state(device).unwrap_or("offline");
-    [vec![device.principal.id.to_string()], presence(device.online.as_ref(), device.last_seen, otherwise)].concat()
+    let offline = state(device).unwrap_or("offline");
+    [vec![device.principal.id.to_string()], presence(device.online.as_ref(), device.last_seen, offline)].concat()
 }
 
 fn service_row(service: &Identity) -> Vec<String> {
     let scope = service.scope.clone().unwrap_or_default();
-    let ended = scope.has_expired(clock::now_utc()).then_some("ended");
+    let expired = scope.has_expired(clock::now_utc()).then_some("expired");
     let Scope { devices, streams, until, max_streams } = scope;
     let list = |globs: &[Glob]| match globs {
         [] => "none".to_owned(),
@@ -98,7 +98,7 @@ fn service_row(service: &Identity) -> Vec<String> {
     };
     vec![
         service.principal.id.to_string(),
-        state(service).or(ended).unwrap_or("active").into(),
+        state(service).or(expired).unwrap_or("active").into(),
         list(&devices),
         list(&streams),
         until.map_or_else(|| "-".into(), |until| until.to_string()),
@@ -106,7 +106,7 @@ fn service_row(service: &Identity) -> Vec<String> {
     ]
 }
 
-/// What keeps an identity out, if anything does.
+/// Returns the state that keeps an identity from connecting.
 fn state(identity: &Identity) -> Option<&'static str> {
     match identity {
         Identity { enabled: false, .. } => Some("disabled"),
@@ -115,12 +115,12 @@ fn state(identity: &Identity) -> Option<&'static str> {
     }
 }
 
-/// State, since when, from where, version, round trip and offers.
-fn presence(online: Option<&Presence>, last_seen: Option<Timestamp>, otherwise: &str) -> Vec<String> {
+/// Returns the cells of [`PRESENCE`] after the id; `offline` words the state of a device that is not online.
+fn presence(online: Option<&Presence>, last_seen: Option<Timestamp>, offline: &str) -> Vec<String> {
     let Some(Presence { since, address, version, forwards, round_trip_us }) = online else {
         let since = last_seen.map_or_else(|| "-".into(), |seen| seen.to_string());
         let unknown = ["-", "-", "-", "-"].map(str::to_owned);
-        return [vec![otherwise.to_owned(), since], unknown.to_vec()].concat();
+        return [vec![offline.to_owned(), since], unknown.to_vec()].concat();
     };
     let round_trip = round_trip_us.map_or_else(|| "-".into(), |micros| format!("{:.1} ms", micros as f64 / 1000.0));
     let offers = forwards.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
@@ -129,14 +129,14 @@ fn presence(online: Option<&Presence>, last_seen: Option<Timestamp>, otherwise: 
 
 fn show_keys(keys: &[KeyStatus]) {
     for KeyStatus { fingerprint, added, until } in keys {
-        let until = until.map(|until| format!(", replaced, good until {until}")).unwrap_or_default();
+        let until = until.map(|until| format!(", replaced, valid until {until}")).unwrap_or_default();
         output::print(&format!("key {fingerprint} since {added}{until}"));
     }
 }
 
 fn show_enrolments(enrolments: &[Enrolment]) {
     if enrolments.is_empty() {
-        return output::eprint("there are none; `devstream hub enroll add --device GLOB --uses N` makes one");
+        return output::eprint("none; create one with `devstream hub enroll add --device GLOB --uses N`");
     }
     let now = clock::now_utc();
     let row = |key: &Enrolment| {
@@ -153,7 +153,7 @@ fn show_enrolments(enrolments: &[Enrolment]) {
 
 fn show_streams(streams: &[StreamStatus]) {
     if streams.is_empty() {
-        return output::eprint("there are no streams");
+        return output::eprint("no streams");
     }
     let row = |stream: &StreamStatus| {
         let name = stream.name.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
@@ -176,7 +176,7 @@ fn show_status(status: &HubStatus) {
     let limit =
         status.memory_limit_bytes.map(|limit| format!(" of {}", output::format_bytes(limit))).unwrap_or_default();
     let memory = match status.memory_bytes {
-        0 => "not told by the system".to_owned(),
+        0 => "unknown".to_owned(),
         bytes => format!("{}{limit}", output::format_bytes(bytes)),
     };
     let state = if status.draining { "draining: no new streams" } else { "running" };
@@ -190,17 +190,17 @@ fn show_status(status: &HubStatus) {
         ("devices", format!("{} online of {}", status.online, status.devices)),
         ("services", status.services.to_string()),
         ("streams", status.streams.to_string()),
-        ("unauthenticated", format!("{} connections not yet authenticated", status.unauthenticated_connections)),
+        ("unauthenticated", format!("{} connections", status.unauthenticated_connections)),
         ("memory", memory),
         ("descriptors", status.descriptors_of()),
-        ("congestion", status.congestion_control.clone().unwrap_or_else(|| "as the system has it".into())),
+        ("congestion", status.congestion_control.clone().unwrap_or_else(|| "system default".into())),
         (
             "certificate",
             format!("{}, {} days left, until {}", certificate.source, certificate.days_left, certificate.not_after),
         ),
         ("activity log", format!("{} lines lost", status.activity_lost)),
     ] {
-        output::print(&format!("{name:<14}{value}"));
+        output::print(&format!("{name:<16}{value}"));
     }
     status.warnings.iter().for_each(|warning| output::print(&format!("warning: {warning}")));
 }

@@ -1,11 +1,11 @@
-//! `devstream config …`.
+//! The flags of `devstream config`.
 
 use clap::{Args, Subcommand};
 
 use super::{ConfigFile, OutputArgs, ServiceRole};
 use crate::cli::profile::Profile;
 
-/// Write a configuration file to begin with, or print what holds
+/// Write a commented configuration file, or print the effective settings
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ConfigArgs {
     #[command(flatten)]
@@ -18,23 +18,23 @@ pub(in crate::cli) struct ConfigArgs {
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum ConfigCommand {
-    /// Write the file with every key in it, commented out, with its meaning and its default
+    /// Write a file with every key in it, commented out, with its meaning and default
     Init {
-        /// Over a file that is there
+        /// Overwrite an existing file
         #[arg(long)]
         force: bool,
     },
-    /// Print what holds for each setting, and where it comes from: a flag, the environment, the file or the default
+    /// Print the effective settings, and where each comes from: a flag, the environment, the file or the default
     Show(ConfigShowArgs),
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ConfigShowArgs {
-    /// Whose settings [default: all three roles']
+    /// Role whose settings to print [default: all three]
     pub(in crate::cli) role: Option<ServiceRole>,
     #[command(flatten)]
     pub(in crate::cli) output: OutputArgs,
-    /// The role's flags, after --
+    /// Flags of the role, after --
     #[arg(last = true, value_name = "ARGS", requires = "role")]
     pub(in crate::cli) arguments: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! Where the hub is, and why it is trusted.
+//! The flags of clients: the hub's address, its trust, and the proxy on the path.
 
 use std::path::PathBuf;
 
@@ -11,10 +11,10 @@ use crate::proto::join::HubAddress;
 
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct HubArgs {
-    /// Where the hub is, if not where it was when this machine joined; without a port, 443 (repeatable)
+    /// Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)
     ///
-    /// Several addresses of one hub are tried in turn, beginning with the one that answered last. At each of them it
-    /// must show the certificate of the hub that this machine joined.
+    /// Several addresses of one hub are tried in turn, starting with the one that answered last. Each must present the
+    /// certificate of the hub that this machine joined.
     #[arg(long, value_name = "HOST[:PORT]", env = "DEVSTREAM_HUB", value_hint = ValueHint::Hostname, value_delimiter = ',')]
     pub(in crate::cli) hub: Vec<HubAddress>,
     #[arg(skip)]
@@ -28,7 +28,7 @@ pub(in crate::cli) struct HubArgs {
 }
 
 impl HubArgs {
-    /// For a hub whose address is known by itself, with nothing typed.
+    /// The absence of any flag, for a hub whose address is known otherwise.
     pub(in crate::cli) fn none() -> Self {
         let trust = TrustArgs { ca: None, allow_tls_inspection: false };
         Self {
@@ -40,7 +40,7 @@ impl HubArgs {
         }
     }
 
-    /// What was typed here, else what was set for the role.
+    /// Fills in what these flags leave open from the role's settings.
     pub(in crate::cli) fn or(self, role: Self) -> Self {
         let TrustArgs { ca, allow_tls_inspection } = self.trust;
         let allow_tls_inspection = allow_tls_inspection || role.trust.allow_tls_inspection;
@@ -53,21 +53,21 @@ impl HubArgs {
         }
     }
 
-    /// The hub's addresses as typed, else this one. All that come of one command line share what answered last.
-    pub(in crate::cli) fn hubs(&self, otherwise: &HubAddress) -> HubAddresses {
-        HubAddresses::new(&self.hub, self.preference.clone()).unwrap_or_else(|| otherwise.clone().into())
+    /// Returns the hub's addresses as given, else the default. All copies of these flags share which one answered last.
+    pub(in crate::cli) fn hubs(&self, default: &HubAddress) -> HubAddresses {
+        HubAddresses::new(&self.hub, self.preference.clone()).unwrap_or_else(|| default.clone().into())
     }
 }
 
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct TrustArgs {
-    /// Trust the hub's certificate if an authority in this PEM file signed it, instead of the pin or the public ones
+    /// Trust the authorities in this PEM file for the hub's certificate, instead of its pin or the public ones
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, env = "DEVSTREAM_CA")]
     pub(in crate::cli) ca: Option<PathBuf>,
-    /// Go on where a proxy on the way inspects TLS, if the hub allows it too
+    /// Connect even if a proxy on the path inspects TLS, if the hub allows it too
     ///
-    /// The proxy then sees everything, join codes and stream tokens included, and could act in this machine's name
-    /// as long as it is on the way.
+    /// The proxy then sees everything, join codes and stream tokens included, and could impersonate this machine while
+    /// it is on the path.
     #[arg(long, env = "DEVSTREAM_ALLOW_TLS_INSPECTION")]
     pub(in crate::cli) allow_tls_inspection: bool,
 }

@@ -1,4 +1,4 @@
-//! What a hub is limited to, as typed.
+//! The flags of the hub's limits.
 
 use std::time::Duration;
 
@@ -15,29 +15,29 @@ use crate::net::transport::http_server;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits")]
 pub(in crate::cli) struct LimitArgs {
-    /// Memory at whose brink new streams are refused, then new connections, such as 512MiB [default: what the control
-    /// group or `ulimit -v` allows]
+    /// Memory budget, such as 512MiB; near it new streams, then connections, are refused [default: the limit of the
+    /// control group or `ulimit -v`]
     #[arg(long, value_name = "SIZE", value_parser = size, env = "DEVSTREAM_MEMORY_BUDGET", hide_short_help = true)]
     memory_budget: Option<u64>,
-    /// From a connection until its TLS is done
+    /// Limit the time from accepting a connection until TLS is established
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = positive_seconds, env = "DEVSTREAM_TLS_TIMEOUT", hide_short_help = true)]
     tls_timeout: Duration,
-    /// Until a request's head is there, and how long a connection may idle between two
+    /// Limit the time to receive a request's head, and the idle time between two requests
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = positive_seconds, env = "DEVSTREAM_HEAD_TIMEOUT", hide_short_help = true)]
     head_timeout: Duration,
-    /// Until a connection has proved who it is
+    /// Limit the time until a connection is authenticated
     #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = positive_seconds, env = "DEVSTREAM_AUTH_TIMEOUT", hide_short_help = true)]
     auth_timeout: Duration,
-    /// A request's line and headers
+    /// Limit the size of a request's line and headers
     #[arg(long, value_name = "SIZE", default_value = "16KiB", value_parser = head_size, env = "DEVSTREAM_MAX_HEAD", hide_short_help = true)]
     max_head: u64,
-    /// A request's header fields
+    /// Limit the number of a request's header fields
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = positive_count, env = "DEVSTREAM_MAX_HEAD_FIELDS", hide_short_help = true)]
     max_head_fields: usize,
-    /// Connections that have not proved who they are; from half of them on, some are turned away at random
+    /// Maximum unauthenticated connections; above half, dropped at random
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = positive_count, env = "DEVSTREAM_MAX_UNAUTHENTICATED", hide_short_help = true)]
     max_unauthenticated: usize,
-    /// Connections from one IPv4 address or IPv6 /64 that have not proved who they are
+    /// Maximum unauthenticated connections from one IPv4 address or IPv6 /64
     #[arg(
         long,
         value_name = "N",
@@ -47,31 +47,31 @@ pub(in crate::cli) struct LimitArgs {
         hide_short_help = true
     )]
     max_unauthenticated_per_source: usize,
-    /// Handshakes under way
+    /// Maximum streams being opened
     #[arg(long, value_name = "N", default_value_t = StreamLimits::PENDING.total, value_parser = positive_count, env = "DEVSTREAM_MAX_PENDING", hide_short_help = true)]
     max_pending: usize,
-    /// Handshakes under way to one device
+    /// Maximum streams being opened to one device
     #[arg(long, value_name = "N", default_value_t = StreamLimits::PENDING.per_device, value_parser = positive_count, env = "DEVSTREAM_MAX_PENDING_PER_DEVICE", hide_short_help = true)]
     max_pending_per_device: usize,
-    /// Handshakes under way for one service
+    /// Maximum streams being opened for one service
     #[arg(long, value_name = "N", default_value_t = StreamLimits::PENDING.per_service, value_parser = positive_count, env = "DEVSTREAM_MAX_PENDING_PER_SERVICE", hide_short_help = true)]
     max_pending_per_service: usize,
-    /// Streams
+    /// Maximum streams
     #[arg(long, value_name = "N", default_value_t = StreamLimits::STREAMS.total, value_parser = positive_count, env = "DEVSTREAM_MAX_STREAMS", hide_short_help = true)]
     max_streams: usize,
-    /// Streams to one device
+    /// Maximum streams to one device
     #[arg(long, value_name = "N", default_value_t = StreamLimits::STREAMS.per_device, value_parser = positive_count, env = "DEVSTREAM_MAX_STREAMS_PER_DEVICE", hide_short_help = true)]
     max_streams_per_device: usize,
-    /// Streams for one service
+    /// Maximum streams for one service
     #[arg(long, value_name = "N", default_value_t = StreamLimits::STREAMS.per_service, value_parser = positive_count, env = "DEVSTREAM_MAX_STREAMS_PER_SERVICE", hide_short_help = true)]
     max_streams_per_service: usize,
-    /// Wrong proofs count 5 s, loitering 10 s, nonsense 1 s against their source; from this sum on it is kept away
+    /// Ban a source once its penalties reach this (failed authentication 5 s, timeout 10 s, malformed input 1 s)
     #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds, env = "DEVSTREAM_PENALTY_THRESHOLD", hide_short_help = true)]
     penalty_threshold: Duration,
-    /// A source is kept away no longer than this; one that holds good connections is slowed instead
+    /// Ban a source for at most this long; one with authenticated connections is throttled instead
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds, env = "DEVSTREAM_PENALTY_MAX", hide_short_help = true)]
     penalty_max: Duration,
-    /// A network that is never penalised, such as 10.0.0.0/8 (repeatable)
+    /// Never penalise this network, such as 10.0.0.0/8 (repeatable)
     #[arg(
         long,
         value_name = "NETWORK",
@@ -83,7 +83,7 @@ pub(in crate::cli) struct LimitArgs {
 }
 
 impl LimitArgs {
-    /// For unauthenticated connections and the machine.
+    /// Converts the limits on unauthenticated connections and on memory.
     pub(in crate::cli) fn limits(&self) -> Limits {
         Limits {
             tls_timeout: self.tls_timeout,
@@ -106,7 +106,7 @@ impl LimitArgs {
         }
     }
 
-    /// For handshakes.
+    /// Converts the limits on streams being opened.
     pub(in crate::cli) fn pending(&self) -> StreamLimits {
         StreamLimits {
             per_device: self.max_pending_per_device,
@@ -115,7 +115,7 @@ impl LimitArgs {
         }
     }
 
-    /// For streams.
+    /// Converts the limits on streams.
     pub(in crate::cli) fn streams(&self) -> StreamLimits {
         StreamLimits {
             per_device: self.max_streams_per_device,
@@ -125,8 +125,8 @@ impl LimitArgs {
     }
 }
 
-/// The HTTP library needs some room, and anything beyond a megabyte is no head.
+/// Parses the limit on a head: the HTTP library needs a buffer of 8 KiB, and none needs more than a megabyte.
 fn head_size(text: &str) -> Result<u64, String> {
     let bytes = size(text)?;
-    if (8 * 1024..=1024 * 1024).contains(&bytes) { Ok(bytes) } else { Err("it must be from 8KiB to 1MiB".into()) }
+    if (8 * 1024..=1024 * 1024).contains(&bytes) { Ok(bytes) } else { Err("must be from 8KiB to 1MiB".into()) }
 }

@@ -1,17 +1,15 @@
-//! `devstream profiles …`.
+//! The flags of `devstream profiles`.
 
 use clap::{Args, Subcommand};
-use clap_complete::engine::ArgValueCandidates;
 
 use super::OutputArgs;
-use crate::cli::complete;
 use crate::cli::profile::Profile;
 
-/// List the hubs and identities that this machine joined with, or choose among them
+/// List the profiles: hubs and identities that this machine joined, or set the default
 ///
-/// Each profile has an identity of its own for each role, at any hub. `devstream join --profile NAME LINK` makes one,
-/// and `--profile NAME` or DEVSTREAM_PROFILE picks it for any other command. What joined without a name is the profile
-/// `default`, which is also whoever enrols by itself with a hub of the same user.
+/// Each profile has an identity of its own for each role, at any hub. `devstream join --profile NAME LINK` creates one,
+/// and `--profile NAME` or DEVSTREAM_PROFILE selects it for any other command. Joining without a name creates the
+/// profile `default`, which also enrols by itself with a hub of the same user.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(in crate::cli) struct Profiles {
@@ -25,16 +23,14 @@ pub(in crate::cli) struct Profiles {
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum ProfilesCommand {
-    /// Have a profile hold wherever none is named
+    /// Set the default profile
     Use {
-        /// The profile; `default` undoes it
-        #[arg(add = ArgValueCandidates::new(complete::profiles))]
+        /// Profile to use by default; `default` undoes it
         name: Profile,
     },
-    /// Forget a profile's identities: their keys are gone, and their ids join again with new links
+    /// Delete a profile's identities and their keys; to return, they need new join links
     Remove {
-        /// The profile
-        #[arg(add = ArgValueCandidates::new(complete::profiles))]
+        /// Profile to remove
         name: Profile,
     },
 }

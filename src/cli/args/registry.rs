@@ -1,59 +1,57 @@
-//! The `hub …` subcommands: who may come, who is there, what they do.
+//! The `devstream hub` subcommands: identities and their scopes, streams, status and backups.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueHint};
-use clap_complete::engine::ArgValueCandidates;
 
 use super::Logs;
-use super::value_parsers::age;
-use crate::cli::complete::hub;
+use super::value_parsers::duration;
 use crate::proto::id::{DeviceId, ServiceName, StreamId};
 use crate::proto::scope::Glob;
 
-/// A link is used by somebody who is walking to the machine.
+/// The default validity of a join link: time to walk to the machine.
 const LINK_AGE: &str = "15m";
 
-/// Long enough that a machine which is rarely online comes by for its new key.
+/// The default overlap of two keys: a machine that is rarely online joins again within it.
 const OVERLAP: &str = "1d";
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum HubCommand {
-    /// Manage the devices that may wait here
+    /// Manage devices
     #[command(subcommand)]
     Device(DeviceCommand),
-    /// Manage the services (operators, jobs) that may ask for streams
+    /// Manage services: operators and jobs that open streams
     #[command(subcommand)]
     Service(ServiceCommand),
     /// Manage enrolment keys: one secret with which many devices join, each with a key of its own
     #[command(subcommand)]
     Enroll(EnrollCommand),
-    /// List the devices: who is online, since when, from where, what it offers
+    /// List devices: state, since when, address, streams offered
     Devices(OutputArgs),
     Streams(Streams),
-    /// Print how the hub is: up since, counts, certificate, memory, file descriptors
+    /// Show the hub's status: uptime, counts, certificate, memory, file descriptors
     Status(OutputArgs),
-    /// Check that the hub runs, is reached under its join links' name, and has what it needs: certificate, clock, file
-    /// descriptors, disk
+    /// Check that the hub runs, is reached under the name in its join links, and has a valid certificate, file
+    /// descriptors and disk space
     ///
-    /// For what is wrong, the cause and what to do next. The name is looked up, and the hub dialled, from this machine: what
-    /// `devstream check` says elsewhere may differ. Ends with the exit code of the first failure.
+    /// For each failure, prints the cause and what to do next. Looks the name up and dials the hub from this machine;
+    /// `devstream check` elsewhere may find otherwise. Exits with the code of the first failure.
     Check(OutputArgs),
     /// Print the hub's name, streaming endpoints and pin as JSON
     Show,
-    /// Check the configuration file, every section of it
+    /// Check the configuration file, with all its sections
     CheckConfig,
     Logs(Logs),
-    /// Write the hub's identities, keys and certificates into one file, also while it runs
+    /// Write the hub's identities, keys and certificates into one file; works while it runs
     Backup {
-        /// The file; it must not be there yet
+        /// File to write; must not exist
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
-    /// Make a hub's state directory out of a backup
+    /// Restore a hub's state directory from a backup
     Restore {
-        /// What `backup` wrote
+        /// File that `backup` wrote
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
@@ -61,138 +59,126 @@ pub(in crate::cli) enum HubCommand {
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum DeviceCommand {
-    /// Add a device, and print the line that its machine joins with
+    /// Add a device, and print the command with which its machine joins
     Add {
-        /// The device's id
+        /// Device id
         id: DeviceId,
         #[command(flatten)]
         link: LinkArgs,
     },
-    /// List the devices
+    /// List devices
     List(OutputArgs),
-    /// Show one device
+    /// Show a device and its keys
     Show {
-        /// The device's id
-        #[arg(add = ArgValueCandidates::new(hub::devices))]
+        /// Device id
         id: DeviceId,
         #[command(flatten)]
         output: OutputArgs,
     },
-    /// Keep a device out until it is enabled again; its connection and streams end
+    /// Disable a device, and end its connection and streams
     Disable {
-        /// The device's id
-        #[arg(add = ArgValueCandidates::new(hub::devices))]
+        /// Device id
         id: DeviceId,
     },
-    /// Let a device in again
+    /// Enable a device again
     Enable {
-        /// The device's id
-        #[arg(add = ArgValueCandidates::new(hub::devices))]
+        /// Device id
         id: DeviceId,
     },
-    /// Print a line with which the device gets a new key
+    /// Print a command with which the device gets a new key
     Rotate {
-        /// The device's id
-        #[arg(add = ArgValueCandidates::new(hub::devices))]
+        /// Device id
         id: DeviceId,
         #[command(flatten)]
         overlap: OverlapArgs,
         #[command(flatten)]
         link: LinkArgs,
     },
-    /// Forget a device; its connection and streams end
+    /// Remove a device, and end its connection and streams
     Remove {
-        /// The device's id
-        #[arg(add = ArgValueCandidates::new(hub::devices))]
+        /// Device id
         id: DeviceId,
     },
 }
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum ServiceCommand {
-    /// Add a service, and print the line that its machine joins with; it may reach what is named here, and nothing else
+    /// Add a service, and print the command with which its machine joins; it may reach what is named here, nothing else
     Add {
-        /// The service's name
+        /// Service name
         name: ServiceName,
         #[command(flatten)]
         scope: ScopeArgs,
-        /// How long the printed line works
-        #[arg(long, value_name = "AGE", default_value = LINK_AGE, value_parser = age)]
+        /// Keep the join link valid for this long
+        #[arg(long, value_name = "DURATION", default_value = LINK_AGE, value_parser = duration)]
         link_for: Duration,
     },
-    /// Change what a service may reach; what is not named stays. Streams outside of it end
+    /// Change what a service may reach, and end its other streams; what is not named stays
     Set {
-        /// The service's name
-        #[arg(add = ArgValueCandidates::new(hub::services))]
+        /// Service name
         name: ServiceName,
         #[command(flatten)]
         scope: ScopeArgs,
     },
-    /// List the services
+    /// List services
     List(OutputArgs),
-    /// Show one service
+    /// Show a service and its keys
     Show {
-        /// The service's name
-        #[arg(add = ArgValueCandidates::new(hub::services))]
+        /// Service name
         name: ServiceName,
         #[command(flatten)]
         output: OutputArgs,
     },
-    /// Keep a service out until it is enabled again; its streams end
+    /// Disable a service, and end its streams
     Disable {
-        /// The service's name
-        #[arg(add = ArgValueCandidates::new(hub::services))]
+        /// Service name
         name: ServiceName,
     },
-    /// Let a service in again
+    /// Enable a service again
     Enable {
-        /// The service's name
-        #[arg(add = ArgValueCandidates::new(hub::services))]
+        /// Service name
         name: ServiceName,
     },
-    /// Print a line with which the service gets a new key
+    /// Print a command with which the service gets a new key
     Rotate {
-        /// The service's name
-        #[arg(add = ArgValueCandidates::new(hub::services))]
+        /// Service name
         name: ServiceName,
         #[command(flatten)]
         overlap: OverlapArgs,
         #[command(flatten)]
         link: LinkArgs,
     },
-    /// Forget a service; its streams end
+    /// Remove a service, and end its streams
     Remove {
-        /// The service's name
-        #[arg(add = ArgValueCandidates::new(hub::services))]
+        /// Service name
         name: ServiceName,
     },
 }
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum EnrollCommand {
-    /// Make an enrolment key, and print it
+    /// Create an enrolment key, and print it
     Add {
-        /// The ids that devices may join as: a pattern with * and ?
+        /// Let devices join under ids of this pattern, with * and ?
         #[arg(long, value_name = "GLOB")]
         device: Glob,
-        /// How many devices may join with it
+        /// Let this many devices join
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         uses: u32,
-        /// How long it works
-        #[arg(long = "for", value_name = "AGE", default_value = "1d", value_parser = age)]
+        /// Keep the key valid for this long
+        #[arg(long = "for", value_name = "DURATION", default_value = "1d", value_parser = duration)]
         valid: Duration,
     },
-    /// List the enrolment keys: for which ids, how often used, until when
+    /// List enrolment keys: ids, uses, validity
     List(OutputArgs),
-    /// Make an enrolment key void; the devices that joined with it stay
+    /// Revoke an enrolment key; devices that joined with it stay
     Remove {
-        /// Its number
-        #[arg(add = ArgValueCandidates::new(hub::enrolments))]
+        /// Number of the key, as listed
         id: u64,
     },
 }
 
-/// List the streams, or end one
+/// List streams, or end one
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Streams {
     #[command(flatten)]
@@ -203,55 +189,54 @@ pub(in crate::cli) struct Streams {
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum StreamsCommand {
-    /// List the streams
+    /// List streams
     List(OutputArgs),
-    /// End a stream; both of its ends are told why
+    /// End a stream, and tell both ends why
     Kill {
-        /// Its id, as listed
-        #[arg(add = ArgValueCandidates::new(hub::streams))]
+        /// Stream id, as listed
         id: StreamId,
     },
 }
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(in crate::cli) struct LinkArgs {
-    /// How long the printed line works
-    #[arg(long, visible_alias = "for", value_name = "AGE", default_value = LINK_AGE, value_parser = age)]
+    /// Keep the join link valid for this long
+    #[arg(long, visible_alias = "for", value_name = "DURATION", default_value = LINK_AGE, value_parser = duration)]
     pub(in crate::cli) link_for: Duration,
 }
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(in crate::cli) struct OverlapArgs {
-    /// How long the old key still works once the new one is there; with 0s, what it holds ends at once
-    #[arg(long, value_name = "AGE", default_value = OVERLAP, value_parser = age)]
+    /// Accept the old key for this long after the new one joined; 0s ends its connections at once
+    #[arg(long, value_name = "DURATION", default_value = OVERLAP, value_parser = duration)]
     pub(in crate::cli) overlap: Duration,
 }
 
-/// What a service may reach.
+/// The scope of a service.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct ScopeArgs {
-    /// Devices it may reach: ids, or patterns with * and ? (repeatable)
-    #[arg(long = "device", value_name = "GLOB", add = ArgValueCandidates::new(hub::devices))]
+    /// Allow this device: an id, or a pattern with * and ? (repeatable)
+    #[arg(long = "device", value_name = "GLOB")]
     pub(in crate::cli) devices: Vec<Glob>,
-    /// Stream names it may ask for: names, or patterns with * and ? (repeatable) [default: any]
-    #[arg(long = "stream", value_name = "GLOB", add = ArgValueCandidates::new(hub::offered))]
+    /// Allow this stream name, or pattern with * and ? (repeatable) [default: any]
+    #[arg(long = "stream", value_name = "GLOB")]
     pub(in crate::cli) streams: Vec<Glob>,
-    /// How long, from now, such as 8h or 30d; or `ever`
-    #[arg(long = "for", value_name = "AGE", value_parser = age_or_ever)]
+    /// Allow access for this long from now, such as 8h or 30d; or `ever`
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration_or_ever)]
     pub(in crate::cli) period: Option<AccessPeriod>,
-    /// How many streams at once; or `any`
+    /// Allow this many streams at once; or `any`
     #[arg(long, value_name = "N", value_parser = number_or_any)]
     pub(in crate::cli) max_streams: Option<StreamLimit>,
 }
 
-/// How long a service may come.
+/// The period of a service's access.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::cli) enum AccessPeriod {
     For(Duration),
     Unlimited,
 }
 
-/// How many streams a service may have.
+/// The limit on a service's streams.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::cli) enum StreamLimit {
     AtMost(u32),
@@ -260,13 +245,13 @@ pub(in crate::cli) enum StreamLimit {
 
 #[derive(Debug, Clone, Copy, Args)]
 pub(in crate::cli) struct OutputArgs {
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     pub(in crate::cli) json: bool,
 }
 
-fn age_or_ever(text: &str) -> Result<AccessPeriod, String> {
-    if text == "ever" { Ok(AccessPeriod::Unlimited) } else { age(text).map(AccessPeriod::For) }
+fn duration_or_ever(text: &str) -> Result<AccessPeriod, String> {
+    if text == "ever" { Ok(AccessPeriod::Unlimited) } else { duration(text).map(AccessPeriod::For) }
 }
 
 fn number_or_any(text: &str) -> Result<StreamLimit, String> {

@@ -1,4 +1,4 @@
-//! How connections are made and kept, as typed: the same for all roles.
+//! The flags of connections, which all roles share: the proxy, keepalive, standby connections and resumption.
 
 use std::env;
 use std::ffi::OsStr;
@@ -10,7 +10,7 @@ use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Command, ValueHint};
 
-use super::value_parsers::{age, seconds};
+use super::value_parsers::{duration, seconds};
 use crate::cli::paths;
 use crate::net::os::private_files::read_secret;
 use crate::net::tunnel::pump::TransportOptions;
@@ -22,85 +22,85 @@ use crate::proto::via::{ProxySettings, ProxyUrl};
 
 #[derive(Debug, Clone, Default, Args)]
 pub(in crate::cli) struct ViaArgs {
-    /// Go out through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none
+    /// Connect through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none
     ///
-    /// To the hub; a hub itself goes nowhere but to the authority of its --acme. The proxy looks up the name, and nobody else
-    /// does. Without this flag the environment names it, as it does to curl: HTTPS_PROXY, else ALL_PROXY, but not for what is
-    /// in NO_PROXY or on this machine itself.
+    /// Clients use it to reach the hub, and a hub to reach its ACME authority. Only the proxy resolves the name.
+    /// Without this flag, the environment sets the proxy, as for curl: HTTPS_PROXY, else ALL_PROXY, except for hosts in
+    /// NO_PROXY and on loopback.
     #[arg(long, value_name = "URL", env = "DEVSTREAM_VIA", hide_env_values = true, value_parser = ViaParser,
           value_hint = ValueHint::Url)]
     via: Option<ViaChoice>,
-    /// The file with the proxy's USER:PASSWORD, which nobody else may read
+    /// Read the proxy's USER:PASSWORD from this file; no other user may have access to it
     #[arg(long, value_name = "FILE", env = "DEVSTREAM_VIA_LOGIN", value_hint = ValueHint::FilePath)]
     via_login: Option<PathBuf>,
 }
 
-/// What --via says.
+/// The value of --via.
 #[derive(Debug, Clone)]
 enum ViaChoice {
     Direct,
     Proxy(ProxyUrl),
 }
 
-/// The file with a proxy's login, as the service manager hands it over.
+/// The name of the credential with which systemd passes a service the proxy's credentials.
 pub(in crate::cli) const VIA_LOGIN: &str = "via-login";
 
-/// A user and password take two times 255 bytes.
-const LOGIN_FILE_BYTES: u64 = 1024;
+/// The limit on a file of credentials: a user and a password take 255 bytes each (RFC 1929).
+const CREDENTIALS_FILE_BYTES: u64 = 1024;
 
 impl ViaArgs {
-    /// What leads to the hub, read anew for each connection that is made: a file may be better the next time.
+    /// Returns the proxy to the hub. Read for each connection, since the file may have been corrected.
     pub(in crate::cli) fn proxy_settings(&self) -> Result<ProxySettings, Refusal> {
         self.resolve().map_err(|error| Refusal::new(RefusalKind::HubUnreachable, format!("{error:#}")))
     }
 
-    /// What was typed here, else what was set for the role.
+    /// Fills in what these flags leave open from the role's settings.
     pub(in crate::cli) fn or(self, role: Self) -> Self {
         Self { via: self.via.or(role.via), via_login: self.via_login.or(role.via_login) }
     }
 
-    /// Where the login is, if it has a file.
+    /// Returns the file of credentials.
     pub(in crate::cli) fn login_file(&self) -> Option<&Path> {
         self.via_login.as_deref()
     }
 
-    /// Whether it is for the environment to say, and this program's does: a service would have another one.
+    /// Reports whether the proxy comes from this program's environment, which a service would not have.
     pub(in crate::cli) fn is_in_environment(&self) -> bool {
         self.via.is_none() && self.proxy_settings().is_ok_and(|proxy| proxy.has_proxy())
     }
 
-    /// The same, for who does not speak of the hub.
+    /// Returns the proxy, with an error that does not mention the hub.
     pub(in crate::cli) fn resolve(&self) -> anyhow::Result<ProxySettings> {
         let proxy = match &self.via {
             Some(ViaChoice::Direct) => ProxySettings::default(),
             Some(ViaChoice::Proxy(via)) => ProxySettings::always(via.clone()),
-            // What is no text leads nowhere, but never past the proxy.
+            // A variable that is not Unicode is an invalid proxy, not a missing one: nothing bypasses the proxy.
             None => ProxySettings::from_environment(|name| Some(env::var_os(name)?.to_string_lossy().into_owned()))?,
         };
         match &self.via_login {
-            Some(file) => Ok(proxy.with_credentials(login(file)?)),
+            Some(file) => Ok(proxy.with_credentials(credentials(file)?)),
             None => Ok(proxy),
         }
     }
 }
 
-fn login(file: &Path) -> anyhow::Result<ProxyCredentials> {
+fn credentials(file: &Path) -> anyhow::Result<ProxyCredentials> {
     let unusable = || format!("cannot use --via-login {}", file.display());
-    let handed_over = paths::credential(VIA_LOGIN);
-    let bytes = read_secret(handed_over.as_deref().unwrap_or(file), LOGIN_FILE_BYTES).with_context(unusable)?;
-    let text = zeroize::Zeroizing::new(String::from_utf8(bytes).context("it is not text").with_context(unusable)?);
+    let credential = paths::credential(VIA_LOGIN);
+    let bytes = read_secret(credential.as_deref().unwrap_or(file), CREDENTIALS_FILE_BYTES).with_context(unusable)?;
+    let text = zeroize::Zeroizing::new(String::from_utf8(bytes).context("not valid UTF-8").with_context(unusable)?);
     ProxyCredentials::parse(&text).context("it must be one line, USER:PASSWORD").with_context(unusable)
 }
 
-/// Never repeats what it was given: there may be a password in it.
+/// The parser of --via. Its errors never repeat the value, which may contain a password.
 #[derive(Debug, Clone)]
 struct ViaParser;
 
-/// Every user of a machine reads what stands on command lines, and configuration files get around.
+/// Command lines are visible to every user of a machine, and configuration files are shared.
 const NO_PASSWORD_HERE: &str = "\
-    --via names a proxy without its password, which others could read here: put USER:PASSWORD into a file of its own, \
-    close it with chmod 600 FILE, and give --via http://HOST:PORT --via-login FILE; or set \
-    HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT in the environment instead; if others may have read it, change the password";
+    --via takes no password, since others could read it here: put USER:PASSWORD into a file, run chmod 600 FILE, and \
+    give --via http://HOST:PORT --via-login FILE; or set HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT in the environment; \
+    if others may have read the password, change it";
 
 impl TypedValueParser for ViaParser {
     type Value = ViaChoice;
@@ -124,25 +124,25 @@ pub(in crate::cli) struct TransportArgs {
     /// Reset a stream's local connections when its connection to the hub breaks, instead of resuming it
     #[arg(long, env = "DEVSTREAM_NO_RESUME")]
     no_resume: bool,
-    /// Give up a connection on which nothing was heard for so long; from 4 s to a day
+    /// Close connections that are silent this long; from 4 s to a day
     ///
-    /// The other end answers every few seconds less than that, also while it is busy or its application reads nothing.
+    /// The other end answers keepalives well within this time, even while it is busy or its application reads nothing.
     #[arg(long, value_name = "SECONDS", default_value = "45", value_parser = dead_after, env = "DEVSTREAM_DEAD_AFTER", hide_short_help = true)]
     dead_after: Duration,
-    /// Keep at most so many connections ready for streams, once there are streams, so that they open at once; 0 keeps none
+    /// Keep this many standby connections for further streams, so that they open at once; 0 keeps none
     ///
-    /// At the hub this is for each device and each service; a device or a proxy keeps no more than its hub says.
+    /// At the hub, the limit for each device and each service; a device or a proxy keeps no more than its hub allows.
     #[arg(long, value_name = "NUMBER", default_value_t = STANDBYS_PER_IDENTITY, value_parser = standbys, env = "DEVSTREAM_STANDBYS", hide_short_help = true)]
     standbys: usize,
 }
 
 impl TransportArgs {
-    /// For the two ends of streams.
+    /// Converts the flags for the two ends of streams.
     pub(in crate::cli) fn options(&self) -> TransportOptions {
         TransportOptions { resume: !self.no_resume, idle_timeout: self.idle_timeout(), standbys: self.standbys }
     }
 
-    /// For the hub.
+    /// Converts the flags for the hub.
     pub(in crate::cli) fn idle_timeout(&self) -> IdleTimeout {
         IdleTimeout { dead_after: self.dead_after }
     }
@@ -152,23 +152,24 @@ impl TransportArgs {
 pub(in crate::cli) struct ResumeArgs {
     #[command(flatten)]
     transport: TransportArgs,
-    /// How long a stream may be interrupted before its local connections are reset, such as 30s, 2m or 8h; at most a day
-    #[arg(long, value_name = "AGE", default_value = "2m", value_parser = grace, env = "DEVSTREAM_RESUME_GRACE")]
+    /// Keep an interrupted stream for this long before its local connections are reset, such as 30s, 2m or 8h; at most
+    /// a day
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = grace, env = "DEVSTREAM_RESUME_GRACE")]
     resume_grace: Duration,
 }
 
 impl ResumeArgs {
-    /// How long a stream may be interrupted, if it may be at all.
+    /// Returns how long an interrupted stream is kept; none if streams are not resumed.
     pub(in crate::cli) fn grace(&self) -> Option<Duration> {
         Some(self.resume_grace).filter(|grace| !self.transport.no_resume && !grace.is_zero())
     }
 
-    /// How long a connection may be silent.
+    /// Returns the idle timeout of connections.
     pub(in crate::cli) fn idle_timeout(&self) -> IdleTimeout {
         self.transport.idle_timeout()
     }
 
-    /// How many connections of one identity may stand by.
+    /// Returns the limit on standby connections of one identity.
     pub(in crate::cli) fn standbys(&self) -> usize {
         self.transport.standbys
     }
@@ -178,15 +179,15 @@ fn dead_after(text: &str) -> Result<Duration, String> {
     let given = seconds(text)?;
     let (least, most) = (DEAD_AFTER_RANGE.start(), DEAD_AFTER_RANGE.end());
     let fits = DEAD_AFTER_RANGE.contains(&given.as_secs());
-    if fits { Ok(given) } else { Err(format!("it must be from {least} to {most} seconds")) }
+    if fits { Ok(given) } else { Err(format!("must be from {least} to {most} seconds")) }
 }
 
 fn standbys(text: &str) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| *number <= MAX_STANDBYS_PER_IDENTITY);
-    number.ok_or_else(|| format!("it must be a number from 0 to {MAX_STANDBYS_PER_IDENTITY}"))
+    number.ok_or_else(|| format!("must be a number from 0 to {MAX_STANDBYS_PER_IDENTITY}"))
 }
 
 fn grace(text: &str) -> Result<Duration, String> {
-    let given = age(text)?;
-    if given <= MAX_RESUME_GRACE { Ok(given) } else { Err("it must be at most 24h".into()) }
+    let given = duration(text)?;
+    if given <= MAX_RESUME_GRACE { Ok(given) } else { Err("must be at most 24h".into()) }
 }

@@ -1,86 +1,76 @@
-//! The units in which things are typed.
+//! The parsers of values: durations, sizes, counts and host names.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use bytesize::ByteSize;
+
 use crate::proto::forward::parse_host;
 use crate::proto::limits::HANDSHAKE_TIMEOUT;
 
-/// A year: nobody waits longer for anything that is typed in seconds, and clocks can still add it.
-const MAX_SECONDS: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// The longest wait that can be set: a year. Longer ones are mistakes, and clocks can still add this.
+const MAX_WAIT: Duration = Duration::from_secs(365 * DAY);
 
-/// A hundred years: longer than any of this, and a date that can still be written.
-const MAX_AGE: Duration = Duration::from_secs(36_525 * 24 * 60 * 60);
+/// The longest validity or age: a hundred years. The date after it can still be written.
+const MAX_AGE: Duration = Duration::from_secs(36_525 * DAY);
 
-/// A number of seconds, fractions allowed.
+/// A day in seconds.
+const DAY: u64 = 24 * 60 * 60;
+
+/// Parses a wait: a number of seconds such as 1.5, or a duration with units.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    seconds_up_to(MAX_SECONDS, text)
+    seconds_up_to(MAX_WAIT, text)
 }
 
-/// The same, for a deadline: without any time nothing could meet it.
+/// Parses a wait for a deadline, which must be longer than 0: nothing meets one of 0.
 pub(super) fn positive_seconds(text: &str) -> Result<Duration, String> {
-    seconds(text).and_then(|time| if time.is_zero() { Err("it must be more than 0".into()) } else { Ok(time) })
+    seconds(text).and_then(|time| if time.is_zero() { Err("must be more than 0".into()) } else { Ok(time) })
 }
 
-/// The same, for a part of a stream's handshake.
+/// Parses the limit on a part of a stream's handshake.
 pub(super) fn handshake_seconds(text: &str) -> Result<Duration, String> {
     seconds_up_to(HANDSHAKE_TIMEOUT, text)
 }
 
-fn seconds_up_to(most: Duration, text: &str) -> Result<Duration, String> {
-    let number = text.parse().ok().and_then(|number| Duration::try_from_secs_f64(number).ok());
-    let time = number.ok_or_else(|| "not a number of seconds".to_owned())?;
-    if time <= most { Ok(time) } else { Err(format!("it must be at most {} seconds", most.as_secs())) }
+fn seconds_up_to(max: Duration, text: &str) -> Result<Duration, String> {
+    let plain = || text.parse().ok().and_then(|number| Duration::try_from_secs_f64(number).ok());
+    let time = humantime::parse_duration(text).ok().or_else(plain);
+    let time = time.ok_or_else(|| "not a number of seconds, nor a duration such as 90s or 5m".to_owned())?;
+    if time <= max { Ok(time) } else { Err(format!("must be at most {} seconds", max.as_secs())) }
 }
 
-/// How many there may be of something that must be possible at all.
+/// Parses a limit, which must allow at least one.
 pub(super) fn positive_count(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "it must be a number from 1 on".into())
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "must be a number from 1 on".into())
 }
 
-/// A number and a unit of time.
-pub(super) fn age(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("'{text}' is not an age such as 90s, 30m, 12h or 7d");
-    let (number, unit) = split(text);
-    let factor = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 60 * 60,
-        "d" => 24 * 60 * 60,
-        _ => return Err(wrong()),
-    };
-    let age = number.and_then(|number| number.checked_mul(factor)).map(Duration::from_secs).ok_or_else(wrong)?;
-    if age <= MAX_AGE { Ok(age) } else { Err(format!("it must be at most {}d", MAX_AGE.as_secs() / (24 * 60 * 60))) }
+/// Parses a duration with units, in whole seconds: all that uses one counts in seconds.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text)
+        .map_err(|_| format!("'{text}' is not a duration such as 90s, 30m, 12h, 7d or '1h 30m'"))?;
+    match time {
+        time if time.subsec_nanos() > 0 => Err("must be whole seconds".into()),
+        time if time > MAX_AGE => Err(format!("must be at most {}d", MAX_AGE.as_secs() / DAY)),
+        time => Ok(time),
+    }
 }
 
-/// A number of bytes, with or without a binary unit.
+/// Parses a number of bytes. A unit without a B is binary: 64M is 64MiB, while 64MB is 64 million bytes.
 pub(super) fn size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("'{text}' is not a size such as 500K, 64MiB, 1G or a number of bytes");
-    let (number, unit) = split(text);
-    let shift = match unit {
-        "" | "B" => 0,
-        "K" | "KiB" => 10,
-        "M" | "MiB" => 20,
-        "G" | "GiB" => 30,
-        "T" | "TiB" => 40,
-        _ => return Err(wrong()),
-    };
-    number.and_then(|number| number.checked_mul(1 << shift)).ok_or_else(wrong)
+    let is_binary = text.ends_with(|unit: char| "KMGTPE".contains(unit.to_ascii_uppercase()));
+    let parsed = if is_binary { format!("{text}iB").parse() } else { text.parse::<ByteSize>() };
+    // The parser saturates at the largest number.
+    let size = parsed.ok().map(|ByteSize(bytes)| bytes).filter(|bytes| *bytes < u64::MAX);
+    size.ok_or_else(|| format!("'{text}' is not a size such as 500K, 64MiB, 1.5G or a number of bytes"))
 }
 
-/// What a machine is called; an IPv6 address has no brackets here, whether or not it was typed with those of URLs.
+/// Parses a host name or address. An IPv6 address loses the brackets that URLs have around it.
 pub(super) fn hostname(text: &str) -> Result<String, String> {
     if text.parse::<IpAddr>().is_ok() {
         return Ok(text.to_owned());
     }
-    let name = parse_host(text).map_err(|_| format!("'{text}' is not the name or address of a machine"))?;
+    let name = parse_host(text).map_err(|_| format!("'{text}' is not a host name or address"))?;
     Ok(name.to_owned())
-}
-
-/// The number that a text begins with, and the rest.
-fn split(text: &str) -> (Option<u64>, &str) {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    (text[..end].parse().ok(), &text[end..])
 }
 
 #[cfg(test)]
@@ -98,32 +88,58 @@ mod tests {
     }
 
     #[test]
-    fn times_that_no_clock_could_add_or_that_leave_none_are_refused() {
-        for text in ["1e19", "1e18", "31536001", "-1", "NaN", "inf", "soon", ""] {
+    fn waits_that_overflow_a_clock_or_leave_no_time_are_rejected() {
+        for text in ["1e19", "1e18", "31536001", "-1", "NaN", "inf", "soon", "", "53w", "5x"] {
             assert!(seconds(text).is_err(), "{text}");
         }
         assert_eq!((seconds("0"), seconds("0.5")), (Ok(Duration::ZERO), Ok(Duration::from_millis(500))));
         assert!(positive_seconds("0").is_err() && positive_seconds("0.5").is_ok());
+        assert_eq!((seconds("90s"), seconds("1m 30s")), (Ok(Duration::from_secs(90)), Ok(Duration::from_secs(90))));
+        assert_eq!(seconds("250ms"), Ok(Duration::from_millis(250)));
         assert!(handshake_seconds("61").is_err() && handshake_seconds("60").is_ok());
-        assert!(age("36526d").is_err() && age("36525d").is_ok());
+        assert!(handshake_seconds("61s").is_err() && handshake_seconds("1m").is_ok());
+        assert!(duration("36526d").is_err() && duration("36525d").is_ok());
         assert!(positive_count("0").is_err() && positive_count("1").is_ok());
     }
 
     #[test]
-    fn sizes_and_ages_are_what_people_write() {
-        for (text, bytes) in
-            [("0", 0), ("4096", 4096), ("500K", 500 << 10), ("64MiB", 64 << 20), ("1G", 1 << 30), ("2TiB", 2 << 40)]
-        {
+    fn sizes_and_durations_take_the_usual_units() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("4096B", 4096),
+            ("500K", 500 << 10),
+            ("500KiB", 500 << 10),
+            ("64M", 64 << 20),
+            ("64MiB", 64 << 20),
+            ("64 MiB", 64 << 20),
+            ("64mib", 64 << 20),
+            ("1G", 1 << 30),
+            ("1.5G", 3 << 29),
+            ("2T", 2 << 40),
+            ("2TiB", 2 << 40),
+            ("64MB", 64_000_000),
+            ("64 MB", 64_000_000),
+        ] {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
-        for text in ["", "M", "-1", "1.5G", "64 MiB", "64MB", "64mib", "99999999T"] {
+        for text in ["", "M", "-1", "1.5", "1.5.5G", "64X", "G64", "99999999T", "99999999TB"] {
             assert!(size(text).is_err(), "{text}");
         }
-        for (text, seconds) in [("90s", 90), ("30m", 1800), ("12h", 43_200), ("7d", 604_800)] {
-            assert_eq!(age(text), Ok(Duration::from_secs(seconds)), "{text}");
+        for (text, seconds) in [
+            ("0s", 0),
+            ("90s", 90),
+            ("30m", 1800),
+            ("12h", 43_200),
+            ("7d", 604_800),
+            ("1w", 604_800),
+            ("1h 30m", 5400),
+            ("1.5h", 5400),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for text in ["", "7", "d", "1w", "-1d", "1.5h", "9999999999999999999d", "7é"] {
-            assert!(age(text).is_err(), "{text}");
+        for text in ["", "7", "d", "1x", "-1d", "1.5s", "9999999999999999999d", "7é"] {
+            assert!(duration(text).is_err(), "{text}");
         }
     }
 }

@@ -1,19 +1,20 @@
-//! As a device: to the hub, and whether what is offered answers here.
+//! The check of a device: its path to the hub, and whether its targets answer.
 
-use super::banner::read_banner;
+use super::banner::{judge_banner, read_banner};
+use super::finding::Finding;
+use super::hop::Hop;
 use super::hub_path::{elapsed_since, to_hub};
 use super::reporter::Reporter;
-use crate::agent::target::connect;
+use crate::agent::connect::connect;
 use crate::cli::Failure;
 use crate::cli::args::Check;
+use crate::cli::config::role_settings::device_agent;
 use crate::cli::identity::{client_factory, default_device_id};
-use crate::cli::role_settings::device_agent;
 use crate::net::os::clock;
-use crate::proto::check::{Finding, Hop, judge_banner};
 use crate::proto::forward::Forward;
 use crate::proto::id::{Principal, Role};
 
-/// Where nothing is offered, the device-agent's settings are read for the way alone.
+/// The placeholder for --forward, which is required, where only the settings of the path are read.
 const NO_FORWARD: &str = "--forward=1";
 
 pub(super) async fn check(reporter: &Reporter, check: Check) -> Result<(), Failure> {

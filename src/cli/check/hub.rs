@@ -1,9 +1,12 @@
-//! On the hub's own machine: does it run, is it reached as its join links say, has it what it needs?
+//! The check of a hub on its own machine: it runs, is reached under the name in its join links, and has resources left.
 
 use std::path::Path;
 use std::sync::Arc;
 
+use super::finding::{Finding, Verdict, sanitized};
+use super::hop::Hop;
 use super::hub_path::{elapsed_since, to_tls};
+use super::hub_state::{certificate, descriptors, disk};
 use super::reporter::Reporter;
 use crate::cli::Failure;
 use crate::cli::admin::hub_not_running;
@@ -16,13 +19,12 @@ use crate::net::os::random;
 use crate::net::os::usage;
 use crate::net::tls::Trust;
 use crate::proto::admin::{AdminRequest, AdminResponse, HubInfo, HubStatus};
-use crate::proto::check::{Finding, Hop, Verdict, certificate, descriptors, disk, sanitized};
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
 use crate::proto::key::PrivateKey;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
-/// All of it, for the hub with this state directory.
+/// Checks the hub with this state directory.
 pub(in crate::cli) async fn run(state: &Path, output: OutputArgs) -> Result<(), Failure> {
     let reporter = Reporter::new(output);
     check(&reporter, state).await?;
@@ -40,7 +42,7 @@ async fn check(reporter: &Reporter, state: &Path) -> anyhow::Result<()> {
     };
     reporter.push(runs(&info, &status).took(elapsed_since(started)));
     reporter.push(certificate(&status.certificate, clock::now_utc(), created_at(state)));
-    // As a machine would that has just been given a join link.
+    // Under the name and with the trust of a join link.
     let public = HubAddress { host: info.hostname.clone(), port: info.local.port };
     to_tls(reporter, &unknown_client(public, &info)?).await;
     reporter.push(descriptors(&status));
@@ -58,18 +60,18 @@ fn runs(info: &HubInfo, status: &HubStatus) -> Finding {
     let finding = Finding::good(Hop::Hub, &info.hostname).fact("listening", &info.local);
     let finding = finding.fact("since", status.since).fact("version", &status.version).fact("process", status.process);
     if status.draining {
-        return finding.with_verdict(Verdict::failed(Hop::Hub, &RefusalKind::Draining.into()));
+        return finding.with_verdict(Verdict::failed(Hop::Hub, &RefusalKind::Draining.into(), None));
     }
     if status.warnings.is_empty() {
         return finding;
     }
     finding.with_verdict(Verdict::Warning {
         cause: sanitized(status.warnings.join("; ")),
-        advice: "the hub's own messages say more".into(),
+        advice: "see the hub's log for details".into(),
     })
 }
 
-/// Who the hub does not know, and who says nothing to it.
+/// A client with a key that the hub does not know, for a connection that ends after TLS.
 fn unknown_client(hub: HubAddress, info: &HubInfo) -> anyhow::Result<Client> {
     let principal = Principal { role: Role::Device, id: "check".to_owned().try_into()? };
     let key = Arc::new(PrivateKey::from_seed(&random::secret()));

@@ -1,20 +1,25 @@
-//! From this machine to a hub that knows it: the same for operators and devices.
+//! The path from this machine to its hub, and its authentication there: the same for operators and devices.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
+use super::advice::Cause;
+use super::clock::{compare_clocks, expired_certificate};
+use super::finding::{Finding, Verdict};
+use super::hop::Hop;
 use super::reporter::Reporter;
-use crate::net::client::{Client, ClientFactory, Probe};
+use crate::net::client::{Client, ClientFactory, Probe, ProbeError};
 use crate::net::os::clock;
 use crate::net::tls::Trust;
-use crate::net::transport::dial::{self, DialStep, DialTrace};
+use crate::net::transport::dial::{self, DialError, DialStep, DialTrace};
 use crate::proto::admin::DeviceStatus;
-use crate::proto::check::{Finding, Hop, Verdict, compare_clocks, expired_certificate};
 use crate::proto::id::Principal;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::timestamp::Timestamp;
 
-/// Every hop as far as the hub; the devices that it knows, if it knows this machine as a service.
+/// Checks every hop to the hub and the authentication there. Returns the devices in reach of a service; none if a hop
+/// failed.
 pub(super) async fn to_hub(
     reporter: &Reporter,
     principal: &Principal,
@@ -40,27 +45,35 @@ pub(super) async fn to_hub(
             }
             Some(proof.devices)
         }
-        Err(refusal) => {
-            let hop = if refusal.kind == RefusalKind::TlsInspected { Hop::Tls } else { Hop::Authentication };
-            reporter.push(Finding::failed(hop, at, &refusal).took(elapsed_since(started)));
+        Err(error) => {
+            reporter.push(not_authenticated(at, &error).took(elapsed_since(started)));
             None
         }
     }
 }
 
-/// Every hop as far as the hub's door.
+fn not_authenticated(at: String, error: &ProbeError) -> Finding {
+    let (refusal, cause) = match error {
+        ProbeError::NotAHub(refusal) => (refusal, Some(Cause::NotAHub)),
+        ProbeError::Refused(refusal) => (refusal, None),
+    };
+    let hop = if refusal.kind == RefusalKind::TlsInspected { Hop::Tls } else { Hop::Authentication };
+    Finding::good(hop, at).with_verdict(Verdict::failed(hop, refusal, cause))
+}
+
+/// Checks every hop until TLS with the hub is established.
 pub(super) async fn to_tls<'a>(reporter: &Reporter, client: &'a Client) -> Option<Probe<'a>> {
     let steps = Steps { reporter, through_proxy: client.has_proxy(), last: Mutex::default() };
     let on_step = |step: &DialStep| steps.on_step(step);
     let result = client.probe(&mut DialTrace::with_observer(&on_step)).await;
-    let last = steps.last.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let last = steps.last.into_inner();
     match (last, result) {
         (Some((finding, _)), Ok(probe)) => {
             reporter.push(tls_completed(finding, client, probe.certificate_expiry()));
             Some(probe)
         }
-        (Some((finding, refusal)), Err(all)) => {
-            reporter.push(failed(finding, client, &refusal.unwrap_or(all)).await);
+        (Some((finding, error)), Err(all)) => {
+            reporter.push(failed(finding, client, error.ok_or(all)).await);
             None
         }
         (None, Ok(probe)) => Some(probe),
@@ -71,40 +84,42 @@ pub(super) async fn to_tls<'a>(reporter: &Reporter, client: &'a Client) -> Optio
     }
 }
 
-/// The hops of a way as they are taken.
+/// The observer that reports the steps of a dial.
 struct Steps<'a> {
     reporter: &'a Reporter,
     through_proxy: bool,
-    /// The one that the way may have ended with: at the hub's door, or because it failed.
-    last: Mutex<Option<(Finding, Option<Refusal>)>>,
+    /// The step that may be the last: TLS, or one that failed. It is reported once that is known.
+    last: Mutex<Option<(Finding, Option<DialError>)>>,
 }
 
 impl Steps<'_> {
     fn on_step(&self, step: &DialStep) {
         let hop = hop(step.hop, self.through_proxy);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         let Some(took) = step.elapsed else {
-            if let Some((finding, refusal)) = last.take() {
-                self.reporter.push(address_failed(finding, refusal));
+            if let Some((finding, error)) = last.take() {
+                self.reporter.push(address_failed(finding, error));
             }
             return self.reporter.begin(hop, &step.target);
         };
         let finding = Finding::good(hop, &step.target).took(took);
-        if hop == Hop::Tls || step.refusal.is_some() {
-            *last = Some((finding, step.refusal.clone()));
+        if hop == Hop::Tls || step.error.is_some() {
+            *last = Some((finding, step.error.clone()));
         } else {
             self.reporter.push(finding);
         }
     }
 }
 
-fn address_failed(finding: Finding, refusal: Option<Refusal>) -> Finding {
-    let Some(refusal) = refusal else { return finding };
-    finding
-        .with_verdict(Verdict::Warning { cause: refusal.message(), advice: "the hub's next address is tried".into() })
+fn address_failed(finding: Finding, error: Option<DialError>) -> Finding {
+    let Some(DialError { refusal, .. }) = error else { return finding };
+    finding.with_verdict(Verdict::Warning {
+        cause: refusal.message(),
+        advice: "none needed now: the hub's next address is tried".into(),
+    })
 }
 
-/// The proxy's own hops come before it is asked for the way.
+/// Maps a step of the dial to a hop: with a proxy, name and TCP are the proxy's.
 fn hop(hop: dial::Hop, through_proxy: bool) -> Hop {
     match (hop, through_proxy) {
         (dial::Hop::Name, false) => Hop::Dns,
@@ -129,17 +144,22 @@ fn tls_completed(finding: Finding, client: &Client, expires: Option<Timestamp>) 
     }
 }
 
-/// A certificate that is not valid by this clock may be by the hub's.
-async fn failed(finding: Finding, client: &Client, refusal: &Refusal) -> Finding {
+/// Judges the failure of the last step. A certificate that is not valid by this machine's clock may be valid by the
+/// hub's.
+async fn failed(finding: Finding, client: &Client, error: Result<DialError, Refusal>) -> Finding {
+    let (refusal, cause) = match error {
+        Ok(DialError { refusal, cause }) => (refusal, Some(Cause::Dial(cause))),
+        Err(refusal) => (refusal, None),
+    };
     let verdict = if refusal.kind == RefusalKind::ClockOrInspection {
-        expired_certificate(refusal, clock::now_utc(), client.hub_time().await)
+        expired_certificate(&refusal, clock::now_utc(), client.hub_time().await)
     } else {
-        Verdict::failed(finding.hop, refusal)
+        Verdict::failed(finding.hop, &refusal, cause)
     };
     finding.with_verdict(verdict)
 }
 
-/// How long it is by now.
+/// Returns the time since then.
 pub(super) fn elapsed_since(started: Instant) -> Duration {
     clock::now() - started
 }

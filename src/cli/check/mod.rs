@@ -1,9 +1,18 @@
-//! `devstream check` and `devstream hub check`: what works, hop for hop. What it means is in `proto::check`.
+//! `devstream check` and `devstream hub check`: every hop on the path to a hub, a device and its target, with the cause
+//! and the next step for one that fails.
+//!
+//! In: the flags, and the settings of the role that goes that way. Out: findings, hop by hop, and the first failure's
+//! exit code. What a failure calls for is decided by types (`advice`), never by the words of an error.
 
+mod advice;
 mod banner;
+mod clock;
 mod device;
+mod finding;
+mod hop;
 mod hub;
 mod hub_path;
+mod hub_state;
 mod operator;
 mod reporter;
 
@@ -16,7 +25,7 @@ use super::identity::StoredIdentity;
 use super::profile::Profile;
 use crate::proto::id::Role;
 
-/// As an operator, or as a device where nothing else was joined or asked for.
+/// Checks as an operator, or as a device where the profile is only that or `--forward` is given.
 pub(super) async fn run(check: Check) -> Result<(), Failure> {
     let reporter = Reporter::new(check.output);
     if is_device(&check)? {

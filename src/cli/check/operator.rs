@@ -1,30 +1,32 @@
-//! As an operator: to the hub, and through it to a device and its target.
+//! The check of an operator: the path to the hub, and through it to a device and its target.
 
 use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt as _, copy, sink};
 use tokio::time::timeout;
 
-use super::banner::read_banner;
+use super::advice::hop_of;
+use super::banner::{judge_banner, read_banner};
+use super::finding::Finding;
+use super::hop::Hop;
 use super::hub_path::{elapsed_since, to_hub};
 use super::reporter::Reporter;
 use crate::cli::Failure;
 use crate::cli::args::Check;
+use crate::cli::config::role_settings::service_proxy;
 use crate::cli::identity::{client_factory, default_service_id};
-use crate::cli::role_settings::service_proxy;
 use crate::net::identity::Identity;
 use crate::net::os::clock;
 use crate::net::tunnel::stream::Stream;
 use crate::proto::admin::{DeviceStatus, Presence};
-use crate::proto::check::{Finding, Hop, hop_of, judge_banner};
 use crate::proto::id::{DeviceId, Principal, Role, StreamName};
 use crate::proto::refusal::Refusal;
 use crate::proxy::Connector;
 
-/// The service-proxy's settings are read for the way alone.
+/// The placeholder for --device, which is required: only the settings of the path are read.
 const NO_DEVICE: &str = "none";
 
-/// What the target still says, and the way of the end to the device, take no longer.
+/// The limit on draining the target and closing the stream.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 pub(super) async fn check(reporter: &Reporter, check: Check) -> Result<(), Failure> {
@@ -48,7 +50,7 @@ async fn to_device(
     (device, name): (&DeviceId, Option<StreamName>),
 ) {
     let presence = devices.iter().find(|status| status.id == *device).and_then(|status| status.online.as_ref());
-    // Of a device that is not online, the request for a stream hears why.
+    // For an offline device, the refusal of the stream says more than its absence here.
     if let Some(presence) = presence {
         reporter.push(online(device, presence));
     }
@@ -69,7 +71,7 @@ async fn to_device(
 fn online(device: &DeviceId, presence: &Presence) -> Finding {
     let offers = presence.forwards.iter().map(StreamName::as_str).collect::<Vec<_>>().join(" ");
     let finding = Finding::good(Hop::Device, device).fact("online since", presence.since).fact("offers", offers);
-    // The version is what the device says of itself.
+    // The device reports its version itself.
     let finding = finding.fact("from", presence.address).fact("version", &presence.version);
     match presence.round_trip_us {
         Some(micros) => finding.fact("round trip", format!("{:.1} ms", micros as f64 / 1000.0)),
@@ -81,8 +83,7 @@ fn no_stream(at: &str, refusal: &Refusal) -> Finding {
     Finding::failed(hop_of(refusal.kind), at, refusal)
 }
 
-/// What the target says first, which is known by this name; and then its end, so that nobody takes it for a stream that
-/// was lost.
+/// Reads the target's banner, then closes the stream properly, so that no log reports a lost stream.
 async fn to_target(reporter: &Reporter, at: &str, stream_name: Option<&StreamName>, mut stream: Stream) {
     reporter.begin(Hop::Target, at);
     let started = clock::now();
@@ -90,9 +91,9 @@ async fn to_target(reporter: &Reporter, at: &str, stream_name: Option<&StreamNam
     reporter.push(judge_banner(at, stream_name, &banner_read).took(elapsed_since(started)));
     let drain = async {
         stream.shutdown().await?;
-        // Unread, it would not come to its end.
+        // The stream ends only once its data is read.
         copy(&mut stream, &mut sink()).await
     };
-    // Whatever comes of it, the target was heard.
+    // The finding is complete; a failed close changes nothing.
     let _ = timeout(CLOSE_GRACE, drain).await;
 }

@@ -1,24 +1,25 @@
-//! The report as it grows: each hop is told once it is done, and on a terminal the one under way is shown, so that whoever
-//! looks on sees where it hangs.
+//! The report of a check as it runs: each hop is printed once it is done, and on a terminal the current one is shown
+//! with its time, so that a hop that hangs is seen.
 
 use std::fmt::Display;
 use std::io::IsTerminal as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::{Mutex, MutexGuard};
 
+use super::finding::{Finding, Report};
+use super::hop::Hop;
 use crate::cli::args::OutputArgs;
 use crate::cli::{Failure, output};
-use crate::proto::check::{Finding, Hop, Report};
 
-/// How often the hop under way is drawn anew.
+/// The interval at which the row of the current hop is redrawn.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Its columns are those of a hop that is done.
+/// The row of the current hop, in the columns of a finding.
 const ROW_TEMPLATE: &str = "{prefix:15} {spinner:6} {elapsed:>11}  {msg}";
 
-/// For a person, hop by hop; for a program, one document at the end.
+/// The output of a check: findings as they come for a person, one JSON document at the end for a program.
 pub(super) struct Reporter {
     is_json: bool,
     shows_progress: bool,
@@ -33,13 +34,13 @@ struct ReportState {
 
 impl Reporter {
     pub(super) fn new(output: OutputArgs) -> Self {
-        // Log lines and a row that is drawn anew would be in each other's way.
+        // Log lines would break a row that is redrawn.
         let is_quiet = !tracing::enabled!(tracing::Level::DEBUG);
         let is_terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
         Self { is_json: output.json, shows_progress: !output.json && is_terminal && is_quiet, state: Mutex::default() }
     }
 
-    /// This hop is under way.
+    /// Shows that this hop is being checked.
     pub(super) fn begin(&self, hop: Hop, at: impl Display) {
         let style = ProgressStyle::with_template(ROW_TEMPLATE);
         if let (true, Ok(style)) = (self.shows_progress, style) {
@@ -50,7 +51,7 @@ impl Reporter {
         }
     }
 
-    /// This is what came of it.
+    /// Reports the result of a hop.
     pub(super) fn push(&self, finding: Finding) {
         let mut state = self.state();
         state.set_row(None);
@@ -60,9 +61,9 @@ impl Reporter {
         state.report.push(finding);
     }
 
-    /// There is nothing more to find.
+    /// Ends the report; fails with the exit code of the first failure.
     pub(super) fn end(self) -> Result<(), Failure> {
-        let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.into_inner();
         state.set_row(None);
         if self.is_json {
             output::print(&format!("{:#}", state.report.json()));
@@ -74,12 +75,12 @@ impl Reporter {
     }
 
     fn state(&self) -> MutexGuard<'_, ReportState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
 impl ReportState {
-    /// On a terminal there is one row at most.
+    /// Replaces the row of the current hop; there is one at most.
     fn set_row(&mut self, row: Option<ProgressBar>) {
         if let Some(before) = std::mem::replace(&mut self.current_row, row) {
             before.finish_and_clear();

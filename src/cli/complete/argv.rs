@@ -1,20 +1,20 @@
-//! What was typed so far, which stands after this program's own `--`.
+//! The command line so far, which follows `--` in this program's own arguments.
 
 use std::env;
 
-/// The first value of a flag.
+/// Returns the first value of a flag.
 pub(super) fn value(flag: &str) -> Option<String> {
     values(flag).into_iter().next()
 }
 
-/// All values of a flag that may be repeated.
+/// Returns all values of a flag that may be repeated.
 pub(super) fn values(flag: &str) -> Vec<String> {
     let args: Vec<String> =
         env::args_os().skip_while(|word| word != "--").filter_map(|word| word.into_string().ok()).collect();
     values_in(&args, &format!("--{flag}"))
 }
 
-/// These flags with their values, each as one word, as they were typed.
+/// Returns these flags with their values, each as one word.
 pub(super) fn flags(names: &[&str]) -> Vec<String> {
     names.iter().flat_map(|name| values(name).into_iter().map(move |value| format!("--{name}={value}"))).collect()
 }
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flags_values_are_found_however_they_are_written() {
+    fn a_flags_values_are_found_with_and_without_an_equals_sign() {
         let args = ["--", "devstream", "--hub", "a:1", "--hub=b", "--hubris=c", "--hub"].map(str::to_owned);
         assert_eq!(values_in(&args, "--hub"), ["a:1", "b"]);
         assert_eq!(values_in(&args, "--via"), [""; 0]);

@@ -1,7 +1,7 @@
-//! The devices as the hub told them last, in a file beside the user's other caches.
+//! The cache of the hub's devices, a file in the user's cache directory.
 //!
-//! The hub is asked by another run of this program, which writes the file whenever it is done: a hub that is further away
-//! than a person waits for is known at the next TAB.
+//! A child process requests the list and writes the file whenever it is done: the devices of a slow hub are known at
+//! the next TAB.
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -25,31 +25,33 @@ use crate::proto::id::Role;
 use crate::proto::join::HubAddress;
 use crate::proto::timestamp::Timestamp;
 
-/// A few TABs of one line ask once.
+/// The age up to which the cache is used as it is: several TABs on one line make one request.
 const FRESH_FOR: Duration = Duration::from_secs(10);
 
-/// What is older is not offered, even where nothing newer is to be had.
+/// The age up to which the cache is used where the hub does not answer.
 const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 
-/// Each of them with a hundred streams and their names; a file that is longer is not ours.
+/// The limit on the file: [`MAX_CANDIDATES`] devices with a hundred streams each fit.
 const FILE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// What the file says.
+/// The content of the file.
 #[derive(Debug, Serialize, Deserialize)]
 struct CachedDevices {
     at: Timestamp,
-    /// By whom: a profile may be pointed at another hub.
+    /// The hub that sent the list: a profile may be used with another one.
     hub: Vec<HubAddress>,
     devices: Vec<DeviceStatus>,
 }
 
-/// The devices that may be reached, as far as that is known or can be asked quickly, with these flags.
+/// Returns the devices in reach, from the cache or a hub that answers quickly.
 pub(super) fn devices(hub_args: &HubArgs, flags: &[String]) -> Vec<DeviceStatus> {
     let Ok(profile) = Profile::resolve(hub_args.profile.as_ref()) else { return Vec::new() };
     if !has_hub(&profile) {
         return Vec::new();
     }
-    let (Ok(file), Ok(hub)) = (paths::device_cache(&profile), hub(&profile, hub_args)) else { return Vec::new() };
+    let (Ok(file), Ok(hub)) = (paths::device_cache(profile.as_str()), hub(&profile, hub_args)) else {
+        return Vec::new();
+    };
     if let Some(cached) = read(&file, &hub, FRESH_FOR) {
         return cached.devices;
     }
@@ -57,22 +59,22 @@ pub(super) fn devices(hub_args: &HubArgs, flags: &[String]) -> Vec<DeviceStatus>
     read(&file, &hub, MAX_AGE).map(|cached| cached.devices).unwrap_or_default()
 }
 
-/// Keeps what the hub told. Whoever asked has the answer, whether or not it can be kept.
+/// Stores the hub's list. A failure is only logged: the list itself has been delivered.
 pub(in crate::cli) fn store(hub_args: &HubArgs, devices: &[DeviceStatus]) {
-    let keep = || {
+    let write = || {
         let profile = Profile::resolve(hub_args.profile.as_ref())?;
-        let file = paths::device_cache(&profile)?;
+        let file = paths::device_cache(profile.as_str())?;
         create_private_directory(file.parent().context("a file has a directory")?)?;
         let devices = devices.iter().take(MAX_CANDIDATES).cloned().collect();
         let cached = CachedDevices { at: clock::now_utc(), hub: hub(&profile, hub_args)?, devices };
         write_private(&file, &serde_json::to_string(&cached)?)
     };
-    if let Err(error) = keep() {
-        tracing::debug!(target: "devices", "not kept for completions: {error:#}");
+    if let Err(error) = write() {
+        tracing::debug!(target: "devices", "could not cache the devices for completions: {error:#}");
     }
 }
 
-/// Who is asked: whoever was named, else the one that was joined; of the same user's hub the address is nobody's concern.
+/// Returns the addresses that identify the hub: those given, else the joined one; none for the hub of the same user.
 fn hub(profile: &Profile, hub_args: &HubArgs) -> anyhow::Result<Vec<HubAddress>> {
     if !hub_args.hub.is_empty() {
         return Ok(hub_args.hub.clone());
@@ -80,7 +82,7 @@ fn hub(profile: &Profile, hub_args: &HubArgs) -> anyhow::Result<Vec<HubAddress>>
     Ok(StoredIdentity::load(profile, Role::Service)?.map(|joined| joined.hub).into_iter().collect())
 }
 
-/// Whether somebody can be asked at all. A TAB makes no key.
+/// Reports whether there is a hub to ask. Checked first, since a client would create a key.
 fn has_hub(profile: &Profile) -> bool {
     let own = || profile.is_default() && paths::hub_state(None).is_ok_and(|state| admin_socket(&state).exists());
     StoredIdentity::load(profile, Role::Service).is_ok_and(|joined| joined.is_some()) || own()
@@ -91,12 +93,12 @@ fn read(file: &Path, hub: &[HubAddress], age: Duration) -> Option<CachedDevices>
     let text = (length <= FILE_BYTES).then(|| read_private(file).ok()).flatten()?;
     let cached: CachedDevices = serde_json::from_str(&text).ok()?;
     let now = clock::now_utc();
-    // What a clock that was wrong has written would be fresh until then.
+    // A time in the future, from a clock that was wrong, is not fresh.
     (cached.hub == hub && cached.at <= now && now.since(cached.at) <= age).then_some(cached)
 }
 
-/// Has another run of this program ask, and waits for it, but not long. One asks at a time: it holds the lock for as long
-/// as it runs, since that is its standard input.
+/// Starts a child process that requests the list, and waits for it up to [`REPLY_TIMEOUT`]. Only one runs at a time:
+/// its standard input is the lock file, which stays locked as long as it runs.
 fn refresh(flags: &[String], file: &Path) -> anyhow::Result<()> {
     create_private_directory(file.parent().context("a file has a directory")?)?;
     let lock = lock(file.with_extension("lock"))?;
@@ -111,14 +113,14 @@ fn refresh(flags: &[String], file: &Path) -> anyhow::Result<()> {
             .stderr(Stdio::null())
             .spawn()?;
         let status = timeout(REPLY_TIMEOUT, child.wait()).await??;
-        ensure!(status.success(), "the hub was not reached");
+        ensure!(status.success(), "the hub did not answer");
         Ok(())
     })
 }
 
 fn lock(path: PathBuf) -> anyhow::Result<File> {
     let mut options = OpenOptions::new();
-    // Windows locks no file that is opened to append alone.
+    // Windows does not lock a file that is opened for appending only.
     options.create(true).read(true).append(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);

@@ -1,16 +1,17 @@
-//! What the hub on this machine knows, asked on its admin socket at each TAB: it is here, and answers at once.
+//! Candidates from the hub on this machine, requested on its admin socket at each TAB: it is local and answers at once.
 
 use clap_complete::engine::CompletionCandidate;
 use tokio::time::timeout;
 
 use super::{MAX_CANDIDATES, REPLY_TIMEOUT, argv, list};
-use crate::cli::{paths, role_settings};
+use crate::cli::config::role_settings;
+use crate::cli::paths;
 use crate::hub::state::admin_socket;
 use crate::net::os::local_socket;
 use crate::proto::admin::{AdminRequest, AdminResponse, Enrolment, Identity, StreamStatus};
 use crate::proto::id::Role;
 
-/// The hub's devices, with how they are.
+/// Returns the hub's devices, with their state.
 pub(in crate::cli) fn devices() -> Vec<CompletionCandidate> {
     identities(Role::Device, |device| match &device.online {
         Some(presence) => format!("online, offers {}", list(&presence.forwards)),
@@ -18,12 +19,12 @@ pub(in crate::cli) fn devices() -> Vec<CompletionCandidate> {
     })
 }
 
-/// The hub's services.
+/// Returns the hub's services.
 pub(in crate::cli) fn services() -> Vec<CompletionCandidate> {
     identities(Role::Service, |service| state(service, "joined"))
 }
 
-/// What the devices offer that are online.
+/// Returns the streams that online devices offer.
 pub(in crate::cli) fn offered() -> Vec<CompletionCandidate> {
     let online = ask(AdminRequest::List { role: Role::Device }).into_iter().flat_map(all).filter_map(|it| it.online);
     let mut names: Vec<_> = online.flat_map(|presence| presence.forwards).map(String::from).collect();
@@ -32,7 +33,7 @@ pub(in crate::cli) fn offered() -> Vec<CompletionCandidate> {
     names.into_iter().map(CompletionCandidate::new).collect()
 }
 
-/// The streams that there are.
+/// Returns the running streams.
 pub(in crate::cli) fn streams() -> Vec<CompletionCandidate> {
     let Some(AdminResponse::Streams { streams }) = ask(AdminRequest::Streams) else { return Vec::new() };
     let candidate = |stream: StreamStatus| {
@@ -42,7 +43,7 @@ pub(in crate::cli) fn streams() -> Vec<CompletionCandidate> {
     streams.into_iter().take(MAX_CANDIDATES).map(candidate).collect()
 }
 
-/// The enrolment keys.
+/// Returns the enrolment keys.
 pub(in crate::cli) fn enrolments() -> Vec<CompletionCandidate> {
     let Some(AdminResponse::Enrolments { enrolments }) = ask(AdminRequest::ListEnrolments) else { return Vec::new() };
     let candidate = |key: Enrolment| {

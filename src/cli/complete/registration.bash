@@ -1,5 +1,5 @@
-# Bash breaks words at = : and @ as well: as they were typed, they are put together again, and of what is offered bash
-# wants the part behind the last break.
+# Bash also breaks words at =, : and @. The words are joined again as they were typed, and bash gets the part of each
+# candidate after the last break.
 _devstream_whole_words() {
     local line=${COMP_LINE:0:COMP_POINT} gap word i last=-1
     local -a whole=()

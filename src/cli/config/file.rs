@@ -1,4 +1,4 @@
-//! Reading the file, and saying where each mistake in it is.
+//! The parser of the file, which locates every error in it.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -14,46 +14,46 @@ use toml::de::{DeInteger, DeString, DeTable, DeValue};
 use super::{SECTIONS, settings, without_environment};
 use crate::cli::profile::Profile;
 
-/// The table of the profiles' own sections.
+/// The table of sections for one profile.
 const PROFILE: &str = "profile";
 
-/// Every setting that there is fits many times.
+/// The limit on the file; all settings fit many times over.
 const FILE_BYTES: u64 = 1024 * 1024;
 
-/// One key with its values, as they would be typed.
+/// A key with its values, as they would be typed.
 #[derive(Clone)]
 pub(super) struct Setting {
     /// The section.
     pub(super) section: &'static str,
     /// The long flag.
     pub(super) key: String,
-    /// One, or any number where the flag may be repeated.
+    /// One value, or any number where the flag may be repeated.
     pub(super) values: Vec<String>,
-    /// The profile for which it holds, if not for each.
+    /// The profile that it is limited to.
     pub(super) profile: Option<Profile>,
-    /// Where it stands.
+    /// The line of the key, from 1.
     pub(super) line: usize,
 }
 
-/// A sentence about a place in the text.
+/// An error, with the range of text that it is about.
 type Diagnostic = (Range<usize>, String);
 
-/// Everything in the file, or every mistake in it. None if there is no file and there need not be.
+/// Loads all settings of the file, or returns every error in it. None if an optional file does not exist.
 pub(super) fn load(command: &Command, path: &Path, optional: bool) -> Result<Option<Vec<Setting>>, Vec<String>> {
     let text = match read(path) {
         Err(error) if optional && error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        read => read.map_err(|error| vec![format!("{}: cannot be read: {error}", path.display())])?,
+        read => read.map_err(|error| vec![format!("cannot read {}: {error}", path.display())])?,
     };
     parse(command, path, &text).map(Some)
 }
 
-/// Everything in the text of this file, or every mistake in it.
+/// Parses the text of this file: all settings, or every error.
 pub(super) fn parse(command: &Command, path: &Path, text: &str) -> Result<Vec<Setting>, Vec<String>> {
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut errors: Vec<Diagnostic> =
         errors.iter().map(|error| (error.span().unwrap_or_default(), error.message().to_owned())).collect();
     let mut parser = Parser { command, text, profile: None, settings: Vec::new(), errors: Vec::new() };
-    // What could not be parsed was left out, and would be reported as something else.
+    // After a syntax error parts of the document are missing, and would cause misleading errors.
     if errors.is_empty() {
         for (name, content) in document.get_ref() {
             if name.get_ref() == PROFILE { parser.profiles(content) } else { parser.section(name, content) }
@@ -67,11 +67,11 @@ pub(super) fn parse(command: &Command, path: &Path, text: &str) -> Result<Vec<Se
     Err(errors.iter().map(|(span, message)| located(path, text, span.start, message)).collect())
 }
 
-/// A file that is being understood.
+/// The state of the parser.
 struct Parser<'a> {
     command: &'a Command,
     text: &'a str,
-    /// Whose sections these are.
+    /// The profile of the current sections.
     profile: Option<Profile>,
     settings: Vec<Setting>,
     errors: Vec<Diagnostic>,
@@ -90,7 +90,9 @@ impl Parser<'_> {
     /// `[profile.NAME.ROLE]`
     fn profiles(&mut self, content: &Spanned<DeValue<'_>>) {
         let Some(profiles) = content.get_ref().as_table() else {
-            return self.errors.push((content.span(), "profile is a table of sections: [profile.NAME.ROLE]".into()));
+            return self
+                .errors
+                .push((content.span(), "profile must be a table of sections: [profile.NAME.ROLE]".into()));
         };
         for (name, sections) in profiles {
             match (name.get_ref().parse(), sections.get_ref().as_table()) {
@@ -100,7 +102,7 @@ impl Parser<'_> {
                 }
                 (Err(wrong), _) => self.errors.push((name.span(), wrong)),
                 (Ok(_), None) => {
-                    let message = format!("'{}' stands in no section; [profile.NAME.ROLE] is one", name.get_ref());
+                    let message = format!("'{}' is not in a section such as [profile.NAME.ROLE]", name.get_ref());
                     self.errors.push((name.span(), message));
                 }
             }
@@ -109,15 +111,15 @@ impl Parser<'_> {
     }
 
     fn section(&mut self, name: &Spanned<DeString<'_>>, content: &Spanned<DeValue<'_>>) {
-        // A hub has no profile: it is whom they joined.
+        // A hub has no profiles: it is what profiles join.
         let sections = &SECTIONS[usize::from(self.profile.is_some())..];
         let known = sections.iter().find(|section| **section == name.get_ref());
         let (Some(section), Some(table)) = (known, content.get_ref().as_table()) else {
             let prefix = self.profile.as_ref().map_or_else(String::new, |profile| format!("profile.{profile}."));
             let there = sections.iter().map(|section| format!("[{prefix}{section}]")).collect::<Vec<_>>().join(" ");
             let message = match content.get_ref().as_table() {
-                Some(_) => format!("there is no section [{prefix}{}]; there are {there}", name.get_ref()),
-                None => format!("'{}' stands in no section; there are {there}", name.get_ref()),
+                Some(_) => format!("unknown section [{prefix}{}]; expected one of {there}", name.get_ref()),
+                None => format!("'{}' is not in a section; expected one of {there}", name.get_ref()),
             };
             return self.errors.push((name.span(), message));
         };
@@ -129,7 +131,8 @@ impl Parser<'_> {
     fn setting(&mut self, section: &'static str, key: &Spanned<DeString<'_>>, value: &Spanned<DeValue<'_>>) {
         let Some(flag) = settings(self.command, section).find(|flag| flag.get_long() == Some(key.get_ref())) else {
             let keys: Vec<_> = settings(self.command, section).filter_map(Arg::get_long).collect();
-            let message = format!("[{section}] has no key '{}'; it has {}", key.get_ref(), keys.join(", "));
+            let message =
+                format!("unknown key '{}' in [{section}]; expected one of {}", key.get_ref(), keys.join(", "));
             return self.errors.push((key.span(), message));
         };
         match values(self.command, section, flag, value) {
@@ -143,7 +146,7 @@ impl Parser<'_> {
     }
 }
 
-/// The values as they would be typed, each of which the flag takes.
+/// Converts a value to arguments, each of which the flag accepts.
 fn values(
     command: &Command,
     section: &str,
@@ -156,10 +159,9 @@ fn values(
         (DeValue::Boolean(on), ArgAction::SetTrue) => return Ok(if *on { vec!["true".into()] } else { Vec::new() }),
         (_, ArgAction::SetTrue) => (vec![(value.span(), None)], "true or false"),
         (DeValue::Array(items), _) if repeatable && items.is_empty() => {
-            // To clap no value is the default, which is often everything: hardly what whoever wrote this meant.
+            // To clap, no value is the default, which often allows everything: the opposite of what an empty list says.
             let key = flag.get_long().unwrap_or_default();
-            let message =
-                format!("{key} = [] names nothing; give at least one, or leave {key} out to have its default");
+            let message = format!("{key} = [] is empty; give at least one value, or omit {key} for its default");
             return Err(vec![(value.span(), message)]);
         }
         (DeValue::Array(items), _) if repeatable => {
@@ -180,7 +182,7 @@ fn values(
     if errors.is_empty() { Ok(values) } else { Err(errors) }
 }
 
-/// As it would be typed.
+/// Returns a scalar as it would be typed.
 fn text(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.clone().into_owned()),
@@ -194,7 +196,7 @@ fn decimal(number: &DeInteger<'_>) -> Option<String> {
     i128::from_str_radix(number.as_str(), number.radix()).ok().map(|number| number.to_string())
 }
 
-/// Asks the command line itself. What else is missing on it does not matter here.
+/// Validates a value with the flag's own parser; missing flags are ignored.
 fn validate(command: &Command, section: &str, key: &str, text: String) -> Result<String, String> {
     let args = ["devstream", section, &format!("--{key}={text}")];
     match without_environment(command.clone()).try_get_matches_from(args) {
@@ -217,7 +219,7 @@ fn located(path: &Path, text: &str, offset: usize, message: impl Display) -> Str
     format!("{}:{line}:{column}: {message}", path.display())
 }
 
-/// The line and the column.
+/// Returns the line and the column, from 1.
 fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     (before.matches('\n').count() + 1, before.chars().rev().take_while(|c| *c != '\n').count() + 1)

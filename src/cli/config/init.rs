@@ -1,4 +1,4 @@
-//! The file to begin with: the command line's own flags, each with its meaning and its default.
+//! The file that `devstream config init` writes: every key, commented out, with the help of its flag and its default.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -10,10 +10,10 @@ use clap::{Arg, ArgAction};
 use super::{SECTIONS, settings};
 use crate::cli::Failure;
 
-/// A line of a comment.
+/// The width of comments.
 const WIDTH: usize = 98;
 
-/// Writes it where there is none, or over what there is.
+/// Writes the file; over an existing one only with `force`.
 pub(in crate::cli) fn write(path: &Path, force: bool) -> Result<(), Failure> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
@@ -23,13 +23,13 @@ pub(in crate::cli) fn write(path: &Path, force: bool) -> Result<(), Failure> {
     let options = if force { options.create(true).truncate(true) } else { options.create_new(true) };
     match options.open(path).and_then(|mut file| file.write_all(text().as_bytes())) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(Failure::Usage(anyhow!("{} is there already; --force writes over it", path.display())))
+            Err(Failure::Usage(anyhow!("{} exists; overwrite it with --force", path.display())))
         }
         written => Ok(written.with_context(|| format!("cannot write {}", path.display()))?),
     }
 }
 
-/// What is in it.
+/// Returns the content of the file.
 pub fn text() -> String {
     let command = crate::cli::command();
     let mut text: String =
@@ -51,7 +51,7 @@ fn key(flag: &Arg) -> String {
     format!("\n{meaning}#{} = {}\n", flag.get_long().unwrap_or_default(), value(flag))
 }
 
-/// The default, or else what would have to stand there.
+/// Returns the default, or a placeholder for the value.
 fn value(flag: &Arg) -> String {
     if matches!(flag.get_action(), ArgAction::SetTrue) {
         return "false".into();
@@ -67,7 +67,7 @@ fn literal(text: &str) -> String {
     if text.parse::<i64>().is_ok() { text.into() } else { toml::Value::from(text).to_string() }
 }
 
-/// A paragraph as lines of a comment.
+/// Wraps a paragraph into lines of a comment.
 fn comment(paragraph: &str) -> String {
     let mut lines = vec!["#".to_owned()];
     for word in paragraph.split_whitespace() {

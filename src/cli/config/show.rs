@@ -1,4 +1,4 @@
-//! What holds for each setting, and where it comes from: asked of clap, which decides it for the roles too.
+//! The effective settings and their sources, as clap resolves them for the roles.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -12,40 +12,40 @@ use super::file::{Setting, load};
 use super::{ConfigError, SECTIONS, for_profile, settings, with_default};
 use crate::cli::profile::Profile;
 
-/// One setting of one role.
+/// A setting of a role.
 #[derive(Debug, Serialize)]
 pub(in crate::cli) struct EffectiveSetting {
-    /// Whose.
+    /// The role.
     pub(in crate::cli) role: &'static str,
     /// The long flag.
     pub(in crate::cli) key: String,
-    /// As it would be typed, if it is set at all.
+    /// The values, as they would be typed; none if it is not set.
     pub(in crate::cli) values: Vec<String>,
-    /// What holds where nothing is set, in words.
+    /// The behaviour where it is not set, from the flag's help.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::cli) otherwise: Option<String>,
-    /// Where it comes from.
+    pub(in crate::cli) default: Option<String>,
+    /// The source: flag, environment, file or default.
     pub(in crate::cli) source: &'static str,
-    /// The variable, or the file's line.
+    /// The variable, or the file and line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::cli) from: Option<String>,
 }
 
-/// Where settings are looked for.
+/// The selection of settings to show.
 pub(in crate::cli) struct ShowRequest<'a> {
-    /// One role, or all.
+    /// The role; all if none.
     pub(in crate::cli) role: Option<&'a str>,
-    /// What would be typed after it.
+    /// The arguments of the role.
     pub(in crate::cli) arguments: &'a [String],
-    /// The file that was named.
+    /// The file given by --config.
     pub(in crate::cli) named: Option<&'a Path>,
-    /// The one that is looked at where none was.
+    /// The file to use without one, if it exists.
     pub(in crate::cli) default_path: Option<&'a Path>,
-    /// Whose sections hold.
+    /// The profile whose sections apply.
     pub(in crate::cli) profile: &'a Profile,
 }
 
-/// Every setting of the roles that are asked for.
+/// Returns every setting of the selected roles.
 pub(in crate::cli) fn effective(request: &ShowRequest<'_>) -> Result<Vec<EffectiveSetting>, ConfigError> {
     let command = crate::cli::command();
     let path = request.named.or(request.default_path);
@@ -64,7 +64,7 @@ pub(in crate::cli) fn effective(request: &ShowRequest<'_>) -> Result<Vec<Effecti
     Ok(shown)
 }
 
-/// As the role would have it, but for what it cannot do without.
+/// Parses as the role would, but requires no flag.
 fn matches(
     command: Command,
     section: &str,
@@ -103,18 +103,18 @@ fn effective_setting(
         let typed = matches.get_raw(id).into_iter().flatten();
         typed.map(|value| without_password(&value.to_string_lossy())).collect()
     };
-    let otherwise = if values.is_empty() { otherwise(flag) } else { None };
-    EffectiveSetting { role, key, values, otherwise, source, from }
+    let default = if values.is_empty() { documented_default(flag) } else { None };
+    EffectiveSetting { role, key, values, default, source, from }
 }
 
-/// What the flag's help says about its absence.
-fn otherwise(flag: &Arg) -> Option<String> {
+/// Returns the `[default: …]` of the flag's help.
+fn documented_default(flag: &Arg) -> Option<String> {
     let help = flag.get_help()?.to_string();
     let (default, _) = help.split_once("[default: ")?.1.rsplit_once(']')?;
     Some(default.to_owned())
 }
 
-/// What may stand in a URL before its host is nobody's business.
+/// Masks the user and password of a URL.
 fn without_password(value: &str) -> String {
     let hidden = value.split_once("://").and_then(|(scheme, rest)| {
         let host = rest.split('/').next()?.rfind('@')?;

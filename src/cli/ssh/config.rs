@@ -1,4 +1,4 @@
-//! The user's `~/.ssh/config`: one line at its top, and everything else as it was.
+//! The Include line at the top of the user's `~/.ssh/config`; everything else there stays as it is.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -9,32 +9,32 @@ use anyhow::{Context as _, bail};
 use crate::cli::{output, paths};
 use crate::hub::state::write_private;
 
-/// Nobody's own is larger; what is, is something else.
+/// The limit on `~/.ssh/config`; a larger file is something else.
 const CONFIG_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Writes the block into its file, and has `~/.ssh/config` include that.
+/// Writes the block to its own file, and includes that in `~/.ssh/config`.
 pub(super) fn include(block: &str) -> anyhow::Result<()> {
-    let (own, config) = (paths::ssh_config_block()?, paths::ssh_config()?);
-    let line = include_line(&own)?;
-    create_parent(&own)?;
-    write_private(&own, block)?;
-    output::eprint(&format!("ssh-config: wrote {}", own.display()));
+    let (block_file, config) = (paths::ssh_config_block()?, paths::ssh_config()?);
+    let line = include_line(&block_file)?;
+    create_parent(&block_file)?;
+    write_private(&block_file, block)?;
+    output::eprint(&format!("ssh-config: wrote {}", block_file.display()));
     let content = read(&config)?;
     if content.split_inclusive(|byte| *byte == b'\n').any(|other| is_line(other, &line)) {
-        output::eprint(&format!("ssh-config: {} includes it already", config.display()));
+        output::eprint(&format!("ssh-config: {} already includes it", config.display()));
         return Ok(());
     }
     create_parent(&config)?;
-    // At the top, since what stands after a Host line belongs to that.
+    // At the top, since a line after a Host line belongs to its block.
     replace(&config, &[line.as_bytes(), b"\n", &content].concat())?;
-    output::eprint(&format!("ssh-config: {} includes it now", config.display()));
+    output::eprint(&format!("ssh-config: {} now includes it", config.display()));
     Ok(())
 }
 
-/// Takes away what [`include`] made.
+/// Removes the line and the file that [`include`] wrote.
 pub(super) fn remove() -> anyhow::Result<()> {
-    let (own, config) = (paths::ssh_config_block()?, paths::ssh_config()?);
-    let line = include_line(&own)?;
+    let (block_file, config) = (paths::ssh_config_block()?, paths::ssh_config()?);
+    let line = include_line(&block_file)?;
     let content = read(&config)?;
     let others = content.split_inclusive(|byte| *byte == b'\n').filter(|other| !is_line(other, &line));
     let others: Vec<u8> = others.flatten().copied().collect();
@@ -44,20 +44,20 @@ pub(super) fn remove() -> anyhow::Result<()> {
         remove_file(&config)?;
     } else {
         replace(&config, &others)?;
-        output::eprint(&format!("ssh-config: {} includes it no more", config.display()));
+        output::eprint(&format!("ssh-config: {} no longer includes it", config.display()));
     }
-    if own.exists() { remove_file(&own) } else { Ok(()) }
+    if block_file.exists() { remove_file(&block_file) } else { Ok(()) }
 }
 
-/// The line that includes a file.
+/// Returns the line that includes a file.
 fn include_line(file: &Path) -> anyhow::Result<String> {
-    // Patterns, tokens, variables and quotes to OpenSSH.
+    // Characters of OpenSSH's patterns, tokens, variables and quotes.
     let special = |c: char| "\"\\*?[]%$\n".contains(c);
     let path = file.to_str().map(|path| if cfg!(windows) { path.replace('\\', "/") } else { path.to_owned() });
     match path {
         Some(path) if !path.contains(special) => Ok(format!("Include \"{path}\"")),
         Some(_) | None => bail!(
-            "OpenSSH's Include does not take {} literally; put what `devstream ssh-config` prints into ~/.ssh/config",
+            "OpenSSH's Include does not take {} literally; add the output of `devstream ssh-config` to ~/.ssh/config",
             file.display()
         ),
     }
@@ -74,20 +74,20 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     crate::net::os::private_files::read_up_to(path, CONFIG_BYTES)
 }
 
-/// The directory of a file, which is its owner's alone if it has to be made.
+/// Creates the directory of a file if it does not exist, private to its owner.
 fn create_parent(file: &Path) -> anyhow::Result<()> {
     let Some(parent) = file.parent() else { return Ok(()) };
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(parent).with_context(|| format!("cannot make {}", parent.display()))
+    builder.create(parent).with_context(|| format!("cannot create {}", parent.display()))
 }
 
-/// Whole or not at all; with the owner and the permissions that it had, and where it really is if this is a link.
+/// Replaces a file atomically, with its owner and permissions; of a link, its target.
 fn replace(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     if path.is_symlink() && !path.exists() {
-        bail!("{} is a link to a file that is not there; make that file first", path.display());
+        bail!("{} is a link to a file that does not exist; create that file first", path.display());
     }
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let write = || -> io::Result<()> {
@@ -95,7 +95,7 @@ fn replace(path: &Path, content: &[u8]) -> anyhow::Result<()> {
         file.write_all(content)?;
         if let Ok(metadata) = fs::metadata(&real) {
             file.as_file().set_permissions(metadata.permissions())?;
-            // OpenSSH takes no settings from a file that root made in a user's home.
+            // OpenSSH rejects a file in a user's home that belongs to another user.
             #[cfg(unix)]
             std::os::unix::fs::fchown(
                 file.as_file(),

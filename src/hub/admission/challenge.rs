@@ -1,7 +1,8 @@
 //! Outstanding authentication challenges: each is accepted once, within a minute.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::proto::bounded_map::BoundedMap;
 use crate::proto::challenge::Challenge;
@@ -26,7 +27,7 @@ impl Default for PendingChallenges {
 impl PendingChallenges {
     /// Stores a challenge that is about to be sent.
     pub(in crate::hub) fn issue(&self, challenge: Challenge, now: Instant) {
-        let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.0.lock();
         evict_expired(&mut pending, now);
         pending.insert(challenge, now);
     }
@@ -34,7 +35,7 @@ impl PendingChallenges {
     /// Removes a challenge and reports whether it was outstanding: issued by this hub, unexpired and not redeemed
     /// before.
     pub(in crate::hub) fn redeem(&self, challenge: &Challenge, now: Instant) -> bool {
-        let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.0.lock();
         evict_expired(&mut pending, now);
         pending.remove(challenge).is_some()
     }

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::penalty::{PenaltyPolicy, PenaltyReason, SourcePenalties, SourceStatus, source_prefix};
 use crate::net::os::clock;
@@ -89,11 +91,11 @@ impl ConnectionLimiter {
     }
 
     fn counts(&self) -> MutexGuard<'_, UnauthenticatedCounts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock()
     }
 
     fn penalties(&self) -> MutexGuard<'_, SourcePenalties> {
-        self.penalties.lock().unwrap_or_else(PoisonError::into_inner)
+        self.penalties.lock()
     }
 }
 

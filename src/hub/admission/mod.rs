@@ -1,7 +1,7 @@
 //! Admission: limits on connections and streams before anything is known about the peer.
 //!
 //! In: the address of each accepted connection, reasons for penalties, requests for stream capacity. Out: a
-//! [`ConnectionPermit`] or a rejection, counted by reason. `connection_limiter` limits unauthenticated connections,
+//! `ConnectionPermit` or a rejection, counted by reason. `connection_limiter` limits unauthenticated connections,
 //! `penalty` bans sources after repeated failures, `pressure` watches file descriptors and memory, `challenge` holds
 //! outstanding authentication challenges.
 

@@ -1,9 +1,11 @@
 //! Capacity for connections and streams: file descriptors and memory. Under pressure the hub refuses first new streams,
 //! then connections; what runs is left alone.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::net::os::clock;
 use crate::net::os::usage;
@@ -115,7 +117,7 @@ impl Pressure {
 
     /// Returns the used share of the memory budget, in thousandths.
     fn memory(&self) -> u64 {
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.memory.lock();
         let now = clock::now();
         if now.saturating_duration_since(memory.0) >= MEMORY_SAMPLE_INTERVAL {
             *memory = (now, share(self.budget));

@@ -6,8 +6,9 @@ use tokio::io::duplex;
 use tokio_rustls::TlsConnector;
 
 use super::*;
-use crate::net::tls::{ACME_TLS_ALPN, ALPN, Trust, client_config, config_ignoring_expiry, explain, exporter};
-use crate::proto::check::ANOTHER_HUB;
+use crate::net::tls::{
+    ACME_TLS_ALPN, ALPN, TlsFailure, Trust, client_config, config_ignoring_expiry, explain, exporter,
+};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
 fn acceptor(authority: &Authority) -> Acceptor {
@@ -18,16 +19,20 @@ fn acceptor(authority: &Authority) -> Acceptor {
 
 /// Runs a handshake between a hub of this authority and a client with this trust; returns the client's result.
 async fn handshake(authority: &Authority, trust: &Trust, name: &'static str) -> Result<(), Refusal> {
-    handshake_with(authority, client_config(trust).unwrap(), name).await
+    handshake_with(authority, client_config(trust).unwrap(), name).await.map_err(|error| explain(&error))
 }
 
-async fn handshake_with(authority: &Authority, config: Arc<ClientConfig>, name: &'static str) -> Result<(), Refusal> {
+async fn handshake_with(
+    authority: &Authority,
+    config: Arc<ClientConfig>,
+    name: &'static str,
+) -> Result<(), rustls::Error> {
     let acceptor = acceptor(authority);
     let (near, far) = duplex(64 * 1024);
     let connector = TlsConnector::from(config);
     let accept = acceptor.handshake(far);
     let (client, server) = tokio::join!(connector.connect(ServerName::try_from(name).unwrap(), near), accept);
-    let client = client.map_err(|error| explain(error.get_ref().unwrap().downcast_ref().unwrap()))?;
+    let client = client.map_err(|error| error.get_ref().unwrap().downcast_ref::<rustls::Error>().unwrap().clone())?;
     let (client, server) = (client.get_ref().1, server.unwrap().unwrap());
     assert_eq!(client.protocol_version(), Some(ProtocolVersion::TLSv1_3));
     assert_eq!(client.negotiated_key_exchange_group().unwrap().name(), NamedGroup::X25519MLKEM768);
@@ -63,16 +68,17 @@ async fn the_acme_protocol_is_never_negotiated_without_a_pending_challenge() {
 #[tokio::test]
 async fn only_the_pinned_authority_and_the_right_name_are_trusted() {
     let (own, other) = (Authority::create().unwrap(), Authority::create().unwrap());
-    for (trust, name) in [
-        (Trust::Pin(other.pin().unwrap()), "hub.example.com"),
-        (Trust::Pin(own.pin().unwrap()), "other.example.com"),
-        (Trust::Public, "hub.example.com"),
+    for (trust, name, failure) in [
+        (Trust::Pin(other.pin().unwrap()), "hub.example.com", TlsFailure::AnotherHub),
+        (Trust::Pin(own.pin().unwrap()), "other.example.com", TlsFailure::WrongName),
+        (Trust::Public, "hub.example.com", TlsFailure::Other),
     ] {
-        let refusal = handshake(&own, &trust, name).await.unwrap_err();
+        let error = handshake_with(&own, client_config(&trust).unwrap(), name).await.unwrap_err();
+        let refusal = explain(&error);
         assert_eq!(refusal.kind, RefusalKind::CertificateNotTrusted, "{trust:?} {name}: {refusal}");
-        let is_named = refusal.detail.as_str().contains(ANOTHER_HUB);
-        let is_others = matches!(&trust, Trust::Pin(pin) if *pin == other.pin().unwrap());
-        assert_eq!(is_named, is_others, "{trust:?} {name}: {refusal}");
+        assert_eq!(TlsFailure::of(&error), failure, "{trust:?} {name}: {refusal}");
+        let is_named = refusal.detail.as_str().contains("another devstream hub's authority");
+        assert_eq!(is_named, failure == TlsFailure::AnotherHub, "{trust:?} {name}: {refusal}");
     }
 }
 

@@ -2,9 +2,10 @@
 //! batches.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -70,7 +71,7 @@ struct ChangeGuard<'a>(&'a Mutex<CachedRecords>);
 
 impl<'a> ChangeGuard<'a> {
     fn begin(cached: &'a Mutex<CachedRecords>) -> Self {
-        let mut begun = cached.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut begun = cached.lock();
         begun.changing = true;
         begun.records.clear();
         Self(cached)
@@ -79,7 +80,7 @@ impl<'a> ChangeGuard<'a> {
 
 impl Drop for ChangeGuard<'_> {
     fn drop(&mut self) {
-        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cached = self.0.lock();
         cached.changing = false;
         cached.changes += 1;
     }
@@ -119,7 +120,7 @@ impl RegistryCache {
     {
         let (changes, cached, change_count) = (self.changes.clone(), self.cached.clone(), self.change_count.clone());
         self.with(move |registry| {
-            let _turn = changes.lock().unwrap_or_else(PoisonError::into_inner);
+            let _turn = changes.lock();
             let changing = ChangeGuard::begin(&cached);
             let done = work(registry);
             drop(changing);
@@ -150,11 +151,11 @@ impl RegistryCache {
     }
 
     fn last_seen_updates(&self) -> MutexGuard<'_, HashMap<Principal, Timestamp>> {
-        self.last_seen_updates.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last_seen_updates.lock()
     }
 
     fn cached(&self) -> MutexGuard<'_, CachedRecords> {
-        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cached.lock()
     }
 
     /// Notes that an identity is connected now.
@@ -225,6 +226,6 @@ mod tests {
         let (cached, cache) = (Mutex::new(CachedRecords::default()), CachedRecords::default());
         let before = cache.changes;
         drop(ChangeGuard::begin(&cached));
-        assert_ne!(cached.lock().unwrap().changes, before);
+        assert_ne!(cached.lock().changes, before);
     }
 }

@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 pub use self::factory::ClientFactory;
-pub use self::probe::{Probe, ProbeResult};
+pub use self::probe::{Probe, ProbeError, ProbeResult};
 pub use self::request::RequestOptions;
 use self::request::{ResponseLimits, header_value, sensitive_header};
 pub use self::response::{UpgradedParts, response_refusal, round_trip};

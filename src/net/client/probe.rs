@@ -4,14 +4,13 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, header};
 
 use super::request::{RequestOptions, build_request, header_value};
-use super::response::{response_refusal, round_trip};
+use super::response::{not_a_hub, parse_refusal, response_refusal, round_trip};
 use super::{Client, Connection};
 use crate::net::tls::x509::expiry_of;
 use crate::net::tls::{self, Trust};
 use crate::net::transport::dial::{DialTrace, dial};
 use crate::net::websocket::generate_key;
 use crate::proto::admin::DeviceStatus;
-use crate::proto::check::NOT_A_HUB;
 use crate::proto::http::Route;
 use crate::proto::id::Role;
 use crate::proto::join::HubAddress;
@@ -71,7 +70,7 @@ impl Probe<'_> {
     /// Authenticates to the hub. A service gets the list of its devices. A device sends an upgrade without a
     /// subprotocol, which a hub refuses only after authentication: a complete one would displace the agent that is
     /// online.
-    pub async fn authenticate(self) -> Result<ProbeResult, Refusal> {
+    pub async fn authenticate(self) -> Result<ProbeResult, ProbeError> {
         let Self { client, hub, stream } = self;
         let id = client.principal.id.clone();
         let (route, headers) = match client.principal.role {
@@ -84,12 +83,38 @@ impl Probe<'_> {
         let time = date_header(response.headers());
         match client.principal.role {
             Role::Service if response.status().is_success() => Ok(ProbeResult { time, devices: devices(&response)? }),
-            Role::Service => Err(response_refusal(&response)),
-            Role::Device => match response_refusal(&response) {
-                Refusal { kind: RefusalKind::IncompatibleVersion, .. } => Ok(ProbeResult { time, devices: Vec::new() }),
-                refusal => Err(refusal),
+            Role::Service => Err(ProbeError::of(&response)),
+            Role::Device => match parse_refusal(&response) {
+                Some(Refusal { kind: RefusalKind::IncompatibleVersion, .. }) => {
+                    Ok(ProbeResult { time, devices: Vec::new() })
+                }
+                _ => Err(ProbeError::of(&response)),
             },
         }
+    }
+}
+
+/// The failure of a probe's request.
+#[derive(Debug)]
+pub enum ProbeError {
+    /// The server that answered is not a hub.
+    NotAHub(Refusal),
+    /// The hub refused, or the connection failed.
+    Refused(Refusal),
+}
+
+impl ProbeError {
+    fn of(response: &Response<Bytes>) -> Self {
+        match parse_refusal(response) {
+            Some(refusal) => Self::Refused(refusal),
+            None => Self::NotAHub(response_refusal(response)),
+        }
+    }
+}
+
+impl From<Refusal> for ProbeError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
     }
 }
 
@@ -103,9 +128,8 @@ pub struct ProbeResult {
 }
 
 /// Parses the list of devices.
-fn devices(response: &Response<Bytes>) -> Result<Vec<DeviceStatus>, Refusal> {
-    let not_a_list =
-        |_| Refusal::new(RefusalKind::HubUnreachable, format!("{NOT_A_HUB}: the response is not a list of devices"));
+fn devices(response: &Response<Bytes>) -> Result<Vec<DeviceStatus>, ProbeError> {
+    let not_a_list = |_| ProbeError::NotAHub(not_a_hub(": the response is not a list of devices"));
     serde_json::from_slice(response.body()).map_err(not_a_list)
 }
 

@@ -9,7 +9,6 @@ use serde::Deserialize;
 use tokio::time::{Duration, timeout};
 
 use super::Connection;
-use crate::proto::check::NOT_A_HUB;
 use crate::proto::refusal::{Refusal, RefusalKind, TABLE};
 
 /// The connection after a 101, and the bytes that were read beyond the response; `None` after any other status.
@@ -60,17 +59,24 @@ struct ErrorBody {
 
 /// The refusal that a response other than the expected one stands for: the hub's own, or one that matches the status.
 pub fn response_refusal(response: &Response<Bytes>) -> Refusal {
+    parse_refusal(response).unwrap_or_else(|| {
+        let status = response.status();
+        not_a_hub(&format!(", or a proxy in front of it refuses the request: HTTP {status}"))
+    })
+}
+
+/// The refusal in a hub's response; `None` if the response is not a hub's.
+pub(super) fn parse_refusal(response: &Response<Bytes>) -> Option<Refusal> {
     if let Ok(ErrorBody { refusal }) = serde_json::from_slice(response.body()) {
-        return refusal;
+        return Some(refusal);
     }
     let status = response.status();
-    match TABLE.iter().find(|row| row.status == status.as_u16() && status.is_client_error()) {
-        Some(row) if matches!(row.kind, RefusalKind::AuthenticationFailed | RefusalKind::IncompatibleVersion) => {
-            row.kind.into()
-        }
-        _ => Refusal::new(
-            RefusalKind::HubUnreachable,
-            format!("{NOT_A_HUB}, or a proxy in front of it refuses the request: HTTP {status}"),
-        ),
-    }
+    let row = TABLE.iter().find(|row| row.status == status.as_u16() && status.is_client_error())?;
+    let is_hubs = matches!(row.kind, RefusalKind::AuthenticationFailed | RefusalKind::IncompatibleVersion);
+    is_hubs.then(|| row.kind.into())
+}
+
+/// Words the refusal of a server that is not a hub.
+pub(super) fn not_a_hub(details: &str) -> Refusal {
+    Refusal::new(RefusalKind::HubUnreachable, format!("the server there is not a devstream hub{details}"))
 }

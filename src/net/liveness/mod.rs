@@ -2,7 +2,7 @@
 //! silent one.
 //!
 //! [`LivenessIo`] wraps a transport below everything that could wait or buffer, and records each read and write in a
-//! [`Liveness`]. [`keepalive`] turns those two instants, the idle timeout and the clock into pings and the verdict that
+//! [`Liveness`]. `keepalive` turns those two instants, the idle timeout and the clock into pings and the verdict that
 //! a peer is dead.
 
 pub(in crate::net) mod keepalive;

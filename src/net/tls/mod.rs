@@ -23,7 +23,7 @@ pub use self::client::client_config;
 pub(crate) use self::client::config_ignoring_expiry;
 pub use self::server::{Acceptor, Socket};
 pub use self::trust::Trust;
-pub use self::verification::is_publicly_trusted;
+pub use self::verification::{TlsFailure, is_publicly_trusted};
 use crate::proto::channel_binding::{EXPORTER_LABEL, Exporter};
 use crate::proto::refusal::{Refusal, RefusalKind};
 

@@ -12,8 +12,34 @@ use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore,
 use super::provider;
 use super::trust::Trust;
 use super::x509::{AUTHORITY_NAME, expiry_of, issuer_name, pin_of};
-use crate::proto::check::ANOTHER_HUB;
 use crate::proto::join::Pin;
+
+/// The cause of a failed handshake, as far as it calls for advice of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsFailure {
+    /// Another hub's authority signed the certificate.
+    AnotherHub,
+    /// The certificate is not valid for the hub's name.
+    WrongName,
+    /// Anything else.
+    Other,
+}
+
+impl TlsFailure {
+    /// Classifies the error of a handshake.
+    pub fn of(error: &rustls::Error) -> Self {
+        let rustls::Error::InvalidCertificate(error) = error else { return Self::Other };
+        if matches!(error, CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) {
+            return Self::WrongName;
+        }
+        if let CertificateError::Other(OtherError(cause)) = error
+            && cause.downcast_ref::<IssuerMismatch>().is_some_and(|mismatch| mismatch.is_hub)
+        {
+            return Self::AnotherHub;
+        }
+        Self::Other
+    }
+}
 
 /// Creates the verifier that accepts certificates of these authorities.
 pub(super) fn verifier(trust: &Trust) -> Result<Arc<dyn ServerCertVerifier>, rustls::Error> {
@@ -71,17 +97,21 @@ struct PinVerifier {
 #[error("signed by another authority than the one in the join link, {pin}: {issuer}")]
 struct IssuerMismatch {
     issuer: String,
+    /// The issuer is another hub's authority.
+    is_hub: bool,
     pin: Pin,
 }
 
 impl IssuerMismatch {
     fn of(certificate: &CertificateDer<'_>, pin: Pin) -> Self {
-        let issuer = match issuer_name(certificate) {
-            Some(name) if name == AUTHORITY_NAME => ANOTHER_HUB.into(),
+        let name = issuer_name(certificate);
+        let is_hub = name.as_deref() == Some(AUTHORITY_NAME);
+        let issuer = match name {
+            Some(_) if is_hub => "another devstream hub's authority".into(),
             Some(name) => format!("'{name}'"),
             None => "an authority without a name".into(),
         };
-        Self { issuer, pin }
+        Self { issuer, is_hub, pin }
     }
 }
 

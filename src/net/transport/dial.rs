@@ -2,6 +2,7 @@
 //! hop that failed.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,14 +16,14 @@ use tokio_rustls::client::TlsStream;
 
 use crate::net::os::clock;
 use crate::net::runtime::ClientRuntime;
-use crate::net::tls;
 use crate::net::tls::read_ahead::ReadAhead;
+use crate::net::tls::{self, TlsFailure};
 use crate::net::transport::happy_eyeballs::{FailedAttempt, race};
-use crate::net::transport::proxy_connect;
+use crate::net::transport::proxy_connect::{self, TunnelError};
 use crate::net::transport::socket;
 use crate::proto::forward::HostPort;
 use crate::proto::join::HubAddress;
-use crate::proto::limits::DIAL_TIMEOUT;
+use crate::proto::limits::{DIAL_ADDRESS_TIMEOUT, DIAL_TIMEOUT};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::via::{ProxySettings, ProxyUrl};
 
@@ -39,6 +40,40 @@ pub enum Hop {
     Tls,
 }
 
+/// The cause of a failed dial, for programs to decide by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DialCause {
+    /// The name does not resolve to an address.
+    NameNotResolved,
+    /// The network has no route to any of the addresses.
+    NoRoute,
+    /// No address accepted the connection.
+    NotConnected,
+    /// The peer did not answer before the deadline.
+    TimedOut,
+    /// The proxy demands credentials, or other ones.
+    ProxyAuthRequired,
+    /// The proxy did not open a tunnel.
+    ProxyFailed,
+    /// TLS was not established.
+    Tls(TlsFailure),
+}
+
+/// A failed dial: its cause, and the refusal for people to read.
+#[derive(Debug, Clone)]
+pub struct DialError {
+    /// The cause.
+    pub cause: DialCause,
+    /// The refusal.
+    pub refusal: Refusal,
+}
+
+impl From<DialError> for Refusal {
+    fn from(error: DialError) -> Self {
+        error.refusal
+    }
+}
+
 /// A hop that was started, and its result so far.
 #[derive(Debug, Clone)]
 pub struct DialStep {
@@ -48,8 +83,8 @@ pub struct DialStep {
     pub target: String,
     /// The time until it succeeded or failed; `None` while it is running.
     pub elapsed: Option<Duration>,
-    /// The cause, if it failed.
-    pub refusal: Option<Refusal>,
+    /// The error, if it failed.
+    pub error: Option<DialError>,
     started_at: Instant,
 }
 
@@ -73,7 +108,7 @@ impl<'a> DialTrace<'a> {
 
     /// Starts a hop.
     fn begin(&mut self, hop: Hop, target: impl Into<String>) {
-        let step = DialStep { hop, target: target.into(), elapsed: None, refusal: None, started_at: clock::now() };
+        let step = DialStep { hop, target: target.into(), elapsed: None, error: None, started_at: clock::now() };
         (self.observer)(&step);
         self.steps.push(step);
     }
@@ -84,24 +119,24 @@ impl<'a> DialTrace<'a> {
     }
 
     /// Ends the last hop with this failure.
-    fn fail(&mut self, refusal: &Refusal) {
-        self.finish_step(None, Some(refusal.clone()));
+    fn fail(&mut self, error: &DialError) {
+        self.finish_step(None, Some(error.clone()));
     }
 
-    fn finish_step(&mut self, target: Option<String>, refusal: Option<Refusal>) {
+    fn finish_step(&mut self, target: Option<String>, error: Option<DialError>) {
         let Some(step) = self.steps.last_mut() else { return };
         step.elapsed = Some(clock::now() - step.started_at);
         step.target = target.unwrap_or_else(|| std::mem::take(&mut step.target));
-        step.refusal = refusal;
+        step.error = error;
         (self.observer)(step);
     }
 }
 
 impl fmt::Display for DialTrace<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, DialStep { hop, target, elapsed, refusal, .. }) in self.steps.iter().enumerate() {
+        for (index, DialStep { hop, target, elapsed, error, .. }) in self.steps.iter().enumerate() {
             let comma = if index > 0 { ", " } else { "" };
-            let done = elapsed.filter(|_| refusal.is_none());
+            let done = elapsed.filter(|_| error.is_none());
             let elapsed = done.map_or_else(|| "not done".into(), |elapsed| format!("{} ms", elapsed.as_millis()));
             write!(f, "{comma}{hop:?} {target} {elapsed}")?;
         }
@@ -124,7 +159,10 @@ pub async fn dial(
                 let (mut tcp, address) = connect(&proxy.address, Some(proxy), runtime, trace).await?;
                 trace.begin(Hop::Proxy, proxy.to_string());
                 let opened = proxy_connect::open_tunnel(&mut tcp, proxy, HostPort(&hub.host, hub.port)).await;
-                opened.map_err(|failure| unreachable(format!("the proxy {proxy} at {} {failure}", address.ip())))?;
+                opened.map_err(|TunnelError { message, wants_credentials }| {
+                    let cause = if wants_credentials { DialCause::ProxyAuthRequired } else { DialCause::ProxyFailed };
+                    unreachable(cause, format!("the proxy {proxy} at {} {message}", address.ip()))
+                })?;
                 trace.complete(None);
                 tcp
             }
@@ -133,13 +171,13 @@ pub async fn dial(
     };
     // Boxed, so that the memory is freed: the caller's task may then run for months.
     let reached = timeout(DIAL_TIMEOUT, Box::pin(steps)).await;
-    let reached =
-        reached.unwrap_or_else(|_| Err(unreachable(format!("{hub}: no answer in {} s", DIAL_TIMEOUT.as_secs()))));
+    let silent = || format!("{hub}: no answer in {} s", DIAL_TIMEOUT.as_secs());
+    let reached = reached.unwrap_or_else(|_| Err(unreachable(DialCause::TimedOut, silent())));
     match &reached {
         Ok(_) => tracing::debug!(%hub, %trace, "reached the hub"),
-        Err(refusal) => trace.fail(refusal),
+        Err(error) => trace.fail(error),
     }
-    reached
+    Ok(reached?)
 }
 
 /// Connects to whichever address of a name answers first: the hub's, or the proxy's.
@@ -148,21 +186,23 @@ async fn connect(
     proxy: Option<&ProxyUrl>,
     runtime: &ClientRuntime,
     trace: &mut DialTrace<'_>,
-) -> Result<(TcpStream, SocketAddr), Refusal> {
+) -> Result<(TcpStream, SocketAddr), DialError> {
     let whose = if proxy.is_some() { ", the proxy's name" } else { "" };
-    let unresolved = |cause: &str| unreachable(format!("cannot resolve {}{whose}: {cause}", target.host));
+    let unresolved = |detail: &str| {
+        unreachable(DialCause::NameNotResolved, format!("cannot resolve {}{whose}: {detail}", target.host))
+    };
     trace.begin(Hop::Name, &target.host);
     let found =
         lookup_host((target.host.as_str(), target.port)).await.map_err(|error| unresolved(&error.to_string()))?;
     let addresses: Vec<_> = found.collect();
     trace.complete(None);
     trace.begin(Hop::Tcp, target.to_string());
-    let winner = race(addresses, TcpStream::connect).await;
+    let winner = race(addresses, DIAL_ADDRESS_TIMEOUT, TcpStream::connect).await;
     let (stream, address) = winner.map_err(|failures| match failures.as_slice() {
         [] => unresolved("the name has no address"),
         failures => {
             let server = proxy.map_or_else(|| target.to_string(), |proxy| format!("the proxy {proxy}"));
-            unreachable(format!("{server} {}", describe_attempts(failures)))
+            unreachable(cause_of_attempts(failures), format!("{server} {}", describe_attempts(failures)))
         }
     })?;
     trace.complete(Some(address.to_string()));
@@ -178,10 +218,11 @@ async fn handshake(
     tcp: TcpStream,
     config: Arc<ClientConfig>,
     trace: &mut DialTrace<'_>,
-) -> Result<TlsStream<ReadAhead<TcpStream>>, Refusal> {
+) -> Result<TlsStream<ReadAhead<TcpStream>>, DialError> {
     trace.begin(Hop::Tls, hub.to_string());
     let name = ServerName::try_from(hub.host.clone());
-    let name = name.map_err(|_| unreachable(format!("'{}' is not a host name", hub.host)))?;
+    let name =
+        name.map_err(|_| unreachable(DialCause::NameNotResolved, format!("'{}' is not a host name", hub.host)))?;
     let connecting = TlsConnector::from(config).connect(name, ReadAhead::new(tcp)).await;
     let stream = connecting.map_err(|error| explain(hub, &error))?;
     trace.complete(tls::negotiated(stream.get_ref().1));
@@ -192,15 +233,29 @@ fn describe_attempts(failures: &[FailedAttempt]) -> String {
     failures.iter().map(|(address, cause)| format!("at {address}: {cause}")).collect::<Vec<_>>().join("; ")
 }
 
-fn unreachable(detail: String) -> Refusal {
-    Refusal::new(RefusalKind::HubUnreachable, detail)
+/// Returns the cause that says most about the path: an address that did not answer, else the lack of a route unless
+/// another address refused.
+fn cause_of_attempts(failures: &[FailedAttempt]) -> DialCause {
+    let any = |kinds: &[ErrorKind]| failures.iter().any(|(_, error)| kinds.contains(&error.kind()));
+    if any(&[ErrorKind::TimedOut]) {
+        DialCause::TimedOut
+    } else if any(&[ErrorKind::NetworkUnreachable, ErrorKind::HostUnreachable]) && !any(&[ErrorKind::ConnectionRefused])
+    {
+        DialCause::NoRoute
+    } else {
+        DialCause::NotConnected
+    }
+}
+
+fn unreachable(cause: DialCause, detail: String) -> DialError {
+    DialError { cause, refusal: Refusal::new(RefusalKind::HubUnreachable, detail) }
 }
 
 /// Unwraps rustls's error from the IO error around it.
-fn explain(hub: &HubAddress, error: &std::io::Error) -> Refusal {
+fn explain(hub: &HubAddress, error: &std::io::Error) -> DialError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(inner) => tls::explain(inner),
-        None => unreachable(format!("{hub}: TLS: {error}")),
+        Some(inner) => DialError { cause: DialCause::Tls(TlsFailure::of(inner)), refusal: tls::explain(inner) },
+        None => unreachable(DialCause::Tls(TlsFailure::Other), format!("{hub}: TLS: {error}")),
     }
 }
 
@@ -233,7 +288,20 @@ mod tests {
         let (refused, ()) = tokio::join!(dial(&hub, &proxy_settings, config, &runtime, &mut trace), accept_and_close);
         assert_eq!(refused.unwrap_err().kind, RefusalKind::HubUnreachable);
         assert!(trace.steps.iter().all(|step| step.elapsed.is_some()), "{trace}");
-        (trace.steps.iter().map(|step| (step.hop, step.refusal.is_none())).collect(), trace.to_string())
+        (trace.steps.iter().map(|step| (step.hop, step.error.is_none())).collect(), trace.to_string())
+    }
+
+    #[test]
+    fn the_cause_of_several_attempts_is_the_one_that_says_most() {
+        use ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, TimedOut};
+        let address = "10.0.0.1:443".parse().unwrap();
+        let cause = |kinds: &[ErrorKind]| {
+            cause_of_attempts(&kinds.iter().map(|kind| (address, (*kind).into())).collect::<Vec<_>>())
+        };
+        assert_eq!(cause(&[ConnectionRefused, TimedOut]), DialCause::TimedOut);
+        assert_eq!(cause(&[NetworkUnreachable, HostUnreachable]), DialCause::NoRoute);
+        assert_eq!(cause(&[NetworkUnreachable, ConnectionRefused]), DialCause::NotConnected);
+        assert_eq!(cause(&[ErrorKind::ConnectionReset]), DialCause::NotConnected);
     }
 
     #[tokio::test]

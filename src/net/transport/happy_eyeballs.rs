@@ -4,21 +4,23 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, timeout};
 
-use crate::proto::limits::{CONNECTION_ATTEMPT_DELAY, DIAL_ADDRESS_TIMEOUT, DIAL_ADDRESSES};
+use crate::proto::limits::{CONNECTION_ATTEMPT_DELAY, DIAL_ADDRESSES};
 
-/// An address that could not be reached, and the cause.
-pub(super) type FailedAttempt = (SocketAddr, String);
+/// An address that could not be reached, and the error: [`io::ErrorKind::TimedOut`] if it did not answer.
+pub type FailedAttempt = (SocketAddr, io::Error);
 
 /// Connects to each address [`CONNECTION_ATTEMPT_DELAY`] after the one before, or at once when one fails. Returns the
-/// first connection and abandons the other attempts; an error lists all failures. The caller sets a deadline for the
-/// whole.
-pub(super) async fn race<T, F>(
+/// first connection and abandons the other attempts; an error lists all failures. Each attempt ends after
+/// `attempt_timeout`; the caller sets a deadline for the whole.
+pub async fn race<T, F>(
     addresses: Vec<SocketAddr>,
+    attempt_timeout: Duration,
     connect: impl Fn(SocketAddr) -> F,
 ) -> Result<(T, SocketAddr), Vec<FailedAttempt>>
 where
@@ -29,7 +31,7 @@ where
     let (mut attempts, mut failures) = (FuturesUnordered::new(), Vec::new());
     loop {
         if let Some(address) = queue.pop_front() {
-            attempts.push(attempt(address, connect(address)));
+            attempts.push(attempt(address, attempt_timeout, connect(address)));
         }
         tokio::select! {
             done = attempts.next() => match done {
@@ -44,12 +46,16 @@ where
 
 async fn attempt<T>(
     address: SocketAddr,
+    attempt_timeout: Duration,
     connecting: impl Future<Output = io::Result<T>>,
 ) -> Result<(T, SocketAddr), FailedAttempt> {
-    match timeout(DIAL_ADDRESS_TIMEOUT, connecting).await {
+    match timeout(attempt_timeout, connecting).await {
         Ok(Ok(stream)) => Ok((stream, address)),
-        Ok(Err(error)) => Err((address, error.to_string())),
-        Err(_) => Err((address, format!("no answer in {} s", DIAL_ADDRESS_TIMEOUT.as_secs()))),
+        Ok(Err(error)) => Err((address, error)),
+        Err(_) => {
+            let message = format!("no answer in {} s", attempt_timeout.as_secs());
+            Err((address, io::Error::new(io::ErrorKind::TimedOut, message)))
+        }
     }
 }
 
@@ -72,10 +78,10 @@ fn interleaved(addresses: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use std::future::pending;
-    use std::time::Duration;
 
     use super::*;
     use crate::net::os::clock;
+    use crate::proto::limits::DIAL_ADDRESS_TIMEOUT;
 
     const SIX: [&str; 3] = ["[fd00::1]:1", "[fd00::2]:1", "[fd00::3]:1"];
     const FOUR: [&str; 2] = ["10.0.0.1:1", "10.0.0.2:1"];
@@ -100,7 +106,7 @@ mod tests {
         let start = clock::now();
         let good: SocketAddr = FOUR[0].parse().unwrap();
         let connect = |address| async move { if address == good { Ok(()) } else { pending().await } };
-        let ((), connected) = race(addresses(&[SIX[0], SIX[1], FOUR[0]]), connect).await.unwrap();
+        let ((), connected) = race(addresses(&[SIX[0], SIX[1], FOUR[0]]), DIAL_ADDRESS_TIMEOUT, connect).await.unwrap();
         assert_eq!((connected, clock::now() - start), (good, CONNECTION_ATTEMPT_DELAY));
     }
 
@@ -111,7 +117,7 @@ mod tests {
             sleep(Duration::from_millis(if address == slow { 300 } else { 5000 })).await;
             Ok(())
         };
-        assert_eq!(race(addresses(&[SIX[0], FOUR[0]]), connect).await.unwrap().1, slow);
+        assert_eq!(race(addresses(&[SIX[0], FOUR[0]]), DIAL_ADDRESS_TIMEOUT, connect).await.unwrap().1, slow);
     }
 
     #[tokio::test(start_paused = true)]
@@ -120,20 +126,21 @@ mod tests {
         let connect = |address: SocketAddr| async move {
             if address.is_ipv6() { pending().await } else { Err::<(), _>(io::ErrorKind::ConnectionRefused.into()) }
         };
-        let failures = race(addresses(&[FOUR[0], FOUR[1], SIX[0]]), connect).await.unwrap_err();
+        let failures = race(addresses(&[FOUR[0], FOUR[1], SIX[0]]), DIAL_ADDRESS_TIMEOUT, connect).await.unwrap_err();
         assert_eq!(clock::now() - start, DIAL_ADDRESS_TIMEOUT);
         assert_eq!(
             failures.iter().map(|(address, _)| *address).collect::<Vec<_>>(),
             addresses(&[FOUR[0], FOUR[1], SIX[0]])
         );
-        assert_eq!(failures[2].1, "no answer in 6 s");
-        assert_eq!(race(Vec::new(), connect).await.unwrap_err(), []);
+        let last = &failures[2].1;
+        assert_eq!((last.kind(), last.to_string().as_str()), (io::ErrorKind::TimedOut, "no answer in 6 s"));
+        assert!(race(Vec::new(), DIAL_ADDRESS_TIMEOUT, connect).await.unwrap_err().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn attempts_are_limited_for_a_name_with_hundreds_of_addresses() {
         let many = (0..200).map(|n| SocketAddr::from(([10, 0, 0, n], 1))).collect();
         let connect = |_| async { Err::<(), _>(io::ErrorKind::ConnectionRefused.into()) };
-        assert_eq!(race(many, connect).await.unwrap_err().len(), DIAL_ADDRESSES);
+        assert_eq!(race(many, DIAL_ADDRESS_TIMEOUT, connect).await.unwrap_err().len(), DIAL_ADDRESSES);
     }
 }

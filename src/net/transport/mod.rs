@@ -6,7 +6,7 @@
 
 pub mod accept;
 pub mod dial;
-mod happy_eyeballs;
+pub mod happy_eyeballs;
 pub mod http_server;
 pub mod hub_addresses;
 mod proxy_connect;

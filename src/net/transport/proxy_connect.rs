@@ -1,7 +1,6 @@
 //! Opening a tunnel through an HTTP or SOCKS 5 proxy. The proxy is not trusted: its answers have size limits and a
 //! deadline.
 
-use std::fmt::Display;
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -9,11 +8,36 @@ use tokio::time::timeout;
 
 use crate::proto::forward::HostPort;
 use crate::proto::limits::{PROXY_RESPONSE_BYTES, PROXY_TIMEOUT};
+use crate::proto::via::socks::SocksError;
 use crate::proto::via::{ProxyProtocol, ProxyUrl, connect, socks};
 
-/// Opens a tunnel to `target` through the proxy at the other end of `stream`. An error is a predicate, such as `closed
-/// the connection`, that follows the proxy's name.
-pub(super) async fn open_tunnel<S>(stream: &mut S, proxy: &ProxyUrl, target: HostPort<'_>) -> Result<(), String>
+/// The status with which a proxy demands credentials (RFC 9110 section 15.5.8).
+const PROXY_AUTH_REQUIRED: u16 = 407;
+
+/// The failure of a proxy to open a tunnel.
+#[derive(Debug)]
+pub(super) struct TunnelError {
+    /// A predicate, such as `closed the connection`, that follows the proxy's name.
+    pub(super) message: String,
+    /// The proxy demands credentials, or other ones.
+    pub(super) wants_credentials: bool,
+}
+
+impl From<String> for TunnelError {
+    fn from(message: String) -> Self {
+        Self { message, wants_credentials: false }
+    }
+}
+
+impl From<SocksError> for TunnelError {
+    fn from(error: SocksError) -> Self {
+        let wants_credentials = matches!(error, SocksError::AuthRequired | SocksError::AuthFailed);
+        Self { message: error.to_string(), wants_credentials }
+    }
+}
+
+/// Opens a tunnel to `target` through the proxy at the other end of `stream`.
+pub(super) async fn open_tunnel<S>(stream: &mut S, proxy: &ProxyUrl, target: HostPort<'_>) -> Result<(), TunnelError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -31,48 +55,49 @@ where
     let slow = || {
         format!("did not connect to {target} in {seconds} s: check that it can reach that address and is {kind} proxy")
     };
-    timeout(PROXY_TIMEOUT, opening).await.unwrap_or_else(|_| Err(slow()))
+    timeout(PROXY_TIMEOUT, opening).await.unwrap_or_else(|_| Err(slow().into()))
 }
 
-async fn http_connect<S>(stream: &mut S, proxy: &ProxyUrl, target: HostPort<'_>) -> Result<(), String>
+async fn http_connect<S>(stream: &mut S, proxy: &ProxyUrl, target: HostPort<'_>) -> Result<(), TunnelError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     stream.write_all(connect::request(target, proxy.credentials.as_ref()).as_bytes()).await.map_err(io_failure)?;
     let mut head = Vec::with_capacity(1024);
     let response = loop {
-        if let Some(response) = connect::parse_response(&head).map_err(message)? {
+        if let Some(response) = connect::parse_response(&head).map_err(|error| error.to_string())? {
             break response;
         }
         if head.len() >= PROXY_RESPONSE_BYTES {
-            return Err(format!("answered with a header of more than {PROXY_RESPONSE_BYTES} bytes"));
+            return Err(format!("answered with a header of more than {PROXY_RESPONSE_BYTES} bytes").into());
         }
         let mut rest = (&mut *stream).take((PROXY_RESPONSE_BYTES - head.len()) as u64);
         if rest.read_buf(&mut head).await.map_err(io_failure)? == 0 {
-            return Err(io_failure(io::ErrorKind::UnexpectedEof.into()));
+            return Err(io_failure(io::ErrorKind::UnexpectedEof.into()).into());
         }
     };
     if !response.is_success() {
-        return Err(response.failure(target, proxy.credentials.is_some()));
+        let message = response.failure(target, proxy.credentials.is_some());
+        return Err(TunnelError { message, wants_credentials: response.status == PROXY_AUTH_REQUIRED });
     }
     // In TLS the client speaks first.
-    if response.length < head.len() { Err("sent bytes ahead of the hub".into()) } else { Ok(()) }
+    if response.length < head.len() { Err("sent bytes ahead of the hub".to_owned().into()) } else { Ok(()) }
 }
 
-async fn socks_connect<S>(stream: &mut S, proxy: &ProxyUrl, target: HostPort<'_>) -> Result<(), String>
+async fn socks_connect<S>(stream: &mut S, proxy: &ProxyUrl, target: HostPort<'_>) -> Result<(), TunnelError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let credentials = proxy.credentials.as_ref();
     stream.write_all(socks::method_selection(credentials)).await.map_err(io_failure)?;
-    if socks::requires_auth(read(stream).await?, credentials).map_err(message)?
+    if socks::requires_auth(read(stream).await?, credentials)?
         && let Some(credentials) = credentials
     {
         stream.write_all(&socks::auth_request(credentials)).await.map_err(io_failure)?;
-        socks::check_auth(read(stream).await?).map_err(message)?;
+        socks::check_auth(read(stream).await?)?;
     }
-    stream.write_all(&socks::request(target.0, target.1).map_err(message)?).await.map_err(io_failure)?;
-    let more = socks::parse_reply(read(stream).await?).map_err(message)?;
+    stream.write_all(&socks::request(target.0, target.1)?).await.map_err(io_failure)?;
+    let more = socks::parse_reply(read(stream).await?)?;
     stream.read_exact(&mut vec![0; more]).await.map_err(io_failure)?;
     Ok(())
 }
@@ -81,10 +106,6 @@ async fn read<const N: usize>(stream: &mut (impl AsyncRead + Unpin)) -> Result<[
     let mut bytes = [0; N];
     stream.read_exact(&mut bytes).await.map_err(io_failure)?;
     Ok(bytes)
-}
-
-fn message(error: impl Display) -> String {
-    error.to_string()
 }
 
 fn io_failure(error: io::Error) -> String {
@@ -104,7 +125,7 @@ mod tests {
 
     /// Opens a tunnel through a proxy that answers this, in pieces of this size; returns the bytes that follow the
     /// answer.
-    async fn against(proxy: &str, response: &[u8], piece: usize) -> Result<Vec<u8>, String> {
+    async fn against(proxy: &str, response: &[u8], piece: usize) -> Result<Vec<u8>, TunnelError> {
         let (mut near, far) = duplex(64);
         let proxy = proxy.parse().unwrap();
         let client = async move {
@@ -143,7 +164,7 @@ mod tests {
             assert_eq!(against("socks5h://u:p@a", socks, piece).await.unwrap(), b"HUB");
         }
         let early = b"HTTP/1.1 200 OK\r\n\r\nHUB";
-        assert!(against("http://a", early, 1000).await.unwrap_err().contains("ahead of the hub"));
+        assert!(against("http://a", early, 1000).await.unwrap_err().message.contains("ahead of the hub"));
     }
 
     #[tokio::test]
@@ -162,7 +183,10 @@ mod tests {
             ("socks5h://a", b"\x05\x00\x05\x00\x00\x03\xffabc", "closed the connection"),
         ] {
             let error = against(proxy, response, 1000).await.unwrap_err();
-            assert!(error.contains(expected), "{proxy} {expected}: {error}");
+            assert!(error.message.contains(expected), "{proxy} {expected}: {}", error.message);
+            let login: [&[u8]; 3] = [b"HTTP/1.1 407 X\r\n\r\n", b"\x05\xff", b"\x05\x02\x01\x01"];
+            let wants = login.contains(&response);
+            assert_eq!(error.wants_credentials, wants, "{proxy} {expected}");
         }
     }
 
@@ -170,7 +194,7 @@ mod tests {
     async fn an_endless_header_is_read_only_to_the_limit() {
         let head = [b"HTTP/1.1 200 OK\r\na: ".as_slice(), &b"x".repeat(100_000)].concat();
         let error = against("http://a", &head, 1000).await.unwrap_err();
-        assert!(error.contains("more than 8192 bytes"), "{error}");
+        assert!(error.message.contains("more than 8192 bytes"), "{}", error.message);
     }
 
     #[tokio::test(start_paused = true)]
@@ -178,7 +202,7 @@ mod tests {
         for proxy in ["http://a", "socks5h://a"] {
             let (mut near, _far) = duplex(1024);
             let error = open_tunnel(&mut near, &proxy.parse().unwrap(), HUB).await.unwrap_err();
-            assert!(error.contains("did not connect to hub.corp:443 in 10 s"), "{error}");
+            assert!(error.message.contains("did not connect to hub.corp:443 in 10 s"), "{}", error.message);
         }
     }
 }

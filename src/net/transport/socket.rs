@@ -36,7 +36,7 @@ pub fn tune(stream: &TcpStream) {
 /// hundred times what CUBIC does, and it keeps queues on the path short. No distribution has it as its default.
 const CONGESTION_CONTROL: &str = "bbr";
 
-/// Sets the congestion control to [`CONGESTION_CONTROL`] if the kernel allows it, else keeps the default. Connections
+/// Sets the congestion control to `CONGESTION_CONTROL` if the kernel allows it, else keeps the default. Connections
 /// inherit it from their listener.
 pub fn set_congestion_control<'a>(socket: impl Into<SockRef<'a>>) {
     if let Err(error) = apply_congestion_control(&socket.into(), CONGESTION_CONTROL) {

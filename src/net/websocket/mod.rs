@@ -2,7 +2,7 @@
 //! the framing.
 //!
 //! Its `WebSocketContext` is driven here rather than through `tokio_tungstenite::WebSocketStream`, since the latter's
-//! limits and buffers are fixed once it is made: see [`frame_io`].
+//! limits and buffers are fixed once it is made: see `frame_io.rs`.
 
 pub mod channel;
 mod frame_io;

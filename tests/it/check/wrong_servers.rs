@@ -1,4 +1,4 @@
-//! What answers in strange ways, or leads nowhere.
+//! `check` against other servers and dead addresses.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -16,13 +16,13 @@ use crate::support::netns::NetNs;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, closed_port, is_alive};
 
-/// What a network answers that wants a login first.
+/// Response of a captive portal.
 const PORTAL: &str = "HTTP/1.1 302 Found\r\nlocation: http://portal.test/\r\ncontent-length: 0\r\n\r\n";
 
-/// The same, or any web server.
+/// Response of any web server.
 const PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\r\n<html></html>";
 
-/// Answers whoever says something with this, for as long as the work takes; its address.
+/// Runs `work` with the address of a server that gives this response to every request.
 fn answering<R>(answer: &'static str, hold: bool, work: impl FnOnce(&str) -> R) -> R {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let (address, over) = (listener.local_addr().unwrap(), AtomicBool::new(false));
@@ -46,17 +46,17 @@ fn answering<R>(answer: &'static str, hold: bool, work: impl FnOnce(&str) -> R) 
 }
 
 #[test]
-fn what_answers_in_a_hubs_place_is_told_from_a_hub() {
+fn check_tells_another_server_from_a_hub() {
     let (hub, [laptop, device]) = (Hub::start(&Machine::new()), [(); 2].map(|()| Machine::new()));
     laptop.ask(&["join", &hub.service_link("alice")]);
     device.ask(&["join", &hub.device_link(DEVICE)]);
     let at = |address: &str| CheckReport::on(&laptop, &["--hub", address]);
     for (answer, cause) in [(PAGE, "does not speak TLS"), ("SSH-2.0-Test\r\n", "does not speak TLS"), ("", "TLS: ")] {
         let checked = answering(answer, false, at);
-        checked.fails("tls", RefusalKind::HubUnreachable, cause, "does a hub listen there, or something else?");
+        checked.fails("tls", RefusalKind::HubUnreachable, cause, "check that a hub listens there");
     }
     let authority = Authority::new();
-    for (answer, cause) in [(PORTAL, "HTTP 302 Found"), (PAGE, "what answers there is no hub")] {
+    for (answer, cause) in [(PORTAL, "HTTP 302 Found"), (PAGE, "the server there is not a devstream hub")] {
         for machine in [&laptop, &device] {
             let port = closed_port();
             let fake = FakeHub::on(port, &authority.certify(NAME));
@@ -64,12 +64,7 @@ fn what_answers_in_a_hubs_place_is_told_from_a_hub() {
             thread::scope(|scope| {
                 scope.spawn(|| fake.accept().respond(answer.as_bytes()));
                 let checked = CheckReport::on(machine, &arguments);
-                checked.fails(
-                    "authentication",
-                    RefusalKind::HubUnreachable,
-                    cause,
-                    "the page where this network wants a login",
-                );
+                checked.fails("authentication", RefusalKind::HubUnreachable, cause, "captive portal");
             });
         }
     }
@@ -79,14 +74,19 @@ fn what_answers_in_a_hubs_place_is_told_from_a_hub() {
         (PAGE, false, "bytes ahead of the hub"),
         ("HTTP/1.1 200 Conn", true, "did not connect to hub.test:443 in 10 s"),
     ] {
-        answering(answer, hold, through).fails("proxy", RefusalKind::HubUnreachable, cause, "whoever runs the proxy");
+        answering(answer, hold, through).fails(
+            "proxy",
+            RefusalKind::HubUnreachable,
+            cause,
+            "ask the proxy's administrator",
+        );
     }
 }
 
 #[test]
-fn what_a_target_says_is_shown_as_far_as_it_helps() {
+fn check_shows_the_useful_part_of_a_targets_banner() {
     let says: [(&str, Vec<u8>, &str); 4] = [
-        ("rubbish", vec![0xff, 0xfd, 0x18, 0xff, 0x80, 0x81], "no text: ff fd 18 ff 80 81 ..."),
+        ("rubbish", vec![0xff, 0xfd, 0x18, 0xff, 0x80, 0x81], "binary: ff fd 18 ff 80 81 ..."),
         ("escapes", b"hello \x1b[2Jall of you\x9b31m\r\n".into(), "hello \u{fffd}[2Jall of you\u{fffd}31m"),
         ("much", vec![b'x'; 1 << 20], &"x".repeat(80)),
         ("late", b"\r\n\r\nhello\r\n".into(), "hello"),
@@ -109,7 +109,7 @@ fn what_a_target_says_is_shown_as_far_as_it_helps() {
 }
 
 #[test]
-fn who_lets_no_stream_through_is_named() {
+fn check_names_the_party_that_rejects_the_stream() {
     let hub = Hub::start_with(&Machine::new(), &["--no-resume"]);
     let [device, laptop] = [(); 2].map(|()| Machine::new());
     device.ask(&["join", &hub.device_link(DEVICE)]);
@@ -120,7 +120,12 @@ fn who_lets_no_stream_through_is_named() {
     agent.wait_line("is online");
     let check = |name: &str| CheckReport::on(&laptop, &["--device", DEVICE, "--stream", name]);
     check("ssh").fails("stream", RefusalKind::NotPermitted, "not permitted", "devstream hub service set NAME --stream");
-    check("web").fails("stream", RefusalKind::RejectedByDevice, "it does not let alice in", "the device's log");
+    check("web").fails(
+        "stream",
+        RefusalKind::RejectedByDevice,
+        "its access policy does not allow alice",
+        "the device's log",
+    );
 
     agent.kill();
     agent = device.start(&["device-agent", "--forward", &web]);
@@ -144,7 +149,7 @@ fn who_lets_no_stream_through_is_named() {
 }
 
 #[test]
-fn of_a_name_with_several_addresses_one_is_enough_and_where_nothing_leads_that_is_said() {
+fn one_working_address_of_a_name_is_enough_and_no_route_is_reported() {
     let [near, far] = NetNs::two();
     for (netns, address) in [(&near, "fd00::1/64"), (&far, "fd00::2/64")] {
         netns.run(&format!("ip address add {address} dev veth nodad"));
@@ -164,7 +169,12 @@ fn of_a_name_with_several_addresses_one_is_enough_and_where_nothing_leads_that_i
     six.is_well(&HUB_PATH);
     assert_eq!(six.hop("tcp")["at"], format!("[fd00::1]:{}", hub.port));
     let nowhere = CheckReport::on(&laptop, &["--hub", "nowhere.test"]);
-    nowhere.fails("tcp", RefusalKind::HubUnreachable, "Network is unreachable", "this machine has no way there");
+    nowhere.fails("tcp", RefusalKind::HubUnreachable, "Network is unreachable", "this machine has no route");
     let zero = CheckReport::on(&laptop, &["--hub", "0.0.0.0:1"]);
-    zero.fails("tcp", RefusalKind::HubUnreachable, "0.0.0.0:1 at 0.0.0.0:1: Connection refused", "is the hub running");
+    zero.fails(
+        "tcp",
+        RefusalKind::HubUnreachable,
+        "0.0.0.0:1 at 0.0.0.0:1: Connection refused",
+        "check that the hub is running",
+    );
 }

@@ -1,4 +1,4 @@
-//! Clocks that are wrong, under libfaketime: only certificates and what people read depend on them.
+//! Wrong clocks, under libfaketime: only certificates and displayed times depend on them.
 
 use devstream::net::os::clock::now_rfc3339;
 use devstream::proto::refusal::RefusalKind;
@@ -27,7 +27,7 @@ fn a_day_more_or_less_on_any_machine_changes_nothing() {
 }
 
 #[test]
-fn a_clock_that_is_years_ahead_is_what_is_named() {
+fn a_clock_that_is_years_ahead_is_reported_as_the_cause() {
     let hub = Hub::start(&Machine::new());
     let finished = Machine::new().off_by("+20y").run(&["join", &hub.device_link(DEVICE)]);
     assert_eq!(finished.code, Some(RefusalKind::ClockOrInspection.row().exit.into()), "{finished:?}");

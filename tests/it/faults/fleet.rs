@@ -1,5 +1,5 @@
-//! Many devices: what they cost a hub while they are idle, and its restart as they have it. `tests/idle` and `tests/fleet` do
-//! the same with thousands.
+//! Many devices: their cost to the hub while idle, and the restart of their hub. `tests/idle` and
+//! `tests/fleet` do the same with thousands.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::support::machine::Machine;
 use crate::support::roles::Hub;
 
 #[test]
-fn many_agents_are_all_back_soon_after_a_hub_died_and_take_little_of_the_next_one() {
+fn many_agents_reconnect_soon_after_a_hub_died_at_little_cost() {
     let mut hub = Hub::start_with(&Machine::new(), &ONE_ADDRESS);
     let fleet = Fleet::join(&hub, "fleet", 500);
     fleet.wait_online(&hub, Duration::from_secs(30));
@@ -18,14 +18,14 @@ fn many_agents_are_all_back_soon_after_a_hub_died_and_take_little_of_the_next_on
 }
 
 #[test]
-fn a_device_that_is_merely_online_takes_little_memory_of_its_hub() {
+fn an_idle_device_costs_the_hub_little_memory() {
     let hub = Hub::start_with(&Machine::new(), &[&ONE_ADDRESS[..], &["--metrics", "127.0.0.1:0"]].concat());
     let online = |name, count| {
         let fleet = Fleet::join(&hub, name, count);
         fleet.wait_online(&hub, Duration::from_secs(60));
         (fleet, hub.process.memory().now)
     };
-    // The first ones pay for what all have together.
+    // The first devices account for shared memory.
     let (few, before) = online("first", 50);
     drop(few);
     let (_fleet, after) = online("second", 500);

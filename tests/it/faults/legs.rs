@@ -1,4 +1,4 @@
-//! What happens to a stream whose legs go through a bad network, or whose processes stand still.
+//! Streams over bad networks and with suspended processes.
 
 use std::io::Read as _;
 use std::net::TcpStream;
@@ -16,11 +16,11 @@ use crate::support::roles::{Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{AT_ONCE, DEVICE, SOON, TIMEOUT, within};
 
-/// A hub, and a bad network in front of it for each of the others: control, requests and streams all go through it.
+/// A hub, and a chaos proxy in front of it for each other role: control, requests and streams all pass through it.
 struct Fixture {
     proxy: ServiceProxy,
     agent: Process,
-    /// What is in the agent's way to the hub …
+    /// The network between agent and hub …
     below: Chaos,
     /// … and in the proxy's.
     above: Chaos,
@@ -34,7 +34,7 @@ impl Fixture {
         Self::with_hub(target, &[])
     }
 
-    /// Streams end with their connections.
+    /// Disables resume.
     fn without_resume(target: Target) -> Self {
         Self::with_hub(target, &["--no-resume"])
     }
@@ -71,7 +71,7 @@ fn hit_leg(network: &Chaos, fault: Fault) {
 }
 
 #[test]
-fn a_leg_that_breaks_in_whatever_way_resets_both_ends_at_once() {
+fn without_resume_every_kind_of_break_resets_both_ends_at_once() {
     let fixture = Fixture::without_resume(Target::echo());
     for fault in
         [Fault::Cut, Fault::Close(Direction::Both), Fault::Close(Direction::Down), Fault::Truncate(Direction::Both)]
@@ -87,7 +87,7 @@ fn a_leg_that_breaks_in_whatever_way_resets_both_ends_at_once() {
 }
 
 #[test]
-fn a_leg_that_breaks_in_whatever_way_only_interrupts_where_both_ends_resume() {
+fn with_resume_every_kind_of_break_only_interrupts() {
     let fixture = Fixture::with(Target::echo());
     let broken = [
         Fault::Cut,
@@ -107,13 +107,13 @@ fn a_leg_that_breaks_in_whatever_way_only_interrupts_where_both_ends_resume() {
 }
 
 #[test]
-fn a_transfer_that_is_cut_at_a_record_edge_is_a_reset_and_never_the_whole() {
+fn a_transfer_cut_at_a_tls_record_boundary_is_a_reset_and_never_complete() {
     for below in [true, false] {
         let fixture = Fixture::without_resume(Target::source(1, u64::MAX));
         let mut local = fixture.proxy.connect();
         let pattern = Pattern::new(1);
         pattern.expect(&mut local, MIB);
-        // The direction that carries the transfer: TLS has no goodbye, and TCP ends properly.
+        // The direction of the transfer ends without close_notify but with a FIN.
         let (network, direction) =
             if below { (&fixture.below, Direction::Up) } else { (&fixture.above, Direction::Down) };
         hit_leg(network, Fault::Truncate(direction));
@@ -123,7 +123,7 @@ fn a_transfer_that_is_cut_at_a_record_edge_is_a_reset_and_never_the_whole() {
 }
 
 #[test]
-fn a_bit_that_changes_on_the_way_is_a_reset_and_never_another_byte() {
+fn a_flipped_bit_is_a_reset_and_never_a_wrong_byte() {
     for below in [true, false] {
         let fixture = Fixture::without_resume(Target::source(2, u64::MAX));
         let mut local = fixture.proxy.connect();
@@ -136,7 +136,7 @@ fn a_bit_that_changes_on_the_way_is_a_reset_and_never_another_byte() {
 }
 
 #[test]
-fn a_round_trip_of_300_ms_and_jitter_lose_nothing_and_nobody() {
+fn a_round_trip_of_300_ms_with_jitter_loses_no_byte_and_no_connection() {
     let fixture = Fixture::with(Target::echo());
     let (delay, jitter) = (Duration::from_millis(75), Duration::from_millis(50));
     for network in [&fixture.below, &fixture.above] {
@@ -150,7 +150,7 @@ fn a_round_trip_of_300_ms_and_jitter_lose_nothing_and_nobody() {
 }
 
 #[test]
-fn a_trickle_carries_everything_and_the_control_connection_stays() {
+fn a_very_slow_link_carries_every_byte_and_keeps_the_control_connection() {
     let fixture = Fixture::with(Target::echo());
     let mut local = fixture.alive();
     fixture.below.hit_everything(Fault::Trickle(64 * KIB));
@@ -162,26 +162,26 @@ fn a_trickle_carries_everything_and_the_control_connection_stays() {
 
 #[test]
 fn a_leg_that_freezes_for_ten_seconds_loses_nothing() {
-    let stand_still = |below: bool| {
+    let freeze = |below: bool| {
         let fixture = Fixture::with(Target::source(4, u64::MAX));
         let network = if below { &fixture.below } else { &fixture.above };
-        stand_still_and_go_on(&fixture, || hit_leg(network, Fault::Freeze(Direction::Both)), || network.heal());
+        stall_and_continue(&fixture, || hit_leg(network, Fault::Freeze(Direction::Both)), || network.heal());
     };
-    thread::scope(|scope| [true, false].map(|below| scope.spawn(move || stand_still(below))).map(drop));
+    thread::scope(|scope| [true, false].map(|below| scope.spawn(move || freeze(below))).map(drop));
 }
 
 #[test]
-fn a_process_that_stands_still_for_ten_seconds_loses_nothing() {
-    let stand_still = |who: fn(&Fixture) -> &Process| {
+fn a_process_suspended_for_ten_seconds_loses_nothing() {
+    let suspend = |who: fn(&Fixture) -> &Process| {
         let fixture = Fixture::with(Target::source(4, u64::MAX));
         let process = who(&fixture);
-        stand_still_and_go_on(&fixture, || process.signal("STOP"), || process.signal("CONT"));
+        stall_and_continue(&fixture, || process.signal("STOP"), || process.signal("CONT"));
         assert!(!fixture.agent.log().contains("trying again"), "{}", fixture.agent);
         fixture.proxy.connect().read_exact(&mut [0]).unwrap();
     };
     let all: [fn(&Fixture) -> &Process; 3] =
         [|fixture| &fixture.agent, |fixture| &fixture.hub.process, |fixture| &fixture.proxy.process];
-    thread::scope(|scope| all.map(|who| scope.spawn(move || stand_still(who))).map(drop));
+    thread::scope(|scope| all.map(|who| scope.spawn(move || suspend(who))).map(drop));
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_reader_that_stalls_and_then_dies_frees_its_target() {
 }
 
 #[test]
-fn an_agent_whose_control_connection_breaks_is_back_soon_and_its_streams_never_notice() {
+fn a_broken_control_connection_is_reopened_soon_and_streams_continue() {
     for fault in
         [Fault::Cut, Fault::Close(Direction::Both), Fault::Truncate(Direction::Both), Fault::Corrupt(Direction::Down)]
     {
@@ -204,7 +204,7 @@ fn an_agent_whose_control_connection_breaks_is_back_soon_and_its_streams_never_n
         let lines = fixture.agent.lines();
         assert!(fixture.below.hit(CONTROL, fault));
         if matches!(fault, Fault::Corrupt(_)) {
-            // Something has to come for a bit of it to change. What was asked in vain is asked again.
+            // A bit can only be flipped in bytes that arrive; lost requests are repeated.
             fixture.alive();
         }
         within(SOON, "coming back", || fixture.agent.wait_line_after(lines, "is online"));
@@ -214,7 +214,7 @@ fn an_agent_whose_control_connection_breaks_is_back_soon_and_its_streams_never_n
 }
 
 #[test]
-fn who_cannot_reach_the_hub_says_so_keeps_its_streams_and_is_back_when_it_can() {
+fn an_agent_that_cannot_reach_the_hub_reports_it_keeps_its_streams_and_reconnects() {
     let fixture = Fixture::with(Target::echo());
     let mut local = fixture.alive();
     let lines = fixture.agent.lines();
@@ -236,8 +236,8 @@ fn who_cannot_reach_the_hub_says_so_keeps_its_streams_and_is_back_when_it_can() 
     is_alive(&mut local);
 }
 
-/// In the middle of a download: what was on its way still comes, then nothing for ten seconds, and then all the rest.
-fn stand_still_and_go_on(fixture: &Fixture, stop: impl FnOnce(), go_on: impl FnOnce()) {
+/// Stalls a download: bytes in transit arrive, then none for ten seconds, then all the rest.
+fn stall_and_continue(fixture: &Fixture, stop: impl FnOnce(), go_on: impl FnOnce()) {
     let mut local = fixture.proxy.connect();
     let pattern = Pattern::new(4);
     pattern.expect(&mut local, MIB);
@@ -251,7 +251,7 @@ fn stand_still_and_go_on(fixture: &Fixture, stop: impl FnOnce(), go_on: impl FnO
     assert_eq!(reached, position + 16 * MIB);
 }
 
-/// Reads on from a position, up to another or the end: where that is, and which.
+/// Reads from a position to another or to the end; returns the position reached, and the end.
 fn verify(pattern: &Pattern, from: &mut TcpStream, mut position: u64, limit: u64) -> (u64, StreamEnd) {
     let mut buffer = vec![0; 64 * 1024];
     while position < limit {

@@ -1,4 +1,4 @@
-//! A hub that has a name, and what can be wrong with the name.
+//! Name resolution: failures, and dead addresses.
 
 use crate::support::machine::Machine;
 use crate::support::netns::NetNs;
@@ -10,7 +10,7 @@ use devstream::proto::refusal::RefusalKind;
 
 const NAME: &str = "hub.test";
 
-/// A hub with a name, and a device that joined it and then lost it.
+/// A hub with a name, and a device that is enrolled at it; then the name resolves differently.
 struct Fixture {
     _target: Target,
     agent: Process,
@@ -42,7 +42,7 @@ impl Fixture {
 }
 
 #[test]
-fn a_name_that_does_not_resolve_is_said_and_tried_again_until_it_does() {
+fn an_unresolvable_name_is_reported_and_retried() {
     let fixture = Fixture::new("");
     let line = fixture.agent.wait_line(RefusalKind::HubUnreachable.row().sentence);
     assert!(line.contains("cannot resolve hub.test") && line.contains("trying again"), "{line}");
@@ -51,7 +51,7 @@ fn a_name_that_does_not_resolve_is_said_and_tried_again_until_it_does() {
 }
 
 #[test]
-fn addresses_that_are_dead_cost_a_moment_and_the_next_one_is_taken() {
+fn dead_addresses_of_the_hub_cost_little_time() {
     let fixture = Fixture::new("");
     // Several of both families: each would cost its six seconds, if they were waited for.
     fixture.far.run("ip address add fd00::2/64 dev veth nodad");
@@ -63,7 +63,7 @@ fn addresses_that_are_dead_cost_a_moment_and_the_next_one_is_taken() {
     within(3 * AT_ONCE, "the first connection", || agent.wait_line("is online"));
 }
 
-/// Has the hub's name stand for these addresses on an island, or for none.
+/// Makes the hub's name resolve to these addresses in a namespace, or to none.
 fn name(netns: &NetNs, addresses: &str) {
     let lines: Vec<_> = addresses.split_whitespace().map(|address| format!("{address} {NAME}")).collect();
     netns.run(&format!("printf '127.0.0.1 localhost\n{}\n' > /etc/hosts", lines.join("\n")));

@@ -1,4 +1,4 @@
-//! A device on a network of its own, and what can happen to the network.
+//! Faults of the network between a hub and a device.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{AT_ONCE, DEVICE, TIMEOUT, within};
 
-/// A hub and its user on one island, a device with an echo behind it on another.
+/// A hub and an operator in one network namespace, a device with an echo target in another.
 struct Fixture {
     _target: Target,
     agent: Agent,
@@ -28,13 +28,13 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// With one cable between them.
+    /// Creates two networks with one cable between them.
     fn new() -> Self {
         let [near, far] = NetNs::two();
         Self::on(near, far, "10.0.0.1", &[])
     }
 
-    /// With the hub at this address.
+    /// Starts all roles, with the hub at this address.
     fn on(near: NetNs, far: NetNs, host: &str, arguments: &[&str]) -> Self {
         let (hub_machine, device) = (near.machine(), far.machine());
         let hub = Hub::start_at(&hub_machine, &format!("{host}:0"), &[&["--hostname", host], arguments].concat());
@@ -49,7 +49,7 @@ impl Fixture {
         self.near.enter(|| self.proxy.connect())
     }
 
-    /// Whether nobody had to connect anew.
+    /// Reports whether no role had to reconnect.
     fn stayed_connected(&self) -> bool {
         !self.agent.process.log().contains("trying again")
     }
@@ -71,7 +71,7 @@ fn a_tenth_of_all_packets_lost_each_way_loses_no_byte_and_no_connection() {
 }
 
 #[test]
-fn a_cable_that_is_out_for_three_seconds_breaks_nothing() {
+fn a_network_outage_of_three_seconds_breaks_no_stream() {
     let fixture = Fixture::new();
     let mut local = fixture.connect();
     is_alive(&mut local);
@@ -89,7 +89,7 @@ fn a_cable_that_is_out_for_three_seconds_breaks_nothing() {
 }
 
 #[test]
-fn a_mapping_that_a_nat_forgot_is_noticed_by_the_hub_at_once() {
+fn a_lost_nat_mapping_is_detected_by_the_hub_at_once() {
     let [near, nat, far] = [(); 3].map(|()| NetNs::new());
     near.join(&nat, "10.0.0.1/24", "10.0.0.2/24", "veth");
     nat.join(&far, "192.168.0.1/24", "192.168.0.2/24", "lan");
@@ -98,9 +98,9 @@ fn a_mapping_that_a_nat_forgot_is_noticed_by_the_hub_at_once() {
     let fixture = Fixture::on(near, far, "10.0.0.1", &["--no-resume"]);
     let mut local = fixture.connect();
     is_alive(&mut local);
-    // Otherwise the device's next packet would have it remembered.
+    // Otherwise the device's next packet would renew the mapping.
     nat.run("iptables -A FORWARD -i lan -j DROP && conntrack -F");
-    // The NAT's own machine answers for a connection that it does not know.
+    // The NAT itself answers packets of a connection without a mapping.
     local.write_all(b"hello").unwrap();
     within(AT_ONCE, "the reset", || assert_eq!(drain(&mut local).end, StreamEnd::Reset));
     assert_eq!(drain(&mut fixture.connect()).end, StreamEnd::Reset);
@@ -124,7 +124,7 @@ fn a_filtered_target_is_named_within_its_time() {
 }
 
 #[test]
-fn where_there_is_only_ipv6_everything_works() {
+fn everything_works_over_ipv6_alone() {
     let [near, far] = NetNs::two();
     for (netns, address) in [(&near, "fd00::1"), (&far, "fd00::2")] {
         netns.run(&format!("ip address flush dev veth && ip address add {address}/64 dev veth nodad"));
@@ -148,7 +148,7 @@ fn an_address_that_vanishes_and_comes_back_still_listens() {
 }
 
 #[test]
-fn a_port_that_only_root_may_have_is_named_with_a_way_out() {
+fn a_privileged_port_is_refused_with_advice() {
     let netns = NetNs::new();
     netns.run("sysctl -qw net.ipv4.ip_unprivileged_port_start=1024");
     let machine = netns.machine();

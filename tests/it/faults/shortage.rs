@@ -1,4 +1,4 @@
-//! Roles that are short of descriptors or disk: what runs goes on, what is new is refused by name, and they recover.
+//! Roles short of descriptors or disk: open streams continue, new ones are refused with the reason, and they recover.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -32,7 +32,7 @@ fn short_of(descriptors: usize) -> Machine {
 }
 
 #[test]
-fn an_agent_that_runs_out_of_descriptors_refuses_and_keeps_what_runs() {
+fn an_agent_out_of_descriptors_refuses_streams_and_keeps_open_ones() {
     // A stream takes two: the last one is missing for the way to the target in one case, and to the hub in the other.
     for descriptors in [FEW, FEW + 1] {
         runs_out_and_refuses(descriptors);
@@ -47,27 +47,27 @@ fn runs_out_and_refuses(descriptors: usize) {
     let proxy = ServiceProxy::start(&laptop);
     let mut running = proxy.connect();
     is_alive(&mut running);
-    let mut crowd = Vec::new();
+    let mut locals = Vec::new();
     loop {
-        // Nobody waits for an agent that reaches its target and not the hub.
+        // The service gets a refusal if the agent reaches its target but not the hub.
         let mut local = proxy.connect();
         if !within(AT_ONCE * 2, "an echo or a refusal", || answers(&mut local)) {
             break;
         }
-        crowd.push(local);
-        assert!(crowd.len() < FEW, "{FEW} streams on {descriptors} descriptors");
+        locals.push(local);
+        assert!(locals.len() < FEW, "{FEW} streams on {descriptors} descriptors");
     }
     proxy.process.wait_line("Too many open files");
     assert_idle(&agent.process);
     is_alive(&mut running);
     assert!(!agent.process.log().contains("trying again"), "{}", agent.process);
-    drop(crowd);
+    drop(locals);
     poll("a stream", || answers(&mut proxy.connect()).then_some(()));
     is_alive(&mut running);
 }
 
 #[test]
-fn a_proxy_that_runs_out_of_descriptors_keeps_what_runs_and_recovers() {
+fn a_proxy_out_of_descriptors_keeps_open_streams_and_recovers() {
     let target = Target::echo();
     let hub = Hub::start(&Machine::new());
     let [device, laptop] = joined(&hub, Machine::new(), short_of(FEW));
@@ -75,55 +75,52 @@ fn a_proxy_that_runs_out_of_descriptors_keeps_what_runs_and_recovers() {
     let proxy = ServiceProxy::start(&laptop);
     let mut running = proxy.connect();
     is_alive(&mut running);
-    let mut crowd: Vec<TcpStream> = (0..60).map(|_| proxy.connect()).collect();
-    crowd.iter_mut().for_each(|local| local.set_read_timeout(Some(Duration::from_secs(1))).unwrap());
-    assert!(!crowd.iter_mut().all(answers), "60 streams on {FEW} descriptors");
+    let mut locals: Vec<TcpStream> = (0..60).map(|_| proxy.connect()).collect();
+    locals.iter_mut().for_each(|local| local.set_read_timeout(Some(Duration::from_secs(1))).unwrap());
+    assert!(!locals.iter_mut().all(answers), "60 streams on {FEW} descriptors");
     assert_idle(&proxy.process);
     is_alive(&mut running);
-    drop(crowd);
+    drop(locals);
     poll("a stream", || answers(&mut proxy.connect()).then_some(()));
     is_alive(&mut running);
 }
 
 #[test]
-fn a_registry_that_cannot_be_written_refuses_changes_whole_and_keeps_what_it_has() {
-    on_a_small_disk(
-        "faults::shortage::a_registry_that_cannot_be_written_refuses_changes_whole_and_keeps_what_it_has",
-        |machine, disk| {
-            let target = Target::echo();
-            let hub = Hub::start(machine);
-            let _agent = Agent::start(machine, &[&target.port.to_string()]);
-            let proxy = ServiceProxy::start(machine);
-            let mut running = proxy.connect();
-            is_alive(&mut running);
-            disk.fill();
-            let add = |number: usize| machine.run(&["hub", "device", "add", &format!("more-{number}")]);
-            // The file's last page may still have room for some.
-            let mut added = 0;
-            let refused = loop {
-                let finished = add(added);
-                if finished.code != Some(0) {
-                    break finished;
-                }
-                added += 1;
-                assert!(added < 200, "the disk is full");
-            };
-            assert!(refused.stderr.contains("full"), "{refused:?}");
-            is_alive(&mut proxy.connect());
-            is_alive(&mut running);
-            assert_eq!(devices(&hub), added + 1, "not half a device");
-            disk.free();
-            assert_eq!(add(added).code, Some(0));
-            assert_eq!(devices(&hub), added + 2);
-            hub.process.kill();
-            let hub = Hub::start(machine);
-            assert_eq!(devices(&hub), added + 2, "nothing was damaged");
-        },
-    );
+fn a_read_only_registry_refuses_changes_atomically() {
+    on_a_small_disk("faults::shortage::a_read_only_registry_refuses_changes_atomically", |machine, disk| {
+        let target = Target::echo();
+        let hub = Hub::start(machine);
+        let _agent = Agent::start(machine, &[&target.port.to_string()]);
+        let proxy = ServiceProxy::start(machine);
+        let mut running = proxy.connect();
+        is_alive(&mut running);
+        disk.fill();
+        let add = |number: usize| machine.run(&["hub", "device", "add", &format!("more-{number}")]);
+        // The file's last page may still have room for some.
+        let mut added = 0;
+        let refused = loop {
+            let finished = add(added);
+            if finished.code != Some(0) {
+                break finished;
+            }
+            added += 1;
+            assert!(added < 200, "the disk is full");
+        };
+        assert!(refused.stderr.contains("full"), "{refused:?}");
+        is_alive(&mut proxy.connect());
+        is_alive(&mut running);
+        assert_eq!(devices(&hub), added + 1, "not half a device");
+        disk.free();
+        assert_eq!(add(added).code, Some(0));
+        assert_eq!(devices(&hub), added + 2);
+        hub.process.kill();
+        let hub = Hub::start(machine);
+        assert_eq!(devices(&hub), added + 2, "nothing was damaged");
+    });
 }
 
 #[test]
-fn a_state_directory_that_is_read_only_is_named_at_the_start() {
+fn a_read_only_state_directory_is_reported_at_startup() {
     let netns = NetNs::new();
     let machine = netns.machine();
     let state = machine.home().join(STATE);
@@ -138,12 +135,13 @@ fn devices(hub: &Hub) -> usize {
     hub.json::<Vec<Identity>>(&["device", "list"]).len()
 }
 
-/// Whether an echo comes back.
+/// Reports whether an echo arrives.
 fn answers(local: &mut TcpStream) -> bool {
     local.write_all(b"x").is_ok() && local.read_exact(&mut [0]).is_ok()
 }
 
-/// Over a second in which nothing is asked of it, a process takes under a tenth of a processor: it does not try in a circle.
+/// Over a second in which nothing is asked of it, a process takes under a tenth of a processor: it does not try in a
+/// circle.
 fn assert_idle(process: &Process) {
     let (start, before) = (clock::now(), process.processor_time());
     while clock::now() - start < Duration::from_secs(1) {

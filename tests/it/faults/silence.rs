@@ -1,4 +1,4 @@
-//! Whoever falls silent is dead within the silence limit, on every leg; whoever merely stands still is not.
+//! Silence on any leg is detected within the idle timeout; a stalled reader is not mistaken for it.
 
 use std::io::Read as _;
 use std::net::TcpStream;
@@ -13,24 +13,24 @@ use crate::support::roles::{Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{DEVICE, within};
 
-/// What every role is told, so that the tests are quick …
+/// Arguments of every role that make the tests quick …
 const SILENCE: [&str; 2] = ["--dead-after", "4"];
 
-/// … and without which streams would be resumed and nothing be seen.
+/// … and disable resume, which would hide the interruption.
 const NO_RESUME: &str = "--no-resume";
 
-/// Silence is noticed within this: the limit, and a busy machine's slack.
+/// Silence is detected within this: the idle timeout, and reserve for a busy machine.
 const NOTICED: Duration = Duration::from_secs(4 + 3);
 
 /// The last connection is a stream's, and no other's.
 const NO_STANDBYS: [&str; 2] = ["--standbys", "0"];
 
-/// Everybody's arguments.
+/// Arguments of every role.
 fn with<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
     [arguments, &SILENCE, &[NO_RESUME], &NO_STANDBYS].concat()
 }
 
-/// A hub, and a bad network in front of it for each of the others.
+/// A hub, and a chaos proxy in front of it for each other role.
 struct Fixture {
     proxy: ServiceProxy,
     agent: Process,
@@ -67,7 +67,7 @@ impl Fixture {
 }
 
 #[test]
-fn a_control_connection_that_falls_silent_one_way_or_both_is_given_up_by_both_ends() {
+fn a_silent_control_connection_is_closed_by_both_ends() {
     for direction in [Direction::Up, Direction::Down, Direction::Both] {
         let fixture = Fixture::with(Target::echo());
         let lines = fixture.agent.lines();
@@ -79,7 +79,7 @@ fn a_control_connection_that_falls_silent_one_way_or_both_is_given_up_by_both_en
 }
 
 #[test]
-fn a_leg_that_falls_silent_one_way_or_both_ends_the_stream_on_both_ends() {
+fn a_silent_leg_ends_the_stream_at_both_ends() {
     for direction in [Direction::Up, Direction::Down, Direction::Both] {
         for below in [true, false] {
             let fixture = Fixture::with(Target::echo());
@@ -103,7 +103,7 @@ fn a_reader_that_stalls_and_then_falls_silent_frees_its_target() {
 }
 
 #[test]
-fn a_reader_that_only_stalls_is_never_taken_for_dead() {
+fn a_stalled_reader_is_never_timed_out() {
     let fixture = Fixture::with(Target::source(5, u64::MAX));
     let mut local = fixture.proxy.connect();
     local.read_exact(&mut [0]).unwrap();
@@ -119,7 +119,7 @@ fn a_reader_that_only_stalls_is_never_taken_for_dead() {
 }
 
 #[test]
-fn an_agent_that_is_stopped_for_long_is_offline_and_back_when_it_goes_on() {
+fn a_suspended_agent_goes_offline_and_reconnects_when_continued() {
     let fixture = Fixture::with(Target::echo());
     let mut local = fixture.alive();
     fixture.agent.signal("STOP");
@@ -132,7 +132,7 @@ fn an_agent_that_is_stopped_for_long_is_offline_and_back_when_it_goes_on() {
     fixture.alive();
 }
 
-/// A hub and its user on one island, a device on another.
+/// A hub and an operator in one network namespace, a device in another.
 struct SeparateNetworks {
     target: Target,
     agent: Process,
@@ -163,7 +163,7 @@ impl SeparateNetworks {
 }
 
 #[test]
-fn a_machine_that_vanishes_is_given_up_by_both_sides() {
+fn a_vanished_machine_is_detected_by_both_ends() {
     let [near, far] = NetNs::two();
     let fixture = SeparateNetworks::on(near, far);
     let mut local = fixture.alive();
@@ -178,7 +178,7 @@ fn a_machine_that_vanishes_is_given_up_by_both_sides() {
 }
 
 #[test]
-fn another_address_brings_the_control_connection_back_soon() {
+fn an_address_change_reconnects_the_control_connection_soon() {
     let [near, far] = NetNs::two();
     let fixture = SeparateNetworks::on(near, far);
     fixture.alive();
@@ -190,13 +190,13 @@ fn another_address_brings_the_control_connection_back_soon() {
 }
 
 #[test]
-fn a_device_behind_a_nat_that_forgot_it_is_back_within_the_limit() {
+fn a_device_whose_nat_mapping_was_lost_reconnects_within_the_limit() {
     let [near, nat, far] = [(); 3].map(|()| NetNs::new());
     near.join(&nat, "10.0.0.1/24", "10.0.0.2/24", "veth");
     nat.join(&far, "192.168.0.1/24", "192.168.0.2/24", "lan");
     far.run("ip route add default via 192.168.0.1");
     nat.run("sysctl -qw net.ipv4.ip_forward=1 && iptables -t nat -A POSTROUTING -o veth -j MASQUERADE");
-    // As a router does that knows nothing of what it forgot.
+    // As a router drops packets without a mapping.
     nat.run("sysctl -qw net.netfilter.nf_conntrack_tcp_loose=0");
     nat.run("iptables -A FORWARD -m conntrack --ctstate INVALID -j DROP");
     let fixture = SeparateNetworks::on(near, far);

@@ -1,4 +1,4 @@
-//! Targets with habits, and handshakes of which one half is missing.
+//! Unusual targets, and handshakes that one side does not complete.
 
 use std::net::TcpListener;
 use std::thread;
@@ -8,15 +8,16 @@ use devstream::proto::refusal::RefusalKind;
 
 use crate::support::bytes::{Observed, StreamEnd, drain};
 use crate::support::machine::Machine;
+use crate::support::netns::NetNs;
 use crate::support::raw::{RawClient, RawDevice};
 use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy};
-use crate::support::targets::Target;
-use crate::support::{DEVICE, within};
+use crate::support::targets::{Target, is_alive};
+use crate::support::{AT_ONCE, DEVICE, within};
 
-/// A handshake may take this long …
+/// The handshake timeout …
 const HANDSHAKE: [&str; 2] = ["--handshake-timeout", "1"];
 
-/// … and what ends because of that, ends within this.
+/// … and the time limit for its consequences.
 const IN_TIME: Duration = Duration::from_secs(5);
 
 #[test]
@@ -38,7 +39,7 @@ fn a_service_that_never_brings_its_stream_frees_the_devices_target_in_time() {
     let grant = alice.open("ssh", &[]).answer().grant();
     within(IN_TIME, "the target's end", || assert_eq!(target.seen().end, StreamEnd::Reset));
     hub.wait_activity("invoke", Some(RefusalKind::HandshakeTimedOut.row().label));
-    assert_eq!(alice.bring(&grant).err().map(|answer| answer.status), Some(401), "the token is void");
+    assert_eq!(alice.attach(&grant).err().map(|answer| answer.status), Some(401), "the token is void");
 }
 
 #[test]
@@ -52,6 +53,28 @@ fn a_device_that_accepts_and_never_brings_its_stream_resets_the_service_in_time(
     assert_eq!(requests.try_iter().count(), 1);
     proxy.process.wait_line(RefusalKind::HandshakeTimedOut.row().sentence);
     hub.wait_activity("invoke", Some(RefusalKind::HandshakeTimedOut.row().label));
+}
+
+#[test]
+fn a_target_name_whose_first_address_is_dead_connects_well_within_its_time() {
+    let netns = NetNs::new();
+    // getent leaves out a family that has no address but the loopback's.
+    netns.run("ip address add 192.0.2.1 dev lo && ip address add 2001:db8::1/64 dev lo nodad");
+    netns.run("ip6tables -A OUTPUT -d 2001:db8::9 -j DROP");
+    let hosts = r"127.0.0.1 localhost\n2001:db8::9 target.test\n127.0.0.1 target.test\n";
+    netns.run(&format!(
+        "mount -t tmpfs names /mnt && printf '{hosts}' > /mnt/hosts && mount --bind /mnt/hosts /etc/hosts"
+    ));
+    let order = netns.run("getent ahosts target.test");
+    assert!(
+        order.starts_with("2001:db8::9 ") && order.contains("\n127.0.0.1 "),
+        "the dead address comes first: {order}"
+    );
+    let (machine, target) = (netns.machine(), netns.enter(Target::echo));
+    let _hub = Hub::start(&machine);
+    let _agent = Agent::start(&machine, &[&format!("ssh=target.test:{}", target.port)]);
+    let proxy = ServiceProxy::start(&machine);
+    within(3 * AT_ONCE, "the stream", || is_alive(&mut netns.enter(|| proxy.connect())));
 }
 
 fn hub() -> (Machine, Hub) {

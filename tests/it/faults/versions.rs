@@ -1,4 +1,4 @@
-//! Ends of different versions: what is unknown is let be, and what cannot go together says so.
+//! Endpoints of different versions: unknown fields are ignored, and incompatible versions report that.
 
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
 
@@ -48,7 +48,7 @@ fn an_end_that_knows_no_subprotocol_still_gets_every_byte() {
         token: request["authorizationToken"].as_str().unwrap().into(),
         protocol: None,
     };
-    let mut stream = device.bring(&grant).unwrap();
+    let mut stream = device.attach(&grant).unwrap();
     let pattern = Pattern::new(8);
     pattern.send(&mut local, 256 * KIB).unwrap();
     let length = usize::try_from(256 * KIB).unwrap();

@@ -1,5 +1,5 @@
-//! A machine that slept, or a process that was stopped: on waking, every connection is looked at, and what died meanwhile is
-//! found at once, long before it would be missed.
+//! Suspended machines and processes: on waking, every connection is probed, and a dead one is found at once, before its
+//! idle timeout.
 
 use std::io::{ErrorKind, Read as _};
 use std::net::TcpStream;
@@ -12,16 +12,16 @@ use crate::support::roles::{Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{DEVICE, TIMEOUT, within};
 
-/// Longer than a clock may jump without being noticed.
+/// Longer than the clock jump that counts as sleep.
 const SLEEP: Duration = Duration::from_secs(12);
 
-/// A probe's deadline, the pause before a stream or a control connection comes again, and a busy machine's slack.
+/// Probe timeout, delay before a stream resumes or a control connection is reopened, and reserve for a busy machine.
 const SOON: Duration = Duration::from_secs(5 + 2 + 3);
 
-/// What is said on waking.
+/// The log line after waking up.
 const LOOKING: &str = "probing all connections";
 
-/// A hub, and a network of their own for each of the others.
+/// A hub, and a separate network for each other role.
 struct Fixture {
     proxy: ServiceProxy,
     agent: Process,
@@ -33,7 +33,7 @@ struct Fixture {
 }
 
 impl Fixture {
-    /// With the agent and the proxy on these machines.
+    /// Starts the agent and the proxy on these machines.
     fn on(device: Machine, laptop: Machine) -> Self {
         let target = Target::echo();
         let hub = Hub::start(&Machine::new());
@@ -83,7 +83,7 @@ fn a_stopped_agent_finds_its_dead_legs_when_it_goes_on() {
     fixture.alive();
 }
 
-/// Stopped for longer than a sleep goes unnoticed, while this happens. The application hears nothing of it.
+/// Suspends a process for longer than the detection limit, while this happens. The application must not notice.
 fn suspend(process: &Process, local: &mut TcpStream, meanwhile: impl FnOnce() -> usize) {
     process.signal("STOP");
     assert!(meanwhile() > 0, "no leg is there");

@@ -1,4 +1,4 @@
-//! What answers in the hub's place: a captive portal, a reverse proxy without its hub, a machine that speaks first.
+//! Other servers at the hub's address: a captive portal, a reverse proxy without its hub, a server that speaks first.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,14 +15,14 @@ use crate::support::certificates::{Authority, NAME};
 use crate::support::machine::Machine;
 use crate::support::roles::{Hub, assert_is};
 
-/// Whatever it is asked, it says the same.
+/// Starts a server with one response to every request.
 fn answering(answer: &str, tls: Option<Arc<ServerConfig>>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let answer = answer.to_owned();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // Whoever hangs up first has seen enough.
+            // The client may close first.
             let _ = match &tls {
                 Some(tls) => {
                     let session = ServerConnection::new(tls.clone()).unwrap();
@@ -42,7 +42,7 @@ fn answer_one(mut stream: impl Read + Write, answer: &str) -> std::io::Result<()
     stream.read(&mut [0]).map(drop)
 }
 
-/// A laptop and a device that joined a hub and are then led elsewhere, where the certificate is good.
+/// An enrolled laptop and device, redirected to another server with a trusted certificate.
 struct Redirected {
     _hub: Hub,
     laptop: Machine,
@@ -66,8 +66,8 @@ impl Redirected {
         Self { _hub: hub, authority: authority.file(&laptop), laptop, device, tls: Arc::new(config) }
     }
 
-    /// Both say that the hub cannot be reached, and this about why; the agent goes on trying.
-    fn are_told(&self, port: u16, why: &str) {
+    /// Asserts that both report the hub as unreachable with this cause, and that the agent retries.
+    fn assert_reported(&self, port: u16, why: &str) {
         let hub = format!("{NAME}:{port}");
         let hub_flags = ["--hub", &hub, "--ca", &self.authority];
         let finished = self.laptop.run(&[&["service-proxy", "--device", DEVICE, "--stdio"], &hub_flags[..]].concat());
@@ -80,7 +80,7 @@ impl Redirected {
 }
 
 #[test]
-fn an_answer_that_is_no_hubs_is_named_by_its_status() {
+fn a_response_from_another_server_is_reported_with_its_status() {
     let led = Redirected::new();
     for (status, body) in [
         ("200 OK", "<html>Welcome to our hotel</html>"),
@@ -90,25 +90,25 @@ fn an_answer_that_is_no_hubs_is_named_by_its_status() {
         ("511 Network Authentication Required", "<html>log in</html>"),
     ] {
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-        led.are_told(answering(&answer, Some(led.tls.clone())), status.split(' ').next().unwrap());
+        led.assert_reported(answering(&answer, Some(led.tls.clone())), status.split(' ').next().unwrap());
     }
 }
 
 #[test]
-fn a_redirect_is_named_and_never_followed() {
+fn a_redirect_is_reported_and_never_followed() {
     let led = Redirected::new();
     let lure = TcpListener::bind("127.0.0.1:0").unwrap();
     lure.set_nonblocking(true).unwrap();
     for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
         let location = format!("https://{NAME}:{}/", lure.local_addr().unwrap().port());
         let answer = format!("HTTP/1.1 {status}\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
-        led.are_told(answering(&answer, Some(led.tls.clone())), status.split(' ').next().unwrap());
+        led.assert_reported(answering(&answer, Some(led.tls.clone())), status.split(' ').next().unwrap());
     }
     assert!(lure.accept().is_err(), "the redirect was followed, with whatever credentials");
 }
 
 #[test]
-fn an_upgrade_that_something_else_answered_is_not_taken_for_the_hubs() {
+fn an_upgrade_by_another_server_is_refused() {
     let led = Redirected::new();
     let head = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket";
     let answer = format!("{head}\r\nsec-websocket-accept: c29tZXRoaW5nIGVsc2UncyE=\r\n\r\n");
@@ -120,20 +120,20 @@ fn an_upgrade_that_something_else_answered_is_not_taken_for_the_hubs() {
 }
 
 #[test]
-fn what_speaks_no_tls_is_named() {
+fn a_server_without_tls_is_reported() {
     let led = Redirected::new();
     for answer in ["HTTP/1.1 302 Found\r\nlocation: http://portal.test/\r\ncontent-length: 0\r\n\r\n", "220 ready\r\n"]
     {
-        led.are_told(answering(answer, None), "TLS");
+        led.assert_reported(answering(answer, None), "TLS");
     }
 }
 
 #[test]
-fn what_hangs_up_or_is_not_there_is_named() {
+fn a_server_that_closes_or_is_absent_is_reported() {
     let led = Redirected::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || listener.incoming().flatten().for_each(|stream: TcpStream| drop(stream)));
-    led.are_told(port, &format!("{NAME}:{port}"));
-    led.are_told(crate::support::targets::closed_port(), "refused");
+    led.assert_reported(port, &format!("{NAME}:{port}"));
+    led.assert_reported(crate::support::targets::closed_port(), "refused");
 }

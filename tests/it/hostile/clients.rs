@@ -1,4 +1,4 @@
-//! A hub that is none, or has lost its mind: what an agent and a proxy make of it.
+//! Agent and proxy against a hub that violates the protocol.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -19,7 +19,7 @@ use crate::support::targets::{Target, is_alive};
 use crate::support::websocket::{BINARY, FINAL, PING, TEXT, WebSocket, frame};
 use crate::support::{DEVICE, SOON, poll, within};
 
-/// An agent and a proxy that a real hub let in, and what it takes to stand in for that hub.
+/// An agent and a proxy of a real hub, with the certificate to impersonate it.
 struct OrphanedRoles {
     proxy: ServiceProxy,
     agent: Process,
@@ -33,7 +33,7 @@ struct OrphanedRoles {
 }
 
 impl OrphanedRoles {
-    /// With one stream done, and the hub gone.
+    /// Starts the roles, carries one stream, and stops the hub.
     fn by_its_hub() -> Self {
         let (folder, authority, target) = (Machine::new(), Authority::new(), Target::echo());
         let ca = authority.file(&folder);
@@ -56,7 +56,7 @@ impl OrphanedRoles {
         FakeHub::on(self.port, &self.pair)
     }
 
-    /// The hub comes back, and it is as if nothing had been. That nobody panicked is seen when they end.
+    /// Restarts the hub, and asserts that everything works; the exit codes show panics.
     fn end(self, impostor: FakeHub) {
         drop(impostor);
         let lines = self.agent.lines();
@@ -71,18 +71,18 @@ impl OrphanedRoles {
     }
 }
 
-/// A hub's arguments. No stream is to come back to whoever takes its place.
+/// Arguments of the hub. No stream may resume at its impostor.
 fn with(files: &Files) -> Vec<&str> {
     [&["--hostname", NAME, "--no-resume"], files.arguments().as_slice()].concat()
 }
 
-/// Whether a local connection comes to an end, whichever it is; some of what the hub sent may come first.
+/// Reports whether a local connection ends; some of the hub's bytes may precede the end.
 fn is_over(mut local: TcpStream) -> bool {
     let end = local.read_to_end(&mut Vec::new());
     end.map_or_else(|error| !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), |_| true)
 }
 
-/// Who is still saying the rest of a large frame when the other one has had enough may find it gone.
+/// Writes the rest of a large frame; the peer may have closed the connection by then.
 fn say(stream: &mut WebSocket<Tls>, Malformed { what, bytes, code }: &Malformed) {
     if stream.garbage(bytes).is_ok() {
         assert_eq!(stream.end(), Some(*code), "{what}");
@@ -90,7 +90,7 @@ fn say(stream: &mut WebSocket<Tls>, Malformed { what, bytes, code }: &Malformed)
 }
 
 #[test]
-fn bent_frames_from_a_hub_end_an_agents_stream() {
+fn malformed_frames_from_a_hub_end_an_agents_stream() {
     let fixture = OrphanedRoles::by_its_hub();
     let impostor = fixture.impostor();
     let mut agent = impostor.agent();
@@ -104,7 +104,7 @@ fn bent_frames_from_a_hub_end_an_agents_stream() {
 }
 
 #[test]
-fn bent_frames_from_a_hub_end_a_proxys_stream() {
+fn malformed_frames_from_a_hub_end_a_proxys_stream() {
     let fixture = OrphanedRoles::by_its_hub();
     fixture.agent.kill();
     let impostor = fixture.impostor();
@@ -113,7 +113,7 @@ fn bent_frames_from_a_hub_end_a_proxys_stream() {
         let local = fixture.proxy.connect();
         let mut stream = impostor.stream_of_proxy();
         say(&mut stream, &malformed);
-        // Whoever broke the rules is not waited for.
+        // A peer that violated the protocol is closed without a grace time.
         assert!(within(CLOSE_TIMEOUT / 2, &malformed.what, || is_over(local)), "{}", malformed.what);
     }
     assert_grown_little(&fixture.proxy.process, before);
@@ -121,11 +121,11 @@ fn bent_frames_from_a_hub_end_a_proxys_stream() {
 }
 
 #[test]
-fn connections_that_may_stand_by_where_nobody_answers_hold_up_no_stream() {
+fn an_unresponsive_standby_endpoint_delays_no_stream() {
     let fixture = OrphanedRoles::by_its_hub();
     fixture.agent.kill();
     let impostor = fixture.impostor();
-    // It takes connections, and that is all.
+    // It accepts connections without responding.
     let nowhere = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = nowhere.local_addr().unwrap().port();
     for _ in 0..3 {
@@ -148,7 +148,7 @@ fn assert_grown_little(process: &Process, before: u64) {
 }
 
 #[test]
-fn an_agent_leaves_a_hub_that_makes_no_sense_and_tries_again() {
+fn an_agent_leaves_a_hub_with_malformed_messages_and_retries() {
     let fixture = OrphanedRoles::by_its_hub();
     let impostor = fixture.impostor();
     let pings = frame(false, FINAL | PING, b"x").repeat(1000);
@@ -163,7 +163,7 @@ fn an_agent_leaves_a_hub_that_makes_no_sense_and_tries_again() {
 }
 
 #[test]
-fn a_proxy_outlives_whatever_is_in_its_hubs_place() {
+fn a_proxy_survives_any_server_in_its_hubs_place() {
     const SEEDS: u64 = 500;
     let fixture = OrphanedRoles::by_its_hub();
     fixture.agent.kill();
@@ -177,7 +177,7 @@ fn a_proxy_outlives_whatever_is_in_its_hubs_place() {
             let mut seed = 0;
             while !over.load(Ordering::Relaxed) {
                 if let Some(client) = impostor.try_accept() {
-                    answer_with_nonsense(&impostor, client, &mut Rng::new(seed));
+                    answer_with_garbage(&impostor, client, &mut Rng::new(seed));
                     seed += 1;
                 }
             }
@@ -200,10 +200,10 @@ impl Drop for StopGuard<'_> {
     }
 }
 
-/// Instead of TLS, instead of an answer, instead of an upgrade, or after one; and hangs up.
-fn answer_with_nonsense(impostor: &FakeHub, mut client: TcpStream, rng: &mut Rng) {
+/// Sends garbage in place of TLS, of a response, of an upgrade, or after one; then closes.
+fn answer_with_garbage(impostor: &FakeHub, mut client: TcpStream, rng: &mut Rng) {
     if rng.random_below(4) == 0 {
-        // Whoever left does not hear it.
+        // The client may have left.
         let _ = client.write_all(&rng.garbage(&[b"\x15\x03\x03\x00\x02\x02\x28".to_vec()]));
         return;
     }
@@ -220,7 +220,7 @@ fn answer_with_nonsense(impostor: &FakeHub, mut client: TcpStream, rng: &mut Rng
     }
 }
 
-/// What a hub answers, and what it never does.
+/// Responses of a hub, and others that no hub sends.
 fn answers() -> Vec<Vec<u8>> {
     [
         "HTTP/1.1 200 OK\r\niothub-streaming-is-accepted: True\r\niothub-streaming-url: wss://localhost/standby\r\n\

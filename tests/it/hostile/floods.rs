@@ -1,4 +1,4 @@
-//! Much of what is cheap to send.
+//! Floods of messages that are cheap to send.
 
 use std::thread;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const CONTINUATION: u8 = 0;
 const PIECES: usize = 1_000_000;
 const ONE_IN: usize = 5;
 
-/// A stream of alice's to a device in the test's hands, beside a siege.
+/// A stream of alice's to a device controlled by the test, during an attack.
 struct Pair {
     service: WebSocket,
     device: WebSocket,
@@ -34,12 +34,12 @@ fn pair(hostile: &HostileFixture, device: &mut RawDevice) -> Pair {
     let pending = hostile.alice.send("POST", "/twins/flooded/streams/ssh", &[], "");
     let request = device.request();
     device.accept(&request);
-    let service = hostile.alice.bring(&pending.answer().grant()).expect("let in");
-    Pair { service, device: device.identity.bring(&(&request).into()).expect("let in") }
+    let service = hostile.alice.attach(&pending.answer().grant()).expect("let in");
+    Pair { service, device: device.identity.attach(&(&request).into()).expect("let in") }
 }
 
 #[test]
-fn pings_and_pongs_without_end_end_the_connection_they_come_on() {
+fn a_flood_of_pings_or_pongs_ends_its_connection() {
     let hostile = HostileFixture::begin();
     let mut flooded = device(&hostile, "flooded");
     let before = hostile.fixture.hub.process.memory().now;
@@ -53,7 +53,7 @@ fn pings_and_pongs_without_end_end_the_connection_they_come_on() {
     hostile.end();
 }
 
-/// Until the hub hangs up. The reason can get lost on the way, behind what it did not read.
+/// Sends until the hub closes. The close frame may be lost behind unread bytes.
 fn flood(socket: &mut WebSocket, first: u8) {
     let many = frame(true, first, &[b'x'; 125]).repeat(100);
     let refused = (0..10_000).find(|_| socket.garbage(&many).is_err());
@@ -61,7 +61,7 @@ fn flood(socket: &mut WebSocket, first: u8) {
 }
 
 #[test]
-fn empty_messages_are_taken_slowly_and_change_nothing() {
+fn empty_messages_are_throttled_and_have_no_effect() {
     const MORE: u32 = CONTROL_FRAMES_PER_SECOND;
     let hostile = HostileFixture::begin();
     let mut flooded = device(&hostile, "flooded");
@@ -73,7 +73,7 @@ fn empty_messages_are_taken_slowly_and_change_nothing() {
     assert_eq!(far.expect_bytes(7), b"at last");
     assert!(clock::now() - start > Duration::from_millis(500), "as fast as they came");
 
-    // What it does not take, TCP holds back: it costs next to nothing.
+    // Unread bytes are held back by TCP at little cost.
     let before = hostile.fixture.hub.process.processor_time();
     let start = clock::now();
     service.garbage(&empty.repeat(10_000)).unwrap();
@@ -86,7 +86,7 @@ fn empty_messages_are_taken_slowly_and_change_nothing() {
 }
 
 #[test]
-fn a_message_for_every_byte_arrives() {
+fn one_message_per_byte_arrives() {
     const BYTES: u64 = 30 * KIB;
     let hostile = HostileFixture::begin();
     let mut flooded = device(&hostile, "flooded");
@@ -103,7 +103,7 @@ fn a_message_for_every_byte_arrives() {
 }
 
 #[test]
-fn a_message_in_a_million_pieces_is_its_bytes() {
+fn a_message_in_a_million_fragments_arrives() {
     let hostile = HostileFixture::begin();
     let mut flooded = device(&hostile, "flooded");
     let Pair { mut service, device: mut far } = pair(&hostile, &mut flooded);
@@ -127,7 +127,7 @@ fn a_message_in_a_million_pieces_is_its_bytes() {
 }
 
 #[test]
-fn a_control_message_in_too_many_pieces_is_too_large() {
+fn a_control_message_in_too_many_fragments_is_refused() {
     let hostile = HostileFixture::begin();
     let mut flooded = device(&hostile, "flooded");
     let before = hostile.fixture.hub.process.memory().now;
@@ -139,7 +139,7 @@ fn a_control_message_in_too_many_pieces_is_too_large() {
     hostile.end();
 }
 
-/// A ping every 50 ms for an hour, from somebody who reads nothing: answers to them may not pile up.
+/// A ping every 50 ms for an hour from a peer that reads nothing: pongs must not accumulate.
 #[tokio::test(start_paused = true)]
 async fn pongs_that_nobody_reads_are_not_kept() {
     for (endpoint, masked) in [(Endpoint::Server, true), (Endpoint::Client, false)] {
@@ -151,7 +151,7 @@ async fn pongs_that_nobody_reads_are_not_kept() {
             socket.reader.next().await.unwrap();
             tokio::time::advance(Duration::from_secs(1) / CONTROL_FRAMES_PER_SECOND).await;
         }
-        // Its own message still gets through, behind no more of them than would fit in a message.
+        // Its own message still arrives, behind no more pongs than fit in a message.
         let told = async { socket.writer.bytes(vec![7; DATA_MESSAGE_LIMIT].into()).await.map(|()| socket) };
         let hears = async {
             let mut heard = vec![0; 3 * DATA_MESSAGE_LIMIT];

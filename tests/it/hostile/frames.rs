@@ -1,4 +1,4 @@
-//! Frames that no WebSocket may send, at each place where the hub reads some.
+//! Malformed frames, at each place where the hub reads frames.
 
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
 use devstream::proto::limits::{CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT};
@@ -11,7 +11,7 @@ use crate::support::malformed;
 use crate::support::raw::{RawClient, RawDevice};
 use crate::support::websocket::{FINAL, TEXT, WebSocket, frame};
 
-/// Sends each of these to a WebSocket of its own; the code that comes back must be the one that belongs to it, or this.
+/// Sends each malformed frame to a WebSocket of its own; expects its close code, or this one.
 fn assert_answered(hostile: &HostileFixture, limit: usize, mut bring: impl FnMut() -> WebSocket, or: Option<u16>) {
     let before = hostile.fixture.hub.process.memory().now;
     for malformed in malformed::all(true, limit) {
@@ -25,7 +25,7 @@ fn assert_answered(hostile: &HostileFixture, limit: usize, mut bring: impl FnMut
 }
 
 #[test]
-fn bent_frames_end_the_stream_they_come_on_with_the_right_code() {
+fn malformed_frames_end_their_stream_with_the_right_close_code() {
     let hostile = HostileFixture::begin();
     for headers in [&[][..], &[(STREAM_PROTOCOL_HEADER, STREAM_PROTOCOL)]] {
         assert_answered(&hostile, DATA_MESSAGE_LIMIT, || hostile.websocket(headers), None);
@@ -34,14 +34,14 @@ fn bent_frames_end_the_stream_they_come_on_with_the_right_code() {
 }
 
 #[test]
-fn bent_frames_on_a_side_that_waits_for_the_other_are_answered_at_once() {
+fn malformed_frames_from_a_waiting_side_are_answered_at_once() {
     let hostile = HostileFixture::begin();
     let mut device = RawDevice::online(RawClient::join(&hostile.fixture.hub.device_link("waiting")), &["ssh"]);
     let alone = || {
         let pending = hostile.alice.send("POST", "/twins/waiting/streams/ssh", &[], "");
         let request = device.request();
         device.accept(&request);
-        hostile.alice.bring(&pending.answer().grant()).expect("let in")
+        hostile.alice.attach(&pending.answer().grant()).expect("let in")
     };
     assert_answered(&hostile, DATA_MESSAGE_LIMIT, alone, None);
     drop(device);
@@ -49,27 +49,27 @@ fn bent_frames_on_a_side_that_waits_for_the_other_are_answered_at_once() {
 }
 
 #[test]
-fn bent_frames_end_a_devices_control_connection_with_the_right_code() {
+fn malformed_frames_end_a_control_connection_with_the_right_close_code() {
     let hostile = HostileFixture::begin();
-    let device = RawClient::join(&hostile.fixture.hub.device_link("bent"));
+    let device = RawClient::join(&hostile.fixture.hub.device_link("malformed"));
     let online = || RawDevice::online(device.clone(), &["ssh"]).control;
     assert_answered(&hostile, CONTROL_MESSAGE_BYTES, online, None);
     hostile.end();
 }
 
 #[test]
-fn whatever_comes_instead_of_a_hello_is_a_bad_request() {
+fn any_first_message_but_a_hello_is_a_bad_request() {
     let hostile = HostileFixture::begin();
-    let device = RawClient::join(&hostile.fixture.hub.device_link("bent"));
-    let silent = || device.control("bent").expect("let in");
+    let device = RawClient::join(&hostile.fixture.hub.device_link("malformed"));
+    let silent = || device.control("malformed").expect("let in");
     assert_answered(&hostile, CONTROL_MESSAGE_BYTES, silent, Some(RefusalKind::BadRequest.row().close));
     hostile.end();
 }
 
 #[test]
-fn what_a_control_connection_is_not_for_ends_it() {
+fn unexpected_messages_end_a_control_connection() {
     let hostile = HostileFixture::begin();
-    let device = RawClient::join(&hostile.fixture.hub.device_link("bent"));
+    let device = RawClient::join(&hostile.fixture.hub.device_link("malformed"));
     let deep = format!(r#"{{"type":"streamResponse","x":{}{}}}"#, "[".repeat(1000), "]".repeat(1000));
     let hello = r#"{"type":"hello","version":"1","forwards":[]}"#;
     for (text, code) in [

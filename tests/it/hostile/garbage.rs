@@ -1,4 +1,4 @@
-//! Bytes without sense, and sense with a few bytes changed, at every state of every port: nothing panics, nothing waits
+//! Random and mutated input in every state of every port: nothing panics, nothing waits
 //! for ever, nothing is kept. The seed of a failure is printed with it.
 
 use std::io::{Read as _, Write as _};
@@ -27,14 +27,14 @@ use crate::support::websocket::{BINARY, CLOSE, FINAL, PING, TEXT, frame};
 
 const SEEDS: u64 = 10_000;
 
-/// Where each needs a handshake with a real hub.
+/// Cases that need a handshake with a real hub.
 const FEWER: u64 = 300;
 
-/// More than any deadline in what is tested; time passes at once.
+/// More than any deadline in the tested code; the clock is paused.
 const FOREVER: Duration = Duration::from_secs(600);
 
 #[test]
-fn a_hubs_port_outlives_ten_thousand_openings() {
+fn a_hubs_port_survives_ten_thousand_random_openings() {
     let hostile = HostileFixture::begin();
     let mut hello = Vec::new();
     let name = ServerName::try_from("127.0.0.1").unwrap();
@@ -43,7 +43,7 @@ fn a_hubs_port_outlives_ten_thousand_openings() {
     for seed in 0..SEEDS {
         let nonsense = Rng::new(seed).garbage(&valid);
         let mut peer = hostile.peer();
-        // It may hang up before it has read everything.
+        // The hub may close before it has read everything.
         let _ = peer.write_all(&nonsense);
         let _ = peer.shutdown(Shutdown::Write);
         let _ = peer.read_to_end(&mut Vec::new());
@@ -52,7 +52,7 @@ fn a_hubs_port_outlives_ten_thousand_openings() {
 }
 
 #[test]
-fn the_admin_socket_outlives_ten_thousand_questions() {
+fn the_admin_socket_survives_ten_thousand_random_requests() {
     let hostile = HostileFixture::begin();
     let path = hostile.fixture.machine.home().join(".local/share/devstream/hub/admin.sock");
     let line = |request: AdminRequest| [serde_json::to_vec(&request).unwrap(), b"\n".to_vec()].concat();
@@ -68,7 +68,7 @@ fn the_admin_socket_outlives_ten_thousand_questions() {
 }
 
 #[test]
-fn a_hub_outlives_nonsense_instead_of_a_request() {
+fn a_hub_survives_random_bytes_in_place_of_a_request() {
     let hostile = HostileFixture::begin_with(&["--head-timeout", "1"]);
     for seed in 0..FEWER {
         let mut peer = hostile.alice.dial();
@@ -81,7 +81,7 @@ fn a_hub_outlives_nonsense_instead_of_a_request() {
 }
 
 #[test]
-fn a_hub_outlives_nonsense_on_a_control_connection() {
+fn a_hub_survives_random_messages_on_a_control_connection() {
     let hostile = HostileFixture::begin();
     let device = RawClient::join(&hostile.fixture.hub.device_link("babbling"));
     for seed in 0..FEWER {
@@ -97,8 +97,8 @@ fn a_hub_outlives_nonsense_on_a_control_connection() {
 }
 
 #[test]
-fn a_hub_outlives_nonsense_on_a_stream_and_before_it() {
-    // Who closed before the other side came is kept for it until then.
+fn a_hub_survives_random_messages_before_and_on_a_stream() {
+    // A side that closed early is kept until the other side connects.
     let hostile = HostileFixture::begin_with(&["--handshake-timeout", "3"]);
     let mut device = RawDevice::online(RawClient::join(&hostile.fixture.hub.device_link("babbling")), &["ssh"]);
     for seed in 0..FEWER {
@@ -107,11 +107,11 @@ fn a_hub_outlives_nonsense_on_a_stream_and_before_it() {
         let request = device.request();
         device.accept(&request);
         let grant = pending.answer().grant();
-        let other = (rng.random_below(2) == 0).then(|| device.identity.bring(&(&request).into()).expect("let in"));
-        let mut side = hostile.alice.bring(&grant).expect("let in");
+        let other = (rng.random_below(2) == 0).then(|| device.identity.attach(&(&request).into()).expect("let in"));
+        let mut side = hostile.alice.attach(&grant).expect("let in");
         let _ = side.garbage(&rng.garbage(&frames(true)));
         drop(side);
-        // The other side is told, or it never came.
+        // The other side is closed, or never connected.
         if let Some(mut other) = other {
             other.end();
         }
@@ -142,7 +142,7 @@ async fn a_websocket_ends_with_every_nonsense_whoever_sends_it() {
         let endpoint = [Endpoint::Server, Endpoint::Client][rng.random_below(2)];
         let nonsense = rng.garbage(&frames(endpoint == Endpoint::Server));
         let (near, far) = duplex(64 * 1024);
-        // What came right behind the upgrade, and what came after it.
+        // Bytes in the same read as the upgrade, and later bytes.
         let (early, late) = nonsense.split_at(rng.random_below(nonsense.len() + 1));
         let socket = WebSocket::new(near, early, endpoint, SocketKind::Stream);
         assert!(ends(read_to_end(socket), far, late, true).await, "seed {seed}");
@@ -174,10 +174,10 @@ async fn a_control_channel_ends_with_every_nonsense_whoever_sends_it() {
     }
 }
 
-/// Whether this ends when it hears that, and then the end of the connection or nothing any more.
+/// Reports whether the peer closes after these bytes, and then the end of the connection or silence.
 async fn ends(reader: impl Future<Output = ()>, mut far: DuplexStream, nonsense: &[u8], hangs_up: bool) -> bool {
     let speaker = async {
-        // It may not want to hear it all.
+        // The hub may close before it has read everything.
         let _ = far.write_all(nonsense).await;
         if hangs_up {
             let _ = far.shutdown().await;

@@ -1,4 +1,4 @@
-//! Request heads at and over the limits, and such as no client sends.
+//! Request heads at and over the limits, and malformed ones.
 
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
@@ -24,7 +24,7 @@ fn of_fields(fields: usize) -> String {
 }
 
 #[test]
-fn a_head_at_a_limit_is_read_and_one_beyond_it_is_not() {
+fn a_request_head_at_a_limit_is_accepted_and_one_beyond_it_refused() {
     let hostile = HostileFixture::begin();
     for (head, statuses) in [
         (of_fields(REQUEST_HEADERS), &[200][..]),
@@ -34,14 +34,14 @@ fn a_head_at_a_limit_is_read_and_one_beyond_it_is_not() {
         (of_length(10 * MIB as usize), &[431, 400]),
     ] {
         let status = status_of(&hostile, head.as_bytes());
-        // What it does not read can make it hang up before its answer is read.
+        // Unread bytes may reset the connection before the response is read.
         assert!(status.map_or(statuses[0] != 200, |status| statuses.contains(&status)), "{status:?} to {head:.40}");
     }
     hostile.end();
 }
 
 #[test]
-fn a_head_that_comes_byte_by_byte_is_read() {
+fn a_request_head_sent_byte_by_byte_is_accepted() {
     let hostile = HostileFixture::begin();
     let mut slow = hostile.alice.dial();
     slow.sock.set_nodelay(true).unwrap();
@@ -54,7 +54,7 @@ fn a_head_that_comes_byte_by_byte_is_read() {
 }
 
 #[test]
-fn a_head_that_no_client_sends_is_refused_and_costs_little() {
+fn a_malformed_request_head_is_refused_at_little_cost() {
     const EACH: Duration = Duration::from_millis(100);
     let hostile = HostileFixture::begin();
     let upgrade = format!(
@@ -104,13 +104,13 @@ fn a_head_that_no_client_sends_is_refused_and_costs_little() {
     hostile.end();
 }
 
-/// What the hub answers to this head and the end, if it does.
+/// The hub's response to this request head followed by EOF, if any.
 fn status_of(hostile: &HostileFixture, head: &[u8]) -> Option<u16> {
     let mut peer = hostile.alice.dial();
-    // It may hang up before it has read everything.
+    // The hub may close before it has read everything.
     let _ = peer.write_all(head);
     let status = read_response(&mut peer).ok().map(|answer| answer.status);
-    // And then it does hang up.
+    // Then it closes the connection.
     let _ = peer.read(&mut [0]);
     status
 }

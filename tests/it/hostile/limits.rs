@@ -1,4 +1,4 @@
-//! One who takes all there is to take: their own limit stops them, and others do not notice.
+//! Clients that exhaust their own limits, without effect on others.
 
 use std::net::Shutdown;
 
@@ -12,7 +12,7 @@ use crate::support::targets::is_alive;
 use crate::support::websocket::Frame;
 
 #[test]
-fn a_service_that_opens_without_end_meets_its_own_limit() {
+fn a_service_that_floods_requests_meets_its_own_limit() {
     const LIMIT: usize = 5;
     let limit = LIMIT.to_string();
     let hostile =
@@ -22,12 +22,12 @@ fn a_service_that_opens_without_end_meets_its_own_limit() {
     for attempt in 0..20 * LIMIT {
         let answer = hostile.alice.open("target", &[]).answer();
         if attempt < LIMIT {
-            open.push(hostile.alice.bring(&answer.grant()).expect("let in"));
+            open.push(hostile.alice.attach(&answer.grant()).expect("let in"));
         } else {
             assert_ne!(answer.status, 200, "attempt {attempt}: {answer:?}");
         }
     }
-    // Requests that nobody answers are limited as well, and nobody else's are.
+    // Unanswered requests are limited too, per service.
     let mut silent = RawDevice::online(RawClient::join(&hostile.fixture.hub.device_link("silent")), &["ssh"]);
     let bob = RawClient::join(&hostile.fixture.hub.service_link("bob"));
     let pending: Vec<_> = (0..LIMIT).map(|_| bob.send("POST", "/twins/silent/streams/ssh", &[], "")).collect();
@@ -45,7 +45,7 @@ fn a_service_that_opens_without_end_meets_its_own_limit() {
 }
 
 #[test]
-fn a_device_that_comes_again_and_again_is_one_device() {
+fn a_device_that_reconnects_repeatedly_displaces_itself() {
     let hostile = HostileFixture::begin();
     let device = RawClient::join(&hostile.fixture.hub.device_link("restless"));
     let mut last = RawDevice::online(device.clone(), &["ssh"]);

@@ -1,4 +1,4 @@
-//! Slow-loris in four forms, at once and from many sources: every one is cut in time, and nobody else waits longer.
+//! Slowloris in four forms, at once and from many sources: each is cut in time, and no other client is delayed.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
@@ -15,18 +15,18 @@ use crate::support::raw::Tls;
 use crate::support::roles::connect_from;
 use crate::support::targets::is_alive;
 
-/// Of each form; together they are no more than a hub has places for before it turns some away.
+/// Connections of each form; together they stay below the limit from which the hub drops some at random.
 const OF_EACH_FORM: u8 = 125;
 const PER_SOURCE: u8 = 25;
 
-/// The hub's patience in this test: with TLS, with a head, and altogether.
+/// The hub's timeouts in this test: TLS handshake, request head, and authentication.
 const TIMEOUT_FLAGS: [&str; 6] = ["--tls-timeout", "4", "--head-timeout", "4", "--auth-timeout", "6"];
 const LIMIT: Duration = Duration::from_secs(6 + 5);
 
-/// How a TLS ClientHello of 508 bytes begins, in a record of its own (RFC 8446 sections 4 and 5.1).
+/// The first bytes of a TLS ClientHello of 508 bytes in one record (RFC 8446 sections 4 and 5.1).
 const HELLO: &[u8] = &[22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
 
-/// How somebody is slow.
+/// Kind of slow client.
 #[derive(Debug, Clone, Copy)]
 enum Form {
     Handshake,
@@ -37,14 +37,14 @@ enum Form {
 
 const FORMS: [Form; 4] = [Form::Handshake, Form::Head, Form::Body, Form::Read];
 
-/// Somebody slow.
+/// A slow client.
 enum Slow {
     Plain(TcpStream),
     Secure(Box<Tls>),
 }
 
 #[test]
-fn five_hundred_slow_connections_are_cut_in_time_and_hold_up_nobody() {
+fn five_hundred_slow_connections_are_cut_in_time_and_delay_nobody() {
     let hostile = HostileFixture::begin_with(&TIMEOUT_FLAGS);
     let calm = median_first_byte(&hostile);
     let before = hostile.fixture.hub.process.memory().now;
@@ -76,13 +76,13 @@ fn five_hundred_slow_connections_are_cut_in_time_and_hold_up_nobody() {
     hostile.end();
 }
 
-/// Many who are slow in the same way, until the last one is cut; how long that took.
+/// Runs many clients of the same kind until the last one is cut; returns the time.
 fn crowd(hostile: &HostileFixture, form: Form) -> Duration {
     let start = clock::now();
     let mut all: Vec<Slow> = (0..OF_EACH_FORM).filter_map(|number| begin(hostile, form, number)).collect();
     assert!(all.len() > usize::from(OF_EACH_FORM) / 2, "{form:?}: most got as far as that: {}", all.len());
     while !all.is_empty() {
-        all.retain_mut(|slow| goes_on(slow, form));
+        all.retain_mut(|slow| assert_continues(slow, form));
     }
     clock::now() - start
 }
@@ -106,14 +106,14 @@ fn begin(hostile: &HostileFixture, form: Form, number: u8) -> Option<Slow> {
     Some(Slow::Secure(Box::new(tls)))
 }
 
-/// Nobody waits long for what does not come.
+/// Read timeout of a slow client.
 fn paced(stream: TcpStream) -> TcpStream {
     stream.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
     stream
 }
 
-/// One byte more, if the hub still takes it.
-fn goes_on(slow: &mut Slow, form: Form) -> bool {
+/// Sends one more byte, if the connection is still open.
+fn assert_continues(slow: &mut Slow, form: Form) -> bool {
     let (sent, read) = match slow {
         Slow::Plain(tcp) => (tcp.write_all(&[0]), tcp.read(&mut [0])),
         Slow::Secure(tls) => {
@@ -134,7 +134,7 @@ fn median_first_byte(hostile: &HostileFixture) -> Duration {
     times[times.len() / 2]
 }
 
-/// From a local connection to an echo of what is sent on it.
+/// Time from a local connection to the echo of its bytes.
 fn first_byte(hostile: &HostileFixture) -> Duration {
     let start = clock::now();
     is_alive(&mut hostile.fixture.proxy.connect());

@@ -1,4 +1,4 @@
-//! TLS that begins and does not go on, or comes in crumbs.
+//! Incomplete and fragmented TLS handshakes.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -12,7 +12,7 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use super::{HostileFixture, SLACK};
 use crate::support::response::read_response;
 
-/// The hub's patience in these tests.
+/// The hub's timeouts in these tests.
 const PATIENT: &str = "2";
 const LIMIT: Duration = Duration::from_secs(2);
 
@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 const RECORD_HEAD: usize = 5;
 
 #[test]
-fn tls_that_does_not_go_on_is_cut_in_time() {
+fn a_stalled_tls_handshake_is_cut_in_time() {
     let hostile = HostileFixture::begin_with(&["--tls-timeout", PATIENT]);
     let hello = client_hello(&mut client(&hostile));
     let begun: Vec<TcpStream> = [&b""[..], &hello[..1], &hello[..RECORD_HEAD], &hello[..hello.len() / 2], &hello]
@@ -52,7 +52,7 @@ fn is_waiting(read: io::Result<usize>) -> bool {
 }
 
 #[test]
-fn a_hello_in_records_of_one_byte_is_a_hello() {
+fn a_client_hello_in_records_of_one_byte_is_accepted() {
     let hostile = HostileFixture::begin();
     let mut connection = client(&hostile);
     let hello = client_hello(&mut connection);
@@ -61,7 +61,7 @@ fn a_hello_in_records_of_one_byte_is_a_hello() {
     let mut stream = hostile.peer();
     stream.write_all(&crumbs).unwrap();
     let mut tls = StreamOwned::new(connection, stream);
-    // Served or refused, but not left alone.
+    // Served or refused, but not left open.
     let answered = tls
         .write_all(b"GET /healthz HTTP/1.1\r\nhost: hub\r\n\r\n")
         .and_then(|()| read_response(&mut tls))
@@ -71,14 +71,14 @@ fn a_hello_in_records_of_one_byte_is_a_hello() {
 }
 
 #[test]
-fn who_says_goodbye_first_or_hangs_up_halfway_is_let_go() {
+fn an_early_close_or_malformed_record_ends_the_tls_handshake() {
     let hostile = HostileFixture::begin();
     let hello = client_hello(&mut client(&hostile));
-    const GOODBYE: &[u8] = &[21, 3, 3, 0, 2, 1, 0];
+    const CLOSE_NOTIFY: &[u8] = &[21, 3, 3, 0, 2, 1, 0];
     for (what, sent) in [
-        ("close_notify first", GOODBYE.to_vec()),
+        ("close_notify first", CLOSE_NOTIFY.to_vec()),
         ("a fatal alert first", vec![21, 3, 3, 0, 2, 2, 40]),
-        ("a hello, then close_notify", [&hello, GOODBYE].concat()),
+        ("a hello, then close_notify", [&hello, CLOSE_NOTIFY].concat()),
         ("a hello twice", [&hello[..], &hello].concat()),
         ("application data first", vec![23, 3, 3, 0, 1, 0]),
         ("an empty record", vec![22, 3, 3, 0, 0]),
@@ -87,12 +87,12 @@ fn who_says_goodbye_first_or_hangs_up_halfway_is_let_go() {
     ] {
         let mut peer = hostile.peer();
         peer.write_all(&sent).unwrap();
-        // It may have hung up already.
+        // It may have closed already.
         let _ = peer.shutdown(Shutdown::Write);
         let ended = peer.read_to_end(&mut Vec::new());
         assert!(!is_waiting(ended), "{what}");
     }
-    // After a handshake that was good.
+    // After a complete handshake.
     let mut leaving = hostile.alice.dial();
     leaving.conn.send_close_notify();
     leaving.flush().unwrap();
@@ -101,7 +101,7 @@ fn who_says_goodbye_first_or_hangs_up_halfway_is_let_go() {
 }
 
 #[test]
-fn whoever_speaks_another_protocol_in_tls_is_told_so() {
+fn another_alpn_protocol_is_refused() {
     let hostile = HostileFixture::begin();
     for offered in [&b"h2"[..], b"acme-tls/1", b"devstream-pin", b"http/1.0", b"\xff"] {
         let mut config = hostile.alice.tls_config();

@@ -1,4 +1,4 @@
-//! A device and a service in this process, and a real hub between them.
+//! The library's device and connector in this process, with a real hub between them.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -23,7 +23,7 @@ use crate::support::roles::Hub;
 use crate::support::{DEVICE, TIMEOUT};
 
 #[test]
-fn a_handler_is_told_who_asks_for_what_and_its_answer_is_what_they_get() {
+fn a_handler_receives_the_request_and_its_answer_reaches_the_service() {
     let fixture = Fixture::new(|device| {
         let told = |incoming: Incoming| async move {
             let words = format!("{} {} {}", incoming.service(), incoming.stream_name(), incoming.source());
@@ -35,7 +35,7 @@ fn a_handler_is_told_who_asks_for_what_and_its_answer_is_what_they_get() {
         let device = device.handle(name("no"), |incoming| async {
             incoming.reject(Refusal::new(RefusalKind::TargetRefused, "not today"));
         });
-        // Only the hub speaks of the hub.
+        // Kinds about the hub are reserved for the hub.
         let device = device.handle(name("odd"), |incoming| async { incoming.reject(RefusalKind::HubBusy) });
         let device = device.handle(name("mute"), |incoming| async { drop(incoming) });
         device.handle(name("broken"), |_| async { panic!("this is a test") })
@@ -48,8 +48,8 @@ fn a_handler_is_told_who_asks_for_what_and_its_answer_is_what_they_get() {
         for (asked, kind, detail) in [
             ("no", RefusalKind::TargetRefused, "not today"),
             ("odd", RefusalKind::RejectedByDevice, ""),
-            ("mute", RefusalKind::RejectedByDevice, "its handler gave no answer"),
-            ("broken", RefusalKind::RejectedByDevice, "its handler gave no answer"),
+            ("mute", RefusalKind::RejectedByDevice, "its handler dropped the request"),
+            ("broken", RefusalKind::RejectedByDevice, "its handler dropped the request"),
         ] {
             assert_eq!(fixture.open(Some(asked)).await.unwrap_err(), Refusal::new(kind, detail), "{asked}");
         }
@@ -58,7 +58,7 @@ fn a_handler_is_told_who_asks_for_what_and_its_answer_is_what_they_get() {
 }
 
 #[test]
-fn a_handler_for_others_has_every_name_that_has_none_of_its_own() {
+fn a_fallback_handler_gets_every_name_without_a_handler() {
     let fixture = Fixture::new(|device| {
         let device = device.handle(name("own"), |incoming| says(incoming, "own"));
         device.handle_fallback(|incoming| {
@@ -72,7 +72,7 @@ fn a_handler_for_others_has_every_name_that_has_none_of_its_own() {
             assert_eq!(all(fixture.open(asked).await.unwrap()).await, said);
         }
     });
-    // What the service may not ask for, the device is not asked.
+    // The device gets no request outside the service's scope.
     fixture.hub.ask(&["service", "set", "alice", "--device", "*", "--stream", "own"]);
     fixture.run(async {
         assert_eq!(all(fixture.open(Some("own")).await.unwrap()).await, "own");
@@ -81,7 +81,7 @@ fn a_handler_for_others_has_every_name_that_has_none_of_its_own() {
 }
 
 #[test]
-fn all_arrives_both_ways_and_each_direction_ends_by_itself_whatever_breaks_below() {
+fn every_byte_arrives_and_each_direction_ends_by_itself_while_connections_break() {
     const LENGTH: u64 = 24 * MIB;
     let fixture = Fixture::new(|device| device.handle(name("echo"), echo));
     let whole = Pattern::new(3).prefix(LENGTH);
@@ -105,7 +105,7 @@ fn all_arrives_both_ways_and_each_direction_ends_by_itself_whatever_breaks_below
 }
 
 #[test]
-fn what_is_said_first_travels_with_the_request_and_all_of_it_arrives() {
+fn first_data_travels_with_the_request_and_all_of_it_arrives() {
     let fixture = Fixture::new(|device| device.handle(name("echo"), echo));
     let asks = async |first: &[u8]| {
         let (device, echo) = (DEVICE.parse().unwrap(), name("echo"));
@@ -121,7 +121,7 @@ fn what_is_said_first_travels_with_the_request_and_all_of_it_arrives() {
         let (device, more) = (DEVICE.parse().unwrap(), vec![0; 64 * 1024 + 1]);
         let refusal = fixture.connector.open_with_data(&device, Some(&name("echo")), &more).await.unwrap_err();
         assert_eq!(refusal.kind, RefusalKind::BadRequest, "nobody would read what comes back meanwhile");
-        // The long way, then on what stands by.
+        // By HTTP first, then on a standby.
         for length in [5, 64 * 1024, 64 * 1024, 5, 0] {
             asks(&Pattern::new(length).prefix(length)).await;
         }
@@ -129,14 +129,14 @@ fn what_is_said_first_travels_with_the_request_and_all_of_it_arrives() {
         let start = clock::now();
         asks(b"hello").await;
         let took = clock::now() - start;
-        // One round trip for the answer, and another for the two ends to say goodbye; each would be one more without.
+        // One round trip for the response, and one for the close; each takes one more without a standby.
         assert!(took >= DELAY * 2, "nothing was delayed: {took:?}");
         assert!(took < DELAY * 6, "it took more than two round trips: {took:?}");
     });
 }
 
 #[test]
-fn a_stream_that_is_dropped_is_an_error_at_the_other_end_and_never_an_end() {
+fn a_dropped_stream_is_an_error_at_the_peer_and_never_a_clean_end() {
     let (sender, mut seen) = mpsc::channel(8);
     let fixture = Fixture::new(move |device| {
         let device = device.handle(name("drops"), |incoming| async { drop(half(incoming).await) });
@@ -159,7 +159,7 @@ fn a_stream_that_is_dropped_is_an_error_at_the_other_end_and_never_an_end() {
             stream.write_all(b"x").await.unwrap();
             let error = stream.read_to_end(&mut heard).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
-            // A reset may overtake what was on its way, as it does with TCP.
+            // A reset may overtake bytes in transit, as with TCP.
             assert!(HALF.starts_with(&heard));
             assert_eq!(refusal_of(&error).unwrap().kind, RefusalKind::PeerGone);
         }
@@ -169,7 +169,7 @@ fn a_stream_that_is_dropped_is_an_error_at_the_other_end_and_never_an_end() {
         let (heard, read) = seen.recv().await.unwrap();
         assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
         assert!(HALF.starts_with(&heard));
-        // All of it, and let go at once.
+        // Reads everything, and drops the stream at once.
         let mut stream = fixture.open(Some("hears")).await.unwrap();
         stream.write_all(&vec![7; 3 << 20]).await.unwrap();
         stream.shutdown().await.unwrap();
@@ -190,7 +190,7 @@ async fn half(incoming: Incoming) -> Stream {
 }
 
 #[test]
-fn who_ends_a_stream_is_what_both_ends_read_and_write() {
+fn both_ends_read_the_reason_that_a_stream_was_ended() {
     let (sender, mut seen) = mpsc::channel(1);
     let fixture = Fixture::new(move |device| {
         device.handle(name("waits"), move |incoming| {
@@ -216,7 +216,7 @@ fn who_ends_a_stream_is_what_both_ends_read_and_write() {
 }
 
 #[test]
-fn who_does_not_read_holds_its_writer_up() {
+fn a_slow_reader_blocks_its_writer() {
     let fixture = Fixture::new(|device| {
         device.handle(name("idle"), |incoming| async {
             let _stream = incoming.accept();
@@ -234,7 +234,7 @@ fn who_does_not_read_holds_its_writer_up() {
 }
 
 #[test]
-fn a_connector_that_is_closed_says_so_and_one_that_is_dropped_leaves_its_streams() {
+fn a_closed_connector_refuses_streams_and_a_dropped_one_leaves_them_open() {
     let (sender, mut seen) = mpsc::channel(1);
     let fixture = Fixture::new(move |device| {
         let device = device.handle(name("echo"), echo);
@@ -266,13 +266,13 @@ fn an_identity_has_one_role() {
     assert_eq!(Device::new(&fixture.service).err().map(|no| no.kind), Some(RefusalKind::NotPermitted));
 }
 
-/// A hub, a device that this process is, and `alice`, who may reach it.
+/// A hub, a device in this process, and `alice`, who may reach it.
 struct Fixture {
     connector: Connector,
     device: Identity,
     service: Identity,
     runtime: Runtime,
-    /// On the service's way to the hub.
+    /// The network between service and hub.
     chaos: Chaos,
     hub: Hub,
 }
@@ -302,7 +302,7 @@ impl Fixture {
     }
 }
 
-/// Joins as a person does, and takes the key that is left behind.
+/// Joins with the command, and reads the stored key.
 fn identity(link: &str, hub: &str) -> Identity {
     let machine = Machine::new();
     machine.ask(&["join", link]);

@@ -1,4 +1,4 @@
-//! A client in another language, written from `PROTOCOL.md` and nothing else.
+//! A client in another language, written from `PROTOCOL.md` alone.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::support::roles::{Agent, Hub};
 use crate::support::targets::{Target, closed_port};
 
 #[test]
-fn a_client_in_python_joins_opens_a_stream_and_ends_it_cleanly() {
+fn a_python_client_joins_opens_a_stream_and_ends_it_cleanly() {
     let (echo, at_the_end) = (Target::echo(), Target::answering_at_the_end());
     let fixture = Fixture::new(&[&format!("echo={}", echo.port), &format!("end={}", at_the_end.port)]);
     let length = if cfg!(debug_assertions) { 2 * MIB } else { 16 * MIB };
@@ -30,7 +30,7 @@ fn a_client_in_python_joins_opens_a_stream_and_ends_it_cleanly() {
 }
 
 #[test]
-fn it_hears_why_not_and_knows_a_reset_from_an_end() {
+fn a_python_client_receives_refusals_and_tells_a_reset_from_an_end() {
     let resetting = Target::resetting();
     let fixture = Fixture::new(&[&format!("resets={}", resetting.port), &format!("closed={}", closed_port())]);
     for (device, stream, kind) in [
@@ -42,7 +42,7 @@ fn it_hears_why_not_and_knows_a_reset_from_an_end() {
         assert_says(&fixture.call(device, stream, Vec::new()), word.trim_matches('"'));
     }
     assert_says(&fixture.call(DEVICE, "resets", b"hello there".into()), "closed before the end: 4000");
-    // A link is good once; another hub's pin is not this one's.
+    // A link works once; another hub's pin does not match.
     assert_says(&fixture.python(&["join", &fixture.link, "other"], Vec::new()), "HTTP 401");
     let pin = fixture.link.split_once("pin=sha256:").unwrap().1.split('&').next().unwrap();
     let another = fixture.link.replace(pin, &pin.chars().rev().collect::<String>());

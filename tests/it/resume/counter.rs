@@ -1,4 +1,5 @@
-//! A session with a real sshd that prints numbers, while everything around it goes wrong: none is missing, none comes twice.
+//! A session with a real sshd that prints numbers, while everything around it goes wrong: none is missing, none comes
+//! twice.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -26,7 +27,7 @@ fn a_session_survives_a_black_hole_whether_it_heals_or_not() {
 }
 
 #[test]
-fn a_session_survives_a_proxy_that_stood_still() {
+fn a_session_survives_a_suspended_proxy() {
     stopped_proxy(DEAD_AFTER * 2, &SILENCE);
 }
 
@@ -35,7 +36,7 @@ fn a_session_survives_another_address_of_its_device() {
     another_address(&SILENCE);
 }
 
-/// Again and again, with so much time between.
+/// Restarts of the hub, with this interval.
 pub(crate) fn hub_dies(times: u32, every: Duration) -> String {
     let sshd = Sshd::start();
     let mut fixture = Fixture::forwarding(&[sshd.port], &SILENCE);
@@ -58,12 +59,12 @@ pub(crate) fn black_hole(time: Duration, arguments: &'static [&'static str]) -> 
     fixture.on_both_legs(|network| network.hit_everything(Fault::BlackHole(Direction::Both)));
     session.look_on(time);
     fixture.on_both_legs(Chaos::heal);
-    session.goes_on();
-    // Everybody's new connections came to nothing meanwhile, as a loiterer's do.
+    session.assert_continues();
+    // Meanwhile new connections failed like unauthenticated ones that time out.
     assert!(!fixture.hub.process.log().contains(": banned"), "{}", fixture.hub.process);
     fixture.above.hit_all(Fault::BlackHole(Direction::Both));
     session.look_on(time);
-    session.goes_on();
+    session.assert_continues();
     fixture.assert_none_given_up();
     format!("{} numbers of a session with a black hole for {time:?}, and one that never healed", session.ends_whole())
 }
@@ -77,12 +78,12 @@ pub(crate) fn stopped_proxy(time: Duration, arguments: &'static [&'static str]) 
     fixture.proxy.process.signal("STOP");
     session.look_on(time);
     fixture.proxy.process.signal("CONT");
-    session.goes_on();
+    session.assert_continues();
     fixture.assert_none_given_up();
     format!("{} numbers of a session whose proxy stood still for {time:?}", session.ends_whole())
 }
 
-/// The device moves, twice.
+/// The device changes its address twice.
 pub(crate) fn another_address(arguments: &[&str]) -> String {
     let [near, far] = NetNs::two();
     let (here, device) = (near.machine(), far.machine());
@@ -94,16 +95,16 @@ pub(crate) fn another_address(arguments: &[&str]) -> String {
     agent.wait_line("is online");
     let proxy = ServiceProxy::start_with(&here, DEVICE, "0", arguments);
     let session = Session::start(&sshd, &here, proxy.port, Duration::from_secs(12));
-    session.goes_on();
+    session.assert_continues();
     for (old, new) in [("10.0.0.2", "10.0.0.3"), ("10.0.0.3", "10.0.0.4")] {
         far.run(&format!("ip address del {old}/24 dev veth && ip address add {new}/24 dev veth"));
         hub.process.wait_line(&format!("is online from {new}"));
-        session.goes_on();
+        session.assert_continues();
     }
     format!("{} numbers of a session whose device moved twice", session.ends_whole())
 }
 
-/// One that counts.
+/// A session that counts.
 struct Session {
     ssh: Process,
     numbers: u32,
@@ -117,24 +118,24 @@ impl Session {
         let line = format!("i=0; while [ $i -lt {numbers} ]; do echo $i; i=$((i+1)); sleep {pause}; done");
         let ssh = Process::start(&mut sshd.ssh(machine, port, &line));
         let session = Self { ssh, numbers };
-        session.goes_on();
+        session.assert_continues();
         session
     }
 
-    /// Lets so much time pass, unless it ends, which it must not.
+    /// Waits for this long; panics if the session ends.
     fn look_on(&self, time: Duration) {
         let end = self.ssh.find_line(0, "no number", time);
         assert!(end.is_none() && self.ssh.is_running(), "{}", self.ssh);
     }
 
     /// Waits for the next numbers.
-    fn goes_on(&self) {
+    fn assert_continues(&self) {
         let lines = self.ssh.lines();
         let next = self.ssh.find_line(lines, "", TIMEOUT);
         assert!(next.is_some(), "no further number: {}", self.ssh);
     }
 
-    /// No number is missing, and none came twice. Gives how many there were.
+    /// Asserts that no number is missing or repeated; returns their count.
     fn ends_whole(self) -> u32 {
         let (whole, numbers) = (all(self.numbers), self.numbers);
         let finished = self.ssh.finish_within(TIMEOUT * 2);

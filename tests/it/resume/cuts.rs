@@ -1,4 +1,4 @@
-//! Transfers that lose their legs again and again, in every way there is.
+//! Transfers whose legs break repeatedly, by every kind of fault.
 
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use crate::support::process::Process;
 use crate::support::rng::Rng;
 use crate::support::targets::Target;
 
-/// How much, and how often.
+/// Size and count of the transfers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size {
     pub(crate) streams: u64,
@@ -26,7 +26,7 @@ pub(crate) struct Size {
     pub(crate) seed: u64,
 }
 
-/// What can happen to a leg. Without healing, silence ends with whoever has had enough of it.
+/// Faults of a leg. Without healing, silence ends with an idle timeout.
 const FAULTS: [Fault; 7] = [
     Fault::Cut,
     Fault::Close(Direction::Both),
@@ -37,18 +37,18 @@ const FAULTS: [Fault; 7] = [
     Fault::Freeze(Direction::Down),
 ];
 
-/// The next hit comes at the latest after this, if no byte does.
-const IMPATIENCE: Duration = Duration::from_secs(1);
+/// Longest time between two hits without progress.
+const PROGRESS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Longer than several silences in a row.
 const LONGEST: Duration = Duration::from_secs(120);
 
 #[test]
-fn eight_streams_whose_legs_are_cut_swallowed_and_frozen_lose_no_byte() {
+fn eight_streams_whose_legs_are_cut_blackholed_and_frozen_lose_no_byte() {
     transfer(Size { streams: 8, bytes: 256 * MIB, hits: 24, heal_every: 12, seed: 1 });
 }
 
-/// Every byte comes both ways, in order, and every stream ends as it should. Gives the figures.
+/// Asserts that every byte arrives both ways, in order, and that every stream ends cleanly. Returns the figures.
 pub(crate) fn transfer(size: Size) -> String {
     let target = Target::echo();
     let fixture = Fixture::forwarding(&[target.port], &SILENCE);
@@ -79,7 +79,7 @@ pub(crate) fn transfer(size: Size) -> String {
     )
 }
 
-/// One leg after the other, evenly over the transfer; the number of those that were hit.
+/// Hits one leg after the other, evenly over the transfer; returns the number of hits.
 fn hit_again_and_again(fixture: &Fixture, size: Size, received: &AtomicU64, is_over: impl Fn() -> bool) -> u64 {
     let mut rng = Rng::new(size.seed);
     let mut hits = 0;
@@ -87,8 +87,8 @@ fn hit_again_and_again(fixture: &Fixture, size: Size, received: &AtomicU64, is_o
     while hits < size.hits {
         assert!(!is_over(), "only {hits} hits: too little to carry, or a stream broke");
         let due = received.load(Ordering::Relaxed) > size.bytes * hits / (size.hits + 1);
-        if !due && last.elapsed() < IMPATIENCE {
-            thread::park_timeout(IMPATIENCE / 100);
+        if !due && last.elapsed() < PROGRESS_TIMEOUT {
+            thread::park_timeout(PROGRESS_TIMEOUT / 100);
             continue;
         }
         let network = if rng.random_below(2) == 0 { &fixture.below } else { &fixture.above };

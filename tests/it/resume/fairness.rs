@@ -1,4 +1,4 @@
-//! Those who do not read, and those who read all the time, are in nobody's way.
+//! Fairness: stalled and busy readers delay no other stream.
 
 use std::fmt;
 use std::io::Read as _;
@@ -15,7 +15,7 @@ use crate::support::bytes::{KIB, MIB, Pattern};
 use crate::support::roles::connect;
 use crate::support::targets::Target;
 
-/// How often a stream says something.
+/// Interval at which a stream sends.
 const EVERY: Duration = Duration::from_millis(100);
 
 #[test]
@@ -27,14 +27,14 @@ fn echoes_go_on_beside_frozen_readers_and_a_bulk_transfer() {
 pub(crate) struct Size {
     pub(crate) frozen: usize,
     pub(crate) echoes: usize,
-    /// What each echo stream says, so often.
+    /// Payload and interval of each echo stream.
     pub(crate) rounds: u32,
 }
 
 /// The 99th percentile of the echoes' round trips.
 #[derive(Debug)]
 pub(crate) struct Figures {
-    /// With nothing else going on.
+    /// The baseline, without other load.
     pub(crate) idle: Duration,
     /// Beside everything.
     pub(crate) beside: Duration,
@@ -74,7 +74,7 @@ pub(crate) fn echo_beside(size: Size) -> Figures {
     })
 }
 
-/// All at once, each at its own pace.
+/// Runs all at once, each at its own rate.
 fn p99(streams: &mut [TcpStream], rounds: u32) -> Duration {
     let (took, start, count) = (Mutex::new(Vec::new()), clock::now(), u32::try_from(streams.len()).unwrap());
     thread::scope(|scope| {

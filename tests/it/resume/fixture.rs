@@ -1,4 +1,4 @@
-//! A hub, with a bad network in front of it for each of the others.
+//! A hub, with a chaos proxy in front of it for each other role.
 
 use std::fmt::Display;
 use std::net::TcpStream;
@@ -13,17 +13,17 @@ use crate::support::process::Process;
 use crate::support::roles::{Hub, ServiceProxy};
 use crate::support::targets::is_alive;
 
-/// What every role is told, so that silence is noticed soon.
+/// Arguments of every role: a short idle timeout, so that silence is detected soon.
 pub(crate) const SILENCE: [&str; 2] = ["--dead-after", "4"];
 
-/// The limit itself.
+/// The idle timeout.
 pub(crate) const DEAD_AFTER: Duration = Duration::from_secs(4);
 
 /// Control, requests and streams all go through the network.
 pub(crate) struct Fixture {
     pub(crate) proxy: ServiceProxy,
     pub(crate) agent: Process,
-    /// What is in the agent's way to the hub …
+    /// The network between agent and hub …
     pub(crate) below: Chaos,
     /// … and in the proxy's.
     pub(crate) above: Chaos,
@@ -33,7 +33,7 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    /// With a forward to each of these ports, and these arguments for every role.
+    /// Starts all roles with a forward to each of these ports, and these arguments for every role.
     pub(crate) fn forwarding(ports: &[u16], arguments: &'static [&'static str]) -> Self {
         let hub = Hub::start_with(&Machine::new(), arguments);
         let machines = [(); 2].map(|()| Machine::new());
@@ -54,29 +54,29 @@ impl Fixture {
         Self { proxy, agent, below, above, hub, arguments, _machines: machines }
     }
 
-    /// A stream over which bytes have passed. One after the other: so many strangers at once the hub turns away.
+    /// Opens a stream and echoes bytes. One after the other: the hub limits unauthenticated connections.
     pub(crate) fn alive(&self) -> TcpStream {
         let mut local = self.proxy.connect();
         is_alive(&mut local);
         local
     }
 
-    /// Where the forward to this port can be had.
+    /// The local port of the forward to this port.
     pub(crate) fn local(&self, port: u16) -> u16 {
         self.proxy.port_for(DEVICE, &local(port))
     }
 
-    /// The hub is there again, where it was.
+    /// Restarts the hub at its address.
     pub(crate) fn start_hub(&mut self) {
         self.hub = Hub::start_on(&self.hub.machine().clone(), self.hub.port, self.arguments);
     }
 
-    /// Does something to the agent's way and to the proxy's.
+    /// Applies a fault to the agent's network and to the proxy's.
     pub(crate) fn on_both_legs(&self, what: impl Fn(&Chaos)) {
         [&self.below, &self.above].into_iter().for_each(what);
     }
 
-    /// No stream was given up by anybody.
+    /// Asserts that no role gave up a stream.
     pub(crate) fn assert_none_given_up(&self) {
         let sentence = RefusalKind::NotResumed.row().sentence;
         for process in [&self.proxy.process, &self.agent] {

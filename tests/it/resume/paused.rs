@@ -1,4 +1,4 @@
-//! A reader that has stopped reading, for long, is still there; and costs the hub next to nothing.
+//! A reader that pauses for long is not timed out, and costs the hub little.
 
 use std::io::Read as _;
 use std::net::TcpStream;
@@ -14,15 +14,15 @@ const READERS: u64 = 8;
 /// More than every buffer on the way, and every window.
 const EACH: u64 = 48 * MIB;
 
-/// What the hub may keep for each.
+/// Memory that the hub may use for each.
 const HUB_MEMORY: u64 = MIB;
 
 #[test]
-fn a_reader_that_pauses_for_long_is_never_taken_for_dead_and_then_gets_every_byte() {
+fn a_reader_that_pauses_for_long_is_never_timed_out_and_gets_every_byte() {
     pause(4 * DEAD_AFTER, &SILENCE);
 }
 
-/// With every window full, and through a cut of every leg, for so long. Gives the figures.
+/// Runs for this long with every window full, and cuts every leg. Returns the figures.
 pub(crate) fn pause(time: Duration, arguments: &'static [&'static str]) -> String {
     let target = Target::source(5, EACH);
     let fixture = Fixture::forwarding(&[target.port], arguments);
@@ -36,14 +36,14 @@ pub(crate) fn pause(time: Duration, arguments: &'static [&'static str]) -> Strin
     for _ in 0..READERS {
         assert_eq!(seen_stalled(&target), StreamEnd::Stalled, "the source is held back");
     }
-    stand_still(&fixture, time / 2);
+    assert_no_warning_for(&fixture, time / 2);
     let each = fixture.hub.process.memory().now.saturating_sub(before) / READERS;
     assert!(each <= HUB_MEMORY, "the hub keeps {each} bytes for each");
 
     let lines = fixture.proxy.process.lines();
     fixture.on_both_legs(|network| _ = network.hit_all(Fault::Cut));
     fixture.proxy.process.wait_line_after(lines, "resumed after");
-    stand_still(&fixture, time / 2);
+    assert_no_warning_for(&fixture, time / 2);
     let later = fixture.hub.process.memory().now.saturating_sub(before) / READERS;
     assert!(later <= HUB_MEMORY, "the hub keeps {later} bytes for each, after a cut");
     readers.iter_mut().for_each(read_on);
@@ -63,14 +63,14 @@ fn seen_stalled(target: &Target) -> StreamEnd {
     }
 }
 
-/// Nobody has anything to complain about for so long.
-fn stand_still(fixture: &Fixture, time: Duration) {
+/// Asserts that no role logs a warning for this long.
+fn assert_no_warning_for(fixture: &Fixture, time: Duration) {
     let lines = fixture.proxy.process.lines();
     let complaint = fixture.proxy.process.find_line(lines, "warning", time);
     assert!(complaint.is_none_or(|line| line.contains("resumed after")), "{}", fixture.proxy.process);
 }
 
-/// All the rest, and then the end.
+/// Reads the remaining bytes and the end.
 fn read_on(reader: &mut TcpStream) {
     let mut all = std::io::Cursor::new(Pattern::new(5).prefix(1)).chain(&mut *reader);
     Pattern::new(5).expect(&mut all, EACH);

@@ -1,4 +1,4 @@
-//! From the end of a hub to the bytes that come through the next one.
+//! Hub restarts under load: time from the hub's end to the first byte through its successor.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -10,15 +10,15 @@ use devstream::net::os::clock;
 use super::fixture::{Fixture, show};
 use crate::support::targets::{Target, is_alive};
 
-/// How the hub ends, in turn.
+/// The ways in which the hub ends, in turn.
 const SIGNALS: [&str; 2] = ["KILL", "TERM"];
 
 #[test]
-fn every_stream_comes_back_after_every_restart_of_the_hub() {
+fn every_stream_resumes_after_every_restart_of_the_hub() {
     show(restart(4, 40));
 }
 
-/// How long it took every stream from the hub's end to the next bytes.
+/// For every stream, the time from the hub's end to the next byte.
 #[derive(Debug)]
 pub(crate) struct Figures {
     pub(crate) restarts: usize,

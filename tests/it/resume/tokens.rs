@@ -1,5 +1,5 @@
-//! A resume token lets one end of one stream back in. Whatever is wrong with one, the answer is the same, and only the
-//! log knows why.
+//! A resume token readmits one end of one stream. Every wrong one gets the same response, and only the
+//! log has the cause.
 
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
 use devstream::proto::refusal::RefusalKind;
@@ -19,10 +19,10 @@ const ANOTHER_STREAMS: &str = "resume token of another stream";
 const ENDED: &str = "resume token of an ended stream";
 const NOT_OURS: &str = "missing or invalid stream token";
 
-/// More than any source may get wrong.
-const HONEST_RETURNS: usize = 60;
+/// More failures than a source is allowed.
+const VALID_RESUMES: usize = 60;
 
-/// The test has its hands full and does not answer pings.
+/// The test does not answer pings.
 const PATIENT: [&str; 2] = ["--dead-after", "3600"];
 
 #[test]
@@ -30,38 +30,38 @@ fn a_resume_token_of_another_stream_role_or_identity_or_a_forged_one_gets_the_sa
     let mut fixture = Fixture::new();
     let bob = RawClient::join(&fixture.hub.service_link("bob"));
     let ([mut own, mut others], [second, _second]) = (fixture.open(), fixture.open());
-    let refused = fixture.alice.come_back(&own.place, "forged").err().expect("a forged token lets nobody in");
+    let refused = fixture.alice.resume(&own.place, "forged").err().expect("a forged token lets nobody in");
     assert_eq!(refused.status, 401, "{refused:?}");
     fixture.wait_reason(NOT_OURS);
     let device = &fixture.device.identity;
     for (what, answer, why) in [
-        ("a changed bit", fixture.alice.come_back(&own.place, &touched(&own.token)), NOT_OURS),
-        ("none", fixture.alice.come_back(&own.place, ""), NOT_OURS),
-        ("as a stream's token", fixture.alice.arrive(&own.place_with_token()), NOT_OURS),
-        ("another stream's", fixture.alice.come_back(&own.place, &second.token), ANOTHER_STREAMS),
-        ("at another stream's place", fixture.alice.come_back(&second.place, &own.token), ANOTHER_STREAMS),
-        ("the device's, for the service", fixture.alice.come_back(&own.place, &others.token), OTHERS),
-        ("the service's, for the device", device.come_back(&others.place, &own.token), OTHERS),
-        ("another service's", bob.come_back(&own.place, &own.token), OTHERS),
+        ("a changed bit", fixture.alice.resume(&own.place, &touched(&own.token)), NOT_OURS),
+        ("none", fixture.alice.resume(&own.place, ""), NOT_OURS),
+        ("as a stream's token", fixture.alice.attach_with_response(&own.place_with_token()), NOT_OURS),
+        ("another stream's", fixture.alice.resume(&own.place, &second.token), ANOTHER_STREAMS),
+        ("at another stream's place", fixture.alice.resume(&second.place, &own.token), ANOTHER_STREAMS),
+        ("the device's, for the service", fixture.alice.resume(&own.place, &others.token), OTHERS),
+        ("the service's, for the device", device.resume(&others.place, &own.token), OTHERS),
+        ("another service's", bob.resume(&own.place, &own.token), OTHERS),
     ] {
         assert_eq!(answer.err(), Some(refused.clone()), "{what}");
         fixture.wait_reason(why);
     }
-    // Nothing of this touched the stream, and the right tokens are still good.
+    // The stream is unaffected, and the right tokens are still valid.
     own.socket.bytes(b"hello").unwrap();
     assert_eq!(others.socket.expect_bytes(5), b"hello");
-    fixture.both_come_back(&mut own, &mut others);
+    fixture.both_resume(&mut own, &mut others);
 }
 
 #[test]
-fn a_resume_token_of_a_stream_that_has_ended_lets_nobody_in_and_tells_its_owner_of_a_good_end() {
+fn a_resume_token_of_an_ended_stream_is_refused_and_its_owner_learns_of_the_clean_end() {
     let mut fixture = Fixture::new();
     let [own, others] = fixture.open();
-    let refused = fixture.alice.come_back(&own.place, "forged").err();
+    let refused = fixture.alice.resume(&own.place, "forged").err();
     assert_eq!(refused.as_ref().map(|answer| answer.status), Some(401));
     // By itself …
     fixture.end(own, others);
-    // … by who runs the hub …
+    // … by the operator …
     let [own, others] = fixture.open();
     fixture.hub.ask(&["streams", "kill", &own.stream()]);
     fixture.assert_over(own, others, &refused);
@@ -71,57 +71,57 @@ fn a_resume_token_of_a_stream_that_has_ended_lets_nobody_in_and_tells_its_owner_
     fixture.hub.wait_activity("streamInterrupted", None);
     fixture.hub.ask(&["streams", "kill", &own.stream()]);
     fixture.assert_over(own, others, &refused);
-    // … and where the hub was another one when it began.
+    // … and after a restart of the hub.
     let [mut own, mut others] = fixture.open();
     fixture.restart_hub();
-    fixture.both_come_back(&mut own, &mut others);
+    fixture.both_resume(&mut own, &mut others);
     fixture.end(own, others);
 }
 
 #[test]
-fn a_resume_token_of_who_is_no_longer_welcome_lets_nobody_in() {
+fn a_resume_token_of_a_disabled_or_removed_identity_is_refused() {
     let mut fixture = Fixture::new();
     let [mut own, mut others] = fixture.open();
-    let forged = fixture.alice.come_back(&own.place, "forged").err();
+    let forged = fixture.alice.resume(&own.place, "forged").err();
     own.interrupt();
     fixture.hub.wait_activity("streamInterrupted", None);
     fixture.hub.ask(&["service", "disable", "alice"]);
-    let disabled = fixture.alice.come_back(&own.place, &own.token).err();
-    assert_eq!(disabled, fixture.alice.come_back(&own.place, "forged").err(), "whatever is shown");
+    let disabled = fixture.alice.resume(&own.place, &own.token).err();
+    assert_eq!(disabled, fixture.alice.resume(&own.place, "forged").err(), "whatever is shown");
     assert_eq!(disabled.map(|answer| answer.status), Some(403), "as for everything that a disabled identity asks");
     fixture.hub.ask(&["service", "enable", "alice"]);
-    assert_eq!(fixture.alice.come_back(&own.place, &own.token).err(), forged, "its streams have ended");
-    assert_eq!(fixture.device.identity.come_back(&others.place, &others.token).err(), forged, "at both ends");
+    assert_eq!(fixture.alice.resume(&own.place, &own.token).err(), forged, "its streams have ended");
+    assert_eq!(fixture.device.identity.resume(&others.place, &others.token).err(), forged, "at both ends");
 
     [own, others] = fixture.open();
     fixture.hub.ask(&["service", "remove", "alice"]);
-    assert_eq!(fixture.alice.come_back(&own.place, &own.token).err(), forged, "the identity was removed");
+    assert_eq!(fixture.alice.resume(&own.place, &own.token).err(), forged, "the identity was removed");
     fixture.wait_over(&own.stream());
     let anew = RawClient::join(&fixture.hub.service_link("alice"));
-    assert_eq!(anew.come_back(&own.place, &own.token).err(), forged, "another one of the same name");
+    assert_eq!(anew.resume(&own.place, &own.token).err(), forged, "another one of the same name");
     fixture.restart_hub();
-    assert_eq!(fixture.alice.come_back(&own.place, &own.token).err(), forged, "for another run of the hub as well");
+    assert_eq!(fixture.alice.resume(&own.place, &own.token).err(), forged, "for another run of the hub as well");
     assert_eq!(others.socket.end(), Some(RefusalKind::AuthenticationFailed.row().close), "the other end was told");
 }
 
 #[test]
-fn who_comes_back_to_what_is_over_is_not_penalised_for_it() {
+fn resuming_an_ended_stream_is_not_penalised() {
     let mut fixture = Fixture::new();
     let [own, others] = fixture.open();
-    let refused = fixture.alice.come_back(&own.place, "forged").err();
+    let refused = fixture.alice.resume(&own.place, "forged").err();
     fixture.hub.ask(&["streams", "kill", &own.stream()]);
     fixture.wait_over(&own.stream());
-    for _ in 0..HONEST_RETURNS {
-        assert_eq!(fixture.alice.come_back(&own.place, &own.token).err(), refused);
+    for _ in 0..VALID_RESUMES {
+        assert_eq!(fixture.alice.resume(&own.place, &own.token).err(), refused);
     }
     drop(others);
     let penalised = |entry: &Value| entry["operationName"] == "sourcePenalised";
     assert!(!fixture.hub.activity().iter().any(penalised));
     let [mut own, mut others] = fixture.open();
-    fixture.both_come_back(&mut own, &mut others);
+    fixture.both_resume(&mut own, &mut others);
 }
 
-/// One end of a stream.
+/// One endpoint of a stream.
 struct Side {
     place: StreamGrant,
     socket: WebSocket,
@@ -135,7 +135,7 @@ impl Side {
         Self { place, socket, token }
     }
 
-    /// Its way back where the way in should be.
+    /// The resume token in place of the stream token.
     fn place_with_token(&self) -> StreamGrant {
         StreamGrant { token: self.token.clone(), ..self.place.clone() }
     }
@@ -145,7 +145,7 @@ impl Side {
         rest.split('/').next().expect("a stream id").to_owned()
     }
 
-    /// Its connection is lost.
+    /// Closes its connection.
     fn interrupt(&mut self) {
         self.socket.disconnect();
     }
@@ -165,7 +165,7 @@ impl Fixture {
         Self { device, alice, hub }
     }
 
-    /// A stream that stands: the service's end, and the device's.
+    /// Opens a stream; returns the service's end, and the device's.
     fn open(&mut self) -> [Side; 2] {
         let protocol = StreamProtocol::Resumable.as_str();
         let pending = self.alice.open("ssh", &[(STREAM_PROTOCOL_HEADER, protocol)]);
@@ -174,44 +174,48 @@ impl Fixture {
         let own = StreamGrant { protocol: Some(protocol.into()), ..pending.answer().grant() };
         let others = StreamGrant::from(&request);
         let mut sides = [
-            Side::new(own.clone(), self.alice.arrive(&own).expect("the service is let in")),
-            Side::new(others.clone(), self.device.identity.arrive(&others).expect("the device is let in")),
+            Side::new(own.clone(), self.alice.attach_with_response(&own).expect("the service is let in")),
+            Side::new(
+                others.clone(),
+                self.device.identity.attach_with_response(&others).expect("the device is let in"),
+            ),
         ];
         sides[0].socket.bytes(b"hello").unwrap();
         assert_eq!(sides[1].socket.expect_bytes(5), b"hello");
         sides
     }
 
-    /// Each gets a new token, and what they say reaches the other.
-    fn both_come_back(&self, own: &mut Side, others: &mut Side) {
-        *own = Side::new(own.place.clone(), self.alice.come_back(&own.place, &own.token).expect("the service is back"));
-        let back = self.device.identity.come_back(&others.place, &others.token);
+    /// Asserts that each end gets a new token, and that its bytes reach the other.
+    fn both_resume(&self, own: &mut Side, others: &mut Side) {
+        *own = Side::new(own.place.clone(), self.alice.resume(&own.place, &own.token).expect("the service is back"));
+        let back = self.device.identity.resume(&others.place, &others.token);
         *others = Side::new(others.place.clone(), back.expect("the device is back"));
         own.socket.text(r#"{"type":"resume","received":0}"#).unwrap();
         assert_eq!(others.socket.next().unwrap(), Frame::Text(r#"{"type":"resume","received":0}"#.into()));
     }
 
-    /// Ends it as both ends do when all is said. Who lost its connection in that moment is told that it did; others are not.
+    /// Ends it as both ends do when all is said. Who lost its connection in that moment is told that it did; others are
+    /// not.
     fn end(&self, mut own: Side, mut others: Side) {
         own.socket.close(1000).unwrap();
         assert_eq!(others.socket.expect_close(), 1000);
         others.socket.close(1000).unwrap();
         self.wait_over(&own.stream());
         let device = &self.device.identity;
-        for returned in [self.alice.come_back(&own.place, &own.token), device.come_back(&others.place, &others.token)] {
+        for returned in [self.alice.resume(&own.place, &own.token), device.resume(&others.place, &others.token)] {
             let answer = returned.err().expect("it is over");
             assert!(answer.status == 410 && answer.body.contains("streamOver"), "{answer:?}");
         }
-        for wrong in [self.alice.come_back(&own.place, &others.token), device.come_back(&others.place, &own.token)] {
+        for wrong in [self.alice.resume(&own.place, &others.token), device.resume(&others.place, &own.token)] {
             assert_eq!(wrong.err().map(|answer| answer.status), Some(401));
         }
     }
 
-    /// Neither end can come back to it.
+    /// Asserts that neither end can resume it.
     fn assert_over(&self, own: Side, others: Side, refused: &Option<HttpResponse>) {
         self.wait_over(&own.stream());
-        assert_eq!(&self.alice.come_back(&own.place, &own.token).err(), refused);
-        assert_eq!(&self.device.identity.come_back(&others.place, &others.token).err(), refused);
+        assert_eq!(&self.alice.resume(&own.place, &own.token).err(), refused);
+        assert_eq!(&self.device.identity.resume(&others.place, &others.token).err(), refused);
         self.wait_reason(ENDED);
     }
 
@@ -236,7 +240,7 @@ fn online(identity: RawClient) -> RawDevice {
     RawDevice::speaking(identity, &["ssh"], &StreamProtocol::ALL.map(StreamProtocol::as_str))
 }
 
-/// With one bit of it changed.
+/// Returns the token with one bit flipped.
 fn touched(token: &str) -> String {
     let mut bytes = token.as_bytes().to_vec();
     let middle = bytes.len() / 3;

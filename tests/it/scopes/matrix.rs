@@ -10,11 +10,11 @@ use devstream::proto::scope::Scope;
 use devstream::proto::secret::KeySeed;
 use devstream::proto::timestamp::Timestamp;
 
-/// What each may do. Where there are two words, the first is the function's, the second what comes of it over the
+/// The expected result of each cell. Of two words, the first is the function's, the second the result over the
 /// wire: of the token that is shown, or of the device that has nothing to offer within the scope.
 ///
-/// The columns: `nobody` proves nothing (a stranger without a key, one who has not joined, was removed, or whose key was
-/// replaced); `disabled` and `ended` prove who they are, whatever their scope; the rest are active, by scope.
+/// The columns: `nobody` fails authentication (without a key, not joined, removed, or with a key that
+/// was replaced); `disabled` and `ended` authenticate, whatever their scope; the rest are active, by scope.
 const SERVICE: &str = "
                                  nobody  disabled  ended     nothing   elsewhere  device    othername             all
 be-device                        401     disabled  401       401       401        401       401                   401
@@ -36,7 +36,7 @@ list                             401     disabled  ended     yes       yes      
 join-with-wrong-code             401     yes       yes       yes       yes        yes       yes                   yes
 ";
 
-/// The same for a device, for which there are no scopes.
+/// The expected results for a device, which has no scopes.
 const THE_DEVICE: &str = "
                                  nobody  disabled  active
 be-device                        401     disabled  yes
@@ -58,7 +58,7 @@ list                             401     disabled  401
 join-with-wrong-code             401     yes       yes
 ";
 
-/// How far an identity's life has come.
+/// State of an identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     NoIdentity,
@@ -89,7 +89,7 @@ pub(super) const SCOPES: [(&str, &[&str]); 5] = [
     ("all", &["--device", "*"]),
 ];
 
-/// One cell.
+/// A cell of the matrix.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cell {
     pub(super) entry: &'static str,
@@ -134,7 +134,7 @@ fn word(short: &'static str) -> &'static str {
 }
 
 #[test]
-fn every_cell_at_the_function_that_decides() {
+fn every_cell_of_the_matrix_at_the_deciding_function() {
     let mut cells = 0;
     for state in STATES {
         for (name, typed) in SCOPES {
@@ -185,7 +185,7 @@ fn scope(typed: &[&str], until: Option<Timestamp>) -> Scope {
     Scope { devices: named("--device"), streams, until, max_streams: None }
 }
 
-/// What the entry points name.
+/// Names in the requests.
 struct Named {
     device: DeviceId,
     another: DeviceId,

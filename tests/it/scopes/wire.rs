@@ -1,4 +1,4 @@
-//! The same cells over the wire: a hub, two devices, and somebody of each kind, in each state, with each scope.
+//! The matrix over the wire: a hub, two devices, and an identity of each role, in each state, with each scope.
 
 use std::sync::mpsc::Receiver;
 
@@ -16,7 +16,7 @@ use crate::support::roles::Hub;
 use crate::support::websocket::WebSocket;
 
 #[test]
-fn every_cell_of_a_service_over_the_wire() {
+fn every_cell_of_the_matrix_for_a_service_over_the_wire() {
     let fixture = Fixture::new();
     let mut cells = 0;
     for state in STATES {
@@ -34,7 +34,7 @@ fn every_cell_of_a_service_over_the_wire() {
 }
 
 #[test]
-fn every_cell_of_a_device_over_the_wire() {
+fn every_cell_of_the_matrix_for_a_device_over_the_wire() {
     let fixture = Fixture::new();
     let mut cells = 0;
     for state in STATES.into_iter().filter(|state| *state != State::Ended) {
@@ -56,7 +56,7 @@ struct Fixture {
     witness: RawClient,
 }
 
-/// Who tries, and the two sides of two streams, the first of which is theirs where that can be.
+/// The caller, and both sides of two streams, the first of which is the caller's where possible.
 struct TestIdentity {
     raw: RawClient,
     role: Role,
@@ -85,7 +85,7 @@ impl Fixture {
         Self { hub, device, _another: another, witness }
     }
 
-    /// A service with a scope, as far as its life has come.
+    /// A service with a scope, in this state.
     fn service(&self, state: State, scope: &str, typed: &[&str]) -> TestIdentity {
         let id = format!("{state:?}-{scope}").to_lowercase();
         let before = if typed.is_empty() { typed } else { &["--device", "*"] };
@@ -100,11 +100,11 @@ impl Fixture {
         if !typed.is_empty() {
             self.hub.ask(&[&["service", "set", &id], typed].concat());
         }
-        raw = self.brought_to(state, "service", &id, raw);
+        raw = self.attached_to(state, "service", &id, raw);
         TestIdentity { raw, role: Role::Service, id: "pi-42".into(), first, second }
     }
 
-    /// A device, as far as its life has come.
+    /// A device in this state.
     fn device(&self, state: State) -> TestIdentity {
         let id = format!("{state:?}").to_lowercase();
         let link = self.hub.device_link(&id);
@@ -117,11 +117,11 @@ impl Fixture {
         } else {
             [(); 2].map(|()| stream(&self.witness, "pi-42", &self.device))
         };
-        raw = self.brought_to(state, "device", &id, raw);
+        raw = self.attached_to(state, "device", &id, raw);
         TestIdentity { raw, role: Role::Device, id, first, second }
     }
 
-    fn brought_to(&self, state: State, role: &str, id: &str, raw: RawClient) -> RawClient {
+    fn attached_to(&self, state: State, role: &str, id: &str, raw: RawClient) -> RawClient {
         let change = |words: &[&str]| drop(self.hub.ask(&[&[role], words].concat()));
         match state {
             State::NoIdentity => return raw.without_key(),
@@ -135,7 +135,7 @@ impl Fixture {
     }
 }
 
-/// A stream that its device has accepted and to which neither side has come.
+/// A stream that its device has accepted and that neither side has connected to.
 fn stream(service: &RawClient, device: &str, requests: &Receiver<StreamRequest>) -> Stream {
     let pending = service.send("POST", &format!("/twins/{device}/streams/ssh"), &[], "");
     let request = requests.recv_timeout(TIMEOUT).expect("the device is asked");
@@ -143,10 +143,10 @@ fn stream(service: &RawClient, device: &str, requests: &Receiver<StreamRequest>)
 }
 
 impl TestIdentity {
-    /// What comes of it, in a word.
+    /// The result, as a word of the matrix.
     fn tries(&self, fixture: &Fixture, entry: &str) -> &'static str {
         let own = self.first.side(self.role);
-        let with_token = |token: String| upgraded(self.raw.bring(&StreamGrant { token, ..own.clone() }));
+        let with_token = |token: String| upgraded(self.raw.attach(&StreamGrant { token, ..own.clone() }));
         match entry {
             "be-device" => upgraded(self.raw.control(&self.id)),
             "be-another-device" => upgraded(self.raw.control("pi-43")),
@@ -162,13 +162,13 @@ impl TestIdentity {
             "bring-other-streams-token" => with_token(self.second.side(self.role).token.clone()),
             "bring-to-the-other-side" => {
                 let url = self.first.side(!self.role).url.clone();
-                upgraded(self.raw.bring(&StreamGrant { url, ..own.clone() }))
+                upgraded(self.raw.attach(&StreamGrant { url, ..own.clone() }))
             }
             "bring-to-another-devices-stream" => {
                 let url = own.url.replace(&format!("/d/{}/", self.id), "/d/pi-43/");
-                upgraded(self.raw.bring(&StreamGrant { url, ..own.clone() }))
+                upgraded(self.raw.attach(&StreamGrant { url, ..own.clone() }))
             }
-            "bring" => upgraded(self.raw.bring(own)),
+            "bring" => upgraded(self.raw.attach(own)),
             "list" => self.raw.ask("GET", "/devices", &[], "").refusal_label(),
             "join-with-wrong-code" => self.raw.redeem(&fixture.hub.device_link("wrong")).refusal_label(),
             entry => panic!("no such entry point: {entry}"),

@@ -1,4 +1,4 @@
-//! Nobody gets at the memory of what runs: no core is left behind, and no process of the same user looks into another one.
+//! Process memory is protected: no core dumps, and no access for other processes of the same user.
 
 use std::os::unix::process::ExitStatusExt as _;
 
@@ -8,14 +8,14 @@ use crate::support::process::Process;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::Target;
 
-/// What a user is who is not root, and whose programs may leave cores as large as they like.
+/// Runs as another user than root, without a limit on core dumps.
 fn machine() -> Machine {
     let words = ["--core=unlimited", "setpriv", "--bounding-set=-all", "--inh-caps=-all"];
     Machine::behind("prlimit", words.map(str::to_owned).into())
 }
 
 #[test]
-fn no_role_leaves_a_core_or_shows_its_memory() {
+fn no_role_dumps_core_or_exposes_its_memory() {
     let [hub_machine, device, laptop] = [(); 3].map(|()| machine());
     let target = Target::sink();
     let hub = Hub::start(&hub_machine);
@@ -44,17 +44,18 @@ fn no_role_leaves_a_core_or_shows_its_memory() {
     assert_eq!(ends(&other), (Some(ABORTED), true), "{wanted}");
 }
 
-/// The signal that a program sends to itself when all is lost.
+/// The signal of an abort.
 const ABORTED: i32 = 6;
 
-/// How it ends when it crashes: by which signal, and whether a core is left.
+/// Crashes the process; returns the signal and whether it dumped core.
 fn ends(process: &Process) -> (Option<i32>, bool) {
     process.signal("ABRT");
     let status = process.wait_end();
     (status.signal(), status.core_dumped())
 }
 
-/// Whether the same user may read its environment, which is as much as its memory.
+/// Reports whether the same user may read its environment, for which the kernel asks the same permission as for its
+/// memory.
 fn shows(machine: &Machine, process: &Process) -> bool {
     let read = Process::start(machine.command("cat").arg(process.proc().join("environ"))).finish();
     assert!(read.code == Some(0) || read.stderr.contains("Permission denied"), "{read:?}");

@@ -1,4 +1,4 @@
-//! All roles behind a proxy that asks for a password, with everything logged, and all that can be heard of them.
+//! All roles behind a proxy with a password, at full verbosity, and all their output.
 
 use std::fs;
 use std::io::{PipeWriter, Read as _, Write as _};
@@ -28,9 +28,9 @@ pub(super) struct Everything {
     pub(super) device: Machine,
     pub(super) laptop: Machine,
     secrets: Secrets,
-    /// What runs, by its name.
+    /// Running processes, by name.
     running: Vec<(&'static str, Process)>,
-    /// What was said by what has ended, by its name.
+    /// Output of exited processes, by name.
     said: Vec<(String, String)>,
     /// Standard input of what runs.
     inputs: Vec<PipeWriter>,
@@ -39,7 +39,7 @@ pub(super) struct Everything {
 }
 
 impl Everything {
-    /// With this in the environment of device and laptop, made of the proxy and the file with its login.
+    /// Starts with these variables for device and laptop, made from the proxy and the file with its credentials.
     pub(super) fn behind(proxy: fn(&NetNs) -> Proxy, environment: fn(Machine, &Proxy, &str) -> Machine) -> Self {
         let fixture = Fixture::with_hub(proxy, &["-vv", "--metrics", "127.0.0.1:0"]);
         let sshd = Sshd::start_on(&fixture.far.machine());
@@ -96,7 +96,7 @@ impl Everything {
         self.start(("ssh", &got), laptop.command(DEVSTREAM).args(["ssh", DEVICE]).args(options).arg(there));
     }
 
-    /// Starts a command with one line as its input, which does not end, and waits for what it says then.
+    /// Starts a command with one line as its input, which stays open, and waits for this output.
     fn start(&mut self, (name, ready): (&'static str, &str), command: &mut Command) {
         let (reader, mut writer) = std::io::pipe().expect("a pipe");
         writeln!(writer, "{CONTENT}").expect("a pipe takes a line");
@@ -106,8 +106,8 @@ impl Everything {
         self.inputs.push(writer);
     }
 
-    /// Sends the line through the service-proxy that was started last, also as the first bytes of a stream on a connection that
-    /// stands by.
+    /// Sends the line through the service-proxy that was started last, also as the first bytes of a stream on a
+    /// connection that stands by.
     fn use_the_last(&self) {
         let (_, process) = self.running.last().expect("a service-proxy");
         let port = port_of(&process.wait_line(" on 127.0.0.1:"));
@@ -121,7 +121,7 @@ impl Everything {
         }
     }
 
-    /// What people ask each machine.
+    /// Commands to run on each machine.
     fn ask(&mut self) {
         let hub = self.fixture.hub.machine().clone().with("DEVSTREAM_LOG", "trace");
         let (device, laptop) = (self.device.clone(), self.laptop.clone());
@@ -141,7 +141,7 @@ impl Everything {
         }
     }
 
-    /// Runs a command that ends so, and keeps what it says.
+    /// Runs a command to this exit code, and keeps its output.
     pub(super) fn run(&mut self, machine: &Machine, words: &[&str], code: i32) {
         self.run_with_input(machine, words, "", code);
     }
@@ -152,8 +152,8 @@ impl Everything {
         self.said.push((words.join(" "), finished.stdout + &finished.stderr));
     }
 
-    /// Nothing of what is secret is in any place, but for this in the environment, where its user put it.
-    pub(super) fn assert_nothing_told(&self, own: &str) {
+    /// Asserts that no secret appears anywhere, except this one in the environment, where its user put it.
+    pub(super) fn assert_no_secret_in_output(&self, own: &str) {
         for (name, text) in &self.said {
             self.secrets.assert_not_in(name, text);
         }
@@ -167,13 +167,13 @@ impl Everything {
             self.secrets.assert_not_in("what a program was given", &but(own, &children));
         }
         self.secrets.assert_not_in("ps", &but(own, &self.processes()));
-        self.assert_nothing_told_by("hub", &self.fixture.hub.process, "");
+        self.assert_no_secret_in_output_of("hub", &self.fixture.hub.process, "");
         for (name, process) in &self.running {
-            self.assert_nothing_told_by(name, process, own);
+            self.assert_no_secret_in_output_of(name, process, own);
         }
     }
 
-    fn assert_nothing_told_by(&self, name: &str, process: &Process, own: &str) {
+    fn assert_no_secret_in_output_of(&self, name: &str, process: &Process, own: &str) {
         let said = process.errors();
         assert!(said.contains("debug: "), "it does not say all: {process}");
         self.secrets.assert_not_in(name, &said);
@@ -190,7 +190,7 @@ impl Everything {
         text
     }
 
-    /// All that `ps` shows of what was started here, and of what that has started.
+    /// Output of `ps` for the started processes and their children.
     fn processes(&self) -> String {
         let shown = Process::start(Command::new("ps").args(["auxeww"])).finish().stdout;
         let homes = [&self.device, &self.laptop, self.fixture.hub.machine()]
@@ -205,10 +205,10 @@ impl Everything {
     }
 }
 
-/// Has a program that devstream starts tell what it is given, and who has started it.
+/// A program started by devstream, which prints its arguments, its environment and its parent.
 const TELLING: &str = "(env; cat /proc/$$/cmdline /proc/$PPID/cmdline | tr '\\0' '\\n') >>~/told";
 
-/// A desktop's client that is none: sends a line of its input, shows what comes back, and stays.
+/// A fake RDP client: sends a line of its input, prints the response, and stays.
 const CLIENT: &str = r#"
 address=$(sed -n 's/\r$//; s/^full address:s://p' "$1")
 exec 3<>"/dev/tcp/${address%:*}/${address##*:}"

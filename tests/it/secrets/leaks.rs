@@ -1,4 +1,4 @@
-//! What must not be told, and where it is looked for.
+//! Secrets, and the places that are searched for them.
 
 use std::fmt::Write as _;
 
@@ -10,14 +10,14 @@ use std::path::Path;
 
 use crate::support::machine::Machine;
 
-/// Every secret of a scene, in each form in which it might be told.
+/// Every secret of a setup, in each form in which it might appear.
 #[derive(Default)]
 pub(super) struct Secrets {
     forms: BTreeSet<String>,
     public: BTreeSet<String>,
 }
 
-/// What only stands beside secrets.
+/// Words that appear next to secrets without being secret.
 const NAMES: [&str; 5] = ["authorizationToken", "resumeToken", "Bearer ", "Basic ", "PRIVATE KEY"];
 
 /// A text that stands for 32 secret bytes, such as a token, is at least so long.
@@ -66,13 +66,13 @@ impl Secrets {
         self.forms.extend([hex, list, URL_SAFE_NO_PAD.encode(bytes), STANDARD.encode(bytes)]);
     }
 
-    /// Nothing of that is in this text.
+    /// Asserts that no secret appears in this text.
     pub(super) fn assert_not_in(&self, place: &str, text: &str) {
-        let told = text.lines().find(|line| self.are_told_by(line));
+        let told = text.lines().find(|line| self.assert_reported_by(line));
         assert_eq!(told, None, "{place} tells a secret");
     }
 
-    fn are_told_by(&self, line: &str) -> bool {
+    fn assert_reported_by(&self, line: &str) -> bool {
         let mut words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
         NAMES.iter().any(|name| line.contains(name))
             || self.forms.iter().any(|form| line.contains(form.as_str()))
@@ -118,7 +118,7 @@ fn each_form_of_a_secret_is_found() {
         "authorization: Bearer x",
         "token=AfI9j3KL-IHUpWUzafc2dQAfI9j3KL-IHUpWUzafc2d",
     ] {
-        assert!(secrets.are_told_by(told), "{told}");
+        assert!(secrets.assert_reported_by(told), "{told}");
     }
     secrets.assert_not_in("a test", "pin sha256:hu4N-cx_EYUROt9cgKs8g2Px_ImJdwKJflazsGoyEAA\nhunter3");
 }

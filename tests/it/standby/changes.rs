@@ -1,4 +1,4 @@
-//! What changes while connections stand by: the key that they were made with, and how many the hub holds.
+//! Changes while standbys are open: a replaced key and a different limit.
 
 use devstream::proto::refusal::RefusalKind;
 use serde_json::Value;
@@ -8,11 +8,11 @@ use crate::support::raw::{RawClient, RawDevice};
 use crate::support::targets::Target;
 use crate::support::{DEVICE, SOON, poll, within};
 
-/// How long a replaced key is good.
+/// Overlap: time for which a replaced key remains valid.
 const OVERLAP: [&str; 2] = ["--overlap", "3s"];
 
 #[test]
-fn those_of_a_replaced_key_end_with_it_and_nobody_comes_with_it_again() {
+fn standbys_of_a_replaced_key_end_with_it_and_it_opens_no_others() {
     let target = Target::echo();
     let fixture = Fixture::forwarding(&target);
     let bob = RawClient::join(&fixture.hub.service_link("bob"));
@@ -35,7 +35,7 @@ fn those_of_a_replaced_key_end_with_it_and_nobody_comes_with_it_again() {
 }
 
 #[test]
-fn the_next_stream_comes_with_the_new_key() {
+fn the_next_standby_uses_the_new_key() {
     let target = Target::echo();
     let fixture = Fixture::forwarding(&target);
     for (role, id, machine) in [("service", "alice", &fixture.laptop), ("device", DEVICE, &fixture.device)] {
@@ -58,7 +58,7 @@ fn the_next_stream_comes_with_the_new_key() {
 }
 
 #[test]
-fn a_hub_that_holds_fewer_than_before_has_its_streams_all_the_same() {
+fn a_hub_that_lowers_its_standby_limit_still_carries_streams() {
     let target = Target::echo();
     let mut fixture = Fixture::with(&target, [&["--standbys", "8"], &[], &[]]);
     for hold in [8, 2, 0] {
@@ -74,7 +74,7 @@ fn a_hub_that_holds_fewer_than_before_has_its_streams_all_the_same() {
         poll("no more of the proxy's than are held", || (fixture.above.live() <= hold).then_some(()));
         poll("no more of the agent's", || (fixture.below.live() <= hold + 1).then_some(()));
         assert_eq!(fixture.above.live() > 0, hold > 0, "{hold}");
-        // What is interrupted comes back to the next hub.
+        // Interrupted streams resume at the next hub.
         poll("the end of every stream", || fixture.hub.json::<Vec<Value>>(&["streams"]).is_empty().then_some(()));
     }
 }

@@ -1,5 +1,5 @@
-//! Connections that stood by and are dead when they are wanted: the next stream takes another way, and its application
-//! notices nothing but that it took a little longer.
+//! Dead standbys: the next stream uses another connection, and its application
+//! notices only a short delay.
 
 use std::net::Shutdown;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use crate::support::chaos::{Direction, Fault};
 use crate::support::targets::{Target, is_alive};
 use crate::support::within;
 
-/// Silence is noticed soon on the connection for control as well, and a device that has gone is waited for.
+/// A short idle timeout for the control connection too, and time to wait for an offline device.
 const PATIENT: [&[&str]; 3] =
     [&["--dead-after", "4"], &["--dead-after", "4"], &["--dead-after", "4", "--connect-timeout", "20"]];
 
-/// What a person takes for a slow network.
+/// Longest stall that an interactive user tolerates.
 const A_WHILE: Duration = Duration::from_secs(12);
 
-/// Where requests come this way. What is merely not answered may have been done, and is not done again.
+/// Requests on a standby. An unanswered request may have been served, and is not repeated.
 const fn faults(direction: Direction) -> [Fault; 6] {
     [
         Fault::Cut,
@@ -29,7 +29,7 @@ const fn faults(direction: Direction) -> [Fault; 6] {
 }
 
 #[test]
-fn the_proxys_may_be_cut_closed_swallowed_or_frozen() {
+fn the_proxys_standbys_may_be_cut_closed_blackholed_or_frozen() {
     let target = Target::echo();
     let fixture = Fixture::with(&target, PATIENT);
     for fault in faults(Direction::Up) {
@@ -43,10 +43,10 @@ fn the_proxys_may_be_cut_closed_swallowed_or_frozen() {
 }
 
 #[test]
-fn the_agents_may_be_cut_closed_swallowed_or_frozen_with_its_control() {
+fn the_agents_standbys_and_control_may_be_cut_closed_blackholed_or_frozen() {
     let target = Target::echo();
     for fault in faults(Direction::Down) {
-        // An agent that has lost its hub again and again waits longer and longer.
+        // The backoff of an agent that lost its hub repeatedly grows.
         let fixture = Fixture::with(&target, PATIENT);
         fixture.warm(3);
         assert!(fixture.below.hit_all(fault) >= 4, "{fault:?}");
@@ -58,7 +58,7 @@ fn the_agents_may_be_cut_closed_swallowed_or_frozen_with_its_control() {
 }
 
 #[test]
-fn the_agents_may_be_dead_while_its_control_lives() {
+fn the_agents_standbys_may_be_dead_while_its_control_is_alive() {
     let target = Target::echo();
     let fixture = Fixture::forwarding(&target);
     for fault in faults(Direction::Down) {
@@ -72,7 +72,7 @@ fn the_agents_may_be_dead_while_its_control_lives() {
 }
 
 #[test]
-fn a_hub_that_was_killed_and_started_again_has_streams_at_once() {
+fn a_hub_that_was_killed_and_restarted_carries_streams_at_once() {
     let target = Target::echo();
     let mut fixture = Fixture::forwarding(&target);
     for _ in 0..3 {
@@ -86,7 +86,7 @@ fn a_hub_that_was_killed_and_started_again_has_streams_at_once() {
 }
 
 #[test]
-fn an_agent_that_was_started_again_or_displaced_is_asked_and_not_its_former_self() {
+fn requests_go_to_a_restarted_or_displacing_agent_and_not_to_its_predecessor() {
     let target = Target::echo();
     let mut fixture = Fixture::forwarding(&target);
     for signal in ["KILL", "TERM"] {
@@ -109,14 +109,14 @@ fn an_agent_that_was_started_again_or_displaced_is_asked_and_not_its_former_self
 }
 
 #[test]
-fn a_network_that_stands_still_for_a_moment_ends_no_stream() {
+fn a_brief_network_stall_ends_no_stream() {
     let target = Target::echo();
     let fixture = Fixture::with(&target, PATIENT);
     fixture.warm(3);
     let mut running = fixture.alive();
     for direction in [&fixture.above, &fixture.below] {
         direction.hit_all(Fault::Freeze(Direction::Both));
-        // The request goes nowhere, is given up, and gets there by another way; then it comes the first way too.
+        // The request is lost, times out, and is repeated on another connection; then the first one arrives too.
         within(A_WHILE, "a stream", || fixture.echo(1, LITTLE));
         let mut beside = fixture.proxy.connect();
         is_alive(&mut beside);

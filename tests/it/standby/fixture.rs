@@ -1,4 +1,4 @@
-//! A hub with a network in front of it for each of the others, which counts their connections.
+//! A hub with a chaos proxy in front of it for each other role, which counts its connections.
 
 use std::net::{Shutdown, TcpStream};
 use std::thread;
@@ -18,7 +18,7 @@ use crate::support::{DEVICE, poll};
 pub(crate) struct Fixture {
     pub(crate) proxy: ServiceProxy,
     pub(crate) agent: Process,
-    /// What is in the agent's way to the hub …
+    /// The network between agent and hub …
     pub(crate) below: Chaos,
     /// … and in the proxy's.
     pub(crate) above: Chaos,
@@ -34,7 +34,7 @@ impl Fixture {
         Self::with(target, [&[]; 3])
     }
 
-    /// With these arguments for the hub, the agent and the proxy.
+    /// Starts with these arguments for the hub, the agent and the proxy.
     pub(crate) fn with(target: &Target, arguments: [&[&str]; 3]) -> Self {
         Self::to_port(target.port, arguments)
     }
@@ -55,7 +55,7 @@ impl Fixture {
         Self { proxy, agent, below, above, hub, laptop, device, forwards, arguments }
     }
 
-    /// How many connections the proxy and the agent have made so far.
+    /// Connections that the proxy and the agent have made so far.
     pub(crate) fn connections(&self) -> [u64; 2] {
         [self.above.connections(), self.below.connections()]
     }
@@ -67,12 +67,12 @@ impl Fixture {
         local
     }
 
-    /// One stream from its beginning to both its ends.
+    /// Carries one stream from its start to both its ends.
     pub(crate) fn echo(&self, seed: u64, length: u64) {
         echo_to_eof(&self.proxy.connect(), seed, length);
     }
 
-    /// The same with a pattern that is there already.
+    /// Carries one stream with an existing pattern.
     pub(crate) fn echo_with(&self, pattern: &Pattern, length: u64) {
         let stream = self.proxy.connect();
         let (mut reader, mut writer) = (&stream, &stream);
@@ -86,8 +86,8 @@ impl Fixture {
         assert_eq!(drain(&mut stream.try_clone().unwrap()), Observed { bytes: 0, end: StreamEnd::Eof });
     }
 
-    /// Has streams, so many at once, until they need no new connection, and then one more, so that all others stand by.
-    /// Gives how many there were.
+    /// Opens this many streams at once until they need no new connection, then one more, so that all others stand by.
+    /// Returns their number.
     pub(crate) fn warm(&self, at_once: u64) -> u64 {
         for round in 1..100 {
             let before = self.connections();
@@ -105,7 +105,7 @@ impl Fixture {
         panic!("every stream makes connections: {:?}", self.connections());
     }
 
-    /// Waits until no more connections are being brought: spares come after the streams that missed some.
+    /// Waits until no more connections are being opened: spares follow the streams that found none.
     pub(crate) fn settle(&self) {
         const QUIET: Duration = Duration::from_millis(150);
         let mut seen = (self.connections(), clock::now());
@@ -122,18 +122,18 @@ impl Fixture {
         self.proxy.port_for(DEVICE, &format!("0={name}"))
     }
 
-    /// A new connection to that.
+    /// Connects to that port.
     pub(crate) fn connect_to(&self, name: &str) -> TcpStream {
         connect(self.local(name))
     }
 
-    /// The hub is there again, where it was.
+    /// Restarts the hub at its address.
     pub(crate) fn start_hub(&mut self) {
         let arguments: Vec<_> = self.arguments[0].iter().map(String::as_str).collect();
         self.hub = Hub::start_on(&self.hub.machine().clone(), self.hub.port, &arguments);
     }
 
-    /// The same with other arguments than before.
+    /// Restarts with other arguments.
     pub(crate) fn start_hub_with(&mut self, arguments: &[&str]) {
         self.arguments[0] = arguments.iter().map(|&argument| argument.to_owned()).collect();
         self.start_hub();
@@ -155,5 +155,5 @@ fn start_agent(device: &Machine, below: &Chaos, forwards: &[String], arguments: 
     agent
 }
 
-/// A block is enough to tell streams apart.
+/// One block distinguishes streams.
 pub(crate) const LITTLE: u64 = 2 * KIB;

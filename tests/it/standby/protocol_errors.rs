@@ -1,4 +1,4 @@
-//! What nobody says on a connection that stands by: whoever does is told so and sent away, and others do not notice.
+//! Protocol errors on standbys: the sender is closed with the reason, and other connections are not disturbed.
 
 use std::net::{Shutdown, TcpStream};
 
@@ -22,7 +22,7 @@ use crate::support::{DEVICE, poll};
 const CLOSE_UNSUPPORTED: u16 = 1003;
 const CLOSE_POLICY: u16 = 1008;
 
-/// Alice, who says what she likes, beside a proxy and an agent whose stream goes on.
+/// Alice, controlled by the test, beside a proxy and an agent whose stream must not be disturbed.
 struct Fixture {
     stream: TcpStream,
     alice: RawClient,
@@ -51,7 +51,7 @@ impl Fixture {
         self.alice.standby().expect("the hub lets alice stand by")
     }
 
-    /// A device with somebody else than an agent behind it, and a connection of its that stands by.
+    /// A device controlled by the test, and a standby of it.
     fn device(&self, name: &str) -> (RawDevice, WebSocket) {
         let device = RawDevice::online(RawClient::join(&self.whole.hub.device_link(name)), &["target"]);
         let standby = device.identity.standby().expect("the hub lets it stand by");
@@ -75,8 +75,8 @@ fn ask(standby: &mut WebSocket, open: StandbyOpenRequest) {
     standby.text(&encode(&StandbyToHub::Open(open))).unwrap();
 }
 
-/// What the hub says next.
-fn hear(standby: &mut WebSocket) -> StandbyFromHub {
+/// The hub's next message.
+fn receive(standby: &mut WebSocket) -> StandbyFromHub {
     match standby.next() {
         Ok(Frame::Text(text)) => decode(&text).unwrap(),
         other => panic!("{other:?}"),
@@ -84,14 +84,14 @@ fn hear(standby: &mut WebSocket) -> StandbyFromHub {
 }
 
 fn opened(standby: &mut WebSocket) -> StandbyOpened {
-    match hear(standby) {
+    match receive(standby) {
         StandbyFromHub::Opened(opened) => opened,
         other @ (StandbyFromHub::Refused { .. } | StandbyFromHub::StreamRequest(_)) => panic!("{other:?}"),
     }
 }
 
 fn requested(standby: &mut WebSocket) -> StandbyStreamRequest {
-    match hear(standby) {
+    match receive(standby) {
         StandbyFromHub::StreamRequest(request) => request,
         other @ (StandbyFromHub::Refused { .. } | StandbyFromHub::Opened(_)) => panic!("{other:?}"),
     }
@@ -103,7 +103,7 @@ fn response(request_id: StreamId, accepted: bool) -> String {
 }
 
 #[test]
-fn a_service_that_says_what_makes_no_sense_is_sent_away() {
+fn a_service_that_sends_malformed_messages_on_a_standby_is_closed() {
     let mut fixture = Fixture::new(&[]);
     let valid = encode(&StandbyToHub::Open(open(DEVICE, 5)));
     let too_early = valid.replace("\"early\":5", &format!("\"early\":{}", EARLY_DATA_BYTES + 1));
@@ -138,9 +138,9 @@ fn a_service_that_says_what_makes_no_sense_is_sent_away() {
 }
 
 #[test]
-fn a_service_that_rests_in_the_middle_of_a_stream_loses_it_and_its_connection() {
+fn a_service_that_sends_rest_within_a_stream_loses_its_connection() {
     let mut fixture = Fixture::new(&[]);
-    // The agent has one that stands by, as well.
+    // The agent has a standby as well.
     fixture.assert_undisturbed();
     for early in [false, true] {
         let mut standby = fixture.standby();
@@ -156,18 +156,18 @@ fn a_service_that_rests_in_the_middle_of_a_stream_loses_it_and_its_connection() 
 }
 
 #[test]
-fn a_stream_without_an_end_is_refused_and_the_connection_asks_for_another() {
+fn a_request_for_an_unknown_device_is_refused_and_the_standby_accepts_another() {
     let mut fixture = Fixture::new(&[]);
     let mut standby = fixture.standby();
     for _ in 0..3 {
         ask(&mut standby, open("nobody", 0));
         assert!(
-            matches!(hear(&mut standby), StandbyFromHub::Refused { reason } if reason.kind == RefusalKind::UnknownDevice)
+            matches!(receive(&mut standby), StandbyFromHub::Refused { reason } if reason.kind == RefusalKind::UnknownDevice)
         );
         ask(&mut standby, open("nobody", 5));
         standby.bytes(b"early").unwrap();
         assert!(
-            matches!(hear(&mut standby), StandbyFromHub::Refused { reason } if reason.kind == RefusalKind::UnknownDevice)
+            matches!(receive(&mut standby), StandbyFromHub::Refused { reason } if reason.kind == RefusalKind::UnknownDevice)
         );
     }
     ask(&mut standby, open(DEVICE, 5));
@@ -184,7 +184,7 @@ fn a_stream_without_an_end_is_refused_and_the_connection_asks_for_another() {
 }
 
 #[test]
-fn the_same_request_twice_is_one_stream_and_another_services_is_left_alone() {
+fn a_repeated_request_id_is_refused_and_the_first_stream_continues() {
     let mut fixture = Fixture::new(&[]);
     let (mut first, mut again) = (fixture.standby(), fixture.standby());
     let request = open(DEVICE, 0);
@@ -193,9 +193,9 @@ fn the_same_request_twice_is_one_stream_and_another_services_is_left_alone() {
     let bob = RawClient::join(&fixture.whole.hub.service_link("bob"));
     let mut bobs = bob.standby().unwrap();
     ask(&mut bobs, request.clone());
-    assert!(matches!(hear(&mut bobs), StandbyFromHub::Refused { .. }), "another's");
+    assert!(matches!(receive(&mut bobs), StandbyFromHub::Refused { .. }), "another's");
     ask(&mut again, request);
-    assert!(matches!(hear(&mut again), StandbyFromHub::Refused { .. }), "repeated");
+    assert!(matches!(receive(&mut again), StandbyFromHub::Refused { .. }), "repeated");
     first.bytes(b"hello").unwrap();
     loop {
         match first.next().unwrap() {
@@ -208,7 +208,7 @@ fn the_same_request_twice_is_one_stream_and_another_services_is_left_alone() {
 }
 
 #[test]
-fn a_device_that_answers_what_it_was_not_asked_is_sent_away_and_asked_the_other_way() {
+fn a_device_that_answers_an_unknown_request_loses_its_standby_and_is_asked_on_control() {
     let mut fixture = Fixture::new(&[]);
     let bad_request = RefusalKind::BadRequest.row().close;
     let (mut device, mut standby) = fixture.device("wrong");
@@ -220,7 +220,7 @@ fn a_device_that_answers_what_it_was_not_asked_is_sent_away_and_asked_the_other_
     let request = device.request();
     device.reject(&request, RefusalKind::TargetRefused.into());
     assert!(
-        matches!(hear(&mut service), StandbyFromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused)
+        matches!(receive(&mut service), StandbyFromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused)
     );
 
     let (_twice, mut standby) = fixture.device("twice");
@@ -232,7 +232,7 @@ fn a_device_that_answers_what_it_was_not_asked_is_sent_away_and_asked_the_other_
         standby.text(&response(request.stream.request_id, false)).unwrap();
     }
     assert!(
-        matches!(hear(&mut service), StandbyFromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused)
+        matches!(receive(&mut service), StandbyFromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused)
     );
     assert_eq!(standby.expect_close(), bad_request);
 
@@ -247,13 +247,13 @@ fn a_device_that_answers_what_it_was_not_asked_is_sent_away_and_asked_the_other_
     let request = silent.request();
     silent.reject(&request, RefusalKind::TargetRefused.into());
     assert!(
-        matches!(hear(&mut service), StandbyFromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused)
+        matches!(receive(&mut service), StandbyFromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused)
     );
     fixture.assert_undisturbed();
 }
 
 #[test]
-fn a_device_that_is_slow_to_answer_is_asked_the_other_way_and_told_that_it_is_no_interruption() {
+fn a_slow_device_is_asked_on_control_and_its_standby_is_closed_without_an_interruption() {
     let mut fixture = Fixture::new(&[]);
     let (mut slow, mut standby) = fixture.device("slow");
     let mut service = fixture.standby();
@@ -261,23 +261,23 @@ fn a_device_that_is_slow_to_answer_is_asked_the_other_way_and_told_that_it_is_no
     let late = requested(&mut standby);
     let request = slow.request();
     assert_eq!(request.request_id, late.stream.request_id);
-    // It may have taken the connection for a stream's by now.
+    // The hub may have closed the connection already.
     let _ = standby.text(&response(request.request_id, true));
     assert_eq!(standby.expect_close(), RefusalKind::PeerGone.row().close);
     slow.reject(&request, RefusalKind::TargetRefused.into());
     assert!(
-        matches!(hear(&mut service), StandbyFromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused)
+        matches!(receive(&mut service), StandbyFromHub::Refused { reason } if reason.kind == RefusalKind::TargetRefused)
     );
     fixture.assert_undisturbed();
 }
 
 #[test]
-fn more_than_a_hub_holds_are_turned_away_and_there_is_room_again_when_some_have_gone() {
+fn standbys_beyond_the_limit_are_refused_until_others_have_closed() {
     let mut fixture = Fixture::new(&["--standbys", "3"]);
     let mut held: Vec<_> = (0..3).map(|_| fixture.standby()).collect();
     let refused = fixture.alice.standby().err().expect("there is no room");
     assert_eq!(refused.refusal_label(), RefusalKind::HubBusy.row().label, "{refused:?}");
-    // Nobody else's room is taken.
+    // Other services' limits are unaffected.
     let bob = RawClient::join(&fixture.whole.hub.service_link("bob"));
     drop(bob.standby().expect("bob has his own"));
     held.pop().unwrap().disconnect();
@@ -290,7 +290,7 @@ fn more_than_a_hub_holds_are_turned_away_and_there_is_room_again_when_some_have_
 }
 
 #[test]
-fn nobody_stands_by_who_is_unknown_or_may_not_or_is_of_another_run() {
+fn standbys_of_unknown_disallowed_or_former_agents_are_refused() {
     let fixture = Fixture::new(&[]);
     let peer = fixture.alice.clone().without_key();
     assert_eq!(peer.standby().err().map(|answer| answer.status), Some(401));

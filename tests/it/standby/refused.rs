@@ -1,4 +1,4 @@
-//! A no on a connection that stands by is the no of any other way, and leaves the connection for the next stream.
+//! A refusal on a standby equals one by HTTP, and leaves the standby for the next stream.
 
 use std::io::Write as _;
 
@@ -9,7 +9,7 @@ use crate::support::bytes::{StreamEnd, drain};
 use crate::support::targets::Target;
 use crate::support::{DEVICE, SOON, poll, within};
 
-/// The local connection is reset, and the proxy says why. Gives what it says, from the reason on.
+/// Asserts that the local connection is reset; returns the proxy's message, from the reason on.
 fn refusal(fixture: &Fixture, name: &str, kind: RefusalKind) -> String {
     let lines = fixture.proxy.process.lines();
     let mut local = fixture.connect_to(name);
@@ -22,7 +22,7 @@ fn refusal(fixture: &Fixture, name: &str, kind: RefusalKind) -> String {
     said.chars().filter(|character| !character.is_ascii_digit()).collect()
 }
 
-/// What is done to the hub, what is asked for then, what the answer is, and what undoes it.
+/// A case: commands to the hub, the stream requested then, the refusal, and the commands that undo the first ones.
 type Case = (&'static [&'static str], &'static str, RefusalKind, &'static [&'static str]);
 
 const CASES: [Case; 6] = [
@@ -45,7 +45,7 @@ const CASES: [Case; 6] = [
 ];
 
 #[test]
-fn every_refusal_is_that_of_the_slow_way_and_the_connection_stands_by_all_the_same() {
+fn refusals_on_a_standby_equal_those_by_http_and_keep_the_standby() {
     let target = Target::echo();
     let slow = Fixture::with(&target, [&[], &[], &["--standbys", "0"]]);
     let fast = Fixture::forwarding(&target);
@@ -54,9 +54,9 @@ fn every_refusal_is_that_of_the_slow_way_and_the_connection_stands_by_all_the_sa
         let (of_slow, _) = refused_and_again(&slow, &case);
         let (of_fast, made) = refused_and_again(&fast, &case);
         assert_eq!(of_fast, of_slow);
-        // One that meets a device which has come back with none may be replaced.
+        // A standby may be replaced when the device has reconnected without one.
         let replaced = u64::from(case.2 == RefusalKind::DeviceOffline);
-        // Of who is disabled, all are closed.
+        // All standbys of a disabled identity are closed.
         assert!(made <= replaced || case.2 == RefusalKind::Disabled, "{case:?}: {made} connections of the proxy's");
         if case.2 == RefusalKind::Disabled {
             fast.warm(3);
@@ -64,7 +64,7 @@ fn every_refusal_is_that_of_the_slow_way_and_the_connection_stands_by_all_the_sa
     }
 }
 
-/// Gives what the proxy says, and how many connections it makes for that and for the next stream.
+/// Returns the proxy's message, and the number of connections it opens for this and for the next stream.
 fn refused_and_again(fixture: &Fixture, (change, name, kind, undo): &Case) -> (String, u64) {
     let before = fixture.above.connections();
     if !change.is_empty() {
@@ -83,7 +83,7 @@ fn refused_and_again(fixture: &Fixture, (change, name, kind, undo): &Case) -> (S
 }
 
 #[test]
-fn a_device_that_has_gone_is_offline_on_a_connection_that_stands_by_as_well() {
+fn a_device_that_left_is_offline_for_a_request_on_a_standby_too() {
     let target = Target::echo();
     let mut fixture = Fixture::forwarding(&target);
     fixture.warm(2);
@@ -99,7 +99,7 @@ fn a_device_that_has_gone_is_offline_on_a_connection_that_stands_by_as_well() {
 }
 
 #[test]
-fn who_was_removed_or_has_another_key_has_no_stream_on_a_connection_of_before() {
+fn a_removed_or_rekeyed_service_opens_no_stream_on_an_old_standby() {
     let target = Target::echo();
     let fixture = Fixture::forwarding(&target);
     fixture.warm(2);
@@ -113,7 +113,7 @@ fn who_was_removed_or_has_another_key_has_no_stream_on_a_connection_of_before() 
 }
 
 #[test]
-fn connections_of_who_may_no_longer_stand_by_are_closed_though_nobody_uses_them() {
+fn idle_standbys_of_a_revoked_identity_are_closed() {
     let target = Target::echo();
     let fixture = Fixture::forwarding(&target);
     fixture.warm(3);
@@ -121,6 +121,6 @@ fn connections_of_who_may_no_longer_stand_by_are_closed_though_nobody_uses_them(
     fixture.hub.ask(&["service", "disable", "alice"]);
     within(SOON, "the end of the service's", || poll("it", || (fixture.above.live() == 0).then_some(())));
     fixture.hub.ask(&["device", "remove", DEVICE]);
-    // An agent whose device is not known any more asks for its control again and again.
+    // An agent whose device was removed keeps retrying its control connection.
     within(SOON, "the end of the device's", || poll("it", || (fixture.below.live() <= 1).then_some(())));
 }

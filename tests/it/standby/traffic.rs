@@ -1,4 +1,4 @@
-//! Many streams, one after the other on the same connections: each has its own bytes, each once, and no other's.
+//! Many streams, one after the other on the same connections: each has its own bytes, exactly once.
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
@@ -16,7 +16,7 @@ use crate::support::{poll, within};
 
 const WORKERS: usize = 16;
 
-/// Of each worker.
+/// Streams of each worker.
 const STREAMS: usize = 120;
 
 /// A target resets a connection that begins with this.
@@ -47,7 +47,7 @@ fn streams_of_every_length_and_end_never_see_each_others_bytes() {
     });
     let streams = (WORKERS * STREAMS) as u64;
     let [above, below] = fixture.connections();
-    // Those that were reset take theirs with them.
+    // Streams that were reset take their connections with them.
     assert!(above < 2 * streams && below < streams, "{above} and {below} connections for {streams} streams");
     fixture.echo(1, LITTLE);
     poll("no more files than before, but for what stands by", || {
@@ -66,7 +66,7 @@ fn others(fixture: &Fixture) -> [usize; 3] {
     std::array::from_fn(|index| open[index].saturating_sub(connections[index]))
 }
 
-/// Any of the ways in which a stream goes.
+/// Runs a stream of a random kind.
 fn one_of_many(local: &TcpStream, stream: u32, rng: &mut Rng) {
     let mut reader = local;
     let mut writer = local;
@@ -74,7 +74,7 @@ fn one_of_many(local: &TcpStream, stream: u32, rng: &mut Rng) {
     let sent = words(stream, lengths[rng.random_below(lengths.len())]);
     match rng.random_below(20) {
         0 => {
-            // It may be reset before it has taken everything.
+            // The stream may be reset before everything is written.
             let _ = writer.write_all(&[&[RESET], sent.as_slice()].concat());
             let mut all = Vec::new();
             let read = reader.read_to_end(&mut all);
@@ -105,7 +105,7 @@ fn one_of_many(local: &TcpStream, stream: u32, rng: &mut Rng) {
     }
 }
 
-/// What a target saw first on each of its connections, and how often.
+/// The first bytes of each connection to a target, with their count.
 type Firsts = Arc<Mutex<HashMap<u64, usize>>>;
 
 fn remembering() -> (Target, Firsts) {
@@ -120,7 +120,7 @@ fn remembering() -> (Target, Firsts) {
     (target, firsts)
 }
 
-/// One local connection that says something at once. Whether it comes back; if not, the connection is reset.
+/// Opens a local connection that sends at once. Returns whether the echo arrived; otherwise the connection was reset.
 fn says(fixture: &Fixture, number: u64) -> bool {
     let mut local = fixture.proxy.connect();
     let mut back = [0; 8];
@@ -133,7 +133,7 @@ fn says(fixture: &Fixture, number: u64) -> bool {
     said
 }
 
-/// What was echoed was there once, and nothing was there more often.
+/// Asserts that everything echoed arrived once, and nothing more often.
 fn assert_once(firsts: &Firsts, echoed: &[u64]) {
     let firsts = firsts.lock().unwrap();
     for (number, count) in firsts.iter() {
@@ -145,7 +145,7 @@ fn assert_once(firsts: &Firsts, echoed: &[u64]) {
 }
 
 #[test]
-fn what_goes_along_with_a_request_comes_once_though_its_answer_is_swallowed() {
+fn early_data_arrives_once_though_the_response_is_lost() {
     let (target, firsts) = remembering();
     let fixture = Fixture::forwarding(&target);
     let mut echoed = Vec::new();
@@ -161,7 +161,7 @@ fn what_goes_along_with_a_request_comes_once_though_its_answer_is_swallowed() {
     .enumerate()
     {
         let number = 1 + 2 * round as u64;
-        warm_saying(&fixture, 1000 * number);
+        warm_with_data(&fixture, 1000 * number);
         let first = u64::from(std::ptr::eq(chaos, &raw const fixture.below));
         (first..chaos.connections()).for_each(|number| _ = chaos.hit(number, fault));
         if within(Duration::from_secs(20), &format!("an answer after {fault:?}"), || says(&fixture, number)) {
@@ -174,7 +174,7 @@ fn what_goes_along_with_a_request_comes_once_though_its_answer_is_swallowed() {
     assert_once(&firsts, &echoed);
 }
 
-fn warm_saying(fixture: &Fixture, first: u64) {
+fn warm_with_data(fixture: &Fixture, first: u64) {
     for number in first..first + 6 {
         assert!(says(fixture, number));
     }
@@ -182,10 +182,10 @@ fn warm_saying(fixture: &Fixture, first: u64) {
 }
 
 #[test]
-fn what_an_agent_has_passed_on_is_not_passed_on_again_by_the_next_one() {
+fn early_data_that_one_agent_delivered_is_not_delivered_by_the_next() {
     let (target, firsts) = remembering();
     let fixture = Fixture::forwarding(&target);
-    warm_saying(&fixture, 100);
+    warm_with_data(&fixture, 100);
     fixture.below.hit_all(Fault::BlackHole(Direction::Up));
     thread::scope(|scope| {
         let asked = scope.spawn(|| says(&fixture, 1));
@@ -199,7 +199,7 @@ fn what_an_agent_has_passed_on_is_not_passed_on_again_by_the_next_one() {
 }
 
 #[test]
-fn what_goes_along_with_requests_comes_once_whatever_the_network_does() {
+fn early_data_arrives_once_whatever_the_network_does() {
     const ROUNDS: u64 = 25;
     let faults = [
         Fault::Cut,
@@ -212,7 +212,7 @@ fn what_goes_along_with_requests_comes_once_whatever_the_network_does() {
     ];
     let (target, firsts) = remembering();
     let fixture = Fixture::with(&target, [&["--dead-after", "4"]; 3]);
-    warm_saying(&fixture, 1 << 40);
+    warm_with_data(&fixture, 1 << 40);
     let storm =
         |chaos: &Chaos, seed| chaos.storm(seed, Duration::from_millis(150), Duration::from_millis(2500), &faults);
     let storms = [storm(&fixture.above, 1), storm(&fixture.below, 2)];

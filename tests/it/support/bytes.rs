@@ -1,4 +1,4 @@
-//! Bytes that can be told apart, and how a connection came to its end.
+//! Byte patterns, and the ends of connections.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -14,7 +14,7 @@ pub(crate) const MIB: u64 = 1024 * KIB;
 const PERIOD: usize = 1_048_573;
 const CHUNK: usize = 64 * 1024;
 
-/// Endless bytes that a seed decides: what comes is compared with what should, which is stricter than any hash.
+/// An endless byte sequence from a seed: received bytes are compared with it, which is stricter than a hash.
 pub(crate) struct Pattern(Vec<u8>);
 
 impl Pattern {
@@ -58,7 +58,7 @@ impl Pattern {
         Ok(())
     }
 
-    /// Reads the first bytes and nothing else; panics at the first that is another.
+    /// Reads the first bytes and nothing else; panics at the first difference.
     pub(crate) fn expect(&self, from: &mut impl Read, length: u64) {
         let mut buffer = vec![0; CHUNK];
         let mut read = 0;
@@ -73,25 +73,25 @@ impl Pattern {
     }
 }
 
-/// How a direction ended.
+/// The end of a direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StreamEnd {
     /// As TCP's FIN.
     Eof,
     /// As TCP's RST.
     Reset,
-    /// Not at all: it stood still for [`STALL_TIMEOUT`].
+    /// None within [`STALL_TIMEOUT`].
     Stalled,
 }
 
-/// What one side saw of a connection.
+/// A connection as one side saw it: bytes received, and the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Observed {
     pub(crate) bytes: u64,
     pub(crate) end: StreamEnd,
 }
 
-/// A connection that took nothing for this long is held back.
+/// A connection that takes no bytes for this long is stalled.
 pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Reads to the end, whichever it is.
@@ -107,7 +107,7 @@ pub(crate) fn drain(from: &mut TcpStream) -> Observed {
     }
 }
 
-/// What a failed read or write says about the connection.
+/// The end that a failed read or write reports.
 pub(crate) fn end_of(error: &io::Error) -> StreamEnd {
     let kind = error.kind();
     if matches!(kind, ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) {
@@ -124,7 +124,7 @@ pub(crate) fn reset(stream: TcpStream) {
     drop(stream);
 }
 
-/// What there is to read. A socket with a deadline gives up when a signal comes to the tests; this one does not.
+/// Reads the available bytes, repeating reads that a signal interrupts: std does not for a socket with a timeout.
 pub(crate) fn read_some(from: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
     loop {
         match from.read(buffer) {
@@ -139,7 +139,7 @@ pub(crate) fn echo_round_trip(stream: &TcpStream, seed: u64, length: u64) {
     echoed(stream, seed, length, || ());
 }
 
-/// The same, and the end of each direction behind its last byte.
+/// Sends and receives at the same time, and expects the end of each direction after its last byte.
 pub(crate) fn echo_to_eof(stream: &TcpStream, seed: u64, length: u64) {
     echoed(stream, seed, length, || stream.shutdown(Shutdown::Write).unwrap());
     assert_eq!(drain(&mut stream.try_clone().unwrap()), Observed { bytes: 0, end: StreamEnd::Eof });

@@ -1,4 +1,4 @@
-//! An authority of somebody else's, its certificates in files, and a look at what a hub shows.
+//! A foreign certificate authority, certificate files, and the certificate that a hub presents.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -15,10 +15,10 @@ use time::{Duration, OffsetDateTime};
 use super::machine::Machine;
 use super::roles::connect;
 
-/// What the tests' hubs are called, which every machine resolves.
+/// Name of the tests' hubs, which every machine resolves.
 pub(crate) const NAME: &str = "localhost";
 
-/// An authority that no hub made.
+/// A certificate authority that belongs to no hub.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -58,7 +58,7 @@ impl Authority {
         Pair { certificate: certificate.pem(), key: key.serialize_pem(), der: certificate.der().clone() }
     }
 
-    /// By nobody but itself.
+    /// Creates a self-signed certificate.
     pub(crate) fn self_signed(name: &str) -> Pair {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap();
@@ -73,7 +73,7 @@ impl Authority {
     }
 }
 
-/// Where a hub's certificate and key are.
+/// Paths of a hub's certificate and key.
 pub(crate) struct Files {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,

@@ -1,8 +1,8 @@
 //! A seeded TCP proxy on loopback that breaks what it carries: in front of a hub it is a bad network.
 //!
 //! Faults hit a connection that is up ([`Chaos::hit_one`]), all of them ([`Chaos::hit_all`]), all and every new one
-//! ([`Chaos::hit_everything`]), or random ones again and again ([`Chaos::storm`]). Which connection a seed means depends on
-//! nothing but the seed and the order in which the connections came.
+//! ([`Chaos::hit_everything`]), or random ones again and again ([`Chaos::storm`]). Which connection a seed means
+//! depends on nothing but the seed and the order in which the connections came.
 
 mod direction;
 
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::direction::{Rules, carry};
 
-/// A direction: up is from who connected to where it leads.
+/// A direction: up is from the client to the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     Up,
@@ -30,24 +30,24 @@ pub(crate) enum Direction {
     Both,
 }
 
-/// What can happen to a connection.
+/// A fault of a connection.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Fault {
     /// RST to both ends.
     Cut,
     /// FIN, though the sender has not ended; what it still sends is dropped.
     Close(Direction),
-    /// The same, at the next edge of a TLS record.
+    /// FIN at the next boundary of a TLS record.
     Truncate(Direction),
-    /// What is sent is taken and dropped, ends and resets too. Healed with bytes lost, the connection is cut.
+    /// Everything sent is dropped, ends and resets too. Healed with bytes lost, the connection is cut.
     BlackHole(Direction),
     /// Nothing is read and nothing written: TCP holds the senders back. Healed, it goes on with nothing lost.
     Freeze(Direction),
     /// Each way; the jitter comes on top and changes no order.
     Delay { delay: Duration, jitter: Duration },
-    /// So many bytes a second, each way.
+    /// Limits each direction to this many bytes per second.
     Trickle(u64),
-    /// One bit of what comes next.
+    /// Flips one bit of the next bytes.
     Corrupt(Direction),
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Storm {
 }
 
 impl Chaos {
-    /// On a port that the system chooses, leading to this `HOST:PORT`, which may come and go.
+    /// Listens on a port that the system chooses, in front of this `HOST:PORT`, which may come and go.
     pub(crate) fn in_front_of(address: &str) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -85,28 +85,28 @@ impl Chaos {
         Self { address: bound, shared, runtime }
     }
 
-    /// Where to connect instead.
+    /// Address to connect to.
     pub(crate) fn address(&self) -> String {
         self.address.to_string()
     }
 
-    /// How many connections it was given so far.
+    /// Number of connections accepted so far.
     pub(crate) fn connections(&self) -> u64 {
         self.shared.lock().count
     }
 
-    /// How many of them are up and were neither cut nor closed here.
+    /// Number of open connections that were neither cut nor closed by a fault.
     pub(crate) fn live(&self) -> usize {
         self.shared.lock().live.len()
     }
 
-    /// How many bytes it passed on.
+    /// Number of bytes forwarded.
     pub(crate) fn bytes(&self) -> u64 {
         self.shared.bytes.load(Ordering::Relaxed)
     }
 
-    /// Hits one of the connections that nothing cut, closed, froze or swallows yet, and gives its number, from 0 in the
-    /// order in which they came.
+    /// Hits one of the connections without a fault, and returns its number, counted from 0 in the
+    /// order of accepting.
     pub(crate) fn hit_one(&self, seed: u64, fault: Fault) -> Option<u64> {
         self.shared.hit_one(seed, fault).map(|link| link.number)
     }
@@ -133,7 +133,7 @@ impl Chaos {
         self.shared.refuses.store(true, Ordering::Relaxed);
     }
 
-    /// From now on bytes pass as they came. What was cut or closed stays so.
+    /// Ends all faults. Cut or closed connections stay so.
     pub(crate) fn heal(&self) {
         self.shared.refuses.store(false, Ordering::Relaxed);
         let live: Vec<_> = {
@@ -144,7 +144,7 @@ impl Chaos {
         live.iter().for_each(|link| self.shared.heal(link));
     }
 
-    /// One of these faults on a random connection after every pause; each connection is healed when `lasting` is over.
+    /// Hits a random connection with one of these faults after every pause; each connection is healed after `lasting`.
     pub(crate) fn storm(&self, seed: u64, pause: Duration, lasting: Duration, faults: &[Fault]) -> Storm {
         let hits = Arc::new(Mutex::new(Vec::new()));
         let (shared, faults, noted) = (self.shared.clone(), faults.to_vec(), hits.clone());
@@ -172,7 +172,7 @@ impl Chaos {
 }
 
 impl Storm {
-    /// Which connection was hit by what, so far.
+    /// The hits so far: connection and fault.
     pub(crate) fn hits(&self) -> Vec<(u64, Fault)> {
         self.hits.lock().unwrap().clone()
     }
@@ -198,7 +198,7 @@ struct Table {
     lasting: Vec<Fault>,
 }
 
-/// One connection.
+/// A proxied connection.
 #[derive(Default)]
 struct Link {
     number: u64,
@@ -207,7 +207,7 @@ struct Link {
     cut: CancellationToken,
     /// Something was dropped: the ends cannot go on with each other.
     lost: AtomicBool,
-    /// An end went away, and the other does not know.
+    /// One end closed, and the other has not been notified.
     left: AtomicBool,
 }
 
@@ -216,7 +216,7 @@ impl Shared {
         self.table.lock().unwrap()
     }
 
-    /// A new one, which suffers what everything does.
+    /// Adds a connection, with the faults that apply to all.
     fn link(&self) -> Arc<Link> {
         let mut table = self.lock();
         let number = table.count;
@@ -258,7 +258,7 @@ impl Shared {
 }
 
 impl Link {
-    /// Whether that was the end of it.
+    /// Applies the fault; reports whether it ended the connection.
     fn hit(&self, fault: Fault) -> bool {
         if fault == Fault::Cut {
             self.cut.cancel();
@@ -269,7 +269,7 @@ impl Link {
         matches!(fault, Fault::Cut | Fault::Close(Direction::Both) | Fault::Truncate(Direction::Both))
     }
 
-    /// One end went away in a black hole. Once both have, nobody is left to be fooled.
+    /// Notes that one end closed in a black hole; once both have, the connection is dropped.
     fn end_left(&self) {
         self.lost.store(true, Ordering::Relaxed);
         if self.left.swap(true, Ordering::Relaxed) {
@@ -308,7 +308,7 @@ async fn run(shared: Arc<Shared>, link: Arc<Link>, mut client: TcpStream, target
     shared.lock().live.remove(&link.number);
 }
 
-/// Has it end as an RST when it is dropped.
+/// Makes dropping the stream send an RST.
 fn reset(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }

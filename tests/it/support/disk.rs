@@ -1,4 +1,4 @@
-//! A disk so small that it can be filled, for a hub's state.
+//! A disk small enough to be filled, for a hub's state.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -42,13 +42,13 @@ pub(crate) struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Leaves not a page free.
+    /// Fills the disk to the last page.
     pub(crate) fn fill(&self) {
         let mut file = OpenOptions::new().create(true).append(true).open(&self.filler).unwrap();
         while file.write_all(&[0; 4096]).is_ok() {}
     }
 
-    /// Gives them back.
+    /// Frees the space.
     pub(crate) fn free(&self) {
         fs::remove_file(&self.filler).unwrap();
     }

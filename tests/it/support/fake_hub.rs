@@ -1,4 +1,4 @@
-//! A hub that has a hub's certificate and place, and does whatever a test wants.
+//! A fake hub with a real hub's certificate and address, controlled by the test.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -24,7 +24,7 @@ use super::{DEVICE, STREAM_PROTOCOL, TIMEOUT, poll};
 /// A client's connection, as the fake hub has it.
 pub(crate) type Tls = StreamOwned<ServerConnection, TcpStream>;
 
-/// Listens where a hub was.
+/// A listener at a former hub's address.
 pub(crate) struct FakeHub {
     listener: TcpListener,
     tls: Arc<ServerConfig>,
@@ -37,7 +37,7 @@ pub(crate) struct ReceivedRequest {
 }
 
 impl FakeHub {
-    /// On the port of a hub that has ended, with its pair.
+    /// Listens on a former hub's port, with its certificate.
     pub(crate) fn on(port: u16, pair: &Pair) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("the hub's port is free");
         listener.set_nonblocking(true).expect("a socket can be polled");
@@ -73,7 +73,7 @@ impl FakeHub {
             // A client may try an address and go on with another one.
             let mut request = self.try_accept().and_then(|client| self.receive(client))?;
             if request.head.starts_with("GET /standby ") {
-                // What the hub before this one has offered.
+                // An address offered by the former hub.
                 request.respond(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
                 return None;
             }
@@ -81,9 +81,9 @@ impl FakeHub {
         })
     }
 
-    /// The next one, which must be an agent, once it is online here.
+    /// Accepts the next agent, and waits until it is online.
     pub(crate) fn agent(&self) -> WebSocket<Tls> {
-        // The ends of streams that were open at another hub come back as well.
+        // Endpoints of streams at the former hub try to resume as well.
         let request = poll("an agent", || Some(self.accept()).filter(|request| request.head.contains("/devices/")));
         let mut control = request.upgrade();
         let Ok(Frame::Text(hello)) = control.next() else { panic!("no hello") };
@@ -92,7 +92,7 @@ impl FakeHub {
         control
     }
 
-    /// Asks an agent for a stream of this name, and lets it bring its end.
+    /// Requests a stream of this name from an agent, and accepts its WebSocket.
     pub(crate) fn stream_of(&self, agent: &mut WebSocket<Tls>, name: &str) -> WebSocket<Tls> {
         let request = StreamRequest {
             request_id: StreamId::from_bytes(random::bytes()),
@@ -110,12 +110,12 @@ impl FakeHub {
         self.accept().upgrade()
     }
 
-    /// Answers a proxy's request for a stream with a yes.
+    /// Accepts a proxy's stream request.
     pub(crate) fn grant(&self, request: ReceivedRequest) {
         self.grant_with(request, "");
     }
 
-    /// With further headers, each with its end of line.
+    /// Accepts with further headers, each with its line ending.
     fn grant_with(&self, mut request: ReceivedRequest, further: &str) {
         let token: StreamToken = random::secret();
         let answer = format!(
@@ -133,7 +133,7 @@ impl FakeHub {
         self.accept().upgrade()
     }
 
-    /// The same from a hub that would have the proxy's connections stand by at this port.
+    /// Accepts the proxy's next stream and offers standbys at this port.
     pub(crate) fn stream_of_proxy_offering(&self, port: u16) -> WebSocket<Tls> {
         let offer = format!("{STANDBY_URL_HEADER}: wss://{NAME}:{port}/standby\r\n{STANDBY_LIMIT_HEADER}: 64\r\n");
         self.grant_with(self.accept(), &offer);
@@ -147,13 +147,13 @@ impl FakeHub {
 }
 
 impl ReceivedRequest {
-    /// Sends this, whatever it is. Whoever left does not hear it.
+    /// Sends arbitrary bytes; the client may have left.
     pub(crate) fn respond(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes);
         let _ = self.stream.flush();
     }
 
-    /// Says yes to an upgrade, and to the subprotocol it asked for.
+    /// Accepts an upgrade with the subprotocol that it requests.
     pub(crate) fn upgrade(mut self) -> WebSocket<Tls> {
         let accept = derive_accept_key(self.header("sec-websocket-key").expect("a key").as_bytes());
         let wanted = self.header("sec-websocket-protocol").unwrap_or_default();

@@ -23,11 +23,11 @@ use tokio::task::JoinSet;
 
 use super::roles::Hub;
 
-/// Well below what a hub lets one address have before it has proved who it is.
+/// Well below the hub's limit of unauthenticated connections from one source.
 const JOINING_AT_ONCE: usize = 16;
 
-/// What every hub of a fleet is told: all of it is at one address, and half of what a hub holds of strangers is not
-/// turned away at random.
+/// Arguments of a fleet's hub: all agents share one address, and unauthenticated connections above half of the limit
+/// are dropped at random.
 pub(crate) const ONE_ADDRESS: [&str; 2] = ["--max-unauthenticated-per-source", "512"];
 
 /// Agents, online or on their way. They end when this is dropped.
@@ -36,10 +36,10 @@ pub(crate) struct Fleet {
     _runtime: Runtime,
 }
 
-/// How a fleet came back.
+/// Figures of a fleet's reconnection.
 #[derive(Debug)]
 pub(crate) struct Reconnect {
-    /// From the hub's start until the last one was online.
+    /// Time from the hub's start until the last agent was online.
     pub(crate) took: Duration,
     /// The hub's memory before, with everybody online …
     pub(crate) steady: u64,

@@ -14,10 +14,10 @@ use super::process::Process;
 /// Everything but how fast (9), and compression (12, 13).
 const SELECTED: [&str; 8] = ["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"];
 
-/// Cases that run side by side: most of their time is waiting for what must not come.
+/// Cases that run concurrently: most of them wait for messages that must not arrive.
 const AT_ONCE: &str = "8";
 
-/// What the suite has to say about each case that was neither right nor for information only.
+/// The suite's remark on each case that was neither passed nor informational.
 pub(crate) type Remarks = BTreeMap<String, String>;
 
 /// A run of the cases.
@@ -50,7 +50,7 @@ impl Kosoku {
         Self { process: Process::start(&mut command), folder }
     }
 
-    /// Waits for the end; how many cases there were, and which of them were not right.
+    /// Waits for the end; returns the number of cases, and the remarks.
     pub(crate) fn finish(self) -> (usize, Remarks) {
         let finished = self.process.finish();
         let report = fs::read_to_string(self.folder.path().join("index.json"))

@@ -1,4 +1,4 @@
-//! A machine as the program sees one: a home directory that nobody else has, and an empty environment.
+//! A machine as the program sees it: a home directory of its own, and an empty environment.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -14,7 +14,7 @@ use super::process::{Finished, Process};
 /// The program under test.
 pub(crate) const DEVSTREAM: &str = env!("CARGO_BIN_EXE_devstream");
 
-/// One user's home on one machine; gone with its last copy.
+/// One user's home on one machine, removed with its last clone.
 #[derive(Clone)]
 pub(crate) struct Machine {
     home: Arc<TempDir>,
@@ -23,7 +23,7 @@ pub(crate) struct Machine {
     starter: Vec<String>,
 }
 
-/// Where the platform's directories are in a home.
+/// The platform's directories below a home.
 const DIRECTORIES: [(&str, &str); 4] = [
     ("XDG_CONFIG_HOME", ".config"),
     ("XDG_DATA_HOME", ".local/share"),
@@ -39,18 +39,18 @@ impl Machine {
         Self { home: Arc::new(home), environment: Vec::new(), starter: Vec::new() }
     }
 
-    /// On which another program, such as `nsenter`, starts everything.
+    /// Creates one on which another program, such as `nsenter`, starts every command.
     pub(crate) fn behind(starter: &str, arguments: Vec<String>) -> Self {
         Self { starter: [vec![starter.to_owned()], arguments].concat(), ..Self::new() }
     }
 
-    /// With something in its environment after all.
+    /// Adds an environment variable.
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.environment.push((name, value.to_owned()));
         self
     }
 
-    /// With its clock off by this much, and only that clock: time passes as it does.
+    /// Shifts its wall clock by this much; the monotonic clock is unchanged.
     pub(crate) fn off_by(self, time: &str) -> Self {
         // The library by itself: the program `faketime` stays between us and what it starts. The loader fills in $LIB.
         let machine = self.with("LD_PRELOAD", "/usr/$LIB/faketime/libfaketime.so.1").with("FAKETIME", time);
@@ -89,7 +89,7 @@ impl Machine {
         self.start(arguments).finish()
     }
 
-    /// Runs it to an end that must be good, and gives what it printed.
+    /// Runs it to a successful end, and returns its output.
     pub(crate) fn ask(&self, arguments: &[&str]) -> String {
         let finished = self.run(arguments);
         assert_eq!(finished.code, Some(0), "{arguments:?}: {finished:?}");

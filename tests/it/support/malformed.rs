@@ -1,10 +1,10 @@
-//! Frames that RFC 6455 does not allow, or that are larger than anybody needs.
+//! Malformed and oversized frames (RFC 6455).
 
 use super::websocket::{BINARY, CLOSE, FINAL, PING, TEXT, frame, head};
 
 const CONTINUATION: u8 = 0;
 
-/// Something to send, and the close code that answers it.
+/// Bytes to send, and the close code in response.
 pub(crate) struct Malformed {
     pub(crate) what: String,
     pub(crate) bytes: Vec<u8>,

@@ -1,4 +1,4 @@
-//! A control group that holds a program to so much memory.
+//! A control group with a memory limit.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// A group of its own; gone when dropped.
 pub(crate) struct MemoryGroup(PathBuf);
 
-/// Where each version of control groups keeps memory's, and the file with the limit.
+/// For each version of control groups, the memory controller's directory and the file with its limit.
 const VERSIONS: [(&str, &str); 2] =
     [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
 
@@ -34,7 +34,7 @@ impl MemoryGroup {
 
 impl Drop for MemoryGroup {
     fn drop(&mut self) {
-        // Whoever was in it is gone by now.
+        // Its processes have exited.
         let _ = fs::remove_dir(&self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! A proxy that inspects TLS, as some companies have on the way out: it ends each session and starts another.
+//! A TLS-inspecting proxy, as some companies run: it terminates each session and opens another.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::machine::Machine;
 
 /// A running one; gone when dropped.
 pub(crate) struct Middlebox {
-    /// What the company has its machines trust.
+    /// The authority that the company's machines trust.
     pub(crate) authority: String,
     port: u16,
     read: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -50,7 +50,7 @@ impl Middlebox {
         Self { authority: authority.file(machine), port, read, _runtime: runtime }
     }
 
-    /// Where clients are led, under the hub's own name.
+    /// Address for clients, with the hub's own name.
     pub(crate) fn address(&self) -> String {
         format!("{NAME}:{}", self.port)
     }
@@ -61,7 +61,7 @@ impl Middlebox {
     }
 }
 
-/// Whatever goes wrong here, the ends notice.
+/// Inspects one connection; both ends notice its errors.
 async fn inspect(
     inwards: TlsAcceptor,
     client: TcpStream,

@@ -1,4 +1,4 @@
-//! What the tests start and talk to. Everything stops when it is dropped; nothing waits without a deadline.
+//! Processes, peers and servers for the tests. Everything stops on drop; every wait has a deadline.
 
 use std::thread;
 use std::time::Duration;
@@ -35,16 +35,16 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 /// The device of most tests.
 pub(crate) const DEVICE: &str = "pi-42";
 
-/// What two ends can do together that do not resume.
+/// Stream protocol of endpoints without resume.
 pub(crate) const STREAM_PROTOCOL: &str = "devstream.v1";
 
-/// A change takes hold within this.
+/// A change takes effect within this.
 pub(crate) const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// The streams of who may no longer have them end within this.
+/// Revoked streams end within this.
 pub(crate) const SOON: Duration = Duration::from_secs(5);
 
-/// Something that must not take longer than this.
+/// Runs a step that must not take longer than this.
 pub(crate) fn within<R>(limit: Duration, what: &str, work: impl FnOnce() -> R) -> R {
     let start = clock::now();
     let result = work();
@@ -53,10 +53,10 @@ pub(crate) fn within<R>(limit: Duration, what: &str, work: impl FnOnce() -> R) -
     result
 }
 
-/// Between two looks: the processors are for what is looked at.
+/// Interval of polling; short enough for tests, long enough to leave the processors to the programs.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Asks again and again until there is an answer.
+/// Polls until there is a result.
 pub(crate) fn poll<R>(what: &str, mut look: impl FnMut() -> Option<R>) -> R {
     let deadline = clock::now() + TIMEOUT;
     loop {

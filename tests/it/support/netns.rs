@@ -1,4 +1,5 @@
-//! Machines with networks of their own: namespaces of the kernel, joined by a cable that can be pulled and filtered.
+//! Machines with networks of their own: network namespaces, joined by a cable (a veth pair) that can be cut and
+//! filtered.
 
 use std::fs::File;
 use std::process::Command;
@@ -11,12 +12,12 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use super::machine::Machine;
 use super::process::{Finished, Process};
 
-/// A network and mounts that only those have who are in it; gone with its last process.
+/// A network and mount namespace, removed with its last process.
 #[derive(Clone)]
 pub(crate) struct NetNs(Arc<Process>);
 
 impl NetNs {
-    /// A new one, in which there is nothing but its own loopback.
+    /// Creates one with a loopback interface only.
     pub(crate) fn new() -> Self {
         let holding = "ip link set lo up && echo ready && exec tail -f /dev/null";
         let holder = Process::start(Command::new("unshare").args(["--net", "--mount", "--", "sh", "-c", holding]));
@@ -28,14 +29,14 @@ impl NetNs {
         Self(Arc::new(holder))
     }
 
-    /// Two, with a cable between: the first is 10.0.0.1, the second 10.0.0.2, each with `veth` as its end.
+    /// Creates two, joined by a cable: 10.0.0.1 and 10.0.0.2, each with the interface `veth`.
     pub(crate) fn two() -> [Self; 2] {
         let [first, second] = [(); 2].map(|()| Self::new());
         first.join(&second, "10.0.0.1/24", "10.0.0.2/24", "veth");
         [first, second]
     }
 
-    /// Lays a cable, whose ends have this name, to another one. It carries packets of the usual size, no larger ones.
+    /// Joins another network by a cable (a veth pair of this name), which carries packets up to the usual MTU.
     pub(crate) fn join(&self, other: &Self, own: &str, others: &str, veth: &str) {
         self.run(&format!("ip link add {veth} type veth peer name {veth} netns {}", other.0.id()));
         for (netns, address) in [(self, own), (other, others)] {
@@ -43,7 +44,7 @@ impl NetNs {
         }
     }
 
-    /// A shell's line by its root, which must succeed.
+    /// Runs a shell line as root, which must succeed.
     pub(crate) fn run(&self, line: &str) -> String {
         let mut command = Command::new("nsenter");
         let Finished { code, stdout, stderr } =
@@ -52,12 +53,12 @@ impl NetNs {
         stdout
     }
 
-    /// A machine in it.
+    /// A machine in this network.
     pub(crate) fn machine(&self) -> Machine {
         Machine::behind("nsenter", self.entering())
     }
 
-    /// Does something whose sockets belong here, whoever uses them later.
+    /// Runs a closure whose sockets belong to this network, wherever they are used.
     pub(crate) fn enter<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         let network = File::open(format!("/proc/{}/ns/net", self.0.id())).expect("it is there");
         thread::scope(|scope| {

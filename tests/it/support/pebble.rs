@@ -1,4 +1,4 @@
-//! A certificate authority that speaks ACME: Debian's pebble, which believes nobody and forgets everything.
+//! An ACME certificate authority: Debian's pebble, which validates every challenge and keeps no state.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -27,7 +27,7 @@ pub(crate) struct Pebble {
 }
 
 impl Pebble {
-    /// One that looks for proofs on this port.
+    /// Starts a pebble that validates challenges on this port.
     pub(crate) fn start(machine: &Machine, proof_port: u16) -> Self {
         let installed = Path::new(PEBBLE).exists();
         assert!(installed, "these tests need Debian's package pebble; tests/run installs it");
@@ -39,7 +39,7 @@ impl Pebble {
         Self { server_authority: authority.file(machine), machine: machine.clone(), files, port, management, process }
     }
 
-    /// In its place one that was set up anew, knows nothing of what was before, and looks for proofs on this port.
+    /// Replaces it by a new one without state, which validates challenges on this port.
     pub(crate) fn replace(&mut self, proof_port: u16) {
         self.process.kill();
         self.process = launch(&self.machine, &self.files, [self.port, self.management, proof_port]);
@@ -50,7 +50,7 @@ impl Pebble {
         format!("https://{NAME}:{}/dir", self.port)
     }
 
-    /// The authority that signs for hubs, as a file: it is another with each start.
+    /// Path of the root that signs hubs' certificates; it changes with each start.
     pub(crate) fn root(&self) -> String {
         let trust = trust(&self.server_authority);
         let connection =
@@ -67,7 +67,7 @@ impl Pebble {
     }
 }
 
-/// Where the package puts it.
+/// Path of the package's program.
 const PEBBLE: &str = "/usr/bin/pebble";
 
 fn launch(machine: &Machine, files: &Files, [port, management, proof_port]: [u16; 3]) -> Process {

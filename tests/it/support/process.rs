@@ -1,4 +1,4 @@
-//! A child process whose every line is kept, can be waited for, and is shown when something goes wrong.
+//! A child process whose output is kept, can be waited for, and is printed when a test fails.
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub(crate) struct Process {
     shared: Arc<Shared>,
 }
 
-/// What a program that has ended left behind.
+/// Exit status and output of a program.
 #[derive(Debug)]
 pub(crate) struct Finished {
     /// None if a signal ended it.
@@ -34,12 +34,12 @@ pub(crate) struct Memory {
 }
 
 impl Process {
-    /// Starts a program that is given nothing to read.
+    /// Starts a program without input.
     pub(crate) fn start(command: &mut Command) -> Self {
         Self::start_with_input(command, Vec::new())
     }
 
-    /// Starts a program that can read this, and then the end.
+    /// Starts a program with this input.
     pub(crate) fn start_with_input(command: &mut Command, input: Vec<u8>) -> Self {
         Self::start_with_stdin(command, Stdio::piped(), input)
     }
@@ -53,12 +53,12 @@ impl Process {
         Self { name, id: child.id(), shared: Shared::watching(child, input) }
     }
 
-    /// The first line with this in it, whenever it was or will be printed.
+    /// Waits for the first line that contains this, printed already or not.
     pub(crate) fn wait_line(&self, pattern: &str) -> String {
         self.wait_line_after(0, pattern)
     }
 
-    /// The same, not looking at the first lines; [`Process::lines`] tells how many there are now.
+    /// Waits for a line after skipping this many; [`Process::lines`] returns their current number.
     pub(crate) fn wait_line_after(&self, skipped: usize, pattern: &str) -> String {
         match self.find_line(skipped, pattern, TIMEOUT) {
             Some(line) => line,
@@ -66,19 +66,19 @@ impl Process {
         }
     }
 
-    /// The same; none if the program ends first, or time does.
-    pub(crate) fn find_line(&self, skipped: usize, pattern: &str, patience: Duration) -> Option<String> {
-        self.find(skipped, patience, |line| line.contains(pattern).then(|| line.to_owned()))
+    /// Waits for a line; none if the program exits or time runs out first.
+    pub(crate) fn find_line(&self, skipped: usize, pattern: &str, time_limit: Duration) -> Option<String> {
+        self.find(skipped, time_limit, |line| line.contains(pattern).then(|| line.to_owned()))
     }
 
-    /// What the first line says that says something; none if the program ends first, or time does.
-    pub(crate) fn find<R>(&self, skipped: usize, patience: Duration, said: impl Fn(&str) -> Option<R>) -> Option<R> {
+    /// Returns the first line's value for which `said` returns one; none if the program exits or time runs out first.
+    pub(crate) fn find<R>(&self, skipped: usize, time_limit: Duration, said: impl Fn(&str) -> Option<R>) -> Option<R> {
         let found = |log: &Log| log.lines.iter().skip(skipped).find_map(|line| said(&line.text));
-        let log = self.shared.wait(patience, |log| log.is_complete() || found(log).is_some());
+        let log = self.shared.wait(time_limit, |log| log.is_complete() || found(log).is_some());
         found(&log)
     }
 
-    /// How many lines there have been.
+    /// Number of lines printed so far.
     pub(crate) fn lines(&self) -> usize {
         self.shared.lock().lines.len()
     }
@@ -88,7 +88,7 @@ impl Process {
         self.shared.lock().to_string()
     }
 
-    /// What of that is on standard error.
+    /// Everything that it printed to standard error.
     pub(crate) fn errors(&self) -> String {
         self.shared.lock().text(Source::Stderr)
     }
@@ -99,8 +99,8 @@ impl Process {
     }
 
     /// Waits for its end, but not longer than this.
-    pub(crate) fn finish_within(self, patience: Duration) -> Finished {
-        let log = self.shared.wait(patience, Log::is_complete);
+    pub(crate) fn finish_within(self, time_limit: Duration) -> Finished {
+        let log = self.shared.wait(time_limit, Log::is_complete);
         let Some(status) = log.exit.filter(|_| log.is_complete()) else {
             drop(log);
             panic!("still running: {self}");
@@ -108,7 +108,7 @@ impl Process {
         Finished { code: status.code(), stdout: log.text(Source::Stdout), stderr: log.text(Source::Stderr) }
     }
 
-    /// Whether it still runs.
+    /// Reports whether it is running.
     pub(crate) fn is_running(&self) -> bool {
         self.shared.lock().exit.is_none()
     }
@@ -123,13 +123,13 @@ impl Process {
         assert!(self.send(signal), "cannot send {signal} to {self}");
     }
 
-    /// Kills it as a power cut would, and waits until it is gone; it may be going by itself at this moment.
+    /// Sends SIGKILL, and waits until it has exited; it may be exiting by itself.
     pub(crate) fn kill(&self) {
         self.send("KILL");
         self.wait_end();
     }
 
-    /// Waits until it is gone, for whatever reason, and tells that.
+    /// Waits until it has exited, and returns its status.
     pub(crate) fn wait_end(&self) -> ExitStatus {
         let exit = self.shared.wait(TIMEOUT, |log| log.exit.is_some()).exit;
         exit.unwrap_or_else(|| panic!("still running: {self}"))
@@ -141,12 +141,12 @@ impl Process {
         Command::new("sh").args(["-c", &line]).status().is_ok_and(|status| status.success())
     }
 
-    /// What the kernel tells about it.
+    /// Its directory in `/proc`.
     pub(crate) fn proc(&self) -> PathBuf {
         format!("/proc/{}", self.id).into()
     }
 
-    /// How many files it may have open, and may allow itself to.
+    /// Its soft and hard limit of open files.
     pub(crate) fn file_limits(&self) -> [u64; 2] {
         let limits = fs::read_to_string(self.proc().join("limits")).expect("the process runs");
         let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("the kernel says so");
@@ -154,12 +154,12 @@ impl Process {
         [(); 2].map(|()| numbers.next().expect("two numbers"))
     }
 
-    /// How many files it has open.
+    /// Its open files.
     pub(crate) fn open_files(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.id)).expect("the process runs").count()
     }
 
-    /// How long it has used a processor, in all its threads.
+    /// Processor time of all its threads.
     pub(crate) fn processor_time(&self) -> Duration {
         let threads = fs::read_dir(format!("/proc/{}/task", self.id)).expect("the process runs").flatten();
         let times = threads.filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok());
@@ -167,7 +167,7 @@ impl Process {
         times.filter_map(nanoseconds).map(Duration::from_nanos).sum()
     }
 
-    /// What it takes of the machine's memory.
+    /// Its memory usage.
     pub(crate) fn memory(&self) -> Memory {
         let status = fs::read_to_string(self.proc().join("status")).expect("the process runs");
         let field = |name: &str| {
@@ -225,7 +225,7 @@ enum Source {
 }
 
 impl Shared {
-    /// With threads that end when the program has.
+    /// Starts threads that read the output and end with the program.
     fn watching(mut child: Child, input: Vec<u8>) -> Arc<Self> {
         let shared = Arc::new(Self::default());
         let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
@@ -258,8 +258,8 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    fn wait(&self, patience: Duration, until: impl Fn(&Log) -> bool) -> MutexGuard<'_, Log> {
-        self.changed.wait_timeout_while(self.lock(), patience, |log| !until(log)).expect("no thread panics").0
+    fn wait(&self, time_limit: Duration, until: impl Fn(&Log) -> bool) -> MutexGuard<'_, Log> {
+        self.changed.wait_timeout_while(self.lock(), time_limit, |log| !until(log)).expect("no thread panics").0
     }
 
     fn lock(&self) -> MutexGuard<'_, Log> {

@@ -1,4 +1,4 @@
-//! Real proxies, on an island where alone the hub's name is known.
+//! Real proxies, in a network namespace where alone the hub's name resolves.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
@@ -16,7 +16,7 @@ use super::targets::closed_port;
 pub(crate) const USER: &str = "alice";
 pub(crate) const PASSWORD: &str = "hunter2.so-secret";
 
-/// The island's address on its cable.
+/// Address of the namespace on its cable.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 
 /// A running proxy.
@@ -28,12 +28,12 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// squid, which lets [`USER`] in.
+    /// Starts squid, which requires [`USER`] and [`PASSWORD`].
     pub(crate) fn squid(netns: &NetNs) -> Self {
         Self::squid_on(netns, closed_port())
     }
 
-    /// The same on this port, which an earlier one had.
+    /// Starts squid on this port, which an earlier one had.
     pub(crate) fn squid_on(netns: &NetNs, port: u16) -> Self {
         let directory = directory();
         let path = directory.path();
@@ -54,7 +54,7 @@ impl Proxy {
         Self::start(netns, command, port, None, directory)
     }
 
-    /// microsocks, which lets [`USER`] in.
+    /// Starts microsocks, which requires [`USER`] and [`PASSWORD`].
     pub(crate) fn microsocks(netns: &NetNs) -> Self {
         let port = closed_port();
         let mut command = netns.machine().command("microsocks");
@@ -62,7 +62,7 @@ impl Proxy {
         Self::start(netns, command, port, None, directory())
     }
 
-    /// `ssh -D`, which asks for nothing.
+    /// Starts `ssh -D`, without authentication.
     pub(crate) fn ssh(netns: &NetNs) -> Self {
         let port = closed_port();
         let machine = netns.machine();

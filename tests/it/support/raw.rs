@@ -1,4 +1,4 @@
-//! A peer that speaks the hub's protocol by hand, signature and all, and so can also speak it wrongly.
+//! A client of the hub's protocol without devstream's own: it signs requests, and can also violate the protocol.
 
 use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
@@ -29,20 +29,20 @@ use super::{DEVICE, STREAM_PROTOCOL};
 /// A connection to a hub.
 pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
 
-/// An identity and where it belongs.
+/// An identity and its hub.
 #[derive(Clone)]
 pub(crate) struct RawClient {
-    /// Where it connects from, if not from where everybody does.
+    /// Source address, if not the default.
     from: Option<Ipv4Addr>,
     hub: HubAddress,
     tls: Arc<ClientConfig>,
     principal: Principal,
-    /// Without one, nothing is signed.
+    /// Signs requests; none leaves them unsigned.
     key: Option<Arc<PrivateKey>>,
 }
 
 impl RawClient {
-    /// Spends a join link.
+    /// Redeems a join link.
     pub(crate) fn join(link: &str) -> Self {
         let raw = Self::before_joining(link);
         let answer = raw.redeem(link);
@@ -50,23 +50,23 @@ impl RawClient {
         raw
     }
 
-    /// Somebody who says to be this one, with a key of their own, and connects from another address.
+    /// Returns a client with this identity but another key, at another address.
     pub(crate) fn impostor(&self, from: Ipv4Addr) -> Self {
         let key = Some(Arc::new(PrivateKey::from_seed(&random::secret())));
         Self { from: Some(from), key, ..self.clone() }
     }
 
-    /// The same one at another address.
+    /// Returns this client at another address.
     pub(crate) fn from(&self, from: Ipv4Addr) -> Self {
         Self { from: Some(from), ..self.clone() }
     }
 
-    /// What its TLS is made with.
+    /// Its TLS configuration.
     pub(crate) fn tls_config(&self) -> ClientConfig {
         (*self.tls).clone()
     }
 
-    /// Whom a link is for, with a key that the hub has not seen.
+    /// Returns the identity of a link, with a key that is not enrolled yet.
     pub(crate) fn before_joining(link: &str) -> Self {
         let link: JoinLink = link.parse().expect("a join link");
         let tls = tls::client_config(&Trust::Pin(link.pin.expect("a pin"))).expect("a TLS configuration");
@@ -75,67 +75,67 @@ impl RawClient {
         Self { from: None, hub: link.hub, tls, principal: Principal { role: link.role, id }, key }
     }
 
-    /// The same one, who signs nothing.
+    /// Returns this client without a key.
     pub(crate) fn without_key(self) -> Self {
         Self { key: None, ..self }
     }
 
-    /// Asks to join with the code in a link, whoever that is for.
+    /// Redeems the code of a link, whatever its identity.
     pub(crate) fn redeem(&self, link: &str) -> HttpResponse {
         let link: JoinLink = link.parse().expect("a join link");
         let key = self.key.as_ref().map_or_else(|| PublicKey::from_bytes([1; 32]), |key| key.public());
         self.ask("POST", "/join", &[], &encode(&JoinRequest { code: link.code, key }))
     }
 
-    /// The same, hanging up at once.
+    /// Redeems the code, closing the connection before the response.
     pub(crate) fn redeem_and_leave(&self, link: &str) {
         let link: JoinLink = link.parse().expect("a join link");
         let key = self.key.as_ref().expect("a key to join with").public();
         drop(self.send("POST", "/join", &[], &encode(&JoinRequest { code: link.code, key })));
     }
 
-    /// Whether the hub ends the connection after its answer to this.
+    /// Reports whether the hub closes the connection after its response.
     pub(crate) fn closes_after(&self, method: &str, path: &str) -> bool {
         let PendingResponse(mut stream) = self.send(method, path, &[], "");
         read_response(&mut stream).expect("an answer");
-        // With or without TLS's goodbye.
+        // With or without close_notify.
         matches!(stream.read(&mut [0]), Ok(0) | Err(_))
     }
 
-    /// Asks to be let in as a device.
+    /// Opens a device's control connection.
     pub(crate) fn control(&self, device: &str) -> Result<WebSocket, HttpResponse> {
         self.upgrade(&self.hub, &format!("/devices/{device}/control"), Some(CONTROL_PROTOCOL), None)
             .map(|(socket, _)| socket)
     }
 
-    /// Asks to stand by.
+    /// Opens a standby.
     pub(crate) fn standby(&self) -> Result<WebSocket, HttpResponse> {
         self.upgrade(&self.hub, "/standby", Some(STANDBY_PROTOCOL), None).map(|(socket, _)| socket)
     }
 
-    /// TLS and nothing more.
+    /// Completes TLS, without a request.
     pub(crate) fn dial(&self) -> Tls {
         self.try_dial().expect("the hub completes TLS")
     }
 
-    /// The same, where the hub may hang up.
+    /// Completes TLS, unless the hub closes the connection.
     pub(crate) fn try_dial(&self) -> io::Result<Tls> {
         dial(&self.hub, self.tls.clone(), self.from)
     }
 
-    /// A signed request and its answer, where the hub may hang up instead.
+    /// Sends a signed request, and returns its response unless the hub closes the connection.
     pub(crate) fn try_ask(&self, method: &str, path: &str) -> io::Result<HttpResponse> {
         let mut stream = self.try_dial()?;
         self.sign_and_send(&mut stream, &self.hub, method, path, &[("content-length", "0")], "")?;
         read_response(&mut stream)
     }
 
-    /// A signed request and its answer.
+    /// Sends a signed request, and returns its response.
     pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> HttpResponse {
         self.send(method, path, headers, body).answer()
     }
 
-    /// A request that nobody signed, and its answer.
+    /// Sends an unsigned request, and returns its response.
     pub(crate) fn ask_unsigned(&self, method: &str, path: &str) -> HttpResponse {
         let mut stream = self.dial();
         let request = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\n\r\n", self.hub);
@@ -143,30 +143,30 @@ impl RawClient {
         read_response(&mut stream).expect("an answer")
     }
 
-    /// A signed request, whose answer may take its time.
+    /// Sends a signed request; the response may come later.
     pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> PendingResponse {
         let length = body.len().to_string();
         let headers = [&[("content-length", length.as_str())], headers].concat();
         PendingResponse(self.send_to(&self.hub, method, path, &headers, body))
     }
 
-    /// Asks [`DEVICE`] for a stream.
+    /// Requests a stream from [`DEVICE`].
     pub(crate) fn open(&self, stream: &str, headers: &[(&str, &str)]) -> PendingResponse {
         self.send("POST", &format!("/twins/{DEVICE}/streams/{stream}"), headers, "")
     }
 
-    /// Brings a WebSocket to where a handshake said.
-    pub(crate) fn bring(&self, grant: &StreamGrant) -> Result<WebSocket, HttpResponse> {
-        self.arrive(grant).map(|(socket, _)| socket)
+    /// Opens the granted stream's WebSocket.
+    pub(crate) fn attach(&self, grant: &StreamGrant) -> Result<WebSocket, HttpResponse> {
+        self.attach_with_response(grant).map(|(socket, _)| socket)
     }
 
-    /// The same, with the answer that let it in.
-    pub(crate) fn arrive(&self, grant: &StreamGrant) -> Result<(WebSocket, HttpResponse), HttpResponse> {
+    /// Opens the granted stream's WebSocket; returns the upgrade response too.
+    pub(crate) fn attach_with_response(&self, grant: &StreamGrant) -> Result<(WebSocket, HttpResponse), HttpResponse> {
         self.attach_with(grant, &format!("Bearer {}", grant.token))
     }
 
-    /// Comes back to the same place with what the last answer there said.
-    pub(crate) fn come_back(
+    /// Resumes the stream with the token of the last upgrade response.
+    pub(crate) fn resume(
         &self,
         grant: &StreamGrant,
         resume_token: &str,
@@ -234,17 +234,17 @@ impl RawClient {
     }
 }
 
-/// A request that is under way.
+/// A request without a response yet.
 pub(crate) struct PendingResponse(Tls);
 
 impl PendingResponse {
-    /// Its answer.
+    /// Waits for the response.
     pub(crate) fn answer(mut self) -> HttpResponse {
         read_response(&mut self.0).expect("an answer")
     }
 }
 
-/// Where to bring a WebSocket, and what lets it in.
+/// URL, token and protocol of a granted stream.
 #[derive(Debug, Clone)]
 pub(crate) struct StreamGrant {
     pub(crate) url: String,
@@ -259,19 +259,19 @@ impl From<&StreamRequest> for StreamGrant {
     }
 }
 
-/// A device, online, with somebody else than the agent behind it.
+/// An online device, controlled by the test in place of an agent.
 pub(crate) struct RawDevice {
     pub(crate) identity: RawClient,
     pub(crate) control: WebSocket,
 }
 
 impl RawDevice {
-    /// Says hello and waits for the welcome.
+    /// Sends a hello and waits for the welcome.
     pub(crate) fn online(identity: RawClient, forwards: &[&str]) -> Self {
         Self::speaking(identity, forwards, &[STREAM_PROTOCOL])
     }
 
-    /// The same with what it can do on a stream.
+    /// Sends a hello with these stream protocols.
     pub(crate) fn speaking(identity: RawClient, forwards: &[&str], protocols: &[&str]) -> Self {
         let control = identity.control(identity.principal.id.as_str()).expect("the hub lets it in");
         let mut device = Self { identity, control };
@@ -290,7 +290,7 @@ impl RawDevice {
         device
     }
 
-    /// The next request for a stream.
+    /// Waits for the next stream request.
     pub(crate) fn request(&mut self) -> StreamRequest {
         match self.receive() {
             ToDevice::StreamRequest(request) => request,
@@ -303,7 +303,7 @@ impl RawDevice {
         }
     }
 
-    /// The next thing it hears is that this request is void.
+    /// Expects the cancellation of this request as the next message.
     pub(crate) fn expect_cancel(&mut self, request: &StreamRequest) {
         match self.receive() {
             ToDevice::StreamCancel { request_id } => assert_eq!(request_id, request.request_id),
@@ -314,17 +314,17 @@ impl RawDevice {
         }
     }
 
-    /// Says yes.
+    /// Accepts a request.
     pub(crate) fn accept(&mut self, request: &StreamRequest) {
         self.send_message(&response(request, None));
     }
 
-    /// Says no.
+    /// Rejects a request.
     pub(crate) fn reject(&mut self, request: &StreamRequest, reason: Refusal) {
         self.send_message(&response(request, Some(reason)));
     }
 
-    /// Goes on by itself and says yes to everything; gives what it was asked.
+    /// Accepts every request in the background; returns the requests.
     pub(crate) fn accepting(mut self) -> Receiver<StreamRequest> {
         let (sender, requests) = sync_channel(1024);
         thread::spawn(move || {
@@ -338,14 +338,14 @@ impl RawDevice {
         requests
     }
 
-    /// Goes on by itself, and sends back what comes on each stream.
+    /// Accepts every request in the background, and echoes each stream.
     pub(crate) fn echoing(self) {
         let identity = self.identity.clone();
         let requests = self.accepting();
         thread::spawn(move || {
             for request in requests {
                 let identity = identity.clone();
-                thread::spawn(move || identity.bring(&StreamGrant::from(&request)).map(WebSocket::echo));
+                thread::spawn(move || identity.attach(&StreamGrant::from(&request)).map(WebSocket::echo));
             }
         });
     }

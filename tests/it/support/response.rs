@@ -1,4 +1,4 @@
-//! What a hub answers by HTTP, read by hand.
+//! A parser for the hub's HTTP responses.
 
 use std::io::{self, Read as _};
 
@@ -24,7 +24,7 @@ impl HttpResponse {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
-    /// The word of the refusal in it, or `yes`.
+    /// The refusal's label, or `yes`.
     pub(crate) fn refusal_label(&self) -> &'static str {
         let body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
         match serde_json::from_value::<Refusal>(body["refusal"].clone()) {
@@ -36,7 +36,7 @@ impl HttpResponse {
         }
     }
 
-    /// What a device that said yes made possible.
+    /// The stream granted by an accepted request.
     pub(crate) fn grant(&self) -> StreamGrant {
         assert_eq!((self.status, self.header(ACCEPTED_HEADER)), (200, Some("True")), "{self:?}");
         let header = |name| self.header(name).unwrap_or_else(|| panic!("no {name} in {self:?}")).to_owned();

@@ -1,6 +1,6 @@
-//! Nonsense that a seed decides.
+//! Seeded random input.
 
-/// A generator (Marsaglia's xorshift64) that says its seed when a test fails with it.
+/// A generator (Marsaglia's xorshift64) that prints its seed when a test fails.
 pub(crate) struct Rng {
     seed: u64,
     state: u64,
@@ -22,7 +22,7 @@ impl Rng {
         usize::try_from(self.state >> 16).expect("a word of 64 bits") % below
     }
 
-    /// Either bytes without any sense, or one of these with a few changes.
+    /// Returns random bytes, or one of these inputs with a few changes.
     pub(crate) fn garbage(&mut self, valid: &[Vec<u8>]) -> Vec<u8> {
         if self.random_below(4) == 0 || valid.is_empty() {
             let length = self.random_below(300);

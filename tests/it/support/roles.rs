@@ -24,29 +24,29 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    /// On a port that the system chooses.
+    /// Starts a hub on a port that the system chooses.
     pub(crate) fn start(machine: &Machine) -> Self {
         Self::start_with(machine, &[])
     }
 
-    /// The same with further arguments.
+    /// Starts it with further arguments.
     pub(crate) fn start_with(machine: &Machine, arguments: &[&str]) -> Self {
         Self::start_on(machine, 0, arguments)
     }
 
-    /// On this port, which an earlier hub had.
+    /// Starts a hub on this port, which an earlier hub had.
     pub(crate) fn start_on(machine: &Machine, port: u16, arguments: &[&str]) -> Self {
         Self::start_at(machine, &format!("127.0.0.1:{port}"), arguments)
     }
 
-    /// At this address, where others than this machine may reach it.
+    /// Starts a hub at this address, which other machines may reach.
     pub(crate) fn start_at(machine: &Machine, listen: &str, arguments: &[&str]) -> Self {
         let process = machine.start(&[&["hub", "--listen", listen], arguments].concat());
         let port = port_of(&process.wait_line("hub: listening on https://"));
         Self { process, port, machine: machine.clone() }
     }
 
-    /// By another program, such as `prlimit`, which becomes the hub.
+    /// Starts a hub by another program, such as `prlimit`, which executes it.
     pub(crate) fn start_under(machine: &Machine, starter: &[&str], arguments: &[&str]) -> Self {
         let own = ["hub", "--listen", "127.0.0.1:0"];
         let mut command = machine.command(starter[0]);
@@ -56,7 +56,7 @@ impl Hub {
         Self { process, port, machine: machine.clone() }
     }
 
-    /// On a socket that stays open here, handed over as a service manager does.
+    /// Starts a hub on a socket that stays open here, passed as a service manager does.
     pub(crate) fn start_inheriting(machine: &Machine, socket: &TcpListener) -> Self {
         let script = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" hub";
         let mut command = machine.command("sh");
@@ -66,7 +66,7 @@ impl Hub {
         Self { process, port, machine: machine.clone() }
     }
 
-    /// With a streaming endpoint of its own name and port, which has to be known beforehand.
+    /// Starts one with a separate streaming endpoint, whose port must be known beforehand.
     pub(crate) fn start_with_own_endpoint(machine: &Machine) -> Self {
         let address = format!("127.0.0.1:{}", closed_port());
         let url = format!("wss://{address}");
@@ -75,7 +75,7 @@ impl Hub {
         hub
     }
 
-    /// Where its user is at home.
+    /// Machine of its user.
     pub(crate) fn machine(&self) -> &Machine {
         &self.machine
     }
@@ -110,7 +110,7 @@ impl Hub {
         link_in(&self.ask(arguments))
     }
 
-    /// What a command prints as JSON.
+    /// Runs a command and parses its JSON output.
     pub(crate) fn json<T: DeserializeOwned>(&self, arguments: &[&str]) -> T {
         let text = self.ask(&[arguments, &["--json"]].concat());
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -159,19 +159,19 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// For [`DEVICE`].
+    /// Starts an agent for [`DEVICE`].
     pub(crate) fn start(machine: &Machine, forwards: &[&str]) -> Self {
         Self::start_as(machine, DEVICE, forwards)
     }
 
-    /// For any device.
+    /// Starts an agent for this device.
     pub(crate) fn start_as(machine: &Machine, id: &str, forwards: &[&str]) -> Self {
         let agent = Self { process: Self::launch(machine, id, forwards) };
         agent.process.wait_line(&format!("device-agent: {id} is online"));
         agent
     }
 
-    /// Without waiting until it is online.
+    /// Starts an agent without waiting until it is online.
     pub(crate) fn launch(machine: &Machine, id: &str, forwards: &[&str]) -> Process {
         let forwards = forwards.iter().flat_map(|forward| ["--forward", forward]);
         let arguments: Vec<_> = ["device-agent", "--id", id].into_iter().chain(forwards).collect();
@@ -186,12 +186,12 @@ pub(crate) struct ServiceProxy {
 }
 
 impl ServiceProxy {
-    /// To [`DEVICE`]'s first forward.
+    /// Starts one to [`DEVICE`]'s first forward.
     pub(crate) fn start(machine: &Machine) -> Self {
         Self::start_with(machine, DEVICE, "0", &[])
     }
 
-    /// To any device, on one local listener, with further arguments.
+    /// Starts one to any device, on one local listener, with further arguments.
     pub(crate) fn start_with(machine: &Machine, device: &str, local: &str, arguments: &[&str]) -> Self {
         let process = machine.start(&[&["service-proxy", "--device", device, "--local", local], arguments].concat());
         let port = port_of(&process.wait_line(&listening(device, local)));
@@ -228,7 +228,7 @@ pub(crate) fn connect_from(from: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// All three of one user on one machine, with nothing configured.
+/// All three roles of one user on one machine, without configuration.
 pub(crate) struct OneMachine {
     pub(crate) proxy: ServiceProxy,
     pub(crate) agent: Agent,
@@ -237,17 +237,17 @@ pub(crate) struct OneMachine {
 }
 
 impl OneMachine {
-    /// With one forward, to this port.
+    /// Starts the roles with one forward, to this port.
     pub(crate) fn forwarding(port: u16) -> Self {
         Self::with_hub(port, &[])
     }
 
-    /// The same, whose streams end with their connections.
+    /// Starts the roles without resume.
     pub(crate) fn without_resume(port: u16) -> Self {
         Self::with_hub(port, &["--no-resume"])
     }
 
-    /// The same with further arguments for the hub.
+    /// Starts the roles with further arguments for the hub.
     pub(crate) fn with_hub(port: u16, arguments: &[&str]) -> Self {
         let machine = Machine::new();
         let hub = Hub::start_with(&machine, arguments);
@@ -257,7 +257,7 @@ impl OneMachine {
     }
 }
 
-/// One home for each, all joined with links: [`DEVICE`], and `alice` at the laptop.
+/// The roles in homes of their own, joined with links: [`DEVICE`], and `alice` on the laptop.
 pub(crate) struct ThreeMachines {
     pub(crate) proxy: ServiceProxy,
     pub(crate) agent: Agent,
@@ -267,12 +267,12 @@ pub(crate) struct ThreeMachines {
 }
 
 impl ThreeMachines {
-    /// With one forward, to this port, and a scope as typed.
+    /// Starts the roles with one forward, to this port, and these scope arguments.
     pub(crate) fn forwarding(port: u16, scope: &[&str]) -> Self {
         Self::with_hub(port, scope, &[])
     }
 
-    /// The same with further arguments for the hub.
+    /// Starts the roles with further arguments for the hub.
     pub(crate) fn with_hub(port: u16, scope: &[&str], arguments: &[&str]) -> Self {
         let (hub, device, laptop) = (Hub::start_with(&Machine::new(), arguments), Machine::new(), Machine::new());
         device.ask(&["join", &hub.device_link(DEVICE)]);
@@ -283,12 +283,12 @@ impl ThreeMachines {
     }
 }
 
-/// What a request for one stream on standard input and output ends with.
+/// Runs a stream on standard input and output to its end.
 pub(crate) fn pipe(machine: &Machine, device: &str) -> Finished {
     machine.run(&["service-proxy", "--device", device, "--stdio", "--connect-timeout", "0"])
 }
 
-/// A refusal is this one: its exit code, and its sentence last on stderr.
+/// Asserts this refusal: its exit code, and its sentence last on stderr.
 pub(crate) fn assert_is(finished: &Finished, kind: RefusalKind) {
     let row = kind.row();
     assert_eq!(finished.code, Some(row.exit.into()), "{finished:?}");

@@ -14,7 +14,7 @@ use super::targets::closed_port;
 /// A server with its own keys, for this user only.
 pub(crate) struct Sshd {
     pub(crate) port: u16,
-    /// Who may log in.
+    /// The user who may log in.
     pub(crate) user: String,
     _process: Process,
     directory: TempDir,
@@ -29,14 +29,14 @@ impl Sshd {
         Self::start_on(&Machine::new())
     }
 
-    /// The same on a network of its own.
+    /// Starts one in the machine's own network.
     pub(crate) fn start_on(machine: &Machine) -> Self {
         (0..ATTEMPTS)
             .find_map(|_| Self::start_at(machine, closed_port()).ok())
             .unwrap_or_else(|| panic!("no port for sshd in {ATTEMPTS} attempts"))
     }
 
-    /// The same on this port; an error if somebody else has that.
+    /// Starts one on this port; fails if the port is in use.
     pub(crate) fn start_at(machine: &Machine, port: u16) -> Result<Self, String> {
         let directory = TempDir::with_prefix("devstream-sshd-").expect("a temporary directory");
         let file = |name: &str| directory.path().join(name);
@@ -69,7 +69,7 @@ impl Sshd {
         command
     }
 
-    /// What makes a client trust this server, show errors only, and log in as who may.
+    /// Options that make a client trust this server, show errors only, and log in as the permitted user.
     pub(crate) fn options(&self) -> Vec<String> {
         let key = self.key().display().to_string();
         let options = [

@@ -1,4 +1,4 @@
-//! What a device forwards to: small TCP servers, each with one habit.
+//! Targets of forwards: small TCP servers, each with one behaviour.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use std::thread;
 use super::TIMEOUT;
 use super::bytes::{KIB, Observed, Pattern, STALL_TIMEOUT, StreamEnd, drain, end_of, read_some, reset};
 
-/// A server on a port that the system chose. It tells what it saw of each connection.
+/// A server on a port that the system chose; it reports its observations of each connection.
 pub(crate) struct Target {
     pub(crate) port: u16,
     seen: Mutex<Receiver<Observed>>,
@@ -21,12 +21,12 @@ pub(crate) struct Target {
 const REPORTS: usize = 1024;
 
 impl Target {
-    /// Sends everything back, and the end too.
+    /// Echoes everything, and the end too.
     pub(crate) fn echo() -> Self {
         Self::echo_watched(|_, _| false)
     }
 
-    /// The same, but shows what comes and from where on in its connection; where it is told so, it resets that instead.
+    /// Echoes, unless `resets` returns true for the bytes and their position: then it resets the connection.
     pub(crate) fn echo_watched(resets: impl Fn(u64, &[u8]) -> bool + Send + Sync + 'static) -> Self {
         Self::serving(move |mut stream, _| {
             let mut buffer = vec![0; 64 * 1024];
@@ -50,7 +50,7 @@ impl Target {
         })
     }
 
-    /// Reads to the end and only then sends everything back.
+    /// Echoes everything once the input has ended.
     pub(crate) fn answering_at_the_end() -> Self {
         Self::serving(|mut stream, _| {
             let mut all = Vec::new();
@@ -62,22 +62,22 @@ impl Target {
         })
     }
 
-    /// Greets, ends its own direction, and goes on reading.
+    /// Sends a banner, ends its own direction, and reads to the end.
     pub(crate) fn greeting_then_reading(greeting: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
         Self::serving(move |mut stream, _| {
-            // Whoever hung up before the greeting is found out below.
+            // A peer that has closed before the greeting is detected below.
             let _ = stream.write_all(greeting.as_ref());
             let _ = stream.shutdown(Shutdown::Write);
             drain(&mut stream)
         })
     }
 
-    /// Reads and says nothing.
+    /// Reads without responding.
     pub(crate) fn sink() -> Self {
         Self::serving(|mut stream, _| drain(&mut stream))
     }
 
-    /// Sends this much of a pattern; says so when it stands still, and goes on.
+    /// Sends this much of a pattern; reports a stall, and continues.
     pub(crate) fn source(seed: u64, length: u64) -> Self {
         Self::serving(move |mut stream, seen| {
             let pattern = Pattern::new(seed);
@@ -111,7 +111,7 @@ impl Target {
         })
     }
 
-    /// Each connection in a thread of its own, which is over when the connection is.
+    /// Serves each connection in a thread of its own, which ends with the connection.
     fn serving(serve: impl Fn(TcpStream, &SyncSender<Observed>) -> Observed + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
@@ -131,7 +131,7 @@ impl Target {
         Self { port, seen: Mutex::new(seen), stopped }
     }
 
-    /// What it saw of the next connection that ended or stands still.
+    /// Observations of the next connection that ended or stalled.
     pub(crate) fn seen(&self) -> Observed {
         let seen = self.seen.lock().expect("no thread panics").recv_timeout(TIMEOUT * 2);
         seen.expect("the target saw nothing end")
@@ -152,12 +152,12 @@ pub(crate) fn closed_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-/// A test that has ended does not listen any more, and then nobody needs to know.
+/// Reports an observation; a finished test no longer receives it.
 fn report(to: &SyncSender<Observed>, seen: Observed) {
     let _ = to.try_send(seen);
 }
 
-/// An exchange of a few bytes over an echo: the stream works at this moment.
+/// Echoes a few bytes: asserts that the stream works.
 pub(crate) fn is_alive(stream: &mut TcpStream) {
     let pattern = Pattern::new(4);
     pattern.send(stream, KIB).expect("the stream takes bytes");

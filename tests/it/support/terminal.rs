@@ -1,4 +1,4 @@
-//! A program whose standard error is a terminal with a person before it.
+//! A program whose standard error is a terminal.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read as _;
@@ -38,7 +38,7 @@ impl Terminal {
         Self { child, screen }
     }
 
-    /// What a person sees on it now.
+    /// The terminal's current screen.
     pub(crate) fn screen(&self) -> String {
         let parser = self.screen.lock().expect("nothing panics");
         parser.screen().rows(0, COLUMNS).collect::<Vec<_>>().join("\n")

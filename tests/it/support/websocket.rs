@@ -1,14 +1,14 @@
-//! A WebSocket by hand (RFC 6455 section 5), which can also send what no library would.
+//! A hand-written WebSocket (RFC 6455 section 5), which can also send malformed frames.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
 use super::raw::Tls;
 
-/// One end.
+/// One end of a WebSocket.
 pub(crate) struct WebSocket<S = Tls> {
     stream: S,
-    /// What a client sends is masked. The mask is 0, which leaves the payload as it is.
+    /// Set for a client, whose frames are masked. The mask is 0, which leaves the payload unchanged.
     masks: bool,
 }
 
@@ -16,7 +16,7 @@ pub(crate) struct WebSocket<S = Tls> {
 pub(crate) enum Frame {
     Text(String),
     Bytes(Vec<u8>),
-    /// With 1005 where there was no code (RFC 6455 section 7.4.1).
+    /// Close code and reason; 1005 stands for no code (RFC 6455 section 7.4.1).
     Close(u16, String),
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn frame(masked: bool, first: u8, payload: &[u8]) -> Vec<u8> {
     [head(masked, first, payload.len() as u64), payload.to_vec()].concat()
 }
 
-/// The head of a frame of this size.
+/// The header of a frame of this size.
 pub(crate) fn head(masked: bool, first: u8, length: u64) -> Vec<u8> {
     let mask = if masked { MASKED } else { 0 };
     let mut head = vec![first];
@@ -55,19 +55,19 @@ pub(crate) fn head(masked: bool, first: u8, length: u64) -> Vec<u8> {
 }
 
 impl WebSocket {
-    /// Loses its connection without a word.
+    /// Closes the connection without a WebSocket close.
     pub(crate) fn disconnect(&self) {
         let _ = self.stream.sock.shutdown(Shutdown::Both);
     }
 }
 
 impl<S: Read + Write> WebSocket<S> {
-    /// A client's end of a connection that was just upgraded.
+    /// The client's end of an upgraded connection.
     pub(crate) fn new(stream: S) -> Self {
         Self { stream, masks: true }
     }
 
-    /// A server's.
+    /// The server's end of an upgraded connection.
     pub(crate) fn server(stream: S) -> Self {
         Self { stream, masks: false }
     }
@@ -88,12 +88,12 @@ impl<S: Read + Write> WebSocket<S> {
         self.send(CLOSE, &code.to_be_bytes())
     }
 
-    /// Only the head of a message of this size.
+    /// Sends the header of a message of this size, without its payload.
     pub(crate) fn announce(&mut self, length: u64) -> io::Result<()> {
         self.garbage(&head(self.masks, FINAL | BINARY, length))
     }
 
-    /// Whatever bytes.
+    /// Sends arbitrary bytes.
     pub(crate) fn garbage(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)?;
         self.stream.flush()
@@ -123,7 +123,7 @@ impl<S: Read + Write> WebSocket<S> {
         }
     }
 
-    /// Reads up to the close, which some do without, and gives its code.
+    /// Reads to the end, and returns the close code if there was a close.
     pub(crate) fn end(&mut self) -> Option<u16> {
         loop {
             match self.next() {
@@ -172,7 +172,7 @@ impl<S: Read + Write> WebSocket<S> {
         all
     }
 
-    /// Reads up to the close and gives its code.
+    /// Reads to the close, and returns its code.
     pub(crate) fn expect_close(&mut self) -> u16 {
         loop {
             match self.next() {

@@ -1,7 +1,7 @@
 //! The relay at the hub: forwards messages between the two WebSockets of a stream, whatever they mean to its ends.
 //!
 //! [`relay`] takes the device's [`Leg`] and the service's, with what each sent before the other was there, and runs one
-//! [`Direction`] each way. It returns a [`RelayEnd`]: which leg closed first, and how, for the close frame to the other.
+//! `Direction` each way. It returns a [`RelayEnd`]: which leg closed first, and how, for the close frame to the other.
 
 mod direction;
 mod leg;

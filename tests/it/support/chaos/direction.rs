@@ -1,4 +1,4 @@
-//! One direction of a connection, and what is done to it.
+//! One direction of a connection, with its faults.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,12 +19,12 @@ const CHUNK: usize = 256 * 1024;
 const QUEUE: usize = 1024 * 1024;
 /// … and with one, so that the delay does not limit the rate.
 const DELAYED_QUEUE: usize = 16 * 1024 * 1024;
-/// How often a second a trickle drips.
+/// Writes per second of a trickle.
 const DRIPS: u64 = 50;
 /// A TLS record's head: type, version, length.
 const RECORD_HEAD: usize = 5;
 
-/// What holds for one direction.
+/// The faults in force for one direction.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Rules {
     closed: bool,
@@ -38,7 +38,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// As far as the fault is about this direction.
+    /// Applies the part of the fault that concerns this direction.
     pub(super) fn apply(&mut self, fault: Fault, own: Direction) {
         let applies = |direction: Direction| direction == own || direction == Direction::Both;
         match fault {
@@ -53,7 +53,7 @@ impl Rules {
         }
     }
 
-    /// What ended stays ended.
+    /// Heals everything but ends.
     pub(super) fn heal(&mut self) {
         let Self { closed, truncated, corruptions, .. } = *self;
         *self = Self { closed, truncated, corruptions, ..Self::default() };
@@ -79,7 +79,7 @@ pub(super) async fn carry(
         channel.cut_off |= now.closed || now.truncated && channel.records.is_at_an_edge();
         let passes = !now.frozen && !now.black_hole;
         if passes && channel.is_drained() {
-            // Where the other end is gone already, its own direction shows it.
+            // If the other end has closed, its own direction shows it.
             let _ = to.shutdown().await;
             channel.sink_ended = true;
             continue;
@@ -115,18 +115,18 @@ pub(super) async fn carry(
     Ok(())
 }
 
-/// What is on its way.
+/// Bytes in transit.
 #[derive(Default)]
 struct Channel {
     queue: VecDeque<(Instant, Bytes)>,
     queued: usize,
-    /// When a trickle may drip again.
+    /// Time of a trickle's next write.
     next: Option<Instant>,
     records: Records,
     corrupted: u32,
     random: u64,
     source_ended: bool,
-    /// What comes now is dropped.
+    /// Drops further bytes.
     cut_off: bool,
     sink_ended: bool,
 }
@@ -167,7 +167,7 @@ impl Channel {
         self.queue.push_back((due, bytes));
     }
 
-    /// What to write next, and when.
+    /// The bytes to write next, and when.
     fn front(&self, rate: Option<u64>) -> (&[u8], Instant) {
         let now = Instant::now();
         let Some((due, bytes)) = self.queue.front() else { return (&[], now) };
@@ -186,11 +186,11 @@ impl Channel {
     }
 }
 
-/// Where TLS records begin and end (RFC 8446 section 5.1).
+/// Tracks the boundaries of TLS records (RFC 8446 section 5.1).
 #[derive(Default)]
 struct Records {
     head: [u8; RECORD_HEAD],
-    /// Of the head there are so many bytes …
+    /// Bytes of the header received so far …
     seen: usize,
     /// … and of the body so many are missing.
     missing: usize,
@@ -208,7 +208,7 @@ impl Records {
         self.seen == 0
     }
 
-    /// How many of these bytes, of which there are some, come before the next edge, and whether it is there.
+    /// Returns how many of these bytes precede the next record boundary, and whether they reach it. There must be some.
     fn up_to_an_edge(&mut self, bytes: &[u8]) -> (usize, bool) {
         let mut taken = 0;
         loop {

@@ -1,0 +1,82 @@
+//! `devstream hub logs`: the activity log, whether or not the hub runs.
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::anyhow;
+
+use crate::cli::Failure;
+use crate::cli::args::Logs;
+use crate::cli::output::stdio;
+use crate::hub::activity::{Filter, Line, Reader};
+use crate::hub::state::activity_log;
+use crate::net::os::clock;
+
+/// The entries that --follow starts with, as `tail` does.
+const LAST_LINES: usize = 10;
+
+/// The polling interval of --follow: fast enough for a person, and no load for the machine.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The write buffer in bytes: without one, a system call per line would take most of the time.
+const WRITE_BUFFER: usize = 64 * 1024;
+
+pub(in crate::cli) async fn run(logs: &Logs, state: &Path) -> Result<(), Failure> {
+    let path = activity_log(state);
+    let cannot = |error: io::Error| {
+        Failure::Other(anyhow!(
+            "cannot read the activity log {}: {error}; check that a hub has run here",
+            path.display()
+        ))
+    };
+    let since = logs.since.map(|age| clock::now_utc().before(age));
+    let filter = Filter { device: logs.device.clone(), service: logs.service.clone(), since };
+    let (last, reader) = if logs.follow && since.is_none() {
+        Reader::open_at_end(&path, filter, LAST_LINES).map_err(cannot)?
+    } else {
+        (Vec::new(), Reader::open(&path, filter).map_err(cannot)?)
+    };
+    let mut printer = LinePrinter { json: logs.json, out: BufWriter::with_capacity(WRITE_BUFFER, io::stdout()) };
+    let mut has_more = printer.print(last.into_iter().map(Ok)).map_err(cannot)?;
+    let mut reader = RemainingLines(reader);
+    while has_more {
+        has_more = printer.print(&mut reader).map_err(cannot)? && logs.follow && !stdio::is_closed();
+        if has_more {
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+    tracing::debug!(target: "hub", "read {} bytes of the activity log", reader.0.bytes_read());
+    Ok(())
+}
+
+/// The lines that are in the log now.
+struct RemainingLines(Reader);
+
+impl Iterator for RemainingLines {
+    type Item = io::Result<Line>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next_line().transpose()
+    }
+}
+
+/// The printer of lines, as text or JSON.
+struct LinePrinter<W: Write> {
+    json: bool,
+    out: BufWriter<W>,
+}
+
+impl<W: Write> LinePrinter<W> {
+    /// Prints all lines. Returns false once the reader has closed its end, which is no error: `head` does.
+    fn print(&mut self, lines: impl Iterator<Item = io::Result<Line>>) -> io::Result<bool> {
+        for line in lines {
+            let line = line?;
+            let text = if self.json { line.json() } else { &line.text() };
+            if writeln!(self.out, "{text}").is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(self.out.flush().is_ok())
+    }
+}

@@ -1,0 +1,149 @@
+//! Clients of the hub for this machine's identities: joined with a link, or enrolled with the hub of the same user.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use super::stored::{StoredIdentity, parse_key};
+use crate::cli::args::HubArgs;
+use crate::cli::paths;
+use crate::cli::profile::Profile;
+use crate::hub::state::{admin_socket, create_private_directory, read_private, write_private_once};
+use crate::net::client::{Client, ClientFactory};
+use crate::net::os::local_socket;
+use crate::net::os::random;
+use crate::net::tls::Trust;
+use crate::proto::admin::{AdminRequest, AdminResponse};
+use crate::proto::id::{Principal, PrincipalId, Role};
+use crate::proto::join::Pin;
+use crate::proto::key::PrivateKey;
+use crate::proto::refusal::{Refusal, RefusalKind};
+
+/// Returns the trust in the hub's certificate: the given file, else the pin, else public authorities.
+pub(in crate::cli) fn trust(ca: Option<&Path>, pin: Option<Pin>) -> anyhow::Result<Trust> {
+    match (ca, pin) {
+        (Some(file), _) => Trust::from_file(file).with_context(|| format!("cannot use --ca {}", file.display())),
+        (None, Some(pin)) => Ok(Trust::Pin(pin)),
+        (None, None) => Ok(Trust::Public),
+    }
+}
+
+/// Returns the trust of a joined identity; an error is one of the certificate, not of the identity.
+fn trusted(hub_args: &HubArgs, pin: Option<Pin>) -> Result<Trust, Refusal> {
+    let untrusted = |error: anyhow::Error| Refusal::new(RefusalKind::CertificateNotTrusted, format!("{error:#}"));
+    trust(hub_args.trust.ca.as_deref(), pin).map_err(untrusted)
+}
+
+/// Returns the factory of clients for `principal`: with the identity that joined, else, in the default profile,
+/// enrolled through the admin socket of the hub that the same user runs.
+pub(in crate::cli) fn client_factory(principal: Principal, hub_args: HubArgs) -> ClientFactory {
+    let failed = |error: anyhow::Error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}"));
+    // Resolved once: a running role keeps its profile when the default changes.
+    let profile = Profile::resolve(hub_args.profile.as_ref()).map_err(failed);
+    ClientFactory::new(move || {
+        let (principal, hub_args, profile) = (principal.clone(), hub_args.clone(), profile.clone());
+        async move {
+            let profile = profile?;
+            let proxy = hub_args.via.proxy_settings()?;
+            let client = match StoredIdentity::load(&profile, principal.role).map_err(failed)? {
+                Some(stored) if stored.id == principal.id => {
+                    let trust = trusted(&hub_args, stored.pin)?;
+                    stored.client(&profile, principal.role, &trust, &hub_args).map_err(failed)?
+                }
+                stored if !profile.is_default() => return Err(wrong_identity(&profile, &principal, stored)),
+                stored => {
+                    let (state, key) = (paths::hub_state(None), paths::local_key(&principal));
+                    let local_hub = LocalHub { state: state.map_err(failed)?, key: key.map_err(failed)? };
+                    local_hub.client(principal, &hub_args, stored).await?
+                }
+            };
+            Ok(client.with_proxy(proxy))
+        }
+    })
+}
+
+/// The hub of the same user: its state directory, and the file of the key that enrols with it.
+#[derive(Debug, Clone)]
+pub(in crate::cli) struct LocalHub {
+    pub(in crate::cli) state: PathBuf,
+    pub(in crate::cli) key: PathBuf,
+}
+
+impl LocalHub {
+    /// Enrols with the hub, and returns a client of it. `stored` is an identity that did not fit, for the error.
+    pub(in crate::cli) async fn client(
+        &self,
+        principal: Principal,
+        hub_args: &HubArgs,
+        stored: Option<StoredIdentity>,
+    ) -> Result<Client, Refusal> {
+        let failed = |error: anyhow::Error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}"));
+        let key = load_or_create_key(&self.key).map_err(failed)?;
+        let request = AdminRequest::Enrol { principal: principal.clone(), key: key.public() };
+        let info = match local_socket::request(&admin_socket(&self.state), &request).await {
+            Ok(AdminResponse::Hub(info)) => info,
+            Ok(AdminResponse::Failed { reason }) => return Err(Refusal::new(RefusalKind::NotPermitted, reason)),
+            Ok(_) => return Err(Refusal::new(RefusalKind::HubFailed, "unexpected response on the admin socket")),
+            Err(_) => {
+                let other =
+                    stored.map(|stored| format!("this machine joined as {}, not as {}", stored.id, principal.id));
+                return Err(Refusal::new(RefusalKind::NotJoined, other.unwrap_or_default()));
+            }
+        };
+        let hubs = hub_args.hubs(&info.local);
+        let trust = trusted(hub_args, Some(info.pin))?;
+        let client = Client::new(hubs, &trust, principal, Arc::new(key)).map_err(|error| failed(error.into()))?;
+        Ok(client.allowing_tls_inspection(hub_args.trust.allow_tls_inspection))
+    }
+}
+
+/// Words the refusal of a named profile without that identity; such profiles never enrol by themselves.
+fn wrong_identity(profile: &Profile, principal: &Principal, stored: Option<StoredIdentity>) -> Refusal {
+    let role = principal.role.as_str();
+    let why = match stored {
+        Some(stored) => format!("profile {profile} joined as {}, not as {}", stored.id, principal.id),
+        None => format!("profile {profile} has not joined a hub as a {role}; run: devstream join --profile {profile}"),
+    };
+    Refusal::new(RefusalKind::NotJoined, why)
+}
+
+/// Returns the device-agent's default id: the one that joined, else the machine's name.
+pub(in crate::cli) fn default_device_id(hub_args: &HubArgs) -> anyhow::Result<PrincipalId> {
+    match stored_id(hub_args, Role::Device)? {
+        Some(id) => Ok(id),
+        None => machine_id(),
+    }
+}
+
+/// Returns the machine's name as an id.
+pub(in crate::cli) fn machine_id() -> anyhow::Result<PrincipalId> {
+    let name =
+        crate::net::os::hostname::machine_name().context("this machine has no usable host name; set one with --id")?;
+    name.try_into().context("this machine's host name is no valid device id; set one with --id")
+}
+
+/// Returns the id that the profile joined as in this role.
+fn stored_id(hub_args: &HubArgs, role: Role) -> anyhow::Result<Option<PrincipalId>> {
+    let profile = Profile::resolve(hub_args.profile.as_ref())?;
+    Ok(StoredIdentity::load(&profile, role)?.map(|stored| stored.id))
+}
+
+/// Returns the service-proxy's id: the one that joined, else the user's name.
+pub(in crate::cli) fn default_service_id(hub_args: &HubArgs) -> anyhow::Result<PrincipalId> {
+    if let Some(id) = stored_id(hub_args, Role::Service)? {
+        return Ok(id);
+    }
+    let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let named = user.and_then(|user| PrincipalId::try_from(user).ok());
+    Ok(named.map_or_else(|| PrincipalId::try_from("local".to_owned()), Ok)?)
+}
+
+/// Loads the key, or creates it. Of several processes that start at once, one creates it.
+fn load_or_create_key(path: &Path) -> anyhow::Result<PrivateKey> {
+    if !path.exists() {
+        create_private_directory(path.parent().context("a key needs a directory")?)?;
+        write_private_once(path, &random::secret::<32>().reveal())?;
+    }
+    parse_key(path, &read_private(path)?)
+}

@@ -1,0 +1,179 @@
+//! `devstream join`: generates a key, and sends its public half to the hub with the code of the join link.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, bail};
+use http::StatusCode;
+
+use super::client::{machine_id, trust};
+use super::stored::{IdentityDir, StoredIdentity};
+use crate::cli::args::Join;
+use crate::cli::profile::Profile;
+use crate::cli::service::service_with_key;
+use crate::cli::{Failure, output};
+use crate::net::client::{Client, RequestOptions, response_refusal};
+use crate::proto::http::Route;
+use crate::proto::id::{DeviceId, Principal, Role};
+use crate::proto::join::{JoinLink, JoinRequest};
+use crate::proto::key::PrivateKey;
+use crate::proto::refusal::{Refusal, RefusalKind};
+
+/// The limit on standard input; links are far shorter.
+const LINK_BYTES: u64 = 4096;
+
+pub(in crate::cli) async fn run(join: Join) -> Result<(), Failure> {
+    let given = join.link.is_some();
+    let typed = match join.link {
+        Some(link) => link,
+        None => read_link()?,
+    };
+    let link: JoinLink = extract_link(&typed).parse().map_err(|error| Failure::Usage(anyhow!("{error}")))?;
+    let principal = principal(&link, join.id, given).map_err(Failure::Usage)?;
+    let proxy = join.via.proxy_settings()?;
+    let profile = Profile::resolve(join.profile.as_ref())?;
+    if let Some(joined) = StoredIdentity::load(&profile, principal.role)?
+        && !join.replace
+    {
+        ensure_same_identity(&profile, &joined, &principal, &link).map_err(Failure::Usage)?;
+    }
+    let identity_dir = IdentityDir::of(&profile, principal.role)?;
+    let seed = identity_dir.pending_seed()?;
+    let key = PrivateKey::from_seed(&seed);
+    let body = serde_json::to_vec(&JoinRequest { code: link.code, key: key.public() }).context("cannot join")?;
+    let trust = trust(join.trust.ca.as_deref(), link.pin)?;
+    let client = Client::new(link.hub.clone(), &trust, principal.clone(), Arc::new(key)).context("cannot join")?;
+    let client = client.allowing_tls_inspection(join.trust.allow_tls_inspection).with_proxy(proxy);
+    let options = RequestOptions { body: body.into(), ..RequestOptions::default() };
+    let response = client.request(&Route::Join, options).await?;
+    if response.status() != StatusCode::NO_CONTENT {
+        return Err(explain(response_refusal(&response)).into());
+    }
+    let joined = StoredIdentity { id: principal.id.clone(), hub: link.hub, pin: link.pin };
+    identity_dir.store(&joined, &seed)?;
+    output::eprint(&format!(
+        "joined {} as {principal}; the key is in {}",
+        joined.hub,
+        identity_dir.directory().display()
+    ));
+    output::eprint(&next_step(&profile, principal.role, identity_dir.directory(), None));
+    Ok(())
+}
+
+/// Fails if the link is for another identity than the stored one, which a link pasted on the wrong machine must not
+/// replace. A new key for the same identity replaces the old one.
+fn ensure_same_identity(
+    profile: &Profile,
+    joined: &StoredIdentity,
+    principal: &Principal,
+    link: &JoinLink,
+) -> anyhow::Result<()> {
+    if joined.id == principal.id && joined.matches_hub(link) {
+        return Ok(());
+    }
+    let (role, before, hub) = (principal.role.as_str(), &joined.id, &joined.hub);
+    bail!(
+        "profile {profile} has already joined {hub} as {role} {before}: join with another profile (--profile NAME), or \
+         replace that identity (--replace); the link is still valid"
+    )
+}
+
+/// Words the next step, which makes use of the new key.
+fn next_step(profile: &Profile, role: Role, identity: &Path, root: Option<&Path>) -> String {
+    if let Some(service) = service_with_key(profile, role, identity, root) {
+        let name = service.name;
+        return format!("next: systemctl restart {name}, to load the new key");
+    }
+    match role {
+        Role::Device => format!("next: devstream device-agent{} --forward 22", profile.flag()),
+        Role::Service => format!("next: devstream ssh-config{} --install, and then: ssh ID.devstream", profile.flag()),
+    }
+}
+
+/// Returns the identity to join as: the link's, or, if the link is for many machines, the machine's own.
+fn principal(link: &JoinLink, given: Option<DeviceId>, as_argument: bool) -> anyhow::Result<Principal> {
+    let id = match (&link.id, given) {
+        (Some(id), None) => id.clone(),
+        (Some(id), Some(given)) if id.as_str() == given.as_str() => id.clone(),
+        (Some(id), Some(_)) => bail!("this link is for {id}; omit --id"),
+        // An enrolment key stays valid for other machines, and arguments are visible to every user of this one.
+        (None, _) if as_argument => bail!(
+            "an enrolment key is a secret, and arguments are visible to every user: put the link into a private file, and \
+             run `devstream join < FILE`; if others use this machine, create a new key"
+        ),
+        (None, Some(given)) => given.into(),
+        (None, None) => machine_id()?,
+    };
+    Ok(Principal { role: link.role, id })
+}
+
+/// Rewords a failed authentication, which the hub does not explain: here the credential is the link's code.
+fn explain(refusal: Refusal) -> Refusal {
+    if refusal.kind == RefusalKind::AuthenticationFailed {
+        return Refusal::new(
+            RefusalKind::AuthenticationFailed,
+            "the join link has been used, has expired, or is for another hub or id",
+        );
+    }
+    refusal
+}
+
+fn read_link() -> Result<String, Failure> {
+    let mut typed = String::new();
+    let read = std::io::stdin().lock().take(LINK_BYTES).read_to_string(&mut typed);
+    read.context("cannot read the join link from standard input")?;
+    Ok(typed)
+}
+
+/// Returns the link, also from the whole command that a hub prints.
+fn extract_link(typed: &str) -> &str {
+    let typed = typed.trim();
+    let typed = typed.strip_prefix("devstream join").unwrap_or(typed).trim();
+    typed.trim_matches(['\'', '"'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn joining_with_a_services_identity_advises_its_restart() {
+        let root = tempfile::tempdir().unwrap();
+        let units = root.path().join("etc/systemd/system");
+        std::fs::create_dir_all(&units).unwrap();
+        let step = |role, identity| next_step(&Profile::default(), role, Path::new(identity), Some(root.path()));
+        assert!(step(Role::Device, "/srv/device").contains("devstream device-agent"));
+        let unit = "[Service]\nLoadCredential=key:/srv/device/key\n";
+        std::fs::write(units.join("devstream-device-agent.service"), unit).unwrap();
+        assert!(step(Role::Device, "/srv/device").contains("systemctl restart devstream-device-agent, "));
+        assert!(!step(Role::Device, "/home/me/device").contains("systemctl"), "another user's");
+        assert!(!step(Role::Service, "/srv/device").contains("systemctl"), "another role's");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn joining_with_the_identity_of_an_enabled_packaged_service_advises_its_restart() {
+        let root = tempfile::tempdir().unwrap();
+        let [local, packaged, enabled] =
+            ["etc/systemd/system", "usr/lib/systemd/system", "etc/systemd/system/multi-user.target.wants"]
+                .map(|directory| root.path().join(directory));
+        [&local, &packaged, &enabled].into_iter().for_each(|directory| std::fs::create_dir_all(directory).unwrap());
+        let (profile, identity) = (Profile::default(), Path::new("/srv/device"));
+        let found = || service_with_key(&profile, Role::Device, identity, Some(root.path()));
+        let name = "devstream-device-agent.service";
+        let unit = "[Service]\nLoadCredential=key:/srv/device/key\n";
+        std::fs::write(packaged.join(name), unit).unwrap();
+        assert!(found().is_none(), "installed with the package, not enabled");
+        std::os::unix::fs::symlink(Path::new("/usr/lib/systemd/system").join(name), enabled.join(name)).unwrap();
+        assert!(next_step(&profile, Role::Device, identity, Some(root.path())).contains("systemctl restart"));
+        assert_eq!(found().unwrap().uninstall_command, "systemctl disable --now devstream-device-agent");
+        std::fs::write(local.join(name), unit).unwrap();
+        assert_eq!(
+            found().unwrap().uninstall_command,
+            "devstream service uninstall device-agent",
+            "the local unit overrides the packaged one"
+        );
+    }
+}

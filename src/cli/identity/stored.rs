@@ -1,0 +1,119 @@
+//! The identity that `devstream join` stores: who this machine is, its hub, and its key.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use crate::cli::args::HubArgs;
+use crate::cli::paths::{self, IDENTITY_FILE, KEY_FILE};
+use crate::cli::profile::Profile;
+use crate::hub::state::{create_private_directory, read_credential, read_private, write_private, write_private_once};
+use crate::net::client::Client;
+use crate::net::os::random;
+use crate::net::tls::Trust;
+use crate::proto::id::{Principal, PrincipalId, Role};
+use crate::proto::join::{HubAddress, JoinLink, Pin};
+use crate::proto::key::PrivateKey;
+use crate::proto::secret::KeySeed;
+
+/// The file that `devstream join` stores beside the key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::cli) struct StoredIdentity {
+    /// The id of this machine.
+    pub(in crate::cli) id: PrincipalId,
+    /// The hub's address.
+    pub(in crate::cli) hub: HubAddress,
+    /// The pin of the hub's certificate authority; without one, public authorities are trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::cli) pin: Option<Pin>,
+}
+
+const PENDING_KEY: &str = "key.next";
+
+impl StoredIdentity {
+    /// Loads the identity of a profile in a role, if it has joined.
+    pub(in crate::cli) fn load(profile: &Profile, role: Role) -> anyhow::Result<Option<Self>> {
+        let Some((path, text)) = identity_file(profile, role, IDENTITY_FILE)? else { return Ok(None) };
+        toml::from_str(&text).map(Some).with_context(|| format!("invalid identity in {}", path.display()))
+    }
+
+    /// Reports whether a link is from the same hub, by its pin or its address.
+    pub(in crate::cli) fn matches_hub(&self, link: &JoinLink) -> bool {
+        self.hub == link.hub || (self.pin.is_some() && self.pin == link.pin)
+    }
+
+    pub(super) fn client(
+        &self,
+        profile: &Profile,
+        role: Role,
+        trust: &Trust,
+        hub_args: &HubArgs,
+    ) -> anyhow::Result<Client> {
+        let key = identity_file(profile, role, KEY_FILE)?;
+        let (path, text) = key.context("the key of this identity is missing; join again")?;
+        let key = parse_key(&path, &text)?;
+        let hubs = hub_args.hubs(&self.hub);
+        let principal = Principal { role, id: self.id.clone() };
+        let client = Client::new(hubs, trust, principal, Arc::new(key))?;
+        Ok(client.allowing_tls_inspection(hub_args.trust.allow_tls_inspection))
+    }
+}
+
+/// Reads a file of the identity: the credential from systemd, else the file that `devstream join` stored.
+fn identity_file(profile: &Profile, role: Role, name: &str) -> anyhow::Result<Option<(PathBuf, String)>> {
+    if let Some(path) = paths::credential(name) {
+        let text = read_credential(&path)?;
+        return Ok(Some((path, text)));
+    }
+    let path = profile.identity_directory(role)?.join(name);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = read_private(&path)?;
+    Ok(Some((path, text)))
+}
+
+/// Reports whether the key is a credential from systemd, a copy that only a restart of the service renews.
+pub(in crate::cli) fn has_service_credential() -> bool {
+    paths::credential(KEY_FILE).is_some()
+}
+
+/// The directory of a role's identity.
+pub(in crate::cli) struct IdentityDir(PathBuf);
+
+impl IdentityDir {
+    pub(in crate::cli) fn of(profile: &Profile, role: Role) -> anyhow::Result<Self> {
+        Ok(Self(profile.identity_directory(role)?))
+    }
+
+    pub(in crate::cli) fn directory(&self) -> &Path {
+        &self.0
+    }
+
+    /// Returns the key to join with. It is stored before the hub learns of it: if the hub's response is lost, the next
+    /// attempt uses the same key, which the hub then knows.
+    pub(in crate::cli) fn pending_seed(&self) -> anyhow::Result<KeySeed> {
+        create_private_directory(&self.0)?;
+        let path = self.0.join(PENDING_KEY);
+        write_private_once(&path, &random::secret::<32>().reveal())?;
+        parse_seed(&path, &read_private(&path)?)
+    }
+
+    /// Stores an identity and its key. The key is written first, so that every readable identity has one.
+    pub(in crate::cli) fn store(&self, stored: &StoredIdentity, seed: &KeySeed) -> anyhow::Result<()> {
+        write_private(&self.0.join(KEY_FILE), &seed.reveal())?;
+        write_private(&self.0.join(IDENTITY_FILE), &toml::to_string(stored)?)?;
+        std::fs::remove_file(self.0.join(PENDING_KEY)).context("cannot remove the pending key after joining")
+    }
+}
+
+pub(super) fn parse_key(path: &Path, text: &str) -> anyhow::Result<PrivateKey> {
+    Ok(PrivateKey::from_seed(&parse_seed(path, text)?))
+}
+
+fn parse_seed(path: &Path, text: &str) -> anyhow::Result<KeySeed> {
+    KeySeed::parse(text.trim()).with_context(|| format!("invalid key in {}", path.display()))
+}

@@ -1,0 +1,29 @@
+//! Everything the program writes: results on standard output; messages, logs and the live table of streams on standard
+//! error.
+//!
+//! In: text, log events and the events of streams. Out: lines for a person, or one JSON object per message. A role's
+//! messages go through a queue and a thread of their own, so that a stopped terminal never blocks a stream.
+
+mod format;
+pub(super) mod logging;
+mod stderr;
+pub(super) mod stdio;
+pub(super) mod stream_monitor;
+mod text;
+
+use std::io::{self, Write as _};
+
+pub(super) use self::format::{format_bytes, format_duration};
+pub(super) use self::stderr::Guard;
+use self::stream_monitor::Table;
+pub(super) use self::text::{eprint, error, print, print_table, role_message};
+
+/// Queues the messages of a role from here on, and writes them above its table. Commands that end by themselves write
+/// directly.
+pub(super) fn start(is_role: bool, table: Option<Table>) -> Option<Guard> {
+    let sink = move |message: &[u8]| match &table {
+        Some(table) => table.above(|| io::stderr().write_all(message)),
+        None => io::stderr().write_all(message),
+    };
+    if is_role { stderr::start(sink, logging::dropped_notice) } else { None }
+}

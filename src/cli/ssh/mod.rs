@@ -1,0 +1,132 @@
+//! `devstream ssh`, `devstream ssh-config` and `devstream rdp`: clients of the operator's machine, through a
+//! service-proxy.
+//!
+//! In: a device, or none for all. Out: OpenSSH with `service-proxy --stdio` as its ProxyCommand, a block of its
+//! configuration, or a remote desktop client at a local port.
+
+mod config;
+pub(super) mod rdp;
+
+use std::process::Command;
+
+use anyhow::{Context as _, anyhow};
+
+use self::config::{include, remove};
+use super::args::{Ssh, SshConfig};
+use super::profile::Profile;
+use super::{Failure, output};
+use crate::proto::id::StreamName;
+
+/// The suffix of a device's id in OpenSSH's host names, which distinguishes devices from other hosts.
+const SUFFIX: &str = ".devstream";
+
+/// Prints, installs or removes the block for every device.
+pub(super) fn configure(wanted: &SshConfig) -> Result<(), Failure> {
+    if wanted.uninstall {
+        return Ok(remove()?);
+    }
+    let host_block = host_block(&proxy_command(&wanted.stream, wanted.profile.as_ref())?);
+    if wanted.install {
+        include(&host_block)?;
+        output::eprint("ssh-config: next: ssh ID.devstream, with the id of a device from `devstream devices`");
+    } else {
+        output::print(&host_block);
+    }
+    Ok(())
+}
+
+/// Replaces this process by `ssh`; returns only if that fails.
+pub(super) fn run(ssh: Ssh) -> Result<(), Failure> {
+    // `ssh` would parse it as an option.
+    if ssh.login.device.as_str().starts_with('-') {
+        return Err(Failure::Usage(anyhow!("the device's id starts with '-', which `ssh` takes for an option")));
+    }
+    let mut command = Command::new("ssh");
+    command.arg("-o").arg(format!("ProxyCommand={}", proxy_command(&ssh.stream, ssh.profile.as_ref())?));
+    if let Some(user) = ssh.login.user {
+        command.args(["-l", &user]);
+    }
+    command.arg(format!("{}{SUFFIX}", ssh.login.device)).args(ssh.arguments);
+    exec_or_run(command)
+}
+
+#[cfg(unix)]
+fn exec_or_run(mut command: Command) -> Result<(), Failure> {
+    use std::os::unix::process::CommandExt as _;
+    Err(not_started(&command.exec()))
+}
+
+#[cfg(not(unix))]
+fn exec_or_run(mut command: Command) -> Result<(), Failure> {
+    let status = command.status().map_err(|error| not_started(&error))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX);
+    if code == 0 { Ok(()) } else { Err(Failure::AlreadyReported(code)) }
+}
+
+fn not_started(error: &std::io::Error) -> Failure {
+    let is_missing = error.kind() == std::io::ErrorKind::NotFound;
+    let advice = if is_missing { "; install the OpenSSH client (Debian: openssh-client)" } else { "" };
+    Failure::Other(anyhow!("cannot run `ssh`: {error}{advice}"))
+}
+
+fn host_block(proxy_command: &str) -> String {
+    format!(
+        "# Written by `devstream ssh-config`: every device as a host, as in `ssh pi-42{SUFFIX}`.\n\
+         # Put further settings for devices, such as User pi, into a `Host *{SUFFIX}` block of your own.\n\
+         # Leave ServerAliveInterval at 0 for them: devstream detects dead connections itself, and resumes streams\n\
+         # that ssh would give up.\n\
+         Host *{SUFFIX} {NO_QUOTE}\n    \
+         ProxyCommand {proxy_command}\n"
+    )
+}
+
+/// The quote between which the shell takes everything literally.
+const QUOTE: char = if cfg!(windows) { '"' } else { '\'' };
+
+/// The pattern that excludes hosts with such a quote in their name.
+const NO_QUOTE: &str = if cfg!(windows) { "'!*\"*'" } else { "\"!*'*\"" };
+
+/// Returns the command that OpenSSH runs instead of connecting. `%n` is the host as typed; `%h` is in lower case.
+/// Before OpenSSH 9.6 it may contain shell syntax (CVE-2023-51385), so it is quoted, and hosts with such a quote in
+/// their name are excluded.
+fn proxy_command(stream: &StreamName, profile: Option<&Profile>) -> anyhow::Result<String> {
+    let program = std::env::current_exe().context("cannot determine this program's path")?;
+    let program = program.to_str().filter(|path| !path.contains('\n'));
+    let program =
+        program.context("this program's path cannot be part of an OpenSSH configuration line; move the program")?;
+    // Without a name, the default profile at the time of connection.
+    let profile = profile.map(|named| format!(" --profile {named}")).unwrap_or_default();
+    let program = shell_quote(program);
+    Ok(format!("{program} service-proxy{profile} --device={QUOTE}%n{QUOTE} --strip {SUFFIX} --stdio --stream {stream}"))
+}
+
+/// Quotes an argument for OpenSSH's tokens and the shell that it runs.
+fn shell_quote(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/_-.+:,@%\\".contains(c);
+    let quoted = if cfg!(windows) {
+        format!("\"{text}\"")
+    } else if text.chars().all(|c| plain(c) && c != '\\') {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    };
+    quoted.replace('%', "%%")
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_argument_to_openssh_and_its_shell() {
+        for (path, written) in [
+            ("/usr/bin/devstream", "/usr/bin/devstream"),
+            ("/opt/my tools/devstream", "'/opt/my tools/devstream'"),
+            ("/opt/it's/devstream", r"'/opt/it'\''s/devstream'"),
+            ("/opt/100%/$HOME", "'/opt/100%%/$HOME'"),
+            (r"/opt/a\b", r"'/opt/a\b'"),
+        ] {
+            assert_eq!(shell_quote(path), written);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! `devstream status`, and the server of a role's status.
+//!
+//! In: the admin socket of the user's hub, and the status socket of every other role on this machine. Out: their
+//! status, and the identities that this machine joined as. Each role answers itself, so that nothing is stale.
+
+pub(super) mod server;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::anyhow;
+use futures_util::future::join_all;
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::args::Status;
+use super::identity::StoredIdentity;
+use super::profile::Profile;
+use super::{Failure, output, paths};
+use crate::hub::state::admin_socket;
+use crate::net::os::clock;
+use crate::net::os::local_socket;
+use crate::proto::admin::{AdminRequest, AdminResponse, HubStatus};
+use crate::proto::id::{Principal, Role};
+use crate::proto::join::HubAddress;
+use crate::proto::refusal::sanitize;
+use crate::proto::status::{RoleState, RoleStatus, StatusRequest};
+
+/// The limit on roles queried in one directory; more are sessions of a tool such as Ansible.
+const MAX_ROLES: usize = 256;
+
+/// The limit on a response: [`server::MAX_LISTED_STREAMS`] streams and the forwards, of some hundred bytes each, fit.
+/// Root queries processes of other users, which may send anything: with this limit, all responses take at most 192 MiB.
+const RESPONSE_BYTES: u64 = 256 * 1024;
+
+/// The limit on a response, which a role gives from memory.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The report.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    hub: Option<Box<HubStatus>>,
+    roles: Vec<RoleStatus>,
+    /// Sockets of processes that do not answer: they are stopped, or hang.
+    unresponsive: Vec<PathBuf>,
+    /// The number of sockets of this machine that were not queried, above [`MAX_ROLES`].
+    not_queried: usize,
+    identities: Vec<JoinedIdentity>,
+}
+
+/// An identity that this machine joined as, whether or not a role runs with it.
+#[derive(Serialize)]
+struct JoinedIdentity {
+    identity: Principal,
+    hub: HubAddress,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<String>,
+}
+
+/// The result of querying a socket.
+enum StatusReply {
+    Status(RoleStatus),
+    NoReply(PathBuf),
+    NotRunning,
+}
+
+pub(super) async fn run(status: Status) -> Result<(), Failure> {
+    let report = report().await?;
+    if status.output.json {
+        let json = serde_json::to_string_pretty(&report).map_err(|error| anyhow!(error))?;
+        json.lines().for_each(print_sanitized);
+        return Ok(());
+    }
+    show(&report);
+    Ok(())
+}
+
+async fn report() -> anyhow::Result<Report> {
+    let (hub, identities) = (hub().await?, joined_identities()?);
+    let mut report = Report { hub, roles: Vec::new(), unresponsive: Vec::new(), not_queried: 0, identities };
+    let mut found = Vec::new();
+    for directory in paths::status_directories()? {
+        let sockets = sockets(&directory);
+        report.not_queried += sockets.iter().skip(MAX_ROLES).filter(|socket| paths::is_local_socket(socket)).count();
+        found.extend(sockets.into_iter().take(MAX_ROLES));
+    }
+    found.sort();
+    for reply in join_all(found.into_iter().map(query)).await {
+        match reply {
+            StatusReply::Status(status) => report.roles.push(status),
+            StatusReply::NoReply(path) => report.unresponsive.push(path),
+            StatusReply::NotRunning => {}
+        }
+    }
+    Ok(report)
+}
+
+async fn hub() -> anyhow::Result<Option<Box<HubStatus>>> {
+    let socket = admin_socket(&paths::hub_state(None)?);
+    match local_socket::request(&socket, &AdminRequest::Status).await {
+        Ok(AdminResponse::Status(status)) => Ok(Some(status)),
+        Ok(_) | Err(_) => Ok(None),
+    }
+}
+
+fn joined_identities() -> anyhow::Result<Vec<JoinedIdentity>> {
+    let mut joined = Vec::new();
+    for profile in Profile::all()? {
+        for role in [Role::Device, Role::Service] {
+            let named = (!profile.is_default()).then(|| profile.to_string());
+            joined.extend(StoredIdentity::load(&profile, role)?.map(|StoredIdentity { id, hub, .. }| {
+                let identity = Principal { role, id };
+                JoinedIdentity { identity, hub, profile: named }
+            }));
+        }
+    }
+    Ok(joined)
+}
+
+/// Returns the status sockets in a directory: this machine's first, since those of others do not answer.
+fn sockets(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    // A link could make root connect to any socket.
+    let files =
+        entries.filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink())).map(|entry| entry.path());
+    let mut named: Vec<_> =
+        files.filter(|path| path.extension().is_some_and(|end| end == paths::STATUS_SOCKET)).collect();
+    named.sort_by_key(|path| !paths::is_local_socket(path));
+    named
+}
+
+async fn query(socket: PathBuf) -> StatusReply {
+    let answer =
+        timeout(REPLY_TIMEOUT, local_socket::request_limited(&socket, &StatusRequest::Status, RESPONSE_BYTES)).await;
+    match answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(status) => StatusReply::Status(status),
+        // The process was killed, and nothing else removes its socket; or it runs on another machine with the same home
+        // directory.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            if paths::is_local_socket(&socket) {
+                let _ = fs::remove_file(&socket);
+            }
+            StatusReply::NotRunning
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => StatusReply::NotRunning,
+        Err(_) => StatusReply::NoReply(socket),
+    }
+}
+
+fn show(report: &Report) {
+    let Report { hub, roles, unresponsive, not_queried, identities } = report;
+    if let Some(hub) = hub {
+        show_hub(hub);
+    }
+    roles.iter().for_each(show_role);
+    for socket in unresponsive {
+        print_sanitized(&format!("no answer at {}: the process is stopped or hangs", socket.display()));
+    }
+    if *not_queried > 0 {
+        print_sanitized(&format!("{not_queried} more were not queried"));
+    }
+    for JoinedIdentity { identity, hub, profile } in identities {
+        let profile = profile.as_ref().map(|name| format!(" in profile {name}")).unwrap_or_default();
+        print_sanitized(&format!("joined {hub} as {identity}{profile}"));
+    }
+    if hub.is_none() && roles.is_empty() && unresponsive.is_empty() {
+        output::eprint("no role of this user runs here; start one with `devstream hub`, device-agent or service-proxy");
+    }
+}
+
+fn show_hub(hub: &HubStatus) {
+    let state = if hub.draining { "draining" } else { "running" };
+    print_field("hub", &format!("{}, {state}", hub.hostname));
+    print_field("", &format!("process {} since {}, version {}", hub.process, hub.since, hub.version));
+    print_field("", &format!("{} of {} devices online, streams: {}", hub.online, hub.devices, hub.streams));
+    hub.warnings.iter().for_each(|warning| print_field("", &format!("warning: {warning}")));
+}
+
+fn show_role(role: &RoleStatus) {
+    let hub = role.hub.as_ref().map(|hub| format!(" at {hub}")).unwrap_or_default();
+    let RoleStatus { identity, state, state_since, .. } = role;
+    print_field(&role.role, &format!("{identity}{hub}, {} since {state_since}", state.as_str()));
+    print_field("", &format!("process {} since {}, version {}", role.process, role.since, role.version));
+    role.endpoints.iter().for_each(|endpoint| print_field("", endpoint));
+    let in_trouble = matches!(state, RoleState::Retrying | RoleState::Failing);
+    if let Some(error) = role.last_error.as_ref().filter(|_| in_trouble) {
+        print_field("", &format!("{}: {}", error.at, error.reason));
+    }
+    print_field("", &format!("streams: {}", role.streams));
+    for stream in &role.oldest_streams {
+        print_field(
+            "",
+            &format!("  {}, for {}", stream.description, output::format_duration(clock::now_utc().since(stream.since))),
+        );
+    }
+}
+
+fn print_field(name: &str, value: &str) {
+    print_sanitized(&format!("{name:<15}{value}"));
+}
+
+/// Prints a line without control characters: it may come from another user's process, and this may be root's terminal.
+fn print_sanitized(line: &str) {
+    output::print(&line.chars().map(sanitize).collect::<String>());
+}

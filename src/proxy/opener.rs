@@ -1,0 +1,229 @@
+//! Opens streams to a device: on a standby where there is one, else by HTTP and a WebSocket of the stream's own.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::config::ProxyConfig;
+use super::request::{request_by_http, request_on_standby};
+use super::standby::Standbys;
+use crate::net::client::standby::{PoolSlot, Standby};
+use crate::net::client::{Client, Connection, ResumeTarget};
+use crate::net::os::network_monitor::NetworkMonitor;
+use crate::net::os::random;
+use crate::net::tunnel::pump::{Counters, EarlyData, PumpContext, StreamEvent, Tunnel};
+use crate::net::websocket::channel::ChannelError;
+use crate::proto::id::{DeviceId, StreamId, StreamName};
+use crate::proto::limits::{EARLY_DATA_BYTES, EARLY_DATA_WAIT};
+use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::stream::StreamProtocol;
+
+/// First read of early data: enough for a TLS ClientHello and most HTTP requests, without a large buffer for each
+/// stream, since early data is kept until it is acknowledged.
+const FIRST_READ_BYTES: usize = 2 * 1024;
+
+/// Opens streams to one device.
+pub(super) struct Opener {
+    pub(super) config: Arc<ProxyConfig>,
+    /// The client that worked last; enrolling again for every connection would cost a round trip.
+    client: Arc<Mutex<Option<Client>>>,
+    network: NetworkMonitor,
+    pub(super) standbys: Standbys,
+    /// Closes every stream with a message to its peer.
+    pub(super) stream_shutdown: CancellationToken,
+}
+
+/// An open stream, ready for the pump.
+pub(super) struct OpenedTunnel {
+    pub(super) tunnel: Tunnel<Connection>,
+    pub(super) resume_target: ResumeTarget,
+    /// The pool slot of a connection that may stand by after the stream.
+    pub(super) slot: Option<PoolSlot>,
+}
+
+/// State that survives a lost standby: the next attempt must neither lose nor repeat the early data.
+#[derive(Default)]
+struct OpenState {
+    /// Id of the lost request, if the device may have its early data: the hub then does not send the request again.
+    id: Option<StreamId>,
+    /// Bytes read from the application so far.
+    early: Bytes,
+}
+
+impl Opener {
+    pub(super) fn new(config: Arc<ProxyConfig>, network: NetworkMonitor) -> Self {
+        let standbys = Standbys::new(config.transport, network.clone());
+        Self { config, client: Arc::default(), network, standbys, stream_shutdown: CancellationToken::new() }
+    }
+
+    /// Returns an opener for another device that shares the client and the standbys.
+    pub(super) fn to(&self, device: DeviceId, connect_timeout: Duration) -> Self {
+        let config = Arc::new(ProxyConfig { device, connect_timeout, ..(*self.config).clone() });
+        let (client, standbys) = (self.client.clone(), self.standbys.clone());
+        Self { config, client, network: self.network.clone(), standbys, stream_shutdown: self.stream_shutdown.clone() }
+    }
+
+    /// Opens a stream, with early data from `local` if a standby carries the request.
+    pub(super) async fn open<R: AsyncRead + Unpin>(
+        &self,
+        name: Option<&StreamName>,
+        local: &mut R,
+    ) -> Result<OpenedTunnel, Refusal> {
+        let mut state = OpenState::default();
+        let ready = match self.standbys.take().await {
+            None => self.standbys.connect().await,
+            ready => ready,
+        };
+        if let Some(standby) = ready {
+            let early = read_early_data(local).await;
+            state.early =
+                early.map_err(|_| Refusal::new(RefusalKind::LocalShutdown, "the application reset its connection"))?;
+            let id = StreamId::from_bytes(random::bytes());
+            state.id = Some(id).filter(|_| !state.early.is_empty());
+            match self.open_on_standby(standby, id, name, &state.early).await {
+                Ok(opened) => return opened,
+                Err(ended) => {
+                    tracing::debug!(target: "service-proxy", "a standby was dead: {ended}");
+                    self.standbys.discard();
+                }
+            }
+        }
+        Box::pin(self.open_new(name, &state)).await
+    }
+
+    async fn open_on_standby(
+        &self,
+        mut standby: Standby,
+        id: StreamId,
+        name: Option<&StreamName>,
+        early: &Bytes,
+    ) -> Result<Result<OpenedTunnel, Refusal>, ChannelError> {
+        let opened = match request_on_standby(&self.config, &mut standby, id, name, early).await? {
+            Ok(opened) => opened,
+            Err(refusal) => {
+                self.standbys.put(standby);
+                return Ok(Err(refusal));
+            }
+        };
+        if !opened.reusable {
+            self.standbys.refill();
+        }
+        let (socket, slot) = standby.into_parts();
+        let tunnel = Tunnel {
+            socket,
+            protocol: opened.protocol.as_deref().and_then(StreamProtocol::from_name),
+            resume_credential: opened.resume_grant.and_then(|grant| grant.credential()),
+            early: EarlyData { sent: early.clone(), ..EarlyData::default() },
+            reusable: opened.reusable,
+        };
+        let resume_target = self.resume_target(&slot.client, opened.url);
+        Ok(Ok(OpenedTunnel { tunnel, resume_target, slot: Some(slot) }))
+    }
+
+    /// Opens the stream by HTTP; if the client may be out of date (hub moved, key replaced), once more with a new one.
+    async fn open_new(&self, name: Option<&StreamName>, state: &OpenState) -> Result<OpenedTunnel, Refusal> {
+        let (client, new) = self.client(None).await?;
+        let refusal = match self.open_as(&client, name, state).await {
+            Err(refusal) if !new && is_stale(refusal.kind) => refusal,
+            other => return other,
+        };
+        let (fresh, _) = self.client(Some(&client)).await?;
+        if refusal.kind == RefusalKind::HubUnreachable && fresh.hub() == client.hub() {
+            return Err(refusal);
+        }
+        self.open_as(&fresh, name, state).await
+    }
+
+    /// Returns the current client and whether it is new: one is created if there is none or it is the stale one.
+    /// Concurrent callers share one enrolment.
+    async fn client(&self, stale: Option<&Client>) -> Result<(Client, bool), Refusal> {
+        let mut current = self.client.lock().await;
+        match &*current {
+            Some(client) if stale.is_none_or(|stale| !stale.is_same_enrolment(client)) => Ok((client.clone(), false)),
+            _ => {
+                let client = self.config.client_factory.client().await?;
+                *current = Some(client.clone());
+                Ok((client, true))
+            }
+        }
+    }
+
+    async fn open_as(
+        &self,
+        client: &Client,
+        name: Option<&StreamName>,
+        state: &OpenState,
+    ) -> Result<OpenedTunnel, Refusal> {
+        let grant = request_by_http(&self.config, client, name, state.id).await?;
+        self.standbys.update_offer(client, grant.standby_offer);
+        let mut tunnel = client.open_stream(&grant.url, &grant.token, grant.protocol).await?;
+        tunnel.early.to_send = state.early.clone();
+        tunnel.reusable = grant.reusable;
+        let slot = tunnel.reusable.then(|| self.standbys.adopt(client));
+        Ok(OpenedTunnel { tunnel, resume_target: self.resume_target(client, grant.url), slot })
+    }
+
+    fn resume_target(&self, client: &Client, url: String) -> ResumeTarget {
+        ResumeTarget { client_factory: self.config.client_factory.clone(), url, hub: client.hub().clone() }
+    }
+
+    pub(super) fn pump_context<'a>(
+        &'a self,
+        rejoin: ResumeTarget,
+        counters: &'a Counters,
+        on_event: &'a (dyn Fn(StreamEvent) + Sync),
+    ) -> PumpContext<'a, ResumeTarget> {
+        let (idle_timeout, network) = (self.config.transport.idle_timeout, self.network.clone());
+        let (runtime, stop) = (self.config.client_factory.runtime(), &self.stream_shutdown);
+        PumpContext { counters, on_event, rejoin, runtime, idle_timeout, network, stop }
+    }
+}
+
+/// Reads the bytes that the application sends at once, up to [`EARLY_DATA_BYTES`] within [`EARLY_DATA_WAIT`].
+async fn read_early_data<R: AsyncRead + Unpin>(local: &mut R) -> io::Result<Bytes> {
+    let mut bytes = BytesMut::with_capacity(FIRST_READ_BYTES);
+    let mut source = local.take(EARLY_DATA_BYTES as u64);
+    timeout(EARLY_DATA_WAIT, source.read_buf(&mut bytes)).await.unwrap_or(Ok(0))?;
+    // A full buffer means that more may be ready.
+    while bytes.len() == bytes.capacity() && bytes.len() < EARLY_DATA_BYTES {
+        bytes.reserve(EARLY_DATA_BYTES - bytes.len());
+        if source.read_buf(&mut bytes).now_or_never().unwrap_or(Ok(0))? == 0 {
+            break;
+        }
+    }
+    Ok(bytes.freeze())
+}
+
+/// Reports whether a new client may succeed: with the hub's new address, a new key or a new pin.
+fn is_stale(kind: RefusalKind) -> bool {
+    matches!(kind, RefusalKind::HubUnreachable | RefusalKind::AuthenticationFailed | RefusalKind::CertificateNotTrusted)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn early_data_is_all_that_an_application_sends_at_once_up_to_the_limit() {
+        for (written, expected) in [
+            (0, 0),
+            (1, 1),
+            (1500, 1500),
+            (FIRST_READ_BYTES + 1, FIRST_READ_BYTES + 1),
+            (EARLY_DATA_BYTES + 1, EARLY_DATA_BYTES),
+        ] {
+            let (mut application, mut local) = duplex(2 * EARLY_DATA_BYTES);
+            application.write_all(&vec![7; written]).await.unwrap();
+            assert_eq!(read_early_data(&mut local).await.unwrap().len(), expected, "{written}");
+        }
+    }
+}
