@@ -1,65 +1,115 @@
 //! WebSocket frames: what is read of them is the same however they are cut into pieces, keeps to the limit, and is what
 //! the other end would be sent.
 
-use bytes::Bytes;
-use devstream::proto::websocket::decoder::Decoder;
-use devstream::proto::websocket::frame::Frame;
-use devstream::proto::websocket::head::Opcode;
-use devstream::proto::websocket::{CONTROL_BYTES, Endpoint, Fault, Message};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use devstream::net::websocket::{Endpoint, Incoming, Options, WebSocket, WebSocketError};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, duplex};
+use tokio::runtime::Builder;
 
 /// Small enough that an input can go beyond it.
 const LIMIT: usize = 300;
 
+/// The messages, the close code for what ended them if that was against the protocol, and what was sent in answer.
+type Heard = (Vec<Incoming>, Option<u16>, Vec<u8>);
+
 pub fn check(bytes: &[u8]) {
     let Some((first, bytes)) = bytes.split_first() else { return };
     let endpoint = if first & 1 == 0 { Endpoint::Server } else { Endpoint::Client };
-    let whole = decoded(bytes, endpoint, usize::MAX);
-    let pieces = decoded(bytes, endpoint, usize::from(first >> 1) + 1);
-    assert_eq!(whole, pieces, "in pieces of {} they are others", (first >> 1) + 1);
-    for message in &whole.0 {
-        assert_eq!(decoded(&encoded(message), Endpoint::Client, 7), (vec![message.clone()], None));
-    }
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        for masked in [true, false] {
+            let options = Options { message_limit: LIMIT, masked };
+            let whole = heard(bytes, endpoint, options, usize::MAX).await;
+            let pieces = heard(bytes, endpoint, options, usize::from(first >> 1) + 1).await;
+            assert_eq!((&whole.0, whole.1), (&pieces.0, pieces.1), "in pieces of {} they are others", (first >> 1) + 1);
+            // A client's masks are random.
+            assert!(endpoint == Endpoint::Client && masked || whole.2 == pieces.2, "other answers");
+            for message in &whole.0 {
+                assert_eq!(passed_on(message, options).await.as_ref(), Some(message));
+            }
+        }
+    });
 }
 
-/// The messages, and what was wrong with the next.
-fn decoded(mut bytes: &[u8], endpoint: Endpoint, piece: usize) -> (Vec<Message>, Option<Fault>) {
-    let (mut decoder, mut messages) = (Decoder::new(endpoint, LIMIT, &[]), Vec::new());
+async fn heard(bytes: &[u8], endpoint: Endpoint, options: Options, piece: usize) -> Heard {
+    let mut transport = Pieces { bytes, piece, is_ready: false, answers: Vec::new() };
+    let mut socket = WebSocket::new(&mut transport, &[], endpoint, options);
+    let (mut messages, mut code) = (Vec::new(), None);
     loop {
-        match decoder.next_message() {
-            Ok(Some(message)) => messages.push(message),
-            Ok(None) if bytes.is_empty() => return (messages, None),
-            Ok(None) => {
-                decoder.rest();
-                let space = decoder.space();
-                let room = space.capacity() - space.len();
-                assert!(room > 0, "nowhere to read to");
-                let count = piece.min(room).min(bytes.len());
-                space.extend_from_slice(&bytes[..count]);
-                bytes = &bytes[count..];
+        match socket.reader.next().await {
+            Ok(message) => {
+                assert!(!matches!(&message, Incoming::Bytes(bytes) if bytes.len() > LIMIT), "over the limit");
+                assert!(!matches!(&message, Incoming::Text(text) if text.len() > LIMIT), "over the limit");
+                messages.push(message);
             }
-            Err(fault) => return (messages, Some(fault)),
+            Err(WebSocketError::Violation(violation, _)) => {
+                code = Some(violation);
+                break;
+            }
+            Err(WebSocketError::Truncated) => break,
+            Err(other) => panic!("{other}"),
         }
     }
+    drop(socket);
+    (messages, code, transport.answers)
 }
 
-/// As a server sends it.
-fn encoded(message: &Message) -> Vec<u8> {
-    let frame = |opcode, payload: &Bytes| Frame::new(opcode, payload.clone(), Endpoint::Server);
-    let mut frame = match message {
-        Message::Binary(bytes) => frame(Opcode::Binary, bytes),
-        Message::Text(text) => frame(Opcode::Text, &Bytes::copy_from_slice(text.as_bytes())),
-        Message::Ping(payload) => frame(Opcode::Ping, payload),
-        Message::Pong => frame(Opcode::Pong, &Bytes::new()),
-        Message::Close(None) => frame(Opcode::Close, &Bytes::new()),
-        Message::Close(Some((code, reason))) => Frame::close(*code, reason, Endpoint::Server),
-    };
-    let mut bytes = Vec::new();
-    while !frame.is_sent() {
-        let rest = frame.rest();
-        let next = rest.iter().find(|part| !part.is_empty()).unwrap();
-        let count = next.len().min(CONTROL_BYTES);
-        bytes.extend_from_slice(&next[..count]);
-        frame.advance(count);
+/// What a client hears of a server that sends this.
+async fn passed_on(message: &Incoming, options: Options) -> Option<Incoming> {
+    let (near, far) = duplex(2 * LIMIT);
+    let mut server = WebSocket::new(near, &[], Endpoint::Server, options);
+    let mut client = WebSocket::new(far, &[], Endpoint::Client, options);
+    match message.clone() {
+        Incoming::Bytes(bytes) => server.writer.bytes(bytes).await.unwrap(),
+        Incoming::Text(text) => server.writer.text(text).await.unwrap(),
+        Incoming::Ping => server.writer.ping().await.unwrap(),
+        Incoming::Closed(Some((code, reason))) => server.writer.close(code, &reason).await.unwrap(),
+        // Sent in answer to others alone.
+        Incoming::Pong | Incoming::Closed(None) => return Some(message.clone()),
     }
-    bytes
+    client.reader.next().await.ok()
+}
+
+/// A transport that brings bytes in pieces, has none in between, and takes whatever is sent.
+struct Pieces<'a> {
+    bytes: &'a [u8],
+    piece: usize,
+    is_ready: bool,
+    answers: Vec<u8>,
+}
+
+impl AsyncRead for Pieces<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.is_ready = !self.is_ready;
+        if !self.is_ready {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let (read, rest) = self.bytes.split_at(self.piece.min(buffer.remaining()).min(self.bytes.len()));
+        buffer.put_slice(read);
+        self.bytes = rest;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Pieces<'_> {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.answers.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 }

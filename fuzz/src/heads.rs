@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use devstream::net::transport::http_server::{HttpOutcome, HttpRequest, Limits, empty_response, serve};
-use devstream::net::websocket::Purpose;
+use devstream::net::websocket::SocketKind;
 use devstream::proto::limits::{REQUEST_BODY_BYTES, REQUEST_HEADERS};
 use http::StatusCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
@@ -32,7 +32,7 @@ fn served(bytes: &[u8], piece: usize) -> Vec<String> {
         seen.lock().unwrap().push(format!("{request:?}"));
         async move {
             if upgrades {
-                HttpOutcome::Upgrade { protocol: None, headers: Vec::new(), purpose: Purpose::Control, state: () }
+                HttpOutcome::Upgrade { protocol: None, headers: Vec::new(), kind: SocketKind::Control, state: () }
             } else {
                 HttpOutcome::Reply(empty_response(StatusCode::OK))
             }

@@ -13,7 +13,7 @@ use super::{AgentContext, Event, standby, stream};
 use crate::net::client::{Client, Connection};
 use crate::net::os::clock;
 use crate::net::os::sd_notify;
-use crate::net::websocket::channel::{ControlChannel, Ended};
+use crate::net::websocket::channel::{ChannelError, ControlChannel};
 use crate::proto::backoff::ReconnectBackoff;
 use crate::proto::http::{CONTROL_PROTOCOL, Route};
 use crate::proto::id::StreamId;
@@ -26,7 +26,7 @@ pub(super) enum SessionEnd {
     /// The hub refused it, or could not be reached.
     Refused(Refusal),
     /// The open connection failed.
-    Lost(Ended),
+    Lost(ChannelError),
     /// Another agent with the same id replaced this one.
     Displaced {
         /// Address of the other agent.
@@ -64,13 +64,15 @@ impl From<Refusal> for SessionEnd {
     }
 }
 
-impl From<Ended> for SessionEnd {
-    fn from(ended: Ended) -> Self {
+impl From<ChannelError> for SessionEnd {
+    fn from(ended: ChannelError) -> Self {
         match ended {
-            Ended::Closed(Some(refusal)) => Self::Refused(refusal),
-            Ended::Closed(None) | Ended::Silent | Ended::Message(_) | Ended::Unexpected(_) | Ended::Broken(_) => {
-                Self::Lost(ended)
-            }
+            ChannelError::Closed(Some(refusal)) => Self::Refused(refusal),
+            ChannelError::Closed(None)
+            | ChannelError::Silent
+            | ChannelError::Message(_)
+            | ChannelError::Unexpected(_)
+            | ChannelError::Broken(_) => Self::Lost(ended),
         }
     }
 }

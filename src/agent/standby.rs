@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 
 use super::{AgentContext, stream};
 use crate::net::client::standby::Standby;
-use crate::net::websocket::channel::Ended;
+use crate::net::websocket::channel::ChannelError;
 use crate::proto::standby::{StandbyFromHub, StandbyStreamRequest};
 
 /// Opens standbys in the background, if the pool is short of them.
@@ -60,10 +60,10 @@ async fn standby_loop(context: AgentContext, mut standby: Standby) {
 async fn next_request(
     context: &AgentContext,
     standby: &mut Standby,
-) -> Result<Option<(StandbyStreamRequest, Bytes)>, Ended> {
+) -> Result<Option<(StandbyStreamRequest, Bytes)>, ChannelError> {
     let Some(StandbyFromHub::StreamRequest(request)) = standby.next_command(&context.network).await? else {
         return Ok(None);
     };
-    let early = standby.channel.accompanying(request.early.bytes()).await?;
+    let early = standby.channel.recv_attached(request.early.bytes()).await?;
     Ok(Some((request, early)))
 }

@@ -56,6 +56,8 @@ pub(super) struct AuthenticatedIdentity {
     pub record: Record,
     /// The key that verified the signature.
     pub key: StoredKey,
+    /// The signature covers the TLS channel, not a challenge: no proxy reads this connection.
+    pub is_channel_bound: bool,
 }
 
 /// The permit that a connection holds.
@@ -103,12 +105,14 @@ impl ConnectionContext {
         let now = clock::now_utc();
         let valid = record.iter().flat_map(|record| &record.keys).filter(|stored| stored.is_valid(now));
         let valid: Vec<_> = valid.map(|stored| stored.key).collect();
-        let authenticated = authenticate(&credential, &valid, &self.binding(shared, request, &credential));
+        let binding = self.binding(shared, request, &credential);
+        let is_channel_bound = matches!(binding.session, Session::Channel(_));
+        let authenticated = authenticate(&credential, &valid, &binding);
         let key = authenticated.map_err(|reason| self.reject_proof(shared, &credential, reason))?;
         let known = record.and_then(|record| Some((*record.valid_key(&key, now)?, record)));
         let (key, record) = known.ok_or_else(|| Refusal::from(RefusalKind::HubFailed))?;
         self.auth_pending.store(false, Ordering::Relaxed);
-        Ok(AuthenticatedIdentity { record, key })
+        Ok(AuthenticatedIdentity { record, key, is_channel_bound })
     }
 
     /// Authenticates the request's sender and checks that it may do this.

@@ -19,7 +19,7 @@ use crate::net::client::{Client, Connection, ResumeTarget};
 use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::os::random;
 use crate::net::tunnel::pump::{Counters, EarlyData, PumpContext, StreamEvent, Tunnel};
-use crate::net::websocket::channel::Ended;
+use crate::net::websocket::channel::ChannelError;
 use crate::proto::id::{DeviceId, StreamId, StreamName};
 use crate::proto::limits::{EARLY_DATA_BYTES, EARLY_DATA_WAIT};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -104,7 +104,7 @@ impl Opener {
         id: StreamId,
         name: Option<&StreamName>,
         early: &Bytes,
-    ) -> Result<Result<OpenedTunnel, Refusal>, Ended> {
+    ) -> Result<Result<OpenedTunnel, Refusal>, ChannelError> {
         let opened = match request_on_standby(&self.config, &mut standby, id, name, early).await? {
             Ok(opened) => opened,
             Err(refusal) => {

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::config::ProxyConfig;
 use crate::net::client::standby::Standby;
 use crate::net::client::{Client, RequestOptions, response_refusal};
-use crate::net::websocket::channel::Ended;
+use crate::net::websocket::channel::ChannelError;
 use crate::proto::http::{
     ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, Route, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER,
     STREAM_TOKEN_HEADER, STREAM_URL_HEADER,
@@ -32,7 +32,7 @@ pub(super) async fn request_on_standby(
     id: StreamId,
     name: Option<&StreamName>,
     early: &Bytes,
-) -> Result<Result<StandbyOpened, Refusal>, Ended> {
+) -> Result<Result<StandbyOpened, Refusal>, ChannelError> {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let open = StandbyToHub::Open(StandbyOpenRequest {
         request_id: id,
@@ -44,10 +44,10 @@ pub(super) async fn request_on_standby(
         early: early.len().try_into().unwrap_or_default(),
     });
     standby.channel.send_with(&open, early.clone()).await?;
-    match timeout(response_timeout(config), standby.channel.answer()).await.unwrap_or(Err(Ended::Silent))? {
+    match timeout(response_timeout(config), standby.channel.answer()).await.unwrap_or(Err(ChannelError::Silent))? {
         StandbyFromHub::Opened(opened) => Ok(Ok(opened)),
         StandbyFromHub::Refused { reason } => Ok(Err(reason)),
-        StandbyFromHub::StreamRequest(_) => Err(Ended::Unexpected("a stream request, sent to a service")),
+        StandbyFromHub::StreamRequest(_) => Err(ChannelError::Unexpected("a stream request, sent to a service")),
     }
 }
 

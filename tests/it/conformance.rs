@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use devstream::net::transport::http_server::{HttpOutcome, Limits, serve};
-use devstream::net::websocket::{Endpoint, Incoming, Purpose, Transport, WebSocket, derive_accept_key};
+use devstream::net::websocket::{Endpoint, Incoming, SocketKind, Transport, WebSocket, derive_accept_key};
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -49,7 +49,7 @@ fn the_hubs_end_of_a_websocket_passes_every_case() {
                 let upgrade = async |_| HttpOutcome::Upgrade {
                     protocol: None,
                     headers: Vec::new(),
-                    purpose: Purpose::Stream,
+                    kind: SocketKind::Stream,
                     state: (),
                 };
                 if let Some(((), socket)) = serve(tcp, Limits::default(), upgrade).await {
@@ -105,7 +105,7 @@ async fn echo<T: Transport>(mut socket: WebSocket<T>) {
             Ok(Incoming::Text(text)) => socket.writer.text(text).await,
             Ok(Incoming::Ping | Incoming::Pong) => Ok(()),
             Ok(Incoming::Closed(_)) => return socket.await_close().await,
-            Err(broken) => return socket.complain(&broken).await,
+            Err(broken) => return socket.close_with_error(&broken).await,
         };
         if sent.is_err() {
             return;
@@ -126,7 +126,7 @@ async fn upgraded(address: SocketAddr, path: &str) -> WebSocket<TcpStream> {
         head.push(tcp.read_u8().await.unwrap());
     }
     assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
-    WebSocket::new(tcp, &[], Endpoint::Client, Purpose::Stream)
+    WebSocket::new(tcp, &[], Endpoint::Client, SocketKind::Stream)
 }
 
 /// Connects the suite to alice's end of a stream on which text is allowed.

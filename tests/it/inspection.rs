@@ -80,9 +80,30 @@ fn inspection_allowed_at_both_ends_carries_streams() {
     agent.wait_line("is online");
     let proxy = ServiceProxy::start_with(&fixture.laptop, DEVICE, "0", &[hub, address, ca, file, ALLOWED]);
     is_alive(&mut proxy.connect());
+    assert_masked(&fixture.middlebox);
     // Joining works too, and direct connections are unaffected.
     Machine::new().ask(&["join", &through(&fixture.hub.service_link("bob"), &fixture), ca, file, ALLOWED]);
     is_alive(&mut ServiceProxy::start_with(&fixture.laptop, DEVICE, "0", &[ALLOWED]).connect());
+}
+
+/// Asserts that all frames that the proxy reads are masked, though both ends offered unmasked frames before they
+/// detected it.
+fn assert_masked(middlebox: &Middlebox) {
+    let (mut sockets, mut offers) = (0, 0);
+    for read in middlebox.read() {
+        let end = read.windows(4).position(|end| end == b"\r\n\r\n").expect("a request") + 4;
+        let head = String::from_utf8_lossy(&read[..end]);
+        if head.starts_with("GET /bridges/") || head.starts_with("GET /standby ") {
+            offers += usize::from(head.contains(".unmasked"));
+            if let [_, second, ..] = read[end..] {
+                assert!(!head.contains(".unmasked"), "{head}");
+                assert_eq!(second & 0x80, 0x80, "a frame without a mask, after {head}");
+                sockets += 1;
+            }
+        }
+    }
+    assert!(sockets >= 2, "of {sockets} WebSockets of streams the middlebox has read frames");
+    assert!(offers >= sockets, "{offers} offers");
 }
 
 /// The link with the proxy's address in place of the hub's.

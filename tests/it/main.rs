@@ -26,6 +26,7 @@ mod impostors;
 mod inspection;
 mod lifecycle;
 mod load;
+mod masking;
 mod migration;
 mod monitoring;
 mod networks;

@@ -15,8 +15,8 @@ use crate::hub::shared::Shared;
 use crate::hub::shutdown::reconnect_delay;
 use crate::net::tls::Socket;
 use crate::net::transport::http_server::{HttpOutcome, HttpRequest};
-use crate::net::websocket::channel::{ControlChannel, Ended};
-use crate::net::websocket::{Purpose, WebSocket};
+use crate::net::websocket::channel::{ChannelError, ControlChannel};
+use crate::net::websocket::{SocketKind, WebSocket};
 use crate::proto::http::{CONTROL_PROTOCOL, list_contains};
 use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::key::PublicKey;
@@ -44,7 +44,7 @@ pub(in crate::hub) async fn upgrade(
     HttpOutcome::Upgrade {
         protocol: Some(CONTROL_PROTOCOL.into()),
         headers: Vec::new(),
-        purpose: Purpose::Control,
+        kind: SocketKind::Control,
         state: ControlUpgrade { device, authority: request.authority.clone(), key },
     }
 }
@@ -92,7 +92,7 @@ pub(in crate::hub) async fn run(
 /// The reason for the end of a control connection.
 enum ControlEnd {
     /// The channel failed or was closed by the device.
-    Channel(Ended),
+    Channel(ChannelError),
     /// The hub closes it.
     Refused(RefusalKind),
 }
@@ -106,8 +106,8 @@ impl ControlEnd {
     }
 }
 
-impl From<Ended> for ControlEnd {
-    fn from(error: Ended) -> Self {
+impl From<ChannelError> for ControlEnd {
+    fn from(error: ChannelError) -> Self {
         Self::Channel(error)
     }
 }
@@ -176,7 +176,7 @@ impl DeviceSession<'_> {
     }
 
     /// Confirms that the device is online. The ping measures the first round trip.
-    async fn send_welcome(&self, channel: &mut ControlChannel<Socket>) -> Result<(), Ended> {
+    async fn send_welcome(&self, channel: &mut ControlChannel<Socket>) -> Result<(), ChannelError> {
         let standby = self.shared.standby_offer(self.authority);
         channel.send(&ToDevice::Welcome { version: env!("CARGO_PKG_VERSION").into(), standby }).await?;
         channel.ping().await
@@ -188,7 +188,7 @@ impl DeviceSession<'_> {
         command: Option<DeviceCommand>,
         channel: &mut ControlChannel<Socket>,
         key_expiry: &mut Option<Instant>,
-    ) -> Result<Option<RefusalKind>, Ended> {
+    ) -> Result<Option<RefusalKind>, ChannelError> {
         let Some(command) = command else { return Ok(Some(RefusalKind::HubBusy)) };
         if let DeviceCommand::RevalidateKey = command {
             return Ok(match self.revalidate().await {

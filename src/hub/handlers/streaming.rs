@@ -19,7 +19,7 @@ use crate::net::os::clock;
 use crate::net::tls::Socket;
 use crate::net::transport::http_server::{HttpOutcome, HttpRequest};
 use crate::net::tunnel::relay::{Leg, LegClose, RelayContext, relay};
-use crate::net::websocket::{Broken, Purpose, Transport};
+use crate::net::websocket::{SocketKind, Transport, WebSocketError};
 use crate::proto::http::{Bridge, list_contains};
 use crate::proto::id::{Principal, Role};
 use crate::proto::keepalive::IdleTimeout;
@@ -29,6 +29,7 @@ use crate::proto::refusal::RefusalKind;
 use crate::proto::resume::{self, ResumeTicket, ResumeToken};
 use crate::proto::secret::StreamToken;
 use crate::proto::stream::StreamProtocol;
+use crate::proto::websocket::{is_unmasked, unmasked};
 
 /// An admitted leg until it is joined.
 pub(in crate::hub) struct PendingLeg {
@@ -70,7 +71,7 @@ pub(in crate::hub) async fn upgrade(
         Ok(authenticated) => authenticated,
         Err(refusal) => return HttpOutcome::Reply(responses::refusal(&refusal)),
     };
-    let AuthenticatedIdentity { record, key } = authenticated;
+    let AuthenticatedIdentity { record, key, is_channel_bound } = authenticated;
     let authorization = request.header(header::AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
     if authorization.is_some_and(|(scheme, _)| scheme == resume::SCHEME) {
         // A returning leg is authenticated: a stream that has ended meanwhile costs no penalty.
@@ -100,12 +101,8 @@ pub(in crate::hub) async fn upgrade(
             let reuse_as = reusable.map(|run| StandbyIdentity { principal, key: key.key, authority, run });
             let pending = PendingLeg { rendezvous, guard, idle_timeout, reusable: reusable.is_some() };
             let state = AcceptedLeg { pending, reuse_as };
-            HttpOutcome::Upgrade {
-                protocol: negotiated_subprotocol(request, protocol),
-                headers,
-                purpose: Purpose::Stream,
-                state,
-            }
+            let (protocol, kind) = negotiate_subprotocol(request, protocol, is_channel_bound);
+            HttpOutcome::Upgrade { protocol, headers, kind, state }
         }
         Err(refusal) => HttpOutcome::Reply(responses::refusal(&refusal)),
     }
@@ -130,14 +127,24 @@ fn resume_headers(shared: &Shared, ticket: &ResumeTicket, grace: Duration) -> Ve
     ]
 }
 
-/// Returns the subprotocol agreed in the handshake; else the first offered, since Azure's C client names one and
-/// ignores it.
-fn negotiated_subprotocol(request: &HttpRequest, agreed: Option<StreamProtocol>) -> Option<String> {
-    let offered = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str())?;
+/// Returns the subprotocol agreed in the handshake, unmasked if that is offered and the signature covers the TLS
+/// channel; else the first foreign one offered, since Azure's C client names one and ignores it.
+fn negotiate_subprotocol(
+    request: &HttpRequest,
+    agreed: Option<StreamProtocol>,
+    is_channel_bound: bool,
+) -> (Option<String>, SocketKind) {
+    let Some(offered) = request.header(header::SEC_WEBSOCKET_PROTOCOL.as_str()) else {
+        return (None, SocketKind::Stream);
+    };
     match agreed.map(StreamProtocol::as_str) {
-        Some(agreed) if list_contains(offered, agreed) => Some(agreed.into()),
+        Some(agreed) if is_channel_bound && list_contains(offered, &unmasked(agreed)) => {
+            (Some(unmasked(agreed)), SocketKind::UnmaskedStream)
+        }
+        Some(agreed) if list_contains(offered, agreed) => (Some(agreed.into()), SocketKind::Stream),
         _ => {
-            offered.split(',').map(str::trim).find(|item| StreamProtocol::from_name(item).is_none()).map(str::to_owned)
+            let is_foreign = |item: &&str| StreamProtocol::from_name(item).is_none() && !is_unmasked(item);
+            (offered.split(',').map(str::trim).find(is_foreign).map(str::to_owned), SocketKind::Stream)
         }
     }
 }
@@ -268,7 +275,7 @@ async fn peer_lost_before_join(
     active: &ActiveStream,
     mut guard: LeaveGuard<Socket>,
 ) {
-    let departure = LegClose::Broken(Broken::Truncated);
+    let departure = LegClose::Broken(WebSocketError::Truncated);
     let resumed = joined.opened.operation == Operation::StreamResumed;
     if resumed {
         guard.set_exit(leg_exit(&departure, Some(Role::Device)));
@@ -319,8 +326,8 @@ mod tests {
     async fn a_leg_that_closes_while_it_is_being_joined_has_left_the_stream() {
         for is_joined in [true, false] {
             let (near, far) = duplex(1024);
-            let mut end = WebSocket::new(far, &[], Endpoint::Client, Purpose::Stream);
-            let mut leg = Leg::new(WebSocket::new(near, &[], Endpoint::Server, Purpose::Stream), ());
+            let mut end = WebSocket::new(far, &[], Endpoint::Client, SocketKind::Stream);
+            let mut leg = Leg::new(WebSocket::new(near, &[], Endpoint::Server, SocketKind::Stream), ());
             end.writer.close(CLOSE_RESET, "").await.unwrap();
             let (broker, rendezvous) = oneshot::channel();
             let mut broker = Some(broker);

@@ -28,6 +28,7 @@ pub use self::request::RequestOptions;
 use self::request::{ResponseLimits, header_value, sensitive_header};
 pub use self::response::{UpgradedParts, response_refusal, round_trip};
 pub use self::resume::ResumeTarget;
+use self::upgrade::{chose_unmasked, without_unmasked};
 use crate::net::runtime::ClientRuntime;
 use crate::net::tls::interception;
 use crate::net::tls::read_ahead::ReadAhead;
@@ -143,7 +144,12 @@ impl Client {
             None => Ok(response),
             Some(challenge) => {
                 let reached = self.connect(hub, &mut DialTrace::default()).await?;
-                Ok(self.send_signed(reached, request, Some(challenge), limits).await?.0)
+                let response = self.send_signed(reached, without_unmasked(request), Some(challenge), limits).await?.0;
+                if chose_unmasked(&response.0) {
+                    let detail = "the hub chose unmasked frames, which were not offered";
+                    return Err(Refusal::new(RefusalKind::IncompatibleVersion, detail));
+                }
+                Ok(response)
             }
         }
     }

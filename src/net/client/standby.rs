@@ -16,7 +16,7 @@ use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::os::random;
 use crate::net::tunnel::pump::TransportOptions;
 use crate::net::websocket::WebSocket;
-use crate::net::websocket::channel::{ControlChannel, Ended};
+use crate::net::websocket::channel::{ChannelError, ControlChannel};
 use crate::proto::backoff::ReconnectBackoff;
 use crate::proto::limits::{PROBE_TIMEOUT, STANDBY_IDLE_TIMEOUT, STANDBY_RETRY_INTERVAL};
 use crate::proto::message::StandbyOffer;
@@ -58,7 +58,7 @@ impl Standby {
 
     /// Receives the hub's next command; `None` after [`STANDBY_IDLE_TIMEOUT`] without one. A change of the network
     /// probes the connection.
-    pub async fn next_command(&mut self, network: &NetworkMonitor) -> Result<Option<StandbyFromHub>, Ended> {
+    pub async fn next_command(&mut self, network: &NetworkMonitor) -> Result<Option<StandbyFromHub>, ChannelError> {
         let (mut network, mut idle_timeout) = (network.clone(), pin!(sleep(STANDBY_IDLE_TIMEOUT)));
         loop {
             tokio::select! {
@@ -70,7 +70,7 @@ impl Standby {
     }
 
     /// Closes the connection: with the error that ended it, or normally when it is not needed.
-    pub async fn close(self, error: Option<Ended>) {
+    pub async fn close(self, error: Option<ChannelError>) {
         match error {
             Some(error) => self.channel.end(&error).await,
             None => self.channel.leave().await,

@@ -2,13 +2,14 @@
 //! out.
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, header};
+use http::{HeaderValue, Request, Response, header};
+use http_body_util::Full;
 
 use super::request::{build_request, header_value, sensitive_header};
 use super::response::response_refusal;
 use super::{Client, Connection};
 use crate::net::tunnel::pump::Tunnel;
-use crate::net::websocket::{Endpoint, Purpose, WebSocket, derive_accept_key, generate_key};
+use crate::net::websocket::{Endpoint, SocketKind, WebSocket, derive_accept_key, generate_key};
 use crate::proto::http::{Route, list_contains};
 use crate::proto::join::HubAddress;
 use crate::proto::limits::{DIAL_TIMEOUT, RESPONSE_BODY_BYTES};
@@ -17,6 +18,7 @@ use crate::proto::resume::{self, ResumeCredential};
 use crate::proto::secret::StreamToken;
 use crate::proto::standby::{self, STANDBY_PROTOCOL};
 use crate::proto::stream::StreamProtocol;
+use crate::proto::websocket::{is_unmasked, unmasked};
 
 /// The parts of an upgrade request that depend on the kind of WebSocket.
 struct Upgrade<'a> {
@@ -33,7 +35,7 @@ impl Client {
         let path = route.to_string();
         let upgrade =
             Upgrade { hub: self.hub(), path: &path, protocol: Some(protocol), token: None, extra_header: None };
-        Ok(self.upgrade(upgrade, Purpose::Control).await?.0)
+        Ok(self.upgrade(upgrade, SocketKind::Control).await?.0)
     }
 
     /// Opens a stream's WebSocket at the URL that the hub gave for it.
@@ -52,7 +54,7 @@ impl Client {
         let (hub, path) = parse_stream_url(url)?;
         let extra_header = run.map(|run| (standby::RUN_HEADER, run.to_string()));
         let upgrade = Upgrade { hub: &hub, path, protocol: Some(STANDBY_PROTOCOL), token: None, extra_header };
-        Ok(self.upgrade(upgrade, Purpose::Stream).await?.0)
+        Ok(self.upgrade(upgrade, SocketKind::Stream).await?.0)
     }
 
     /// Opens a stream's WebSocket with this value of the `Authorization` header, and reads the grant to resume it.
@@ -65,7 +67,7 @@ impl Client {
     ) -> Result<Tunnel<Connection>, Refusal> {
         let name = protocol.map(StreamProtocol::as_str);
         let upgrade = Upgrade { hub, path, protocol: name, token: Some(token), extra_header: None };
-        let (socket, response) = self.upgrade(upgrade, Purpose::Stream).await?;
+        let (socket, response) = self.upgrade(upgrade, SocketKind::Stream).await?;
         let header = |name: &str| response.headers().get(name)?.to_str().ok();
         let resume_credential = header(resume::RESUME_TOKEN_HEADER).zip(header(resume::RESUME_GRACE_HEADER));
         let resume_credential = resume_credential.and_then(|(token, grace)| ResumeCredential::parse(token, grace));
@@ -75,7 +77,7 @@ impl Client {
     async fn upgrade(
         &self,
         upgrade: Upgrade<'_>,
-        purpose: Purpose,
+        kind: SocketKind,
     ) -> Result<(WebSocket<Connection>, Response<Bytes>), Refusal> {
         let mut request = build_request("GET", upgrade.path)?;
         let key = generate_key();
@@ -85,7 +87,11 @@ impl Client {
         headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         headers.insert(header::SEC_WEBSOCKET_KEY, header_value(&key)?);
         if let Some(protocol) = upgrade.protocol {
-            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, header_value(protocol)?);
+            let offered = match kind {
+                SocketKind::Stream => format!("{}, {protocol}", unmasked(protocol)),
+                SocketKind::Control | SocketKind::UnmaskedStream => protocol.to_owned(),
+            };
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, header_value(&offered)?);
         }
         if let Some(token) = upgrade.token {
             headers.insert(header::AUTHORIZATION, sensitive_header(&token)?);
@@ -95,20 +101,51 @@ impl Client {
         }
         let (response, rest) = Box::pin(self.send(upgrade.hub, request, (DIAL_TIMEOUT, RESPONSE_BODY_BYTES))).await?;
         let Some((stream, early)) = rest else { return Err(response_refusal(&response)) };
-        verify_upgrade(&response, &key, upgrade.protocol)?;
-        Ok((WebSocket::new(stream, &early, Endpoint::Client, purpose), response))
+        let kind = verify_upgrade(&response, &key, upgrade.protocol, kind)?;
+        Ok((WebSocket::new(stream, &early, Endpoint::Client, kind), response))
     }
 }
 
-/// Checks that the response answers this request (RFC 6455 section 4.1) and chose the offered subprotocol.
-fn verify_upgrade(response: &Response<Bytes>, key: &str, protocol: Option<&str>) -> Result<(), Refusal> {
-    let header = |name: header::HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
-    if header(header::SEC_WEBSOCKET_ACCEPT) != Some(derive_accept_key(key.as_bytes()).as_str()) {
+/// Removes the offer of unmasked frames from a request for a connection whose TLS is inspected: the proxy that reads
+/// its frames must find them masked.
+pub(super) fn without_unmasked(mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
+    if let Some(offered) = request.headers_mut().get_mut(header::SEC_WEBSOCKET_PROTOCOL) {
+        let protocols = offered.to_str().unwrap_or_default().split(", ").filter(|protocol| !is_unmasked(protocol));
+        if let Ok(protocols) = HeaderValue::try_from(protocols.collect::<Vec<_>>().join(", ")) {
+            *offered = protocols;
+        }
+    }
+    request
+}
+
+/// Reports whether the hub chose unmasked frames.
+pub(super) fn chose_unmasked(response: &Response<Bytes>) -> bool {
+    chosen_subprotocol(response).is_some_and(is_unmasked)
+}
+
+fn chosen_subprotocol(response: &Response<Bytes>) -> Option<&str> {
+    response.headers().get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()
+}
+
+/// Checks that the response answers this request (RFC 6455 section 4.1) and chose an offered subprotocol. Returns the
+/// kind of WebSocket that it chose.
+fn verify_upgrade(
+    response: &Response<Bytes>,
+    key: &str,
+    protocol: Option<&str>,
+    kind: SocketKind,
+) -> Result<SocketKind, Refusal> {
+    let accept = response.headers().get(header::SEC_WEBSOCKET_ACCEPT).and_then(|value| value.to_str().ok());
+    if accept != Some(derive_accept_key(key.as_bytes()).as_str()) {
         return Err(Refusal::new(RefusalKind::HubUnreachable, "the WebSocket upgrade was not answered by the hub"));
     }
-    match (protocol, header(header::SEC_WEBSOCKET_PROTOCOL)) {
-        (Some(offered), Some(chosen)) if list_contains(chosen, offered) => Ok(()),
-        (None, None) => Ok(()),
+    match (protocol, chosen_subprotocol(response)) {
+        (Some(offered), Some(chosen)) if list_contains(chosen, offered) => Ok(kind),
+        (Some(offered), Some(chosen)) if kind == SocketKind::Stream && chosen == unmasked(offered) => {
+            tracing::trace!("the frames of this WebSocket are not masked");
+            Ok(SocketKind::UnmaskedStream)
+        }
+        (None, None) => Ok(kind),
         (offered, chosen) => {
             let versions = format!("offered {}, got {}", offered.unwrap_or("none"), chosen.unwrap_or("none"));
             Err(Refusal::new(RefusalKind::IncompatibleVersion, versions))

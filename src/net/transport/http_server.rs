@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use crate::net::websocket::{Endpoint, Purpose, Transport, WebSocket, derive_accept_key};
+use crate::net::websocket::{Endpoint, SocketKind, Transport, WebSocket, derive_accept_key};
 use crate::proto::limits::{
     REQUEST_BODY_BYTES, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_BYTES, REQUEST_HEAD_TIMEOUT, REQUEST_HEADERS,
 };
@@ -72,7 +72,7 @@ pub enum HttpOutcome<U> {
         /// Further response headers.
         headers: Vec<(&'static str, String)>,
         /// The kind of WebSocket, which decides its limits.
-        purpose: Purpose,
+        kind: SocketKind,
         /// The handler's state for the WebSocket.
         state: U,
     },
@@ -83,8 +83,8 @@ impl<U> HttpOutcome<U> {
     pub fn map<V>(self, convert: impl FnOnce(U) -> V) -> HttpOutcome<V> {
         match self {
             Self::Reply(response) => HttpOutcome::Reply(response),
-            Self::Upgrade { protocol, headers, purpose, state } => {
-                HttpOutcome::Upgrade { protocol, headers, purpose, state: convert(state) }
+            Self::Upgrade { protocol, headers, kind, state } => {
+                HttpOutcome::Upgrade { protocol, headers, kind, state: convert(state) }
             }
         }
     }
@@ -117,15 +117,15 @@ where
             return None;
         }
     };
-    let (purpose, state) = upgraded.lock().take()?;
-    let socket = WebSocket::new(parts.io.into_inner(), &parts.read_buf, Endpoint::Server, purpose);
+    let (kind, state) = upgraded.lock().take()?;
+    let socket = WebSocket::new(parts.io.into_inner(), &parts.read_buf, Endpoint::Server, kind);
     Some((state, socket))
 }
 
 async fn handle<U, H, F>(
     request: Request<Body>,
     handler: &H,
-    upgraded: &Mutex<Option<(Purpose, U)>>,
+    upgraded: &Mutex<Option<(SocketKind, U)>>,
 ) -> Result<Response<Full<Bytes>>, std::convert::Infallible>
 where
     H: Fn(HttpRequest) -> F + Sync,
@@ -137,8 +137,8 @@ where
     };
     let response = match (handler(request).await, key) {
         (HttpOutcome::Reply(response), _) => response,
-        (HttpOutcome::Upgrade { protocol, headers, purpose, state }, Some(key)) => {
-            *upgraded.lock() = Some((purpose, state));
+        (HttpOutcome::Upgrade { protocol, headers, kind, state }, Some(key)) => {
+            *upgraded.lock() = Some((kind, state));
             switching_protocols(&key, protocol, headers)
         }
         (HttpOutcome::Upgrade { .. }, None) => empty_response(StatusCode::UPGRADE_REQUIRED),

@@ -1,4 +1,4 @@
-//! A control connection: whole messages over a WebSocket, with keep-alive inside.
+//! Control channels: JSON messages over a WebSocket, with a keepalive.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,78 +11,80 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::net::os::clock;
 use crate::net::os::random;
-use crate::net::websocket::{Broken, CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Transport, WebSocket};
+use crate::net::websocket::{
+    CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Transport, WebSocket, WebSocketError,
+};
 use crate::proto::keepalive::{IdleTimeout, Keepalive, KeepaliveAction};
 use crate::proto::limits::{CONTROL_SEND_TIMEOUT, STANDBY_PING_DELAY, STANDBY_PROBE_TIMEOUT};
 use crate::proto::message::{InvalidMessage, decode, encode};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
-/// Why a control connection ended.
+/// The end of a control channel.
 #[derive(Debug, thiserror::Error)]
-pub enum Ended {
-    /// The peer closed it, with the refusal its close code stands for.
+pub enum ChannelError {
+    /// The peer closed it, with the refusal for its close code, if there is one.
     #[error("closed by the peer{}", .0.as_ref().map(|refusal| format!(": {}", refusal.message())).unwrap_or_default())]
     Closed(Option<Refusal>),
-    /// Nothing was heard, or nothing could be sent, for too long.
+    /// The peer sent nothing, or accepted nothing, for too long.
     #[error("the peer is silent")]
     Silent,
-    /// A message made no sense.
+    /// The peer sent an invalid message.
     #[error(transparent)]
     Message(#[from] InvalidMessage),
-    /// Something came that has no place here.
+    /// The peer sent something that is not allowed at this point.
     #[error("{0}")]
     Unexpected(&'static str),
-    /// The WebSocket broke.
+    /// The WebSocket failed.
     #[error(transparent)]
-    Broken(#[from] Broken),
+    Broken(#[from] WebSocketError),
 }
 
-/// One end of a control connection.
+/// One end of a control channel.
 #[derive(Debug)]
 pub struct ControlChannel<T> {
     socket: WebSocket<T>,
-    heartbeat: Keepalive,
-    /// When a ping was sent that is not yet answered.
-    pinged: Option<Instant>,
+    keepalive: Keepalive,
+    /// The instant of the last ping, until it is answered.
+    pinged_at: Option<Instant>,
     round_trip: Arc<RoundTrip>,
 }
 
-/// How long the last ping and its answer took.
+/// The round-trip time of the last ping.
 #[derive(Debug, Default)]
 pub struct RoundTrip(AtomicU64);
 
 impl RoundTrip {
-    /// In microseconds; none before the first answer.
+    /// Returns the time in microseconds; `None` before the first pong.
     pub fn micros(&self) -> Option<u64> {
         Some(self.0.load(Ordering::Relaxed)).filter(|micros| *micros > 0)
     }
 }
 
 impl<T: Transport> ControlChannel<T> {
-    /// On a WebSocket that was just made.
-    pub fn new(socket: WebSocket<T>, patience: IdleTimeout) -> Self {
-        let heartbeat = Keepalive::new(patience, socket.endpoint, clock::epoch(), random::u64());
-        Self { socket, heartbeat, pinged: None, round_trip: Arc::default() }
+    /// Creates a channel on a new WebSocket.
+    pub fn new(socket: WebSocket<T>, idle_timeout: IdleTimeout) -> Self {
+        let keepalive = Keepalive::new(idle_timeout, socket.endpoint, clock::epoch(), random::u64());
+        Self { socket, keepalive, pinged_at: None, round_trip: Arc::default() }
     }
 
-    /// How long the last ping took, now and later.
+    /// Returns the round-trip time of the last ping; later pings update it.
     pub fn round_trip(&self) -> Arc<RoundTrip> {
         self.round_trip.clone()
     }
 
-    /// Asks the peer whether it is there; it is given up if it does not answer within a few seconds.
-    pub async fn probe(&mut self) -> Result<(), Ended> {
-        self.heartbeat.probe(clock::now());
+    /// Pings the peer, and gives it up if it does not answer within a few seconds.
+    pub async fn probe(&mut self) -> Result<(), ChannelError> {
+        self.keepalive.probe(clock::now());
         self.ping().await
     }
 
-    /// The WebSocket, for other uses.
+    /// Takes out the WebSocket.
     pub fn into_socket(self) -> WebSocket<T> {
         self.socket
     }
 
-    /// Sends a message, with bytes that go along with it.
-    pub async fn send_with<M: Serialize>(&mut self, message: &M, bytes: Bytes) -> Result<(), Ended> {
+    /// Sends a message with attached bytes.
+    pub async fn send_with<M: Serialize>(&mut self, message: &M, bytes: Bytes) -> Result<(), ChannelError> {
         if bytes.is_empty() {
             return self.send(message).await;
         }
@@ -90,11 +92,11 @@ impl<T: Transport> ControlChannel<T> {
             self.socket.writer.hold_text(encode(message)).await?;
             self.socket.writer.bytes(bytes).await
         };
-        Ok(timeout(CONTROL_SEND_TIMEOUT, both).await.map_err(|_| Ended::Silent)??)
+        Ok(timeout(CONTROL_SEND_TIMEOUT, both).await.map_err(|_| ChannelError::Silent)??)
     }
 
-    /// The bytes that go along with the message before.
-    pub async fn accompanying(&mut self, length: usize) -> Result<Bytes, Ended> {
+    /// Receives the bytes attached to the message before, of this length.
+    pub async fn recv_attached(&mut self, length: usize) -> Result<Bytes, ChannelError> {
         if length == 0 {
             return Ok(Bytes::new());
         }
@@ -104,21 +106,22 @@ impl<T: Transport> ControlChannel<T> {
                     Incoming::Ping | Incoming::Pong => {}
                     Incoming::Bytes(bytes) if bytes.len() == length => return Ok(bytes),
                     Incoming::Bytes(_) | Incoming::Text(_) => {
-                        return Err(Ended::Unexpected("something else than the bytes that were announced"));
+                        return Err(ChannelError::Unexpected("a message in place of attached bytes"));
                     }
-                    Incoming::Closed(told) => return Err(closed(told)),
+                    Incoming::Closed(frame) => return Err(closed(frame)),
                 }
             }
         };
-        timeout(CONTROL_SEND_TIMEOUT, bytes).await.unwrap_or(Err(Ended::Silent))
+        timeout(CONTROL_SEND_TIMEOUT, bytes).await.unwrap_or(Err(ChannelError::Silent))
     }
 
-    /// The answer to what was just asked, of a peer that must show soon that it is there at all: there is another way.
-    pub async fn answer<M: DeserializeOwned>(&mut self) -> Result<M, Ended> {
+    /// Receives the answer to a request. The peer is pinged early and given up soon, since the caller has another way
+    /// to reach it.
+    pub async fn answer<M: DeserializeOwned>(&mut self) -> Result<M, ChannelError> {
         match timeout(STANDBY_PING_DELAY, self.next()).await {
             Ok(answer) => answer,
             Err(_) => {
-                self.heartbeat.probe_within(clock::now(), STANDBY_PROBE_TIMEOUT);
+                self.keepalive.probe_within(clock::now(), STANDBY_PROBE_TIMEOUT);
                 self.ping().await?;
                 self.next().await
             }
@@ -126,17 +129,17 @@ impl<T: Transport> ControlChannel<T> {
     }
 
     /// Sends a message.
-    pub async fn send<M: Serialize>(&mut self, message: &M) -> Result<(), Ended> {
+    pub async fn send<M: Serialize>(&mut self, message: &M) -> Result<(), ChannelError> {
         let sent = timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.text(encode(message))).await;
-        Ok(sent.map_err(|_| Ended::Silent)??)
+        Ok(sent.map_err(|_| ChannelError::Silent)??)
     }
 
-    /// The next message, while keeping the connection alive. Safe to cancel.
-    pub async fn next<M: DeserializeOwned>(&mut self) -> Result<M, Ended> {
+    /// Receives the next message, and keeps the connection alive meanwhile. Safe to cancel.
+    pub async fn next<M: DeserializeOwned>(&mut self) -> Result<M, ChannelError> {
         loop {
             let liveness = &self.socket.liveness;
-            match self.heartbeat.poll(clock::now(), liveness.last_write(), liveness.last_read()) {
-                KeepaliveAction::GiveUp => return Err(Ended::Silent),
+            match self.keepalive.poll(clock::now(), liveness.last_write(), liveness.last_read()) {
+                KeepaliveAction::GiveUp => return Err(ChannelError::Silent),
                 KeepaliveAction::Ping => self.ping().await?,
                 KeepaliveAction::WaitUntil(at) => {
                     let incoming = tokio::select! {
@@ -146,55 +149,55 @@ impl<T: Transport> ControlChannel<T> {
                     match incoming {
                         Incoming::Text(text) => return Ok(decode(&text)?),
                         Incoming::Bytes(_) => {
-                            return Err(Ended::Unexpected("a binary message on a control connection"));
+                            return Err(ChannelError::Unexpected("a binary message on a control connection"));
                         }
                         Incoming::Ping => {}
-                        Incoming::Pong => self.answered(),
-                        Incoming::Closed(told) => return Err(closed(told)),
+                        Incoming::Pong => self.record_round_trip(),
+                        Incoming::Closed(frame) => return Err(closed(frame)),
                     }
                 }
             }
         }
     }
 
-    /// Sends a ping, of whose answer [`Self::round_trip`] tells.
-    pub async fn ping(&mut self) -> Result<(), Ended> {
-        timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.ping()).await.map_err(|_| Ended::Silent)??;
-        self.pinged = Some(clock::now());
+    /// Sends a ping; [`Self::round_trip`] is updated with its answer.
+    pub async fn ping(&mut self) -> Result<(), ChannelError> {
+        timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.ping()).await.map_err(|_| ChannelError::Silent)??;
+        self.pinged_at = Some(clock::now());
         Ok(())
     }
 
-    fn answered(&mut self) {
-        if let Some(pinged) = self.pinged.take() {
-            let micros = clock::now().saturating_duration_since(pinged).as_micros();
+    fn record_round_trip(&mut self) {
+        if let Some(pinged_at) = self.pinged_at.take() {
+            let micros = clock::now().saturating_duration_since(pinged_at).as_micros();
             self.round_trip.0.store(u64::try_from(micros).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
         }
     }
 
-    /// Ends the connection and tells the peer why, if it still listens.
-    pub async fn end(self, why: &Ended) {
-        match why {
-            Ended::Closed(_) => self.socket.await_close().await,
-            Ended::Silent => {}
-            Ended::Message(_) => self.socket.close_soon(CLOSE_POLICY, "unreadable message").await,
-            Ended::Unexpected(what) => self.socket.close_soon(CLOSE_UNSUPPORTED, what).await,
-            Ended::Broken(broken) => self.socket.complain(broken).await,
+    /// Closes the channel with the code for this error; after silence, drops it.
+    pub async fn end(self, error: &ChannelError) {
+        match error {
+            ChannelError::Closed(_) => self.socket.await_close().await,
+            ChannelError::Silent => {}
+            ChannelError::Message(_) => self.socket.close_soon(CLOSE_POLICY, "unreadable message").await,
+            ChannelError::Unexpected(message) => self.socket.close_soon(CLOSE_UNSUPPORTED, message).await,
+            ChannelError::Broken(error) => self.socket.close_with_error(error).await,
         }
     }
 
-    /// Ends the connection because there is nothing more to say.
+    /// Closes the channel normally.
     pub async fn leave(self) {
         self.socket.close_soon(CLOSE_NORMAL, "").await;
     }
 
-    /// Ends the connection with a refusal.
+    /// Closes the channel with a refusal.
     pub async fn refuse(self, kind: RefusalKind) {
         self.socket.refuse(&kind.into()).await;
     }
 }
 
-fn closed(told: Option<(u16, String)>) -> Ended {
-    Ended::Closed(told.and_then(|(code, why)| Refusal::from_close(code, &why)))
+fn closed(frame: Option<(u16, String)>) -> ChannelError {
+    ChannelError::Closed(frame.and_then(|(code, reason)| Refusal::from_close(code, &reason)))
 }
 
 #[cfg(test)]
@@ -204,11 +207,11 @@ mod tests {
     use tokio::io::{DuplexStream, duplex};
 
     use super::*;
-    use crate::net::websocket::{Endpoint, Purpose};
+    use crate::net::websocket::{Endpoint, SocketKind};
     use crate::proto::message::{ToDevice, ToHub};
 
     fn channel(transport: DuplexStream, endpoint: Endpoint) -> ControlChannel<DuplexStream> {
-        ControlChannel::new(WebSocket::new(transport, &[], endpoint, Purpose::Control), IdleTimeout::default())
+        ControlChannel::new(WebSocket::new(transport, &[], endpoint, SocketKind::Control), IdleTimeout::default())
     }
 
     #[tokio::test(start_paused = true)]
@@ -217,7 +220,7 @@ mod tests {
             let (near, _far) = duplex(1024);
             let mut channel = channel(near, endpoint);
             let start = clock::now();
-            assert!(matches!(channel.next::<ToHub>().await, Err(Ended::Silent)));
+            assert!(matches!(channel.next::<ToHub>().await, Err(ChannelError::Silent)));
             assert!(clock::now() - start <= Duration::from_secs(45));
         }
     }
@@ -237,6 +240,6 @@ mod tests {
         let (near, _far) = duplex(64);
         let mut channel = channel(near, Endpoint::Server);
         let long = ToDevice::Welcome { version: "x".repeat(200), standby: None };
-        assert!(matches!(channel.send(&long).await, Err(Ended::Silent)));
+        assert!(matches!(channel.send(&long).await, Err(ChannelError::Silent)));
     }
 }

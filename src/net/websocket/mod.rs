@@ -1,92 +1,108 @@
-//! WebSocket messages (RFC 6455) with this protocol's limits, on a connection whose upgrade is done.
+//! WebSocket messages (RFC 6455) with this protocol's limits, on a connection whose upgrade is done. tungstenite does
+//! the framing.
+//!
+//! Its `WebSocketContext` is driven here rather than through `tokio_tungstenite::WebSocketStream`, since the latter's
+//! limits and buffers are fixed once it is made: see `frame_io.rs`.
 
 pub mod channel;
-mod line;
+mod frame_io;
 
 use std::future::poll_fn;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::sleep_until;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
-use self::line::Line;
+use self::frame_io::FrameIo;
 use crate::net::liveness::{Liveness, LivenessIo};
-use crate::net::os::clock;
-use crate::net::os::random;
+use crate::net::os::{clock, random};
 use crate::proto::limits::{CLOSE_TIMEOUT, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT};
 use crate::proto::refusal::Refusal;
 pub use crate::proto::stream::CLOSE_NORMAL;
 use crate::proto::token_bucket::TokenBucket;
-use crate::proto::websocket::decoder::Decoder;
-use crate::proto::websocket::head::Opcode;
+use crate::proto::websocket::{CLOSE_NOT_TEXT, CLOSE_PROTOCOL, CLOSE_TOO_BIG};
 pub use crate::proto::websocket::{CLOSE_POLICY, CLOSE_UNSUPPORTED, Endpoint};
-use crate::proto::websocket::{Fault, Message};
 
 /// RFC 6455 section 1.3.
 const ACCEPT_GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// What may be under way from a peer that has not yet read our close.
+/// Limit of the bytes that are still read from a peer which has not read our close yet.
 const LINGER_BYTES: u64 = 1024 * 1024;
 
-/// What a WebSocket is for, which decides its limits.
+/// The use of a WebSocket, which decides its limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum SocketKind {
     /// Control messages.
     Control,
     /// A stream's bytes.
     Stream,
+    /// A stream's bytes, between two ends that agreed to leave out masks ([`crate::proto::websocket::unmasked`]).
+    UnmaskedStream,
 }
 
-impl Purpose {
-    fn limit(self) -> usize {
-        match self {
-            Self::Control => CONTROL_MESSAGE_BYTES,
-            Self::Stream => DATA_MESSAGE_LIMIT,
-        }
+/// The parameters of a WebSocket, decided by its upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Size limit of a received message, in bytes.
+    pub message_limit: usize,
+    /// The client masks its frames (RFC 6455 section 5.3).
+    pub masked: bool,
+}
+
+impl From<SocketKind> for Options {
+    fn from(kind: SocketKind) -> Self {
+        let message_limit = match kind {
+            SocketKind::Control => CONTROL_MESSAGE_BYTES,
+            SocketKind::Stream | SocketKind::UnmaskedStream => DATA_MESSAGE_LIMIT,
+        };
+        Self { message_limit, masked: kind != SocketKind::UnmaskedStream }
     }
 }
 
-/// A client's `Sec-WebSocket-Key`.
+/// Generates a client's `Sec-WebSocket-Key`.
 pub fn generate_key() -> String {
     STANDARD.encode(random::bytes::<16>())
 }
 
-/// A server's answer to it, `Sec-WebSocket-Accept`.
+/// Derives the server's `Sec-WebSocket-Accept` from a client's key.
 pub fn derive_accept_key(key: &[u8]) -> String {
     STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key, ACCEPT_GUID.as_bytes()].concat()))
 }
 
-/// What can arrive.
+/// A received message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Incoming {
-    /// A binary message, which on a stream of bytes changes nothing if it is empty.
+    /// A binary message. On a stream, an empty one means nothing.
     Bytes(Bytes),
     /// A text message.
     Text(String),
-    /// A ping: the peer lives.
+    /// A ping, already answered.
     Ping,
-    /// A pong: it has answered a ping of ours, or just lives.
+    /// A pong, solicited or not.
     Pong,
-    /// The peer closed, with a code and a reason if it gave any. Nothing follows.
+    /// The peer's close frame, with its code and reason if it has them. Nothing follows.
     Closed(Option<(u16, String)>),
 }
 
-/// Why a WebSocket ended otherwise than by a close frame.
+/// The end of a WebSocket without a close frame.
 #[derive(Debug, thiserror::Error)]
-pub enum Broken {
-    /// The connection went away without a close frame.
+pub enum WebSocketError {
+    /// The connection ended without a close frame.
     #[error("the connection ended without a close")]
     Truncated,
-    /// The peer sent something that the rules do not allow, and the close code that says so.
+    /// The peer violated the protocol; with the close code to answer, and the reason.
     #[error("the peer broke the protocol: {1}")]
     Violation(u16, String),
-    /// Nothing was heard from the peer for too long.
+    /// The peer was silent beyond the idle timeout.
     #[error("the peer is silent")]
     Silent,
     /// The connection failed.
@@ -94,25 +110,38 @@ pub enum Broken {
     Io(io::Error),
 }
 
-impl From<io::Error> for Broken {
+impl From<io::Error> for WebSocketError {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::UnexpectedEof { Self::Truncated } else { Self::Io(error) }
     }
 }
 
-impl From<Fault> for Broken {
-    fn from(fault: Fault) -> Self {
-        Self::Violation(fault.code(), fault.to_string())
+impl From<Error> for WebSocketError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Io(error) => error.into(),
+            Error::ConnectionClosed
+            | Error::AlreadyClosed
+            | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing) => {
+                Self::Truncated
+            }
+            Error::Capacity(error) => Self::Violation(CLOSE_TOO_BIG, error.to_string()),
+            Error::Utf8(_) => Self::Violation(CLOSE_NOT_TEXT, error.to_string()),
+            Error::Protocol(error) => Self::Violation(CLOSE_PROTOCOL, error.to_string()),
+            Error::WriteBufferFull(_) | Error::AttackAttempt | Error::Url(_) | Error::Tls(_) => {
+                Self::Violation(CLOSE_PROTOCOL, error.to_string())
+            }
+        }
     }
 }
 
-impl Broken {
-    /// Whether it is merely the connection that is lost: the peer did nothing wrong.
+impl WebSocketError {
+    /// Reports whether only the connection was lost, without a violation by the peer.
     pub fn is_loss(&self) -> bool {
         self.code().is_none()
     }
 
-    /// The close code that tells the peer, if it is to blame.
+    /// The close code for the peer's violation, if it committed one.
     fn code(&self) -> Option<u16> {
         match self {
             Self::Violation(code, _) => Some(*code),
@@ -121,193 +150,194 @@ impl Broken {
     }
 }
 
-/// Any connection a WebSocket can be on.
+/// A connection that can carry a WebSocket.
 pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
 
-/// Both halves of a WebSocket. One task has them both: whichever is polled sends what waits.
+/// Both halves of a WebSocket. They belong to one task: whichever half is polled also writes pending output.
 #[derive(Debug)]
 pub struct WebSocket<T> {
-    /// What arrives.
+    /// The receiving half.
     pub reader: Reader<T>,
-    /// What is sent.
+    /// The sending half.
     pub writer: Writer<T>,
-    /// When either last happened.
+    /// The instants of the last read and the last write.
     pub liveness: Arc<Liveness>,
-    /// Which end this is.
+    /// The role of this end.
     pub endpoint: Endpoint,
 }
 
 impl<T: Transport> WebSocket<T> {
-    /// On a connection whose upgrade is done; `early` is what was read beyond the upgrade's head.
-    pub fn new(transport: T, early: &[u8], endpoint: Endpoint, purpose: Purpose) -> Self {
+    /// Creates a WebSocket on an upgraded connection; `early` holds the bytes that were read beyond the upgrade's head.
+    pub fn new(transport: T, early: &[u8], endpoint: Endpoint, options: impl Into<Options>) -> Self {
         let (transport, liveness) = LivenessIo::new(transport);
-        let line = Line::new(transport, endpoint, Decoder::new(endpoint, purpose.limit(), early));
-        let line = Arc::new(Mutex::new(line));
-        let reader = Reader { line: line.clone(), allowance: TokenBucket::new(clock::now()), rests_until: None };
-        Self { reader, writer: Writer { line }, liveness, endpoint }
+        let io = Arc::new(Mutex::new(FrameIo::new(transport, early, endpoint, options.into())));
+        let reader = Reader { io: io.clone(), control_budget: TokenBucket::new(clock::now()), paused_until: None };
+        Self { reader, writer: Writer { io }, liveness, endpoint }
     }
 
-    /// Says goodbye and waits a moment for the answer, discarding what still arrives. The close itself waits its
-    /// turn behind what was sent before it, for as long as the peer takes to read that.
+    /// Sends a close frame and waits up to [`CLOSE_TIMEOUT`] for the peer's, discarding other messages. The frame is
+    /// queued behind earlier messages, for as long as the peer takes to read those.
     pub async fn close(mut self, code: u16, reason: &str) {
-        // It cannot be said twice; then the answer to the peer's own close is still to be given.
+        // Fails after a close: then the answer to the peer's own close is still to be sent.
         let _ = self.writer.close(code, reason).await;
         self.await_close().await;
     }
 
-    /// The same, waiting for the answer as long as the peer takes to read up to it.
+    /// Sends a close frame and waits for the peer's, without a limit.
     pub async fn close_when_read(mut self, code: u16, reason: &str) {
         if self.writer.close(code, reason).await.is_ok() {
             while self.reader.next().await.is_ok() {}
         }
     }
 
-    /// The same for a connection on which nothing is owed any more: it gets a moment, then it is cut.
+    /// Closes within [`CLOSE_TIMEOUT`], earlier messages included, or drops the connection.
     pub async fn close_soon(self, code: u16, reason: &str) {
         if tokio::time::timeout(CLOSE_TIMEOUT, Box::pin(self.close(code, reason))).await.is_err() {
-            tracing::trace!("a WebSocket was cut");
+            tracing::trace!("a WebSocket did not close in time and was dropped");
         }
     }
 
-    /// Gives the peer's close its answer, or waits for the peer's answer to ours.
+    /// Completes the close handshake: sends the answer to the peer's close, or waits for the peer's answer.
     pub async fn await_close(mut self) {
         let answer = async { while self.reader.next().await.is_ok() {} };
         if tokio::time::timeout(CLOSE_TIMEOUT, Box::pin(answer)).await.is_err() {
-            tracing::trace!("a WebSocket ended without an answer to its close");
+            tracing::trace!("a WebSocket ended without the peer's close frame");
         }
     }
 
-    /// Says goodbye with a refusal.
+    /// Closes with a refusal's code and reason.
     pub async fn refuse(self, refusal: &Refusal) {
         self.close_soon(refusal.kind.row().close, &refusal.close_reason()).await;
     }
 
-    /// Tells a peer that broke the rules so, if it did, and lets it read that.
-    pub async fn complain(mut self, broken: &Broken) {
-        let Some(code) = broken.code() else { return };
-        let farewell = async {
-            let _ = self.writer.close(code, "").await;
+    /// Closes with the code for the peer's violation, and lingers until the peer has read it. A lost connection is only
+    /// dropped.
+    pub async fn close_with_error(mut self, error: &WebSocketError) {
+        let Some(code) = error.code() else { return };
+        let close = async {
+            if self.writer.close(code, "").await.is_err() {
+                // tungstenite has already queued an answer to some violations.
+                let _ = self.writer.flush().await;
+            }
             drop(self.reader);
-            if let Some(line) = Arc::into_inner(self.writer.line) {
-                linger(line.into_inner().unwrap_or_else(PoisonError::into_inner).into_transport()).await;
+            if let Some(io) = Arc::into_inner(self.writer.io) {
+                linger(io.into_inner().into_transport()).await;
             }
         };
-        if tokio::time::timeout(CLOSE_TIMEOUT, Box::pin(farewell)).await.is_err() {
-            tracing::trace!("a WebSocket was cut");
+        if tokio::time::timeout(CLOSE_TIMEOUT, Box::pin(close)).await.is_err() {
+            tracing::trace!("a WebSocket did not close in time and was dropped");
         }
     }
 }
 
-/// A socket that is closed with bytes unread is reset, and the peer loses what was said last: so a moment's worth of
-/// those is read and dropped.
+/// Shuts down the sending side, then reads and discards. A socket that is closed with unread bytes sends a reset, at
+/// which the peer discards the close frame unread.
 async fn linger<T: Transport>(mut transport: T) {
     let _ = transport.shutdown().await;
     let _ = tokio::io::copy(&mut transport.take(LINGER_BYTES), &mut tokio::io::sink()).await;
 }
 
-/// What arrives on a WebSocket.
+/// The receiving half of a WebSocket.
 #[derive(Debug)]
 pub struct Reader<T> {
-    line: Arc<Mutex<Line<T>>>,
-    allowance: TokenBucket,
-    /// Nothing is read before.
-    rests_until: Option<Instant>,
+    io: Arc<Mutex<FrameIo<T>>>,
+    /// Limits pings, pongs and empty messages.
+    control_budget: TokenBucket,
+    /// Reading resumes at this instant.
+    paused_until: Option<Instant>,
 }
 
 impl<T: Transport> Reader<T> {
-    /// The next thing. Safe to cancel.
-    pub async fn next(&mut self) -> Result<Incoming, Broken> {
-        if let Some(until) = self.rests_until {
+    /// Receives the next message. Safe to cancel.
+    pub async fn next(&mut self) -> Result<Incoming, WebSocketError> {
+        if let Some(until) = self.paused_until {
             sleep_until(until.into()).await;
-            self.rests_until = None;
+            self.paused_until = None;
         }
-        match poll_fn(|context| lock(&self.line).poll_next(context)).await? {
+        match poll_fn(|context| self.io.lock().poll_next(context)).await? {
             Message::Binary(bytes) => {
                 if bytes.is_empty() {
                     self.slow_down();
                 }
                 Ok(Incoming::Bytes(bytes))
             }
-            Message::Text(text) => Ok(Incoming::Text(text)),
-            Message::Ping(_) | Message::Pong if !self.allowance.take(clock::now()) => {
-                Err(Broken::Violation(CLOSE_POLICY, "more pings than anyone needs".into()))
+            Message::Text(text) => Ok(Incoming::Text(text.as_str().to_owned())),
+            Message::Ping(_) | Message::Pong(_) if !self.control_budget.take(clock::now()) => {
+                Err(WebSocketError::Violation(CLOSE_POLICY, "too many pings".into()))
             }
             Message::Ping(_) => Ok(Incoming::Ping),
-            Message::Pong => Ok(Incoming::Pong),
-            Message::Close(told) => Ok(Incoming::Closed(told)),
+            Message::Pong(_) => Ok(Incoming::Pong),
+            Message::Close(frame) => {
+                Ok(Incoming::Closed(frame.map(|frame| (frame.code.into(), frame.reason.as_str().to_owned()))))
+            }
+            Message::Frame(_) => Err(WebSocketError::Violation(CLOSE_PROTOCOL, "raw frame".into())),
         }
     }
 
-    /// The original's C# client sends empty messages in a tight loop after its end of file: not an error, but
-    /// never at full speed.
+    /// Throttles empty messages: the original's C# client sends them in a tight loop after its end of file.
     fn slow_down(&mut self) {
         let now = clock::now();
-        if !self.allowance.take(now) {
-            self.rests_until = Some(now + Duration::from_secs(1) / CONTROL_FRAMES_PER_SECOND);
+        if !self.control_budget.take(now) {
+            self.paused_until = Some(now + Duration::from_secs(1) / CONTROL_FRAMES_PER_SECOND);
         }
     }
 }
 
-/// What is sent on a WebSocket. Each send returns when the socket has taken the message.
+/// The sending half of a WebSocket. Each send returns when the transport has taken the message.
 #[derive(Debug)]
 pub struct Writer<T> {
-    line: Arc<Mutex<Line<T>>>,
+    io: Arc<Mutex<FrameIo<T>>>,
 }
 
 impl<T: Transport> Writer<T> {
-    /// A binary message.
-    pub async fn bytes(&mut self, bytes: Bytes) -> Result<(), Broken> {
-        self.send(|line| line.send(Opcode::Binary, bytes)).await
+    /// Sends a binary message.
+    pub async fn bytes(&mut self, bytes: Bytes) -> Result<(), WebSocketError> {
+        self.send(Message::Binary(bytes)).await
     }
 
-    /// A text message.
-    pub async fn text(&mut self, text: String) -> Result<(), Broken> {
-        self.send(|line| line.send(Opcode::Text, text.into())).await
+    /// Sends a text message.
+    pub async fn text(&mut self, text: String) -> Result<(), WebSocketError> {
+        self.send(Message::Text(text.into())).await
     }
 
-    /// A ping.
-    pub async fn ping(&mut self) -> Result<(), Broken> {
-        self.send(|line| line.send(Opcode::Ping, Bytes::new())).await
+    /// Sends a ping.
+    pub async fn ping(&mut self) -> Result<(), WebSocketError> {
+        self.send(Message::Ping(Bytes::new())).await
     }
 
-    /// A close frame. Nothing can be sent after it.
-    pub async fn close(&mut self, code: u16, reason: &str) -> Result<(), Broken> {
-        self.send(|line| line.send_close(code, reason)).await
+    /// Sends a close frame. Nothing can be sent after it.
+    pub async fn close(&mut self, code: u16, reason: &str) -> Result<(), WebSocketError> {
+        self.send(frame_io::close(code, reason)).await
     }
 
-    /// A text message that goes out with the next message, or the next flush: what is said at the same time is one call
-    /// to the system, and wakes the peer once.
-    pub async fn hold_text(&mut self, text: String) -> Result<(), Broken> {
-        self.hold(|line| line.send(Opcode::Text, text.into())).await
+    /// Queues a text message to go out with the next message or flush: sent together, they are one system call, and
+    /// wake the peer once.
+    pub async fn hold_text(&mut self, text: String) -> Result<(), WebSocketError> {
+        self.feed(Message::Text(text.into())).await
     }
 
-    /// A ping that goes out with the next message, or the next flush.
-    pub async fn hold_ping(&mut self) -> Result<(), Broken> {
-        self.hold(|line| line.send(Opcode::Ping, Bytes::new())).await
+    /// Queues a ping to go out with the next message or flush.
+    pub async fn hold_ping(&mut self) -> Result<(), WebSocketError> {
+        self.feed(Message::Ping(Bytes::new())).await
     }
 
-    /// What is still being sent goes first: the rest of a message whose sender gave up, and what was held.
-    async fn send(&mut self, message: impl FnOnce(&mut Line<T>) -> Result<(), Broken>) -> Result<(), Broken> {
-        self.hold(message).await?;
+    /// Sends a message, behind the rest of a message whose sender was cancelled and those that were queued.
+    async fn send(&mut self, message: Message) -> Result<(), WebSocketError> {
+        self.feed(message).await?;
         self.flush().await
     }
 
-    async fn hold(&mut self, message: impl FnOnce(&mut Line<T>) -> Result<(), Broken>) -> Result<(), Broken> {
-        if !lock(&self.line).has_room() {
-            self.flush().await?;
-        }
-        message(&mut lock(&self.line))
+    /// Queues a message. If cancelled, the whole message is queued or nothing of it.
+    async fn feed(&mut self, message: Message) -> Result<(), WebSocketError> {
+        let mut message = Some(message);
+        poll_fn(|context| self.io.lock().poll_feed(context, &mut message)).await
     }
 
-    /// Returns when the socket has taken everything.
-    pub async fn flush(&mut self) -> Result<(), Broken> {
-        poll_fn(|context| lock(&self.line).poll_flush(context)).await
+    /// Returns when the transport has taken everything.
+    pub async fn flush(&mut self) -> Result<(), WebSocketError> {
+        poll_fn(|context| self.io.lock().poll_flush(context)).await
     }
-}
-
-fn lock<T>(line: &Mutex<Line<T>>) -> MutexGuard<'_, Line<T>> {
-    line.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -319,8 +349,8 @@ mod tests {
 
     fn pair(buffer: usize) -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
         let (near, far) = duplex(buffer);
-        let client = WebSocket::new(near, &[], Endpoint::Client, Purpose::Stream);
-        (client, WebSocket::new(far, &[], Endpoint::Server, Purpose::Stream))
+        let client = WebSocket::new(near, &[], Endpoint::Client, SocketKind::Stream);
+        (client, WebSocket::new(far, &[], Endpoint::Server, SocketKind::Stream))
     }
 
     #[tokio::test(start_paused = true)]

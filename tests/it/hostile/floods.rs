@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use devstream::net::os::clock;
-use devstream::net::websocket::{Endpoint, Purpose, WebSocket as Ours};
+use devstream::net::websocket::{Endpoint, SocketKind, WebSocket as Ours};
 use devstream::proto::limits::{CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, DATA_MESSAGE_LIMIT};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::time::timeout;
@@ -144,7 +144,7 @@ fn a_control_message_in_too_many_fragments_is_refused() {
 async fn pongs_that_nobody_reads_are_not_kept() {
     for (endpoint, masked) in [(Endpoint::Server, true), (Endpoint::Client, false)] {
         let (near, mut far) = duplex(1024);
-        let mut socket = Ours::new(near, &[], endpoint, Purpose::Stream);
+        let mut socket = Ours::new(near, &[], endpoint, SocketKind::Stream);
         let ping = frame(masked, FINAL | PING, &[b'x'; 125]);
         for _ in 0..CONTROL_FRAMES_PER_SECOND * 3600 {
             far.write_all(&ping).await.unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use devstream::net::transport::http_server::{HttpOutcome, HttpRequest, Limits, empty_response, serve};
 use devstream::net::websocket::channel::ControlChannel;
-use devstream::net::websocket::{Endpoint, Incoming, Purpose, WebSocket};
+use devstream::net::websocket::{Endpoint, Incoming, SocketKind, WebSocket};
 use devstream::proto::admin::AdminRequest;
 use devstream::proto::keepalive::IdleTimeout;
 use devstream::proto::message::{ToDevice, ToHub};
@@ -127,7 +127,7 @@ async fn a_server_of_requests_ends_with_every_nonsense() {
         let (near, far) = duplex(64 * 1024);
         let nonsense = rng.garbage(&requests());
         let served = serve(near, Limits::default(), async |request: HttpRequest| match request.is_upgrade {
-            true => HttpOutcome::Upgrade { protocol: None, headers: Vec::new(), purpose: Purpose::Stream, state: () },
+            true => HttpOutcome::Upgrade { protocol: None, headers: Vec::new(), kind: SocketKind::Stream, state: () },
             false => HttpOutcome::Reply(empty_response(StatusCode::NOT_FOUND)),
         });
         let served = async { drop(served.await) };
@@ -144,7 +144,7 @@ async fn a_websocket_ends_with_every_nonsense_whoever_sends_it() {
         let (near, far) = duplex(64 * 1024);
         // Bytes in the same read as the upgrade, and later bytes.
         let (early, late) = nonsense.split_at(rng.random_below(nonsense.len() + 1));
-        let socket = WebSocket::new(near, early, endpoint, Purpose::Stream);
+        let socket = WebSocket::new(near, early, endpoint, SocketKind::Stream);
         assert!(ends(read_to_end(socket), far, late, true).await, "seed {seed}");
     }
 }
@@ -156,7 +156,7 @@ async fn a_control_channel_ends_with_every_nonsense_whoever_sends_it() {
         let endpoint = [Endpoint::Server, Endpoint::Client][rng.random_below(2)];
         let nonsense = rng.garbage(&frames(endpoint == Endpoint::Server));
         let (near, far) = duplex(64 * 1024);
-        let socket = WebSocket::new(near, &[], endpoint, Purpose::Control);
+        let socket = WebSocket::new(near, &[], endpoint, SocketKind::Control);
         let talk = async {
             let mut channel = ControlChannel::new(socket, IdleTimeout::default());
             let why = loop {
@@ -193,7 +193,7 @@ async fn read_to_end(mut socket: WebSocket<DuplexStream>) {
         match socket.reader.next().await {
             Ok(Incoming::Closed(_)) => return socket.await_close().await,
             Ok(_) => {}
-            Err(broken) => return socket.complain(&broken).await,
+            Err(broken) => return socket.close_with_error(&broken).await,
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use devstream::net::tls::{Trust, client_config};
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -19,6 +20,7 @@ pub(crate) struct Middlebox {
     /// The authority that the company's machines trust.
     pub(crate) authority: String,
     port: u16,
+    read: Arc<Mutex<Vec<Vec<u8>>>>,
     _runtime: Runtime,
 }
 
@@ -38,24 +40,57 @@ impl Middlebox {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let port = listener.local_addr().unwrap().port();
         let handle = runtime.handle().clone();
+        let read = Arc::<Mutex<Vec<Vec<u8>>>>::default();
+        let reads = read.clone();
         runtime.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                handle.spawn(inspect(inwards.clone(), client, outwards.clone(), hub));
+                handle.spawn(inspect(inwards.clone(), client, outwards.clone(), hub, reads.clone()));
             }
         });
-        Self { authority: authority.file(machine), port, _runtime: runtime }
+        Self { authority: authority.file(machine), port, read, _runtime: runtime }
     }
 
     /// Address for clients, with the hub's own name.
     pub(crate) fn address(&self) -> String {
         format!("{NAME}:{}", self.port)
     }
+
+    /// Returns the bytes read from each client so far.
+    pub(crate) fn read(&self) -> Vec<Vec<u8>> {
+        self.read.lock().clone()
+    }
 }
 
 /// Inspects one connection; both ends notice its errors.
-async fn inspect(inwards: TlsAcceptor, client: TcpStream, outwards: TlsConnector, hub: u16) {
-    let Ok(mut client) = inwards.accept(client).await else { return };
+async fn inspect(
+    inwards: TlsAcceptor,
+    client: TcpStream,
+    outwards: TlsConnector,
+    hub: u16,
+    reads: Arc<Mutex<Vec<Vec<u8>>>>,
+) {
+    let Ok(client) = inwards.accept(client).await else { return };
     let server = TcpStream::connect(("127.0.0.1", hub)).await.unwrap();
-    let Ok(mut server) = outwards.connect(ServerName::try_from(NAME).unwrap(), server).await else { return };
-    let _ = copy_bidirectional(&mut client, &mut server).await;
+    let Ok(server) = outwards.connect(ServerName::try_from(NAME).unwrap(), server).await else { return };
+    let index = {
+        let mut reads = reads.lock();
+        reads.push(Vec::new());
+        reads.len() - 1
+    };
+    let ((mut client_reads, mut client_writes), (mut server_reads, mut server_writes)) = (split(client), split(server));
+    let upwards = async {
+        let mut buffer = vec![0; 16 * 1024];
+        while let Ok(count @ 1..) = client_reads.read(&mut buffer).await {
+            reads.lock()[index].extend_from_slice(&buffer[..count]);
+            if server_writes.write_all(&buffer[..count]).await.is_err() || server_writes.flush().await.is_err() {
+                break;
+            }
+        }
+        let _ = server_writes.shutdown().await;
+    };
+    let downwards = async {
+        let _ = copy(&mut server_reads, &mut client_writes).await;
+        let _ = client_writes.shutdown().await;
+    };
+    tokio::join!(upwards, downwards);
 }

@@ -8,7 +8,7 @@ use crate::hub::broker::{DeviceRequest, LegCredential};
 use crate::hub::broker_handle::{DeviceStandby, StandbyRequest};
 use crate::hub::handlers::streaming::join_and_relay;
 use crate::net::tunnel::relay::Leg;
-use crate::net::websocket::channel::Ended;
+use crate::net::websocket::channel::ChannelError;
 use crate::proto::id::{DeviceId, Role};
 use crate::proto::message::{StreamRequest, StreamResponse};
 use crate::proto::refusal::RefusalKind;
@@ -20,7 +20,7 @@ impl StandbyEnd {
     /// slow must not take it for an interruption.
     fn if_withdrawn(self) -> Self {
         match self {
-            Self::Channel(Ended::Silent) => Self::Refused(RefusalKind::PeerGone),
+            Self::Channel(ChannelError::Silent) => Self::Refused(RefusalKind::PeerGone),
             Self::Channel(_) | Self::Refused(_) => self,
         }
     }
@@ -119,7 +119,7 @@ impl Standby<'_> {
         let message = StandbyFromHub::StreamRequest(StandbyStreamRequest { stream, resume_grant, early });
         channel.send_with(&message, request.early.clone()).await?;
         let message = timeout(self.shared.config.broker.handshake, channel.answer()).await;
-        match message.unwrap_or(Err(Ended::Silent))? {
+        match message.unwrap_or(Err(ChannelError::Silent))? {
             StandbyToHub::StreamResponse(response) if response.request_id == request.stream => Ok(response),
             StandbyToHub::StreamResponse(_) | StandbyToHub::Open(_) => {
                 Err(StandbyEnd::Refused(RefusalKind::BadRequest))

@@ -22,14 +22,15 @@ use crate::hub::standby_counts::StandbyPermit;
 use crate::net::tls::Socket;
 use crate::net::transport::http_server::{HttpOutcome, HttpRequest};
 use crate::net::tunnel::relay::Leg;
-use crate::net::websocket::channel::{ControlChannel, Ended};
-use crate::net::websocket::{Purpose, WebSocket};
+use crate::net::websocket::channel::{ChannelError, ControlChannel};
+use crate::net::websocket::{SocketKind, WebSocket};
 use crate::proto::http::{Bridge, list_contains};
 use crate::proto::id::{DeviceId, Principal, Role, StreamId};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::{ResumeCredential, ResumeTicket};
 use crate::proto::scope::Scope;
 use crate::proto::standby::{RUN_HEADER, STANDBY_PROTOCOL, StandbyToHub};
+use crate::proto::websocket::unmasked;
 
 /// The share of the hub's connections that may stand by, in percent: standby connections only save handshakes, others
 /// are a client's only way in.
@@ -56,6 +57,12 @@ pub(in crate::hub) async fn upgrade(
         let versions = format!("the client {offered}, the hub {STANDBY_PROTOCOL}");
         return HttpOutcome::Reply(responses::refusal(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
     }
+    let (protocol, kind) = match unmasked(STANDBY_PROTOCOL) {
+        unmasked if authenticated.is_channel_bound && list_contains(offered, &unmasked) => {
+            (unmasked, SocketKind::UnmaskedStream)
+        }
+        _ => (STANDBY_PROTOCOL.into(), SocketKind::Stream),
+    };
     let principal = authenticated.record.principal;
     let Some(permit) = acquire_permit(shared, &principal) else {
         let refusal = Refusal::new(RefusalKind::HubBusy, "too many standby connections");
@@ -64,12 +71,7 @@ pub(in crate::hub) async fn upgrade(
     let run = request.header(RUN_HEADER).and_then(|run| run.parse().ok()).unwrap_or_default();
     let (key, authority) = (authenticated.key.key, request.authority.clone());
     let state = StandbyUpgrade { identity: StandbyIdentity { principal, key, authority, run }, permit };
-    HttpOutcome::Upgrade {
-        protocol: Some(STANDBY_PROTOCOL.into()),
-        headers: Vec::new(),
-        purpose: Purpose::Stream,
-        state,
-    }
+    HttpOutcome::Upgrade { protocol: Some(protocol), headers: Vec::new(), kind, state }
 }
 
 /// Counts one more standby connection, if the hub has capacity for it.
@@ -112,12 +114,12 @@ type Channel = ControlChannel<Socket>;
 
 /// The reason for the end of a standby connection.
 enum StandbyEnd {
-    Channel(Ended),
+    Channel(ChannelError),
     Refused(RefusalKind),
 }
 
-impl From<Ended> for StandbyEnd {
-    fn from(error: Ended) -> Self {
+impl From<ChannelError> for StandbyEnd {
+    fn from(error: ChannelError) -> Self {
         Self::Channel(error)
     }
 }

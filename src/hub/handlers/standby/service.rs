@@ -23,7 +23,7 @@ impl Standby<'_> {
             let StandbyToHub::Open(open) = self.next_message(&mut channel).await? else {
                 return Err(StandbyEnd::Refused(RefusalKind::BadRequest));
             };
-            let early = channel.accompanying(open.early.bytes()).await?;
+            let early = channel.recv_attached(open.early.bytes()).await?;
             Ok((open, early))
         };
         match opening.await {

@@ -14,7 +14,9 @@ use crate::net::liveness::keepalive::{MIN_PING_INTERVAL, wait_until_dead};
 use crate::net::os::clock;
 use crate::net::os::random;
 use crate::net::tunnel::FINAL_READ_TIMEOUT;
-use crate::net::websocket::{Broken, CLOSE_NORMAL, CLOSE_POLICY, Incoming, Reader, Transport, WebSocket, Writer};
+use crate::net::websocket::{
+    CLOSE_NORMAL, CLOSE_POLICY, Incoming, Reader, Transport, WebSocket, WebSocketError, Writer,
+};
 use crate::proto::keepalive::{Keepalive, KeepaliveAction};
 use crate::proto::limits::{BACKOFF_CAP, CLOSE_TIMEOUT, FULL_MESSAGE_BYTES};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -57,11 +59,13 @@ impl<T> From<Violation> for LegEnd<T> {
     }
 }
 
-impl<T> From<Broken> for LegEnd<T> {
-    fn from(broken: Broken) -> Self {
+impl<T> From<WebSocketError> for LegEnd<T> {
+    fn from(broken: WebSocketError) -> Self {
         match broken {
-            Broken::Violation(code, reason) => Self::ended(Ending::Broken, code, &reason),
-            Broken::Truncated | Broken::Silent | Broken::Io(_) => Self::Lost(broken.to_string(), Duration::ZERO),
+            WebSocketError::Violation(code, reason) => Self::ended(Ending::Broken, code, &reason),
+            WebSocketError::Truncated | WebSocketError::Silent | WebSocketError::Io(_) => {
+                Self::Lost(broken.to_string(), Duration::ZERO)
+            }
         }
     }
 }
@@ -83,7 +87,7 @@ pub(super) async fn run_leg<R: AsyncRead + Unpin, T: Transport, J>(
         () = state.wait_local_reset() => {
             LegEnd::ended(Ending::LocalReset, CLOSE_RESET, "the application reset its connection")
         }
-        () = watch_idle(&liveness, state, context) => Broken::Silent.into(),
+        () = watch_idle(&liveness, state, context) => WebSocketError::Silent.into(),
         () = resume_timeout(state, resume_deadline) => LegEnd::refused(RefusalKind::NotResumed),
         () = context.stop.cancelled() => LegEnd::refused(RefusalKind::PeerGone),
     };
@@ -117,10 +121,10 @@ async fn release<T: Transport>(mut socket: WebSocket<T>, state: &PumpState) -> O
                 Incoming::Text(text) if text == RELEASE_MESSAGE => break,
                 // Late control messages, such as a drain notice, no longer matter.
                 Incoming::Text(_) | Incoming::Ping | Incoming::Pong => {}
-                Incoming::Bytes(_) | Incoming::Closed(_) => return Err(Broken::Truncated),
+                Incoming::Bytes(_) | Incoming::Closed(_) => return Err(WebSocketError::Truncated),
             }
         }
-        Ok::<_, Broken>(())
+        Ok::<_, WebSocketError>(())
     };
     let reusable = matches!(timeout(CLOSE_TIMEOUT, exchange).await, Ok(Ok(())));
     reusable.then_some(socket)
@@ -166,7 +170,11 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
 }
 
 /// Sends everything that is due, with one flush.
-async fn send_pending<T: Transport>(writer: &mut Writer<T>, state: &PumpState, sent: &AtomicU64) -> Result<(), Broken> {
+async fn send_pending<T: Transport>(
+    writer: &mut Writer<T>,
+    state: &PumpState,
+    sent: &AtomicU64,
+) -> Result<(), WebSocketError> {
     let mut sent_any = false;
     while let Some(next) = state.next_send() {
         match next {

@@ -11,8 +11,8 @@ use super::RelayContext;
 use super::leg::LegClose;
 use crate::net::liveness::Liveness;
 use crate::net::liveness::keepalive::{KeepaliveTimer, PeerDead, wait_until_dead};
-use crate::net::websocket::{Broken, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Reader, Transport, Writer};
-use crate::proto::limits::DATA_MESSAGE_BYTES;
+use crate::net::websocket::{CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Reader, Transport, WebSocketError, Writer};
+use crate::proto::limits::{DATA_MESSAGE_BYTES, FULL_MESSAGE_BYTES};
 use crate::proto::stream::{END_ACK_SUFFIX, RELEASE_MESSAGE, StreamControl};
 
 /// The leg that a direction reads, or the one that it writes to.
@@ -22,13 +22,13 @@ pub(super) enum Side {
     Sink,
 }
 
-fn sink_failed(broken: Broken) -> (Side, LegClose) {
+fn sink_failed(broken: WebSocketError) -> (Side, LegClose) {
     (Side::Sink, LegClose::Broken(broken))
 }
 
 /// The next thing to send.
 enum Outgoing {
-    Message(Result<Incoming, Broken>),
+    Message(Result<Incoming, WebSocketError>),
     /// A control message of the hub's own.
     Notice(String),
     /// A flush of the messages that are held, when no further one has arrived.
@@ -52,7 +52,7 @@ impl Direction<'_> {
     /// Forwards messages until either leg ends, and returns which one, and how.
     pub(super) async fn run<T: Transport>(
         &self,
-        early: VecDeque<Result<Incoming, Broken>>,
+        early: VecDeque<Result<Incoming, WebSocketError>>,
         source: &mut Reader<T>,
         sink: &mut Writer<T>,
     ) -> (Side, LegClose) {
@@ -79,7 +79,7 @@ impl Direction<'_> {
                     incoming = source.next() => Outgoing::Message(incoming),
                     ping = keepalive.next() => match ping {
                         Ok(()) => Outgoing::Ping,
-                        Err(PeerDead) => Outgoing::Message(Err(Broken::Silent)),
+                        Err(PeerDead) => Outgoing::Message(Err(WebSocketError::Silent)),
                     },
                 },
             };
@@ -88,7 +88,9 @@ impl Direction<'_> {
             let forwarded = tokio::select! {
                 biased;
                 forwarded = self.forward(next, sink) => forwarded,
-                () = wait_until_dead(self.sink_liveness, self.context.idle_limit()) => Err(sink_failed(Broken::Silent)),
+                () = wait_until_dead(self.sink_liveness, self.context.idle_limit()) => {
+                    Err(sink_failed(WebSocketError::Silent))
+                }
             };
             match forwarded {
                 Ok(held) => holding = held,
@@ -112,7 +114,7 @@ impl Direction<'_> {
         let sent = match incoming {
             // A peer that has released too would take this for the first message of its next stream.
             Ok(Incoming::Bytes(_) | Incoming::Text(_)) if released.load(Ordering::Relaxed) => {
-                let broken = Broken::Violation(CLOSE_POLICY, "message after release".into());
+                let broken = WebSocketError::Violation(CLOSE_POLICY, "message after release".into());
                 return Err((Side::Source, LegClose::Broken(broken)));
             }
             // The original's C# client sends empty messages without end after its own end; they mean nothing.
@@ -138,8 +140,10 @@ impl Direction<'_> {
                 sink.hold_text(text).await
             }
             Ok(Incoming::Text(_)) => {
-                let broken =
-                    Broken::Violation(CLOSE_UNSUPPORTED, "text message on a stream without control messages".into());
+                let broken = WebSocketError::Violation(
+                    CLOSE_UNSUPPORTED,
+                    "text message on a stream without control messages".into(),
+                );
                 return Err((Side::Source, LegClose::Broken(broken)));
             }
             Ok(Incoming::Ping | Incoming::Pong) => sink.flush().await,
@@ -156,10 +160,14 @@ impl Direction<'_> {
     }
 }
 
-/// Sends bytes in messages of at most [`DATA_MESSAGE_BYTES`], the most that the original's clients take.
-async fn send_in_chunks<T: Transport>(mut bytes: Bytes, sink: &mut Writer<T>) -> Result<(), Broken> {
-    while bytes.len() > DATA_MESSAGE_BYTES {
-        sink.bytes(bytes.split_to(DATA_MESSAGE_BYTES)).await?;
+/// Sends a message, in several if it is larger than [`DATA_MESSAGE_BYTES`], the most that the original's clients
+/// accept. Those have [`FULL_MESSAGE_BYTES`]: from a payload above 65,535 bytes, the receiver cannot derive the size of
+/// the frame header, so that it could not release its buffers.
+async fn send_in_chunks<T: Transport>(mut bytes: Bytes, sink: &mut Writer<T>) -> Result<(), WebSocketError> {
+    if bytes.len() > DATA_MESSAGE_BYTES {
+        while bytes.len() > FULL_MESSAGE_BYTES {
+            sink.bytes(bytes.split_to(FULL_MESSAGE_BYTES)).await?;
+        }
     }
     sink.bytes(bytes).await
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use crate::net::liveness::keepalive::{KeepaliveTimer, PeerDead};
-use crate::net::websocket::{Broken, CLOSE_NORMAL, Incoming, Transport, WebSocket};
+use crate::net::websocket::{CLOSE_NORMAL, Incoming, Transport, WebSocket, WebSocketError};
 use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::{CONTROL_SEND_TIMEOUT, PENDING_LEG_BYTES};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -17,7 +17,7 @@ use crate::proto::stream::CLOSE_RESET;
 #[derive(Debug)]
 pub struct Leg<T> {
     pub(super) socket: WebSocket<T>,
-    pub(super) early: VecDeque<Result<Incoming, Broken>>,
+    pub(super) early: VecDeque<Result<Incoming, WebSocketError>>,
     /// Bytes of this leg that reached the other end ahead of the relay, as early data.
     pub(super) delivered: u64,
     guard: Box<dyn Debug + Send>,
@@ -51,9 +51,9 @@ impl<T: Transport> Leg<T> {
     }
 
     /// Sends a control message ahead of the stream.
-    pub async fn send_text(&mut self, text: String) -> Result<(), Broken> {
+    pub async fn send_text(&mut self, text: String) -> Result<(), WebSocketError> {
         let sent = timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.text(text)).await;
-        sent.unwrap_or(Err(Broken::Silent))
+        sent.unwrap_or(Err(WebSocketError::Silent))
     }
 
     /// Takes out the WebSocket and its guard, for another stream; `None` if messages of this one are left.
@@ -72,7 +72,7 @@ impl<T: Transport> Leg<T> {
                 received = self.socket.reader.next() => received,
                 ping = keepalive.next() => match ping {
                     Ok(()) => self.socket.writer.ping().await.map(|()| Incoming::Ping),
-                    Err(PeerDead) => Err(Broken::Silent),
+                    Err(PeerDead) => Err(WebSocketError::Silent),
                 },
             };
             match received {
@@ -108,7 +108,7 @@ impl<T: Transport> Leg<T> {
     pub async fn close(self, leg_close: &LegClose) {
         match leg_close {
             LegClose::Closed(_) | LegClose::Released => self.socket.await_close().await,
-            LegClose::Broken(broken) => self.socket.complain(broken).await,
+            LegClose::Broken(broken) => self.socket.close_with_error(broken).await,
         }
     }
 
@@ -140,7 +140,7 @@ pub enum LegClose {
     /// With this close frame, or one without a code.
     Closed(Option<(u16, String)>),
     /// Without a close frame.
-    Broken(Broken),
+    Broken(WebSocketError),
     /// With a release: the WebSocket is reusable.
     Released,
 }

@@ -19,7 +19,7 @@ use self::direction::{Direction, Side};
 pub use self::leg::{Leg, LegClose};
 use crate::net::liveness::keepalive::wait_until_dead;
 use crate::net::tunnel::FINAL_READ_TIMEOUT;
-use crate::net::websocket::{Broken, CLOSE_NORMAL, Transport, WebSocket};
+use crate::net::websocket::{CLOSE_NORMAL, Transport, WebSocket, WebSocketError};
 use crate::proto::id::Role;
 use crate::proto::keepalive::IdleTimeout;
 use crate::proto::refusal::Refusal;
@@ -123,7 +123,7 @@ async fn first_close(
         // The other side had released before, and has this release too.
         LegClose::Released => (Some((role, leg_close)), true),
         // A peer that no longer reads may have sent a close frame.
-        LegClose::Broken(Broken::Truncated | Broken::Io(_)) if side == Side::Sink => {
+        LegClose::Broken(WebSocketError::Truncated | WebSocketError::Io(_)) if side == Side::Sink => {
             match timeout(FINAL_READ_TIMEOUT, other).await {
                 Ok((Side::Source, source_close)) => (Some((role, source_close)), false),
                 Ok((Side::Sink, _)) | Err(_) => (Some((role, leg_close)), false),
@@ -184,7 +184,7 @@ async fn close_legs<T: Transport>(
         match leg_close {
             LegClose::Released => closed.close_soon(CLOSE_NORMAL, "").await,
             LegClose::Closed(_) => closed.await_close().await,
-            LegClose::Broken(broken) => closed.complain(broken).await,
+            LegClose::Broken(broken) => closed.close_with_error(broken).await,
         }
     };
     let (code, reason) = leg_close.peer_close_frame(context.resumable);

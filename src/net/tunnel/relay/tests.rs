@@ -5,7 +5,8 @@ use tokio::io::{DuplexStream, duplex};
 use tokio::time::sleep;
 
 use super::*;
-use crate::net::websocket::{Endpoint, Incoming, Purpose};
+use crate::net::websocket::{Endpoint, Incoming, SocketKind};
+use crate::proto::limits::{DATA_MESSAGE_LIMIT, FULL_MESSAGE_BYTES};
 use crate::proto::stream::{CLOSE_RESET, RELEASE_MESSAGE, StreamControl};
 
 /// The repetitions of a test whose result may depend on the random order in which the directions are polled.
@@ -14,8 +15,8 @@ const REPETITIONS: usize = 32;
 /// Creates a leg, and its peer's WebSocket.
 fn side() -> (Leg<DuplexStream>, WebSocket<DuplexStream>) {
     let (near, far) = duplex(64 * 1024);
-    let leg = Leg::new(WebSocket::new(near, &[], Endpoint::Server, Purpose::Stream), ());
-    (leg, WebSocket::new(far, &[], Endpoint::Client, Purpose::Stream))
+    let leg = Leg::new(WebSocket::new(near, &[], Endpoint::Server, SocketKind::Stream), ());
+    (leg, WebSocket::new(far, &[], Endpoint::Client, SocketKind::Stream))
 }
 
 /// Relays between two legs that can resume; returns which one closed first, and the reason.
@@ -86,6 +87,29 @@ async fn a_loss_after_both_ends_are_acknowledged_is_a_normal_close() {
         let (closed, ()) = tokio::join!(first_close(device, service), peers);
         assert_eq!(closed, (Role::Device, result.into()));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_above_64_kib_is_cut_to_sizes_of_which_the_receiver_knows_the_frame_header() {
+    let ((device, mut agent), (service, mut proxy)) = (side(), side());
+    let sent = Bytes::from(vec![7; DATA_MESSAGE_LIMIT]);
+    let peers = async {
+        let receive = async {
+            let mut received = 0;
+            while received < DATA_MESSAGE_LIMIT {
+                let Ok(Incoming::Bytes(bytes)) = proxy.reader.next().await else { panic!("no bytes") };
+                assert!(bytes.len() <= FULL_MESSAGE_BYTES && bytes == sent[..bytes.len()]);
+                received += bytes.len();
+            }
+            received
+        };
+        let (sent, received) = tokio::join!(agent.writer.bytes(sent.clone()), receive);
+        sent.unwrap();
+        assert_eq!(received, DATA_MESSAGE_LIMIT);
+        drop(agent);
+    };
+    let (closed, ()) = tokio::join!(first_close(device, service), peers);
+    assert_eq!(closed.0, Role::Device);
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, DuplexStream, ReadBuf, duplex, split};
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::net::websocket::{CLOSE_NORMAL, Endpoint, Incoming, Purpose};
+use crate::net::websocket::{CLOSE_NORMAL, Endpoint, Incoming, SocketKind};
 use crate::proto::limits::{DATA_MESSAGE_BYTES, INITIAL_WINDOW, MAX_WINDOW};
 use crate::proto::resume::ResumeCredential;
 use crate::proto::stream::{CLOSE_RESET, StreamControl, StreamProtocol};
@@ -27,7 +27,7 @@ const PIPE: usize = 1000;
 const LONG: Duration = Duration::from_secs(60 * 60);
 
 fn socket(transport: DuplexStream, endpoint: Endpoint) -> WebSocket<DuplexStream> {
-    WebSocket::new(transport, &[], endpoint, Purpose::Stream)
+    WebSocket::new(transport, &[], endpoint, SocketKind::Stream)
 }
 
 /// Creates both ends of a WebSocket.

@@ -1,0 +1,392 @@
+//! The state shared by both halves of a WebSocket: the transport, and tungstenite's protocol state on it.
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Read, Write};
+use std::mem;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, ReadBuf};
+use tokio::time::{Sleep, sleep};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+
+use super::{Options, Transport, WebSocketError};
+use crate::net::liveness::LivenessIo;
+use crate::proto::limits::CLOSE_REASON_BYTES;
+use crate::proto::websocket::{CLOSE_PROTOCOL, Endpoint};
+
+/// Size of the read buffer of a WebSocket with small messages. tungstenite allocates it up front and reads no more at
+/// once; an idle connection holds nothing else.
+const READ_BUFFER: usize = 1024;
+
+/// Size of the read buffer of a WebSocket with large messages: a TLS record, the most that TLS returns in one read.
+/// tungstenite zeroes the buffer before each read, so a larger one would only cost time.
+const BULK_READ_BUFFER: usize = 16 * 1024;
+
+/// Interval of the checks for buffers to release: those without a large message since the last check are released, so
+/// after one to two intervals.
+const KEEP_BUFFERS: Duration = Duration::from_millis(500);
+
+/// Size up to which messages that are fed before a flush are collected.
+const WRITE_BUFFER: usize = 4 * 1024;
+
+/// Size of the largest control frame: 125 bytes of payload, 6 of header and mask.
+const ANSWER: usize = 125 + 6;
+
+/// The transport and the protocol state of one WebSocket.
+#[derive(Debug)]
+pub(super) struct FrameIo<T> {
+    wire: Wire<T>,
+    protocol: WebSocketContext,
+    endpoint: Endpoint,
+    options: Options,
+    /// The read buffer has the size for large messages.
+    is_bulk: bool,
+    /// Large messages passed since `release` was set.
+    is_growing: bool,
+    /// The timer of the next check, while buffers are larger than initially.
+    release: Option<Pin<Box<Sleep>>>,
+    /// tungstenite has output that the transport may not have flushed.
+    is_unflushed: bool,
+    /// The transport has not taken all output; no message is accepted before it has.
+    is_blocked: bool,
+    /// A ping or close arrived whose answer may not be in the write buffer yet.
+    is_answer_due: bool,
+    peer_closed: bool,
+    /// The peer's violation of the protocol, after which nothing is processed (RFC 6455 section 7.1.7).
+    violation: Option<(u16, String)>,
+}
+
+impl<T: Transport> FrameIo<T> {
+    pub(super) fn new(transport: LivenessIo<T>, early: &[u8], endpoint: Endpoint, options: Options) -> Self {
+        let (role, config) = (role(endpoint, options), Some(config(options, READ_BUFFER)));
+        Self {
+            wire: Wire { transport, unparsed: early.len(), expected: None, write_error: None },
+            protocol: WebSocketContext::from_partially_read(early.to_vec(), role, config),
+            endpoint,
+            options,
+            is_bulk: false,
+            is_growing: early.len() > READ_BUFFER,
+            release: None,
+            is_unflushed: false,
+            is_blocked: false,
+            is_answer_due: false,
+            peer_closed: false,
+            violation: None,
+        }
+    }
+
+    pub(super) fn into_transport(self) -> LivenessIo<T> {
+        self.wire.transport
+    }
+
+    /// Reads the next message. Answers to pings and closes go out as far as the transport takes them.
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, WebSocketError>> {
+        // Reading goes on while the peer accepts nothing: it may have sent a close frame.
+        let flushed = self.poll_flush(context);
+        if self.peer_closed {
+            ready!(flushed)?;
+        }
+        if let Some((code, reason)) = &self.violation {
+            return Poll::Ready(Err(WebSocketError::Violation(*code, reason.clone())));
+        }
+        if self.peer_closed {
+            // RFC 6455 section 7.1.1: the server closes the connection.
+            return match self.endpoint {
+                Endpoint::Server => Poll::Ready(Err(WebSocketError::Truncated)),
+                Endpoint::Client => self.poll_end(context),
+            };
+        }
+        self.bound_answers();
+        match self.protocol.read(&mut self.wire.io(context)) {
+            Ok(message) => {
+                self.received(&message);
+                if self.is_answer_due {
+                    let _ = self.poll_flush(context);
+                }
+                match violation_in(&message) {
+                    Some((code, reason)) => self.violated(code, reason),
+                    None => Poll::Ready(Ok(message)),
+                }
+            }
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.release_buffers(context);
+                Poll::Pending
+            }
+            Err(error) => match WebSocketError::from(error) {
+                WebSocketError::Violation(code, reason) => self.violated(code, reason),
+                loss @ (WebSocketError::Truncated | WebSocketError::Silent | WebSocketError::Io(_)) => {
+                    Poll::Ready(Err(loss))
+                }
+            },
+        }
+    }
+
+    fn violated(&mut self, code: u16, reason: String) -> Poll<Result<Message, WebSocketError>> {
+        self.violation = Some((code, reason.clone()));
+        Poll::Ready(Err(WebSocketError::Violation(code, reason)))
+    }
+
+    fn received(&mut self, message: &Message) {
+        self.peer_closed = message.is_close();
+        self.is_answer_due |= message.is_close() || message.is_ping() && self.protocol.can_write();
+        self.is_unflushed |= self.is_answer_due;
+        let length = message.len() + if let Message::Close(Some(_)) = message { size_of::<u16>() } else { 0 };
+        let (header, size) = least_size(length, self.is_masked_by_peer());
+        // If the size is too small, buffers are merely not replaced; if it were too large, bytes would be lost.
+        self.wire.unparsed = self.wire.unparsed.wrapping_sub(size);
+        if length > READ_BUFFER {
+            self.is_growing = true;
+            self.wire.expected = Some((header, size));
+            if !self.is_bulk && self.is_between_messages() {
+                self.renew(true);
+            }
+        }
+    }
+
+    fn is_masked_by_peer(&self) -> bool {
+        self.endpoint == Endpoint::Server && self.options.masked
+    }
+
+    /// Releases buffers that have grown and are no longer needed. tungstenite's own grow to the largest message and
+    /// never shrink, and the rest of the read buffer keeps the whole allocation of the message before it
+    /// (<https://github.com/snapview/tungstenite-rs/issues/500>, and
+    /// <https://github.com/snapview/tungstenite-rs/pull/556>, which would expose the read buffer's contents).
+    fn release_buffers(&mut self, context: &mut Context<'_>) {
+        if !self.is_growing && self.release.is_none() {
+            return;
+        }
+        let mut timer = self.release.take().unwrap_or_else(|| Box::pin(sleep(KEEP_BUFFERS)));
+        while timer.as_mut().poll(context).is_ready() {
+            if !mem::take(&mut self.is_growing) && self.is_between_messages() {
+                self.wire.expected = None;
+                return self.renew(false);
+            }
+            timer.set(sleep(KEEP_BUFFERS));
+        }
+        self.release = Some(timer);
+    }
+
+    /// Reports whether tungstenite holds no part of a message in either direction.
+    fn is_between_messages(&self) -> bool {
+        self.wire.unparsed == 0 && !self.is_unflushed && self.protocol.can_write()
+    }
+
+    /// Replaces tungstenite's state, which must be between messages.
+    fn renew(&mut self, is_bulk: bool) {
+        let read_buffer = if is_bulk { BULK_READ_BUFFER } else { READ_BUFFER };
+        let (role, config) = (role(self.endpoint, self.options), config(self.options, read_buffer));
+        self.protocol = WebSocketContext::new(role, Some(config));
+        self.is_bulk = is_bulk;
+    }
+
+    /// Reads and discards until the end of the connection.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, WebSocketError>> {
+        let mut dropped = [0; 1024];
+        while ready!(pin!(self.wire.transport.read(&mut dropped)).poll(context))? > 0 {}
+        Poll::Ready(Err(WebSocketError::Truncated))
+    }
+
+    /// Accepts a message, and sends it with the next flush, or at once if [`WRITE_BUFFER`] is exceeded.
+    pub(super) fn poll_feed(
+        &mut self,
+        context: &mut Context<'_>,
+        message: &mut Option<Message>,
+    ) -> Poll<Result<(), WebSocketError>> {
+        if self.is_blocked {
+            ready!(self.poll_flush(context))?;
+        }
+        if !self.protocol.can_write() {
+            return Poll::Ready(Err(WebSocketError::Truncated));
+        }
+        let Some(message) = message.take() else { return Poll::Ready(Ok(())) };
+        self.is_growing |= message.len() > READ_BUFFER;
+        self.is_unflushed = true;
+        self.unbound_messages();
+        match self.protocol.write(&mut self.wire.io(context), message) {
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => self.is_blocked = true,
+            written => written?,
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready when the transport has taken everything.
+    pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WebSocketError>> {
+        while self.is_unflushed {
+            if self.peer_closed {
+                // A server's state ends with this flush, so its answer must fit into the buffer.
+                self.unbound_messages();
+            } else {
+                self.bound_answers();
+            }
+            match self.protocol.flush(&mut self.wire.io(context)) {
+                Ok(()) => {}
+                // The end of a server's state: its answer is written, and not flushed
+                // (https://github.com/snapview/tungstenite-rs/issues/405).
+                Err(Error::ConnectionClosed) => {
+                    if let Err(error) = ready!(Pin::new(&mut self.wire.transport).poll_flush(context)) {
+                        self.wire.write_failed(&error);
+                    }
+                }
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.is_blocked = true;
+                    return Poll::Pending;
+                }
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+            self.is_blocked = false;
+            // The buffer now has room for an answer that did not fit before.
+            self.is_unflushed = mem::take(&mut self.is_answer_due);
+        }
+        Poll::Ready(self.wire.write_result())
+    }
+
+    /// Has tungstenite add an answer to the write buffer only if that is empty, and else keep the latest one beside it.
+    fn bound_answers(&mut self) {
+        self.protocol.set_config(|config| (config.write_buffer_size, config.max_write_buffer_size) = (0, ANSWER));
+    }
+
+    /// Has tungstenite accept messages of any size, since each is accepted only after the one before it is sent.
+    fn unbound_messages(&mut self) {
+        let sizes = (WRITE_BUFFER, usize::MAX);
+        self.protocol.set_config(|config| (config.write_buffer_size, config.max_write_buffer_size) = sizes);
+    }
+}
+
+/// Creates a close message, with the reason cut to what fits.
+pub(super) fn close(code: u16, reason: &str) -> Message {
+    let fits = (0..=reason.len().min(CLOSE_REASON_BYTES)).rev().find(|end| reason.is_char_boundary(*end));
+    Message::Close(Some(CloseFrame { code: code.into(), reason: reason[..fits.unwrap_or(0)].into() }))
+}
+
+/// Detects a close code that must not be sent: tungstenite returns its own answer to it in place of the peer's frame.
+fn violation_in(message: &Message) -> Option<(u16, String)> {
+    const ANSWER: CloseFrame =
+        CloseFrame { code: CloseCode::Protocol, reason: Utf8Bytes::from_static("Protocol violation") };
+    let is_answer = matches!(message, Message::Close(Some(frame)) if *frame == ANSWER);
+    is_answer.then(|| (CLOSE_PROTOCOL, "a close code that may not be sent".into()))
+}
+
+/// The role for tungstenite, in which only clients mask: without masks, both ends are servers.
+fn role(endpoint: Endpoint, options: Options) -> Role {
+    match endpoint {
+        Endpoint::Client if options.masked => Role::Client,
+        Endpoint::Client | Endpoint::Server => Role::Server,
+    }
+}
+
+fn config(options: Options, read_buffer: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(read_buffer)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_message_size(Some(options.message_limit))
+        .max_frame_size(Some(options.message_limit))
+        .accept_unmasked_frames(!options.masked)
+}
+
+/// Returns a lower bound of a message's header size and of its whole size on the wire: those of a single frame. An
+/// unmasked message above 64 KiB is smaller as two frames than as one, and counts as two.
+fn least_size(payload: usize, masked: bool) -> (usize, usize) {
+    let length = match payload {
+        ..=125 => 0,
+        126..=0xFFFF => 2,
+        _ if masked => 8,
+        _ => 6,
+    };
+    let header = 2 + length + if masked { 4 } else { 0 };
+    (header, header + payload)
+}
+
+/// The transport, with a record of its use.
+#[derive(Debug)]
+struct Wire<T> {
+    transport: LivenessIo<T>,
+    /// The number of bytes that were read and are not part of a returned message.
+    unparsed: usize,
+    /// The sizes of the last large message's header and of the whole message, which the next one probably has too.
+    expected: Option<(usize, usize)>,
+    /// The first write error.
+    write_error: Option<(io::ErrorKind, String)>,
+}
+
+impl<T: Transport> Wire<T> {
+    fn io<'a, 'c>(&'a mut self, context: &'a mut Context<'c>) -> NonblockingIo<'a, 'c, T> {
+        NonblockingIo { wire: self, context }
+    }
+
+    /// Limit of the next read. tungstenite allocates a message's buffer once it has the header, and copies what it has
+    /// of the payload by then: so the header is read on its own, and nothing beyond the message.
+    fn read_limit(&self) -> usize {
+        let unparsed = self.unparsed;
+        match self.expected {
+            Some((header, _)) if unparsed < header => header - unparsed,
+            Some((_, size)) if unparsed < size => size - unparsed,
+            Some(_) | None => usize::MAX,
+        }
+    }
+
+    fn write_failed(&mut self, error: &io::Error) {
+        self.write_error.get_or_insert_with(|| (error.kind(), error.to_string()));
+    }
+
+    fn write_result(&self) -> Result<(), WebSocketError> {
+        match &self.write_error {
+            Some((kind, text)) => Err(io::Error::new(*kind, text.clone()).into()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The transport as non-blocking [`Read`] and [`Write`]: `WouldBlock` in place of `Pending`.
+struct NonblockingIo<'a, 'c, T> {
+    wire: &'a mut Wire<T>,
+    context: &'a mut Context<'c>,
+}
+
+impl<T: Transport> Read for NonblockingIo<'_, '_, T> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let limit = self.wire.read_limit().min(buffer.len());
+        let mut buffer = ReadBuf::new(&mut buffer[..limit]);
+        match Pin::new(&mut self.wire.transport).poll_read(self.context, &mut buffer) {
+            Poll::Ready(read) => read?,
+            Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
+        }
+        let count = buffer.filled().len();
+        self.wire.unparsed += count;
+        Ok(count)
+    }
+}
+
+/// Never fails: tungstenite's `read` writes answers and would fail with them. The first error is kept for the writer,
+/// and later output is dropped.
+impl<T: Transport> Write for NonblockingIo<'_, '_, T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.wire.write_error.is_some() {
+            return Ok(bytes.len());
+        }
+        match Pin::new(&mut self.wire.transport).poll_write(self.context, bytes) {
+            Poll::Ready(Ok(0)) => self.wire.write_failed(&io::ErrorKind::WriteZero.into()),
+            Poll::Ready(Ok(count)) => return Ok(count),
+            Poll::Ready(Err(error)) => self.wire.write_failed(&error),
+            Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.wire.write_error.is_some() {
+            return Ok(());
+        }
+        match Pin::new(&mut self.wire.transport).poll_flush(self.context) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => self.wire.write_failed(&error),
+            Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
+        }
+        Ok(())
+    }
+}

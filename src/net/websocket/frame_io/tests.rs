@@ -1,0 +1,171 @@
+use std::future::poll_fn;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::runtime::Builder;
+use tokio::time::timeout;
+
+use super::*;
+use crate::net::websocket::SocketKind;
+use crate::proto::limits::{DATA_MESSAGE_LIMIT, FULL_MESSAGE_BYTES};
+
+/// Encodes a frame.
+fn frame(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
+    let bit = if mask.is_some() { 0x80 } else { 0 };
+    let mut frame = vec![first];
+    match payload.len() {
+        short @ ..=125 => frame.push(bit | short as u8),
+        medium @ 126..=0xFFFF => frame.extend([&[bit | 126], &(medium as u16).to_be_bytes()[..]].concat()),
+        long => frame.extend([&[bit | 127], &(long as u64).to_be_bytes()[..]].concat()),
+    }
+    let mask = mask.inspect(|mask| frame.extend(mask)).unwrap_or_default();
+    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
+}
+
+fn server(transport: DuplexStream, options: impl Into<Options>) -> FrameIo<DuplexStream> {
+    FrameIo::new(LivenessIo::new(transport).0, &[], Endpoint::Server, options.into())
+}
+
+async fn next(io: &mut FrameIo<DuplexStream>) -> Result<Message, WebSocketError> {
+    poll_fn(|context| io.poll_next(context)).await
+}
+
+/// Waits until grown buffers have been released.
+async fn settle(io: &mut FrameIo<DuplexStream>) {
+    assert!(timeout(3 * KEEP_BUFFERS, next(io)).await.is_err(), "something arrived");
+}
+
+fn is_fresh(io: &FrameIo<DuplexStream>) -> bool {
+    !io.is_bulk && !io.is_growing && io.release.is_none() && io.wire.unparsed == 0
+}
+
+const BINARY: u8 = 0x82;
+const PING: u8 = 0x89;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    #[test]
+    fn messages_are_the_same_however_they_are_masked_and_cut_and_leave_no_memory_behind(
+        sizes in prop::collection::vec(0_usize..150_000, 1..5), mask: Option<[u8; 4]>, piece in 1_usize..100_000,
+    ) {
+        let (mut wire, mut wanted) = (Vec::new(), Vec::new());
+        for (n, size) in sizes.into_iter().enumerate() {
+            let payload: Vec<u8> = (0..size).map(|at| (at * 7 + n).to_le_bytes()[0]).collect();
+            wire.extend(frame(BINARY, &payload, mask));
+            wire.extend(frame(PING, b"?", mask));
+            wanted.extend([Message::Binary(payload.into()), Message::Ping(Bytes::from_static(b"?"))]);
+        }
+        let is_counted = mask.is_some() || wanted.iter().all(|message| message.len() <= 0xFFFF);
+        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let (near, mut far) = duplex(100_000);
+            let mut io = server(near, Options { message_limit: DATA_MESSAGE_LIMIT, masked: mask.is_some() });
+            let sends = async {
+                for piece in wire.chunks(piece) {
+                    far.write_all(piece).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+            };
+            let receives = async {
+                for message in &wanted {
+                    assert!(next(&mut io).await.unwrap() == *message);
+                }
+            };
+            tokio::join!(sends, receives);
+            settle(&mut io).await;
+            assert!(is_fresh(&io) || !is_counted, "{} bytes are held", io.wire.unparsed);
+        });
+    }
+
+    #[test]
+    fn no_cut_of_a_message_takes_less_than_is_counted(
+        sizes in prop::collection::vec(0_usize..100_000, 1..4), masked: bool,
+    ) {
+        let mask = masked.then_some([7; 4]);
+        let cut: usize = sizes.iter().map(|size| frame(BINARY, &vec![0; *size], mask).len()).sum();
+        prop_assert!(least_size(sizes.iter().sum(), masked).1 <= cut);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_is_kept_while_a_message_or_an_answer_is_under_way() {
+    let (near, mut far) = duplex(1 << 20);
+    let mut io = server(near, SocketKind::Stream);
+    let large = frame(BINARY, &[1; FULL_MESSAGE_BYTES], Some([9; 4]));
+    for cut in [1, 7, 8, 5000, large.len() - 1] {
+        far.write_all(&[&large, &large[..cut]].concat()).await.unwrap();
+        assert_eq!(next(&mut io).await.unwrap().len(), FULL_MESSAGE_BYTES);
+        settle(&mut io).await;
+        assert!(!is_fresh(&io), "after {cut} bytes of the next");
+        far.write_all(&large[cut..]).await.unwrap();
+        assert_eq!(next(&mut io).await.unwrap().len(), FULL_MESSAGE_BYTES);
+        settle(&mut io).await;
+        assert!(is_fresh(&io));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_of_a_message_that_was_sent_is_released() {
+    let (near, _far) = duplex(1 << 20);
+    let mut io = server(near, SocketKind::Stream);
+    let mut message = Some(Message::Binary(vec![1; FULL_MESSAGE_BYTES].into()));
+    poll_fn(|context| io.poll_feed(context, &mut message)).await.unwrap();
+    assert!(io.is_growing);
+    settle(&mut io).await;
+    assert!(is_fresh(&io));
+}
+
+#[tokio::test]
+async fn a_write_error_is_reported_to_the_writer_while_the_reader_reads_on() {
+    let (near, mut far) = duplex(1024);
+    let mut io = server(near, SocketKind::Stream);
+    let said = [frame(PING, b"?", Some([0; 4])), frame(0x88, b"\x0f\xa0why", Some([0; 4]))].concat();
+    far.write_all(&said).await.unwrap();
+    drop(far);
+    assert!(next(&mut io).await.unwrap().is_ping());
+    let Message::Close(Some(frame)) = next(&mut io).await.unwrap() else { panic!("no close") };
+    assert_eq!((u16::from(frame.code), frame.reason.as_str()), (4000, "why"));
+    let mut message = Some(Message::Ping(Bytes::new()));
+    assert!(poll_fn(|context| io.poll_feed(context, &mut message)).await.is_err());
+    assert!(poll_fn(|context| io.poll_flush(context)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_length_beyond_the_limit_is_refused_before_any_payload() {
+    for length in [DATA_MESSAGE_LIMIT as u64 + 1, i64::MAX as u64] {
+        let (near, mut far) = duplex(1024);
+        let mut io = server(near, SocketKind::Stream);
+        far.write_all(&[&[BINARY, 0x80 | 127], &length.to_be_bytes()[..], &[9; 4]].concat()).await.unwrap();
+        assert!(matches!(next(&mut io).await, Err(WebSocketError::Violation(1009, _))));
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_follows_a_violation_is_processed() {
+    let (near, mut far) = duplex(1024);
+    let mut io = server(near, SocketKind::Stream);
+    let sent = [frame(0x81, b"\xc0\xaf", Some([9; 4])), frame(PING, b"", Some([9; 4]))].concat();
+    far.write_all(&sent).await.unwrap();
+    for _ in 0..2 {
+        assert!(matches!(next(&mut io).await, Err(WebSocketError::Violation(1007, _))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_messages_in_a_row_are_read_to_their_ends() {
+    let (near, mut far) = duplex(1 << 22);
+    let mut io = server(near, SocketKind::Stream);
+    let (large, small) = (frame(BINARY, &[1; FULL_MESSAGE_BYTES], Some([9; 4])), frame(PING, b"?", Some([9; 4])));
+    let row = [large.repeat(10), small, large.repeat(10)].concat();
+    far.write_all(&row).await.unwrap();
+    let mut between = 0;
+    for _ in 0..21 {
+        next(&mut io).await.unwrap();
+        between += usize::from(io.wire.unparsed == 0 && io.is_bulk);
+    }
+    assert!(between >= 17, "{between} of 20");
+    settle(&mut io).await;
+    assert!(is_fresh(&io));
+}
