@@ -20,7 +20,7 @@ const REFUSED: &str = "
 /// Refused as names in code; in a sentence, or as a part of a longer name, each may be the right word. `de::Visitor` is
 /// serde's.
 const REFUSED_IN_CODE: &str = "
-    Ahead Allowance Answer Arrival Arrived Arriving Ask Asked Beat Begun Broken Caps Carried Consent Crowd Departure
+    Ahead Allowance Answer Arrival Arrived Arriving Ask Asked Beat Begun Caps Carried Consent Crowd Departure
     Desk Due Greeting Heard Held Joint Kept Known Left Life Listing Look Looks Loop Meant Meeting Mistake Moment No
     Nonsense Odd Offers Over Parted Parting Pass Patience Piece Places Purpose Said Seat Seen Serves Shown Sight Slept
     Slowed Speech Standing Supply Swarm Telling Terms Trail Turned Typed Visitor Wanted Watcher Way What Which Why
