@@ -13,7 +13,7 @@ use tokio::runtime::Builder;
 const LIMIT: usize = 300;
 
 /// The messages, the close code for what ended them if that was against the protocol, and what was sent in answer.
-type Heard = (Vec<Incoming>, Option<u16>, Vec<u8>);
+type Received = (Vec<Incoming>, Option<u16>, Vec<u8>);
 
 pub fn check(bytes: &[u8]) {
     let Some((first, bytes)) = bytes.split_first() else { return };
@@ -22,8 +22,8 @@ pub fn check(bytes: &[u8]) {
     runtime.block_on(async {
         for masked in [true, false] {
             let options = Options { message_limit: LIMIT, masked };
-            let whole = heard(bytes, endpoint, options, usize::MAX).await;
-            let pieces = heard(bytes, endpoint, options, usize::from(first >> 1) + 1).await;
+            let whole = received(bytes, endpoint, options, usize::MAX).await;
+            let pieces = received(bytes, endpoint, options, usize::from(first >> 1) + 1).await;
             assert_eq!((&whole.0, whole.1), (&pieces.0, pieces.1), "in pieces of {} they are others", (first >> 1) + 1);
             // A client's masks are random.
             assert!(endpoint == Endpoint::Client && masked || whole.2 == pieces.2, "other answers");
@@ -34,7 +34,7 @@ pub fn check(bytes: &[u8]) {
     });
 }
 
-async fn heard(bytes: &[u8], endpoint: Endpoint, options: Options, piece: usize) -> Heard {
+async fn received(bytes: &[u8], endpoint: Endpoint, options: Options, piece: usize) -> Received {
     let mut transport = Pieces { bytes, piece, is_ready: false, answers: Vec::new() };
     let mut socket = WebSocket::new(&mut transport, &[], endpoint, options);
     let (mut messages, mut code) = (Vec::new(), None);

@@ -29,7 +29,7 @@ fn a_service_whose_access_has_expired_loses_its_stream_and_gets_no_other() {
     }
     assert_is(&pipe(&laptop, DEVICE), RefusalKind::AccessEnded);
     assert_is(&laptop.run(&["devices"]), RefusalKind::AccessEnded);
-    assert!(hub.ask(&["service", "list"]).contains("ended"));
+    assert!(hub.ask(&["service", "list"]).contains("expired"));
 
     hub.ask(&["service", "set", "alice", "--for", "8h"]);
     is_alive(&mut proxy.connect());

@@ -60,7 +60,7 @@ fn a_registry_of_a_later_version_is_refused_unchanged() {
     drop(registry);
     let before = fs::read(&path).expect("the registry");
     let finished = machine.run(&["hub", "--listen", "127.0.0.1:0"]);
-    assert!(finished.code == Some(1) && finished.stderr.contains("use a newer devstream"), "{finished:?}");
+    assert!(finished.code == Some(1) && finished.stderr.contains("upgrade devstream"), "{finished:?}");
     assert!(fs::read(&path).expect("the registry") == before, "it was changed");
 }
 

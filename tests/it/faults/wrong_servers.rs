@@ -116,7 +116,7 @@ fn an_upgrade_by_another_server_is_refused() {
     let hub = format!("{NAME}:{port}");
     let agent = led.device.start(&["device-agent", "--forward", "22", "--hub", &hub, "--ca", &led.authority]);
     let line = agent.wait_line(RefusalKind::HubUnreachable.row().sentence);
-    assert!(line.contains("answered by something else"), "{line}");
+    assert!(line.contains("the WebSocket upgrade was not answered by the hub"), "{line}");
 }
 
 #[test]
