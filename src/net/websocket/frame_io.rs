@@ -1,5 +1,6 @@
 //! The state shared by both halves of a WebSocket: the transport, and tungstenite's protocol state on it.
 
+mod frame_bounds;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
+use self::frame_bounds::FrameBounds;
 use super::{Options, Transport, WebSocketError};
 use crate::net::liveness::LivenessIo;
 use crate::proto::limits::CLOSE_REASON_BYTES;
@@ -47,6 +49,8 @@ pub(super) struct FrameIo<T> {
     options: Options,
     /// The read buffer has the size for large messages.
     is_bulk: bool,
+    /// tungstenite may hold several messages of those that arrived with the upgrade.
+    has_early: bool,
     /// Large messages passed since `release` was set.
     is_growing: bool,
     /// The timer of the next check, while buffers are larger than initially.
@@ -65,12 +69,15 @@ pub(super) struct FrameIo<T> {
 impl<T: Transport> FrameIo<T> {
     pub(super) fn new(transport: LivenessIo<T>, early: &[u8], endpoint: Endpoint, options: Options) -> Self {
         let (role, config) = (role(endpoint, options), Some(config(options, READ_BUFFER)));
+        let mut received = FrameBounds::default();
+        received.advance(early);
         Self {
-            wire: Wire { transport, unparsed: early.len(), expected: None, write_error: None },
+            wire: Wire { transport, received, write_error: None },
             protocol: WebSocketContext::from_partially_read(early.to_vec(), role, config),
             endpoint,
             options,
             is_bulk: false,
+            has_early: !early.is_empty(),
             is_growing: early.len() > READ_BUFFER,
             release: None,
             is_unflushed: false,
@@ -115,6 +122,7 @@ impl<T: Transport> FrameIo<T> {
                 }
             }
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.has_early = false;
                 self.release_buffers(context);
                 Poll::Pending
             }
@@ -136,21 +144,12 @@ impl<T: Transport> FrameIo<T> {
         self.peer_closed = message.is_close();
         self.is_answer_due |= message.is_close() || message.is_ping() && self.protocol.can_write();
         self.is_unflushed |= self.is_answer_due;
-        let length = message.len() + if let Message::Close(Some(_)) = message { size_of::<u16>() } else { 0 };
-        let (header, size) = least_size(length, self.is_masked_by_peer());
-        // If the size is too small, buffers are merely not replaced; if it were too large, bytes would be lost.
-        self.wire.unparsed = self.wire.unparsed.wrapping_sub(size);
-        if length > READ_BUFFER {
+        if message.len() > READ_BUFFER {
             self.is_growing = true;
-            self.wire.expected = Some((header, size));
             if !self.is_bulk && self.is_between_messages() {
                 self.renew(true);
             }
         }
-    }
-
-    fn is_masked_by_peer(&self) -> bool {
-        self.endpoint == Endpoint::Server && self.options.masked
     }
 
     /// Releases buffers that have grown and are no longer needed. tungstenite's own grow to the largest message and
@@ -164,7 +163,6 @@ impl<T: Transport> FrameIo<T> {
         let mut timer = self.release.take().unwrap_or_else(|| Box::pin(sleep(KEEP_BUFFERS)));
         while timer.as_mut().poll(context).is_ready() {
             if !mem::take(&mut self.is_growing) && self.is_between_messages() {
-                self.wire.expected = None;
                 return self.renew(false);
             }
             timer.set(sleep(KEEP_BUFFERS));
@@ -174,7 +172,7 @@ impl<T: Transport> FrameIo<T> {
 
     /// Reports whether tungstenite holds no part of a message in either direction.
     fn is_between_messages(&self) -> bool {
-        self.wire.unparsed == 0 && !self.is_unflushed && self.protocol.can_write()
+        self.wire.received.is_between_messages() && !self.has_early && !self.is_unflushed && self.protocol.can_write()
     }
 
     /// Replaces tungstenite's state, which must be between messages.
@@ -289,27 +287,11 @@ fn config(options: Options, read_buffer: usize) -> WebSocketConfig {
         .accept_unmasked_frames(!options.masked)
 }
 
-/// Returns a lower bound of a message's header size and of its whole size on the wire: those of a single frame. An
-/// unmasked message above 64 KiB is smaller as two frames than as one, and counts as two.
-fn least_size(payload: usize, masked: bool) -> (usize, usize) {
-    let length = match payload {
-        ..=125 => 0,
-        126..=0xFFFF => 2,
-        _ if masked => 8,
-        _ => 6,
-    };
-    let header = 2 + length + if masked { 4 } else { 0 };
-    (header, header + payload)
-}
-
 /// The transport, with a record of its use.
 #[derive(Debug)]
 struct Wire<T> {
     transport: LivenessIo<T>,
-    /// The number of bytes that were read and are not part of a returned message.
-    unparsed: usize,
-    /// The sizes of the last large message's header and of the whole message, which the next one probably has too.
-    expected: Option<(usize, usize)>,
+    received: FrameBounds,
     /// The first write error.
     write_error: Option<(io::ErrorKind, String)>,
 }
@@ -317,17 +299,6 @@ struct Wire<T> {
 impl<T: Transport> Wire<T> {
     fn io<'a, 'c>(&'a mut self, context: &'a mut Context<'c>) -> NonblockingIo<'a, 'c, T> {
         NonblockingIo { wire: self, context }
-    }
-
-    /// Limit of the next read. tungstenite allocates a message's buffer once it has the header, and copies what it has
-    /// of the payload by then: so the header is read on its own, and nothing beyond the message.
-    fn read_limit(&self) -> usize {
-        let unparsed = self.unparsed;
-        match self.expected {
-            Some((header, _)) if unparsed < header => header - unparsed,
-            Some((_, size)) if unparsed < size => size - unparsed,
-            Some(_) | None => usize::MAX,
-        }
     }
 
     fn write_failed(&mut self, error: &io::Error) {
@@ -348,17 +319,18 @@ struct NonblockingIo<'a, 'c, T> {
     context: &'a mut Context<'c>,
 }
 
+/// Reads up to the end of a frame's header, or of its payload: tungstenite makes room for a payload once it has the header,
+/// and would copy what it had of the payload by then.
 impl<T: Transport> Read for NonblockingIo<'_, '_, T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let limit = self.wire.read_limit().min(buffer.len());
+        let limit = self.wire.received.remaining().min(buffer.len());
         let mut buffer = ReadBuf::new(&mut buffer[..limit]);
         match Pin::new(&mut self.wire.transport).poll_read(self.context, &mut buffer) {
             Poll::Ready(read) => read?,
             Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
         }
-        let count = buffer.filled().len();
-        self.wire.unparsed += count;
-        Ok(count)
+        self.wire.received.advance(buffer.filled());
+        Ok(buffer.filled().len())
     }
 }
 

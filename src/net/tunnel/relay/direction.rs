@@ -12,7 +12,7 @@ use super::leg::LegClose;
 use crate::net::liveness::Liveness;
 use crate::net::liveness::keepalive::{KeepaliveTimer, PeerDead, wait_until_dead};
 use crate::net::websocket::{CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Reader, Transport, WebSocketError, Writer};
-use crate::proto::limits::{DATA_MESSAGE_BYTES, FULL_MESSAGE_BYTES};
+use crate::proto::limits::DATA_MESSAGE_BYTES;
 use crate::proto::stream::{END_ACK_SUFFIX, RELEASE_MESSAGE, StreamControl};
 
 /// The leg that a direction reads, or the one that it writes to.
@@ -160,14 +160,10 @@ impl Direction<'_> {
     }
 }
 
-/// Sends a message, in several if it is larger than [`DATA_MESSAGE_BYTES`], the most that the original's clients
-/// accept. Those have [`FULL_MESSAGE_BYTES`]: from a payload above 65,535 bytes, the receiver cannot derive the size of
-/// the frame header, so that it could not release its buffers.
+/// Sends bytes in messages of at most [`DATA_MESSAGE_BYTES`]: the original's clients accept little more.
 async fn send_in_chunks<T: Transport>(mut bytes: Bytes, sink: &mut Writer<T>) -> Result<(), WebSocketError> {
-    if bytes.len() > DATA_MESSAGE_BYTES {
-        while bytes.len() > FULL_MESSAGE_BYTES {
-            sink.bytes(bytes.split_to(FULL_MESSAGE_BYTES)).await?;
-        }
+    while bytes.len() > DATA_MESSAGE_BYTES {
+        sink.bytes(bytes.split_to(DATA_MESSAGE_BYTES)).await?;
     }
     sink.bytes(bytes).await
 }

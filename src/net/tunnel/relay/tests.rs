@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::net::websocket::{Endpoint, Incoming, SocketKind};
-use crate::proto::limits::{DATA_MESSAGE_LIMIT, FULL_MESSAGE_BYTES};
+use crate::proto::limits::{DATA_MESSAGE_BYTES, DATA_MESSAGE_LIMIT};
 use crate::proto::stream::{CLOSE_RESET, RELEASE_MESSAGE, StreamControl};
 
 /// The repetitions of a test whose result may depend on the random order in which the directions are polled.
@@ -90,7 +90,7 @@ async fn a_loss_after_both_ends_are_acknowledged_is_a_normal_close() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_above_64_kib_is_cut_to_sizes_of_which_the_receiver_knows_the_frame_header() {
+async fn a_message_above_64_kib_is_forwarded_in_several() {
     let ((device, mut agent), (service, mut proxy)) = (side(), side());
     let sent = Bytes::from(vec![7; DATA_MESSAGE_LIMIT]);
     let peers = async {
@@ -98,7 +98,7 @@ async fn a_message_above_64_kib_is_cut_to_sizes_of_which_the_receiver_knows_the_
             let mut received = 0;
             while received < DATA_MESSAGE_LIMIT {
                 let Ok(Incoming::Bytes(bytes)) = proxy.reader.next().await else { panic!("no bytes") };
-                assert!(bytes.len() <= FULL_MESSAGE_BYTES && bytes == sent[..bytes.len()]);
+                assert!(bytes.len() <= DATA_MESSAGE_BYTES && bytes == sent[..bytes.len()]);
                 received += bytes.len();
             }
             received

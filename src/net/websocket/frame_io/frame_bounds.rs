@@ -1,0 +1,80 @@
+//! The ends of frames in what a WebSocket receives. tungstenite reads what it is given and does not say what it holds:
+//! reads that end where a frame ends leave its buffer empty between messages.
+
+use std::io::Cursor;
+
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
+/// The largest header: two bytes, a length of eight, a mask of four.
+const MAX_HEADER: usize = 14;
+
+/// The position in a sequence of frames (RFC 6455 section 5.2).
+#[derive(Debug, Default)]
+pub(super) struct FrameBounds {
+    /// The next frame's header, of which `header_len` bytes have arrived.
+    header: [u8; MAX_HEADER],
+    header_len: usize,
+    /// The rest of the current frame's payload.
+    payload: u64,
+    /// Continuation frames of a message are still to come.
+    is_fragmented: bool,
+}
+
+impl FrameBounds {
+    /// Returns the number of bytes up to the end of the current header or payload.
+    pub(super) fn remaining(&self) -> usize {
+        match self.payload {
+            0 => header_size(self.header()) - self.header_len,
+            payload => usize::try_from(payload).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Reports whether all messages so far are complete.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.header_len == 0 && self.payload == 0 && !self.is_fragmented
+    }
+
+    /// Moves on by bytes that arrived.
+    pub(super) fn advance(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let (read, rest) = bytes.split_at(self.remaining().min(bytes.len()));
+            bytes = rest;
+            if self.payload > 0 {
+                self.payload -= read.len() as u64;
+            } else {
+                self.header[self.header_len..][..read.len()].copy_from_slice(read);
+                self.header_len += read.len();
+                if self.header_len == header_size(self.header()) {
+                    self.parse_header();
+                }
+            }
+        }
+    }
+
+    fn parse_header(&mut self) {
+        // A header that is refused here is one that tungstenite refuses as well; it reads nothing after it.
+        if let Ok(Some((header, length))) = FrameHeader::parse(&mut Cursor::new(self.header())) {
+            if let OpCode::Data(Data::Continue | Data::Text | Data::Binary) = header.opcode {
+                self.is_fragmented = !header.is_final;
+            }
+            self.payload = length;
+        }
+        self.header_len = 0;
+    }
+
+    fn header(&self) -> &[u8] {
+        &self.header[..self.header_len]
+    }
+}
+
+/// Returns the size of a header of which this much is known.
+fn header_size(start: &[u8]) -> usize {
+    let Some(second) = start.get(1) else { return 2 };
+    let length = match second & 0x7F {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    2 + length + if second & 0x80 == 0 { 0 } else { 4 }
+}
