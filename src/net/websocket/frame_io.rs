@@ -10,6 +10,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, ReadBuf};
 use tokio::time::{Sleep, sleep};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -118,7 +119,7 @@ impl<T: Transport> FrameIo<T> {
                 }
                 match violation_in(&message) {
                     Some((code, reason)) => self.violated(code, reason),
-                    None => Poll::Ready(Ok(message)),
+                    None => Poll::Ready(Ok(self.detached(message))),
                 }
             }
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -152,6 +153,15 @@ impl<T: Transport> FrameIo<T> {
         }
     }
 
+    /// Copies a small message out of the read buffer: as a part of it, it would keep all of it while it waits.
+    fn detached(&self, message: Message) -> Message {
+        let small = if self.is_bulk { BULK_READ_BUFFER } else { READ_BUFFER / 2 };
+        match message {
+            Message::Binary(bytes) if bytes.len() < small => Message::Binary(Bytes::copy_from_slice(&bytes)),
+            other => other,
+        }
+    }
+
     /// Releases buffers that have grown and are no longer needed. tungstenite's own grow to the largest message and
     /// never shrink, and the rest of the read buffer keeps the whole allocation of the message before it
     /// (<https://github.com/snapview/tungstenite-rs/issues/500>, and
@@ -162,8 +172,14 @@ impl<T: Transport> FrameIo<T> {
         }
         let mut timer = self.release.take().unwrap_or_else(|| Box::pin(sleep(KEEP_BUFFERS)));
         while timer.as_mut().poll(context).is_ready() {
-            if !mem::take(&mut self.is_growing) && self.is_between_messages() {
-                return self.renew(false);
+            if !mem::take(&mut self.is_growing) {
+                if self.is_between_messages() {
+                    self.renew(false);
+                } else {
+                    // Checked again when more arrives: half a message wakes nobody.
+                    self.is_growing = true;
+                }
+                return;
             }
             timer.set(sleep(KEEP_BUFFERS));
         }

@@ -184,3 +184,30 @@ async fn messages_that_arrive_with_the_upgrade_or_in_fragments_are_complete_befo
     settle(&mut io).await;
     assert!(is_fresh(&io));
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_byte_is_lost_after_a_message_in_two_frames_whatever_their_headers() {
+    for (masked, sizes) in [(false, [65_535, 1]), (false, [125, 65_411]), (true, [65_535, 1]), (false, [0, 65_536])] {
+        let mask = masked.then_some([9; 4]);
+        let (near, mut far) = duplex(1 << 20);
+        let mut io = server(near, Options { message_limit: DATA_MESSAGE_LIMIT, masked });
+        let sent = [frame(0x02, &vec![1; sizes[0]], mask), frame(0x80, &vec![1; sizes[1]], mask)].concat();
+        let following = frame(BINARY, b"next", mask);
+        far.write_all(&[&sent, &following[..2]].concat()).await.unwrap();
+        assert_eq!(next(&mut io).await.unwrap().len(), 65_536);
+        settle(&mut io).await;
+        far.write_all(&following[2..]).await.unwrap();
+        assert_eq!(next(&mut io).await.unwrap(), Message::Binary(Bytes::from_static(b"next")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_message_does_not_keep_the_read_buffer() {
+    let (near, mut far) = duplex(1 << 20);
+    let mut io = server(near, SocketKind::Stream);
+    let large = frame(BINARY, &[1; FULL_MESSAGE_BYTES], Some([9; 4]));
+    far.write_all(&[large, frame(BINARY, b"small", Some([9; 4]))].concat()).await.unwrap();
+    assert_eq!(next(&mut io).await.unwrap().len(), FULL_MESSAGE_BYTES);
+    let Message::Binary(small) = next(&mut io).await.unwrap() else { panic!("no bytes") };
+    assert!(io.is_bulk && small.try_into_mut().unwrap().capacity() < 64);
+}
