@@ -18,7 +18,7 @@ use devstream::proto::auth::{Binding, Credential, Session};
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, StreamId};
 use devstream::proto::key::PrivateKey;
-use devstream::proto::limits::DATA_MESSAGE_BYTES;
+use devstream::proto::limits::MAX_SENT_MESSAGE_BYTES;
 use devstream::proto::message::{self, Hello, StreamResponse, ToDevice};
 use devstream::proto::scope::Scope;
 use devstream::proto::secret::{KeySeed, StreamToken};
@@ -33,10 +33,10 @@ const SHARE: u64 = 16 << 20;
 
 fn bytes_of_a_stream(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("stream");
-    group.throughput(Throughput::Bytes(DATA_MESSAGE_BYTES as u64));
+    group.throughput(Throughput::Bytes(MAX_SENT_MESSAGE_BYTES as u64));
     for protocol in StreamProtocol::ALL {
         let (mut from, mut to) = (StreamEndpoint::new(Some(protocol)), StreamEndpoint::new(Some(protocol)));
-        let piece = Bytes::from(vec![7; DATA_MESSAGE_BYTES]);
+        let piece = Bytes::from(vec![7; MAX_SENT_MESSAGE_BYTES]);
         group.bench_function(format!("one message, {}", protocol.as_str()), |bencher| {
             bencher.iter(|| pass_on(&mut from, &mut to, &piece));
         });

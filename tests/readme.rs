@@ -5,7 +5,7 @@ use std::path::Path;
 
 use devstream::proto::limits::{
     AUTH_TIMEOUT, CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, CONTROL_MESSAGE_DEPTH,
-    DATA_MESSAGE_BYTES, DATA_MESSAGE_LIMIT, FORWARDS_PER_DEVICE, PENDING_PER_DEVICE, PENDING_PER_SERVICE,
+    FORWARDS_PER_DEVICE, MAX_RECEIVED_MESSAGE_BYTES, MAX_SENT_MESSAGE_BYTES, PENDING_PER_DEVICE, PENDING_PER_SERVICE,
     REQUEST_BODY_BYTES, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_BYTES, REQUEST_HEAD_TIMEOUT, REQUEST_HEADERS,
     STREAM_CONTROL_BYTES, STREAMS_PER_DEVICE, STREAMS_PER_HUB, STREAMS_PER_SERVICE, TLS_HANDSHAKE_TIMEOUT,
     UNAUTHENTICATED_CONNECTIONS, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
@@ -78,7 +78,7 @@ fn the_limits_in_the_readme_are_the_constants() {
         format!("| unauthenticated connections (`--max-unauthenticated`) | {UNAUTHENTICATED_CONNECTIONS} |"),
         format!("(`--max-unauthenticated-per-source`) | {UNAUTHENTICATED_CONNECTIONS_PER_SOURCE} per"),
         format!("| duration of a TLS handshake (`--tls-timeout`) | {TLS_HANDSHAKE_TIMEOUT:?} |"),
-        format!("| time from connecting to being authenticated (`--auth-timeout`) | {AUTH_TIMEOUT:?} |"),
+        format!("| time from TLS to being authenticated (`--auth-timeout`) | {AUTH_TIMEOUT:?} |"),
     ] {
         let plain = |text: &str| text.replace([',', ' '], "");
         assert!(plain(README).contains(&plain(&row)), "README.md lacks {row}");
@@ -97,19 +97,19 @@ fn the_protocols_table_of_refusals_is_the_tables() {
 #[test]
 fn the_protocols_limits_are_the_constants() {
     let (control, text, binary) =
-        (CONTROL_MESSAGE_BYTES / 1024, STREAM_CONTROL_BYTES / 1024, DATA_MESSAGE_LIMIT / 1024);
+        (CONTROL_MESSAGE_BYTES / 1024, STREAM_CONTROL_BYTES / 1024, MAX_RECEIVED_MESSAGE_BYTES / 1024);
     let (tls, head, body) = (TLS_HANDSHAKE_TIMEOUT, REQUEST_HEAD_TIMEOUT, REQUEST_BODY_TIMEOUT);
     let head = format!("{head:?} and {} KiB in {REQUEST_HEADERS} headers", REQUEST_HEAD_BYTES / 1024);
     for row in [
         format!("{tls:?}; {head}; {body:?} and {} KiB", REQUEST_BODY_BYTES / 1024),
-        format!("from connecting to a valid credential | {AUTH_TIMEOUT:?}"),
+        format!("from TLS to a valid credential | {AUTH_TIMEOUT:?}"),
         format!("from one address | {UNAUTHENTICATED_CONNECTIONS_PER_SOURCE}"),
         format!("on a standby connection | {control} KiB nested {CONTROL_MESSAGE_DEPTH} levels deep"),
         format!("names in a hello | {FORWARDS_PER_DEVICE}"),
         format!("a text message on a stream | {text} KiB"),
         format!(
             "a binary message on a stream | {binary} KiB which the hub passes on as {} KiB",
-            DATA_MESSAGE_BYTES / 1024
+            MAX_SENT_MESSAGE_BYTES / 1024
         ),
         format!("{CONTROL_FRAME_BURST} at once {CONTROL_FRAMES_PER_SECOND} a second"),
         format!("being opened of one device; of one service | {PENDING_PER_DEVICE}; {PENDING_PER_SERVICE}"),

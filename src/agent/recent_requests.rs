@@ -29,7 +29,7 @@ impl RecentRequests {
     /// Remembers the request, and reports whether it may be served. A repetition may only if both came on the control
     /// connection: a standby's early data may have reached the target already, or arrive after the repetition was
     /// served.
-    pub(super) fn is_first_delivery(&self, request: StreamId, path: RequestPath) -> bool {
+    pub(super) fn may_be_served(&self, request: StreamId, path: RequestPath) -> bool {
         let mut requests = self.0.lock();
         if let Some(earlier) = requests.get(&request) {
             return (*earlier, path) == (RequestPath::Control, RequestPath::Control);
@@ -56,8 +56,8 @@ mod tests {
             [(1, Control, Control, true), (2, Control, Standby, false), (3, Standby, Control, false)]
         {
             let requests = RecentRequests::default();
-            assert!(requests.is_first_delivery(id(number), first));
-            assert_eq!(requests.is_first_delivery(id(number), second), is_served, "{first:?} then {second:?}");
+            assert!(requests.may_be_served(id(number), first));
+            assert_eq!(requests.may_be_served(id(number), second), is_served, "{first:?} then {second:?}");
         }
     }
 
@@ -65,9 +65,9 @@ mod tests {
     fn the_oldest_request_is_forgotten_at_the_limit() {
         let requests = RecentRequests::default();
         for number in 0..=MAX_RECENT_REQUESTS {
-            assert!(requests.is_first_delivery(id(number.try_into().unwrap()), RequestPath::Standby));
+            assert!(requests.may_be_served(id(number.try_into().unwrap()), RequestPath::Standby));
         }
-        assert!(!requests.is_first_delivery(id(1), RequestPath::Standby));
-        assert!(requests.is_first_delivery(id(0), RequestPath::Standby));
+        assert!(!requests.may_be_served(id(1), RequestPath::Standby));
+        assert!(requests.may_be_served(id(0), RequestPath::Standby));
     }
 }

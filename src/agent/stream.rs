@@ -96,7 +96,7 @@ async fn connect_target(
     full: bool,
 ) -> Result<TargetConnection, Refusal> {
     let config: &AgentConfig = &context.config;
-    if !context.recent_requests.is_first_delivery(request.request_id, path) {
+    if !context.recent_requests.may_be_served(request.request_id, path) {
         // Its early data may have reached the target, and must not do so twice.
         return Err(Refusal::new(RefusalKind::RejectedByDevice, RefusalKind::LostWhileOpening.row().sentence));
     }

@@ -73,7 +73,7 @@ pub enum Action<'a> {
         name: Option<&'a StreamName>,
     },
     /// Connect one leg of a stream. Its token is checked by the broker.
-    Bridge(&'a Bridge),
+    AttachLeg(&'a Bridge),
     /// Keep a standby connection, on which streams are requested one after another.
     Standby,
     /// List devices.
@@ -101,7 +101,7 @@ fn authorize_device(subject: &Principal, action: Action<'_>) -> Result<(), Refus
     let own = |device: &DeviceId| subject.id.as_str() == device.as_str();
     let permitted = match action {
         Action::Control(device) => own(device),
-        Action::Bridge(bridge) => bridge.role == Role::Device && own(&bridge.device),
+        Action::AttachLeg(bridge) => bridge.role == Role::Device && own(&bridge.device),
         Action::Standby => true,
         Action::Open { .. } | Action::List | Action::ViewDevice(_) => false,
     };
@@ -116,7 +116,7 @@ fn authorize_service(scope: &Scope, action: Action<'_>) -> Result<(), RefusalKin
             covered(name.is_none_or(|name| scope.covers_stream(name)), RefusalKind::NotPermitted)
         }
         Action::ViewDevice(device) => covered(scope.covers_device(device), RefusalKind::UnknownDevice),
-        Action::Bridge(bridge) => covered(
+        Action::AttachLeg(bridge) => covered(
             !is_foreign_resource(action) && scope.covers_device(&bridge.device),
             RefusalKind::AuthenticationFailed,
         ),
@@ -129,7 +129,7 @@ fn authorize_service(scope: &Scope, action: Action<'_>) -> Result<(), RefusalKin
 fn is_foreign_resource(action: Action<'_>) -> bool {
     match action {
         Action::Control(_) => true,
-        Action::Bridge(bridge) => bridge.role == Role::Device,
+        Action::AttachLeg(bridge) => bridge.role == Role::Device,
         Action::Open { .. } | Action::Standby | Action::List | Action::ViewDevice(_) => false,
     }
 }

@@ -12,8 +12,8 @@ use super::certificate::Source;
 use crate::net::transport::http_server;
 use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::{
-    AUTH_TIMEOUT, CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT,
-    PENDING_LEG_BYTES, TLS_HANDSHAKE_TIMEOUT, UNAUTHENTICATED_CONNECTIONS, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
+    AUTH_TIMEOUT, CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, MAX_RECEIVED_MESSAGE_BYTES,
+    TLS_HANDSHAKE_TIMEOUT, UNAUTHENTICATED_CONNECTIONS, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE, UNJOINED_LEG_BYTES,
 };
 
 /// The settings of a hub.
@@ -98,8 +98,8 @@ impl HubConfig {
             ("streams_per_service", streams.per_service),
             ("standbys_per_identity", self.standbys),
             ("control_message_bytes", CONTROL_MESSAGE_BYTES),
-            ("data_message_bytes", DATA_MESSAGE_LIMIT),
-            ("early_bytes_per_stream", PENDING_LEG_BYTES),
+            ("data_message_bytes", MAX_RECEIVED_MESSAGE_BYTES),
+            ("early_bytes_per_stream", UNJOINED_LEG_BYTES),
             ("control_frames_burst", CONTROL_FRAME_BURST as usize),
             ("control_frames_per_second", CONTROL_FRAMES_PER_SECOND as usize),
         ];

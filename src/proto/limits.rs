@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// Timeout of a stream's handshake, from the service's request to the arrival of both WebSockets; as specified.
+/// Timeout of a stream's handshake, from the service's request to the arrival of both WebSockets, as the specification has it.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Lifetime of a stream token; as specified.
+/// Lifetime of a stream token, as the specification has it.
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(60);
 
 /// Timeout of a connected device's response to a stream request: Azure IoT Hub's default for the same header.
@@ -22,7 +22,7 @@ pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout of a request body, from its head on: at most [`REQUEST_BODY_BYTES`] are to be read.
 pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Timeout of authentication, from the accepted TCP connection on: no connection holds an unauthenticated slot longer.
+/// Timeout of authentication, from the end of the TLS handshake on, which has [`TLS_HANDSHAKE_TIMEOUT`] of its own.
 pub const AUTH_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Size limit of a request line with its headers. Those of devstream are under 1 KiB; reverse proxies add a few more.
@@ -75,16 +75,16 @@ pub const CONTROL_MESSAGE_DEPTH: usize = 8;
 pub const FORWARDS_PER_DEVICE: usize = 256;
 
 /// Size limit of a data message that is sent: the maximum payload of Azure IoT Hub, so that any client accepts it.
-pub const DATA_MESSAGE_BYTES: usize = 64 * 1024;
+pub const MAX_SENT_MESSAGE_BYTES: usize = 64 * 1024;
 
 /// Size of a data message while the sender has more: with its frame header, four full TLS records, written in one call.
-pub const FULL_MESSAGE_BYTES: usize = DATA_MESSAGE_BYTES - 8;
+pub const FULL_MESSAGE_BYTES: usize = MAX_SENT_MESSAGE_BYTES - 8;
 
 /// Size limit of a data message that is received: the largest that other WebSocket libraries send unfragmented.
-pub const DATA_MESSAGE_LIMIT: usize = 256 * 1024;
+pub const MAX_RECEIVED_MESSAGE_BYTES: usize = 256 * 1024;
 
 /// Limit of bytes buffered for one leg until the other arrives; beyond it, TCP flow control stops the sender.
-pub const PENDING_LEG_BYTES: usize = 128 * 1024;
+pub const UNJOINED_LEG_BYTES: usize = 128 * 1024;
 
 /// Default limit of standby connections that a hub holds for one identity: the streams of a busy second, including
 /// those that are closing.
@@ -153,7 +153,7 @@ pub const CONTROL_FRAME_BURST: u32 = 64;
 /// Rate of WebSocket pings, pongs and empty messages that a peer may send, per second.
 pub const CONTROL_FRAMES_PER_SECOND: u32 = 20;
 
-/// Time without a read after which a peer is dead: three of sshd's 15 s. Each end sends at least every 25 s, which also
+/// Time without a read after which a peer is dead: three times the usual `ClientAliveInterval` of 15 s. Each end sends at least every 25 s, which also
 /// keeps NAT mappings alive.
 pub const DEAD_AFTER: Duration = Duration::from_secs(45);
 
@@ -262,5 +262,5 @@ pub const STREAM_BUFFER_BYTES: usize = 64 * 1024;
 /// socket.
 pub const STREAM_LINGER: Duration = Duration::from_secs(60);
 
-/// Timeout of a device program's decision about a stream: the service waits no longer for the whole handshake.
+/// Timeout of a device program's decision about a stream, as long as the whole handshake may take.
 pub const DECISION_TIMEOUT: Duration = Duration::from_secs(60);

@@ -104,11 +104,12 @@ impl ServiceProxy {
         let (network, monitor_task) = config.client_factory.runtime().monitor_network();
         watch.spawn(monitor_task);
         let opener = Arc::new(Opener::new(config.clone(), network));
-        let count = Arc::new(AtomicU64::new(1));
+        let next_number = Arc::new(AtomicU64::new(1));
         // The hub would refuse more. Further connections wait in the listen backlog, where they cost no descriptors.
         let permits = Arc::new(Semaphore::new(STREAMS_PER_SERVICE));
         for (listener, name) in listeners {
-            let (opener, streams, count, permits) = (opener.clone(), streams.clone(), count.clone(), permits.clone());
+            let (opener, streams, permits) = (opener.clone(), streams.clone(), permits.clone());
+            let next_number = next_number.clone();
             accepting.spawn(async move {
                 let accept = || async {
                     let permit = permits.clone().acquire_owned().await.map_err(io::Error::other)?;
@@ -118,8 +119,8 @@ impl ServiceProxy {
                     tracing::warn!(target: "service-proxy", %error, "could not accept a local connection");
                 };
                 let handle = |(permit, (tcp, from))| {
-                    let number = count.fetch_add(1, Ordering::Relaxed);
-                    let carried = connection(opener.clone(), tcp, from, number, name.clone());
+                    let number = next_number.fetch_add(1, Ordering::Relaxed);
+                    let carried = serve_connection(opener.clone(), tcp, from, number, name.clone());
                     Some(async move {
                         carried.await;
                         drop(permit);
@@ -136,8 +137,7 @@ impl ServiceProxy {
 }
 
 /// Waits for streams to end within `drain`, then closes them: devices receive a close instead of waiting for this end
-/// to resume.
-/// An aborted stream resets its local connection.
+/// to resume, and an aborted stream resets its local connection.
 async fn drain_streams(opener: &Opener, streams: Tasks, drain: Duration, shutdown: &Shutdown) {
     if streams.count() > 0 {
         tokio::select! {
@@ -179,7 +179,13 @@ where
     }
 }
 
-async fn connection(opener: Arc<Opener>, tcp: TcpStream, from: SocketAddr, number: u64, name: Option<StreamName>) {
+async fn serve_connection(
+    opener: Arc<Opener>,
+    tcp: TcpStream,
+    from: SocketAddr,
+    number: u64,
+    name: Option<StreamName>,
+) {
     socket::tune(&tcp);
     socket::reset_on_drop(&tcp);
     stream::serve(&opener, tcp, from, number, name).await;

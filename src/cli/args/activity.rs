@@ -16,7 +16,7 @@ pub(in crate::cli) struct ActivityArgs {
     /// Rotate the activity log before it grows beyond this size
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = rotate_size, help_heading = HEADING, env = "DEVSTREAM_ACTIVITY_ROTATE_SIZE")]
     activity_rotate_size: u64,
-    /// Rotate it as well once its first line is this old
+    /// Rotate the file once its first line is this old, whatever its size
     #[arg(long, value_name = "DURATION", default_value = "1d", value_parser = duration, help_heading = HEADING, env = "DEVSTREAM_ACTIVITY_ROTATE_AGE")]
     activity_rotate_age: Duration,
     /// Delete the oldest files, so that all together never exceed this size; at least twice the rotate size
@@ -61,7 +61,7 @@ pub(in crate::cli) struct Logs {
     /// Print only entries of this service
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) service: Option<ServiceName>,
-    /// Print only entries of the last 90s, 30m, 12h or 7d, as given
+    /// Print only entries not older than this, such as 90s, 30m, 12h or 7d
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(in crate::cli) since: Option<Duration>,
     /// Go on printing new entries until Ctrl-C; without --since, start with the last 10

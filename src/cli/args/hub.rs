@@ -10,7 +10,7 @@ use clap::{Args, ValueHint};
 use super::certificate::CertificateArgs;
 use super::limits::LimitArgs;
 use super::transport::ResumeArgs;
-use super::value_parsers::{handshake_seconds, hostname, seconds};
+use super::value_parsers::{handshake_seconds, hostname, in_seconds, seconds};
 use super::{ActivityArgs, ConfigFile, DRAIN_SECONDS, HubCommand};
 use crate::cli::paths;
 use crate::hub::broker::Settings;
@@ -75,7 +75,7 @@ pub(in crate::cli) struct HubServe {
     #[arg(long, value_name = "ADDR:PORT", env = "DEVSTREAM_STREAMING_LISTEN")]
     pub(in crate::cli) streaming_listen: Option<SocketAddr>,
     /// Limit a stream's handshake, and the validity of its token; at most 60 s
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = handshake_seconds, env = "DEVSTREAM_HANDSHAKE_TIMEOUT")]
+    #[arg(long, value_name = "SECONDS", default_value = in_seconds(HANDSHAKE_TIMEOUT), value_parser = handshake_seconds, env = "DEVSTREAM_HANDSHAKE_TIMEOUT")]
     pub(in crate::cli) handshake_timeout: Duration,
     /// Let running streams go on for this long after a first SIGTERM or Ctrl-C
     #[arg(long, value_name = "SECONDS", default_value = DRAIN_SECONDS, value_parser = seconds, env = "DEVSTREAM_DRAIN_TIMEOUT")]

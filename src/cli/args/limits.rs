@@ -5,12 +5,16 @@ use std::time::Duration;
 use clap::Args;
 use ipnet::IpNet;
 
-use super::value_parsers::{positive_count, positive_seconds, seconds, size};
+use super::value_parsers::{in_kibibytes, in_seconds, positive_count, positive_seconds, seconds, size};
 use crate::hub::admission::connection_limiter::ConnectionLimits;
-use crate::hub::admission::penalty::PenaltyPolicy;
+use crate::hub::admission::penalty::{PENALTY_MAX, PENALTY_THRESHOLD, PenaltyPolicy};
 use crate::hub::broker::StreamLimits;
 use crate::hub::config::Limits;
 use crate::net::transport::http_server;
+use crate::proto::limits::{
+    AUTH_TIMEOUT, REQUEST_HEAD_BYTES, REQUEST_HEAD_TIMEOUT, REQUEST_HEADERS, TLS_HANDSHAKE_TIMEOUT,
+    UNAUTHENTICATED_CONNECTIONS, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
+};
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits")]
@@ -20,28 +24,28 @@ pub(in crate::cli) struct LimitArgs {
     #[arg(long, value_name = "SIZE", value_parser = size, env = "DEVSTREAM_MEMORY_BUDGET", hide_short_help = true)]
     memory_budget: Option<u64>,
     /// Limit the time from accepting a connection until TLS is established
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = positive_seconds, env = "DEVSTREAM_TLS_TIMEOUT", hide_short_help = true)]
+    #[arg(long, value_name = "SECONDS", default_value = in_seconds(TLS_HANDSHAKE_TIMEOUT), value_parser = positive_seconds, env = "DEVSTREAM_TLS_TIMEOUT", hide_short_help = true)]
     tls_timeout: Duration,
     /// Limit the time to receive a request's head, and the idle time between two requests
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = positive_seconds, env = "DEVSTREAM_HEAD_TIMEOUT", hide_short_help = true)]
+    #[arg(long, value_name = "SECONDS", default_value = in_seconds(REQUEST_HEAD_TIMEOUT), value_parser = positive_seconds, env = "DEVSTREAM_HEAD_TIMEOUT", hide_short_help = true)]
     head_timeout: Duration,
-    /// Limit the time until a connection is authenticated
-    #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = positive_seconds, env = "DEVSTREAM_AUTH_TIMEOUT", hide_short_help = true)]
+    /// Limit the time from TLS until a connection is authenticated
+    #[arg(long, value_name = "SECONDS", default_value = in_seconds(AUTH_TIMEOUT), value_parser = positive_seconds, env = "DEVSTREAM_AUTH_TIMEOUT", hide_short_help = true)]
     auth_timeout: Duration,
     /// Limit the size of a request's line and headers
-    #[arg(long, value_name = "SIZE", default_value = "16KiB", value_parser = head_size, env = "DEVSTREAM_MAX_HEAD", hide_short_help = true)]
+    #[arg(long, value_name = "SIZE", default_value = in_kibibytes(REQUEST_HEAD_BYTES), value_parser = head_size, env = "DEVSTREAM_MAX_HEAD", hide_short_help = true)]
     max_head: u64,
     /// Limit the number of a request's header fields
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = positive_count, env = "DEVSTREAM_MAX_HEAD_FIELDS", hide_short_help = true)]
+    #[arg(long, value_name = "N", default_value_t = REQUEST_HEADERS, value_parser = positive_count, env = "DEVSTREAM_MAX_HEAD_FIELDS", hide_short_help = true)]
     max_head_fields: usize,
     /// Maximum unauthenticated connections; above half, dropped at random
-    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = positive_count, env = "DEVSTREAM_MAX_UNAUTHENTICATED", hide_short_help = true)]
+    #[arg(long, value_name = "N", default_value_t = UNAUTHENTICATED_CONNECTIONS, value_parser = positive_count, env = "DEVSTREAM_MAX_UNAUTHENTICATED", hide_short_help = true)]
     max_unauthenticated: usize,
     /// Maximum unauthenticated connections from one IPv4 address or IPv6 /64
     #[arg(
         long,
         value_name = "N",
-        default_value_t = 64,
+        default_value_t = UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
         value_parser = positive_count,
         env = "DEVSTREAM_MAX_UNAUTHENTICATED_PER_SOURCE",
         hide_short_help = true
@@ -66,10 +70,10 @@ pub(in crate::cli) struct LimitArgs {
     #[arg(long, value_name = "N", default_value_t = StreamLimits::STREAMS.per_service, value_parser = positive_count, env = "DEVSTREAM_MAX_STREAMS_PER_SERVICE", hide_short_help = true)]
     max_streams_per_service: usize,
     /// Ban a source once its penalties reach this (failed authentication 5 s, timeout 10 s, malformed input 1 s)
-    #[arg(long, value_name = "SECONDS", default_value = "15", value_parser = seconds, env = "DEVSTREAM_PENALTY_THRESHOLD", hide_short_help = true)]
+    #[arg(long, value_name = "SECONDS", default_value = in_seconds(PENALTY_THRESHOLD), value_parser = seconds, env = "DEVSTREAM_PENALTY_THRESHOLD", hide_short_help = true)]
     penalty_threshold: Duration,
     /// Ban a source for at most this long; one with authenticated connections is throttled instead
-    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds, env = "DEVSTREAM_PENALTY_MAX", hide_short_help = true)]
+    #[arg(long, value_name = "SECONDS", default_value = in_seconds(PENALTY_MAX), value_parser = seconds, env = "DEVSTREAM_PENALTY_MAX", hide_short_help = true)]
     penalty_max: Duration,
     /// Never penalise this network, such as 10.0.0.0/8 (repeatable)
     #[arg(

@@ -5,10 +5,11 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 
 use super::transport::TransportArgs;
-use super::value_parsers::{handshake_seconds, seconds};
+use super::value_parsers::{handshake_seconds, in_seconds, seconds};
 use super::{ConfigFile, DRAIN_SECONDS, HubArgs};
 use crate::proto::forward::{Forward, LocalForward};
 use crate::proto::id::{DeviceId, StreamName};
+use crate::proto::limits::HANDSHAKE_TIMEOUT;
 use crate::proto::scope::Glob;
 
 /// Run the device's end: dial out to the hub, and connect streams to local targets
@@ -84,7 +85,7 @@ pub(in crate::cli) struct ServiceProxy {
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = handshake_seconds, env = "DEVSTREAM_CONNECT_TIMEOUT")]
     pub(in crate::cli) connect_timeout: Duration,
     /// Wait this long for an online device to answer; at most 60 s
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = handshake_seconds, env = "DEVSTREAM_RESPONSE_TIMEOUT")]
+    #[arg(long, value_name = "SECONDS", default_value = in_seconds(HANDSHAKE_TIMEOUT), value_parser = handshake_seconds, env = "DEVSTREAM_RESPONSE_TIMEOUT")]
     pub(in crate::cli) response_timeout: Duration,
     #[command(flatten)]
     pub(in crate::cli) hub: HubArgs,

@@ -10,12 +10,14 @@ use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Command, ValueHint};
 
-use super::value_parsers::{duration, seconds};
+use super::value_parsers::{duration, in_minutes, in_seconds, seconds};
 use crate::cli::paths;
 use crate::net::os::private_files::read_secret;
 use crate::net::tunnel::pump::TransportOptions;
 use crate::proto::keepalive::IdleTimeout;
-use crate::proto::limits::{DEAD_AFTER_RANGE, MAX_RESUME_GRACE, MAX_STANDBYS_PER_IDENTITY, STANDBYS_PER_IDENTITY};
+use crate::proto::limits::{
+    DEAD_AFTER, DEAD_AFTER_RANGE, MAX_RESUME_GRACE, MAX_STANDBYS_PER_IDENTITY, RESUME_GRACE, STANDBYS_PER_IDENTITY,
+};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::secret::ProxyCredentials;
 use crate::proto::via::{ProxySettings, ProxyUrl};
@@ -127,7 +129,7 @@ pub(in crate::cli) struct TransportArgs {
     /// Close connections that are silent this long; from 4 s to a day
     ///
     /// The other end answers keepalives well within this time, even while it is busy or its application reads nothing.
-    #[arg(long, value_name = "SECONDS", default_value = "45", value_parser = dead_after, env = "DEVSTREAM_DEAD_AFTER", hide_short_help = true)]
+    #[arg(long, value_name = "SECONDS", default_value = in_seconds(DEAD_AFTER), value_parser = dead_after, env = "DEVSTREAM_DEAD_AFTER", hide_short_help = true)]
     dead_after: Duration,
     /// Keep this many standby connections for further streams, so that they open at once; 0 keeps none
     ///
@@ -154,7 +156,7 @@ pub(in crate::cli) struct ResumeArgs {
     transport: TransportArgs,
     /// Keep an interrupted stream for this long before its local connections are reset, such as 30s, 2m or 8h; at most
     /// a day
-    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = grace, env = "DEVSTREAM_RESUME_GRACE")]
+    #[arg(long, value_name = "DURATION", default_value = in_minutes(RESUME_GRACE), value_parser = grace, env = "DEVSTREAM_RESUME_GRACE")]
     resume_grace: Duration,
 }
 

@@ -73,6 +73,21 @@ pub(super) fn hostname(text: &str) -> Result<String, String> {
     Ok(name.to_owned())
 }
 
+/// Writes a default in seconds, as it would be typed.
+pub(super) fn in_seconds(time: Duration) -> String {
+    time.as_secs().to_string()
+}
+
+/// Writes a default in minutes, as it would be typed.
+pub(super) fn in_minutes(time: Duration) -> String {
+    format!("{}m", time.as_secs() / 60)
+}
+
+/// Writes a default in KiB, as it would be typed.
+pub(super) fn in_kibibytes(bytes: usize) -> String {
+    format!("{}KiB", bytes / 1024)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

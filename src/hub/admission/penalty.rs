@@ -10,6 +10,12 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
+/// The default penalty from which a source is banned: OpenSSH's minimum.
+pub const PENALTY_THRESHOLD: Duration = Duration::from_secs(15);
+
+/// The default of the longest ban: OpenSSH's maximum.
+pub const PENALTY_MAX: Duration = Duration::from_secs(600);
+
 /// The reason for a penalty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PenaltyReason {
@@ -45,8 +51,7 @@ pub struct PenaltyPolicy {
 
 impl Default for PenaltyPolicy {
     fn default() -> Self {
-        // OpenSSH's minimum and maximum.
-        Self { threshold: Duration::from_secs(15), max: Duration::from_secs(600), exempt: Vec::new() }
+        Self { threshold: PENALTY_THRESHOLD, max: PENALTY_MAX, exempt: Vec::new() }
     }
 }
 

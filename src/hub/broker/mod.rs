@@ -58,7 +58,7 @@ pub struct Broker {
     run: u64,
     started_at: Option<Instant>,
     /// Streams of an earlier run that were adopted and have ended.
-    ended_adopted: HashSet<StreamId>,
+    ended_after_restart: HashSet<StreamId>,
     /// The last streams that both ends closed: a leg that lost its connection meanwhile is refused as `AlreadyEnded`.
     recently_closed: BoundedMap<StreamId, ()>,
     outputs: VecDeque<Output>,
@@ -85,7 +85,7 @@ impl Broker {
             draining: false,
             run,
             started_at: None,
-            ended_adopted: HashSet::new(),
+            ended_after_restart: HashSet::new(),
             recently_closed: BoundedMap::new(RECENTLY_CLOSED_STREAMS),
             outputs: VecDeque::new(),
         }
@@ -151,7 +151,7 @@ impl Broker {
 
     /// Returns the number of retained ended streams: failed handshakes, and adopted streams of an earlier run.
     pub fn retained(&self) -> usize {
-        self.failed + self.ended_adopted.len()
+        self.failed + self.ended_after_restart.len()
     }
 
     /// Returns the number of online devices.

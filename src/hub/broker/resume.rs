@@ -112,7 +112,7 @@ impl Broker {
             Some(Phase::AwaitingDevice | Phase::Requested { .. } | Phase::Accepted | Phase::Failed(_)) => {
                 Err("resume token before the stream was open")
             }
-            None if ticket.hub == self.run || self.ended_adopted.contains(&ticket.stream) => Err(ENDED),
+            None if ticket.hub == self.run || self.ended_after_restart.contains(&ticket.stream) => Err(ENDED),
             None if self.accepts_earlier_run(now) => Ok(()),
             None => Err("resume token of an earlier run of the hub, too late"),
         }
@@ -127,8 +127,8 @@ impl Broker {
 
     /// Forgets the adopted streams that have ended, once no more are adopted.
     pub(super) fn forget_earlier_runs(&mut self, now: Instant) {
-        if !self.ended_adopted.is_empty() && !self.accepts_earlier_run(now) {
-            self.ended_adopted = HashSet::new();
+        if !self.ended_after_restart.is_empty() && !self.accepts_earlier_run(now) {
+            self.ended_after_restart = HashSet::new();
         }
     }
 
@@ -169,7 +169,7 @@ impl Broker {
     /// Remembers the end of an adopted stream, which its absence does not show.
     pub(super) fn remember_ended(&mut self, id: StreamId, stream: &Stream) {
         if stream.adopted {
-            self.ended_adopted.insert(id);
+            self.ended_after_restart.insert(id);
         }
     }
 }

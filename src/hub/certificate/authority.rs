@@ -12,9 +12,9 @@ use time::OffsetDateTime;
 use crate::net::tls::x509::{AUTHORITY_NAME, pin_of};
 use crate::proto::join::Pin;
 
-/// The lifetime of a leaf …
+/// The lifetime of a leaf certificate.
 pub const LEAF_LIFETIME: Duration = Duration::from_secs(90 * DAY);
-/// … and the age at which it is replaced: early enough for an outage of weeks.
+/// The age at which a leaf certificate is replaced: early enough for an outage of weeks.
 pub const LEAF_RENEWAL: Duration = Duration::from_secs(60 * DAY);
 const DAY: u64 = 24 * 60 * 60;
 

@@ -67,7 +67,7 @@ pub(in crate::hub) async fn upgrade(
     request: &HttpRequest,
     bridge: Bridge,
 ) -> HttpOutcome<AcceptedLeg> {
-    let authenticated = match context.authenticate_and_authorize(shared, request, Action::Bridge(&bridge)).await {
+    let authenticated = match context.authenticate_and_authorize(shared, request, Action::AttachLeg(&bridge)).await {
         Ok(authenticated) => authenticated,
         Err(refusal) => return HttpOutcome::Reply(responses::refusal(&refusal)),
     };

@@ -39,12 +39,12 @@ const KEEP_BUFFERS: Duration = Duration::from_millis(500);
 const WRITE_BUFFER: usize = 4 * 1024;
 
 /// Size of the largest control frame: 125 bytes of payload, 6 of header and mask.
-const ANSWER: usize = 125 + 6;
+const MAX_CONTROL_FRAME: usize = 125 + 6;
 
 /// The transport and the protocol state of one WebSocket.
 #[derive(Debug)]
 pub(super) struct FrameIo<T> {
-    wire: Wire<T>,
+    tracked: TrackedTransport<T>,
     protocol: WebSocketContext,
     endpoint: Endpoint,
     options: Options,
@@ -53,7 +53,7 @@ pub(super) struct FrameIo<T> {
     /// tungstenite may hold several messages of those that arrived with the upgrade.
     has_early: bool,
     /// Large messages passed since `release` was set.
-    is_growing: bool,
+    saw_large_message: bool,
     /// The timer of the next check, while buffers are larger than initially.
     release: Option<Pin<Box<Sleep>>>,
     /// tungstenite has output that the transport may not have flushed.
@@ -70,16 +70,16 @@ pub(super) struct FrameIo<T> {
 impl<T: Transport> FrameIo<T> {
     pub(super) fn new(transport: LivenessIo<T>, early: &[u8], endpoint: Endpoint, options: Options) -> Self {
         let (role, config) = (role(endpoint, options), Some(config(options, READ_BUFFER)));
-        let mut received = FrameBounds::default();
-        received.advance(early);
+        let mut bounds = FrameBounds::default();
+        bounds.advance(early);
         Self {
-            wire: Wire { transport, received, write_error: None },
+            tracked: TrackedTransport { transport, bounds, write_error: None },
             protocol: WebSocketContext::from_partially_read(early.to_vec(), role, config),
             endpoint,
             options,
             is_bulk: false,
             has_early: !early.is_empty(),
-            is_growing: early.len() > READ_BUFFER,
+            saw_large_message: early.len() > READ_BUFFER,
             release: None,
             is_unflushed: false,
             is_blocked: false,
@@ -90,7 +90,7 @@ impl<T: Transport> FrameIo<T> {
     }
 
     pub(super) fn into_transport(self) -> LivenessIo<T> {
-        self.wire.transport
+        self.tracked.transport
     }
 
     /// Reads the next message. Answers to pings and closes go out as far as the transport takes them.
@@ -110,10 +110,10 @@ impl<T: Transport> FrameIo<T> {
                 Endpoint::Client => self.poll_end(context),
             };
         }
-        self.bound_answers();
-        match self.protocol.read(&mut self.wire.io(context)) {
+        self.limit_output_to_answers();
+        match self.protocol.read(&mut self.tracked.io(context)) {
             Ok(message) => {
-                self.received(&message);
+                self.on_message(&message);
                 if self.is_answer_due {
                     let _ = self.poll_flush(context);
                 }
@@ -141,14 +141,14 @@ impl<T: Transport> FrameIo<T> {
         Poll::Ready(Err(WebSocketError::Violation(code, reason)))
     }
 
-    fn received(&mut self, message: &Message) {
+    fn on_message(&mut self, message: &Message) {
         self.peer_closed = message.is_close();
         self.is_answer_due |= message.is_close() || message.is_ping() && self.protocol.can_write();
         self.is_unflushed |= self.is_answer_due;
         if message.len() > READ_BUFFER {
-            self.is_growing = true;
+            self.saw_large_message = true;
             if !self.is_bulk && self.is_between_messages() {
-                self.renew(true);
+                self.replace_protocol(true);
             }
         }
     }
@@ -156,9 +156,14 @@ impl<T: Transport> FrameIo<T> {
     /// Copies a small message out of the read buffer: as a part of it, it would keep all of it while it waits.
     fn detached(&self, message: Message) -> Message {
         let small = if self.is_bulk { BULK_READ_BUFFER } else { READ_BUFFER / 2 };
-        match message {
-            Message::Binary(bytes) if bytes.len() < small => Message::Binary(Bytes::copy_from_slice(&bytes)),
-            other => other,
+        match &message {
+            Message::Binary(bytes) if bytes.len() < small => Message::Binary(Bytes::copy_from_slice(bytes)),
+            Message::Binary(_)
+            | Message::Text(_)
+            | Message::Ping(_)
+            | Message::Pong(_)
+            | Message::Close(_)
+            | Message::Frame(_) => message,
         }
     }
 
@@ -167,17 +172,17 @@ impl<T: Transport> FrameIo<T> {
     /// (<https://github.com/snapview/tungstenite-rs/issues/500>, and
     /// <https://github.com/snapview/tungstenite-rs/pull/556>, which would expose the read buffer's contents).
     fn release_buffers(&mut self, context: &mut Context<'_>) {
-        if !self.is_growing && self.release.is_none() {
+        if !self.saw_large_message && self.release.is_none() {
             return;
         }
         let mut timer = self.release.take().unwrap_or_else(|| Box::pin(sleep(KEEP_BUFFERS)));
         while timer.as_mut().poll(context).is_ready() {
-            if !mem::take(&mut self.is_growing) {
+            if !mem::take(&mut self.saw_large_message) {
                 if self.is_between_messages() {
-                    self.renew(false);
+                    self.replace_protocol(false);
                 } else {
                     // Checked again when more arrives: half a message wakes nobody.
-                    self.is_growing = true;
+                    self.saw_large_message = true;
                 }
                 return;
             }
@@ -188,11 +193,11 @@ impl<T: Transport> FrameIo<T> {
 
     /// Reports whether tungstenite holds no part of a message in either direction.
     fn is_between_messages(&self) -> bool {
-        self.wire.received.is_between_messages() && !self.has_early && !self.is_unflushed && self.protocol.can_write()
+        self.tracked.bounds.is_between_messages() && !self.has_early && !self.is_unflushed && self.protocol.can_write()
     }
 
     /// Replaces tungstenite's state, which must be between messages.
-    fn renew(&mut self, is_bulk: bool) {
+    fn replace_protocol(&mut self, is_bulk: bool) {
         let read_buffer = if is_bulk { BULK_READ_BUFFER } else { READ_BUFFER };
         let (role, config) = (role(self.endpoint, self.options), config(self.options, read_buffer));
         self.protocol = WebSocketContext::new(role, Some(config));
@@ -202,7 +207,7 @@ impl<T: Transport> FrameIo<T> {
     /// Reads and discards until the end of the connection.
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, WebSocketError>> {
         let mut dropped = [0; 1024];
-        while ready!(pin!(self.wire.transport.read(&mut dropped)).poll(context))? > 0 {}
+        while ready!(pin!(self.tracked.transport.read(&mut dropped)).poll(context))? > 0 {}
         Poll::Ready(Err(WebSocketError::Truncated))
     }
 
@@ -219,10 +224,10 @@ impl<T: Transport> FrameIo<T> {
             return Poll::Ready(Err(WebSocketError::Truncated));
         }
         let Some(message) = message.take() else { return Poll::Ready(Ok(())) };
-        self.is_growing |= message.len() > READ_BUFFER;
+        self.saw_large_message |= message.len() > READ_BUFFER;
         self.is_unflushed = true;
-        self.unbound_messages();
-        match self.protocol.write(&mut self.wire.io(context), message) {
+        self.allow_output_of_any_size();
+        match self.protocol.write(&mut self.tracked.io(context), message) {
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => self.is_blocked = true,
             written => written?,
         }
@@ -234,17 +239,17 @@ impl<T: Transport> FrameIo<T> {
         while self.is_unflushed {
             if self.peer_closed {
                 // A server's state ends with this flush, so its answer must fit into the buffer.
-                self.unbound_messages();
+                self.allow_output_of_any_size();
             } else {
-                self.bound_answers();
+                self.limit_output_to_answers();
             }
-            match self.protocol.flush(&mut self.wire.io(context)) {
+            match self.protocol.flush(&mut self.tracked.io(context)) {
                 Ok(()) => {}
                 // The end of a server's state: its answer is written, and not flushed
                 // (https://github.com/snapview/tungstenite-rs/issues/405).
                 Err(Error::ConnectionClosed) => {
-                    if let Err(error) = ready!(Pin::new(&mut self.wire.transport).poll_flush(context)) {
-                        self.wire.write_failed(&error);
+                    if let Err(error) = ready!(Pin::new(&mut self.tracked.transport).poll_flush(context)) {
+                        self.tracked.write_failed(&error);
                     }
                 }
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -257,16 +262,17 @@ impl<T: Transport> FrameIo<T> {
             // The buffer now has room for an answer that did not fit before.
             self.is_unflushed = mem::take(&mut self.is_answer_due);
         }
-        Poll::Ready(self.wire.write_result())
+        Poll::Ready(self.tracked.write_result())
     }
 
     /// Has tungstenite add an answer to the write buffer only if that is empty, and else keep the latest one beside it.
-    fn bound_answers(&mut self) {
-        self.protocol.set_config(|config| (config.write_buffer_size, config.max_write_buffer_size) = (0, ANSWER));
+    fn limit_output_to_answers(&mut self) {
+        self.protocol
+            .set_config(|config| (config.write_buffer_size, config.max_write_buffer_size) = (0, MAX_CONTROL_FRAME));
     }
 
     /// Has tungstenite accept messages of any size, since each is accepted only after the one before it is sent.
-    fn unbound_messages(&mut self) {
+    fn allow_output_of_any_size(&mut self) {
         let sizes = (WRITE_BUFFER, usize::MAX);
         self.protocol.set_config(|config| (config.write_buffer_size, config.max_write_buffer_size) = sizes);
     }
@@ -280,10 +286,10 @@ pub(super) fn close(code: u16, reason: &str) -> Message {
 
 /// Detects a close code that must not be sent: tungstenite returns its own answer to it in place of the peer's frame.
 fn violation_in(message: &Message) -> Option<(u16, String)> {
-    const ANSWER: CloseFrame =
+    const VIOLATION_REPLY: CloseFrame =
         CloseFrame { code: CloseCode::Protocol, reason: Utf8Bytes::from_static("Protocol violation") };
-    let is_answer = matches!(message, Message::Close(Some(frame)) if *frame == ANSWER);
-    is_answer.then(|| (CLOSE_PROTOCOL, "a close code that may not be sent".into()))
+    let is_reply = matches!(message, Message::Close(Some(frame)) if *frame == VIOLATION_REPLY);
+    is_reply.then(|| (CLOSE_PROTOCOL, "a close code that may not be sent".into()))
 }
 
 /// The role for tungstenite, in which only clients mask: without masks, both ends are servers.
@@ -305,16 +311,16 @@ fn config(options: Options, read_buffer: usize) -> WebSocketConfig {
 
 /// The transport, with a record of its use.
 #[derive(Debug)]
-struct Wire<T> {
+struct TrackedTransport<T> {
     transport: LivenessIo<T>,
-    received: FrameBounds,
+    bounds: FrameBounds,
     /// The first write error.
     write_error: Option<(io::ErrorKind, String)>,
 }
 
-impl<T: Transport> Wire<T> {
+impl<T: Transport> TrackedTransport<T> {
     fn io<'a, 'c>(&'a mut self, context: &'a mut Context<'c>) -> NonblockingIo<'a, 'c, T> {
-        NonblockingIo { wire: self, context }
+        NonblockingIo { tracked: self, context }
     }
 
     fn write_failed(&mut self, error: &io::Error) {
@@ -331,7 +337,7 @@ impl<T: Transport> Wire<T> {
 
 /// The transport as non-blocking [`Read`] and [`Write`]: `WouldBlock` in place of `Pending`.
 struct NonblockingIo<'a, 'c, T> {
-    wire: &'a mut Wire<T>,
+    tracked: &'a mut TrackedTransport<T>,
     context: &'a mut Context<'c>,
 }
 
@@ -339,13 +345,13 @@ struct NonblockingIo<'a, 'c, T> {
 /// and would copy what it had of the payload by then.
 impl<T: Transport> Read for NonblockingIo<'_, '_, T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let limit = self.wire.received.remaining().min(buffer.len());
+        let limit = self.tracked.bounds.remaining().min(buffer.len());
         let mut buffer = ReadBuf::new(&mut buffer[..limit]);
-        match Pin::new(&mut self.wire.transport).poll_read(self.context, &mut buffer) {
+        match Pin::new(&mut self.tracked.transport).poll_read(self.context, &mut buffer) {
             Poll::Ready(read) => read?,
             Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
         }
-        self.wire.received.advance(buffer.filled());
+        self.tracked.bounds.advance(buffer.filled());
         Ok(buffer.filled().len())
     }
 }
@@ -354,25 +360,25 @@ impl<T: Transport> Read for NonblockingIo<'_, '_, T> {
 /// and later output is dropped.
 impl<T: Transport> Write for NonblockingIo<'_, '_, T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.wire.write_error.is_some() {
+        if self.tracked.write_error.is_some() {
             return Ok(bytes.len());
         }
-        match Pin::new(&mut self.wire.transport).poll_write(self.context, bytes) {
-            Poll::Ready(Ok(0)) => self.wire.write_failed(&io::ErrorKind::WriteZero.into()),
+        match Pin::new(&mut self.tracked.transport).poll_write(self.context, bytes) {
+            Poll::Ready(Ok(0)) => self.tracked.write_failed(&io::ErrorKind::WriteZero.into()),
             Poll::Ready(Ok(count)) => return Ok(count),
-            Poll::Ready(Err(error)) => self.wire.write_failed(&error),
+            Poll::Ready(Err(error)) => self.tracked.write_failed(&error),
             Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
         }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.wire.write_error.is_some() {
+        if self.tracked.write_error.is_some() {
             return Ok(());
         }
-        match Pin::new(&mut self.wire.transport).poll_flush(self.context) {
+        match Pin::new(&mut self.tracked.transport).poll_flush(self.context) {
             Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(error)) => self.wire.write_failed(&error),
+            Poll::Ready(Err(error)) => self.tracked.write_failed(&error),
             Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
         }
         Ok(())

@@ -25,7 +25,9 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use self::frame_io::FrameIo;
 use crate::net::liveness::{Liveness, LivenessIo};
 use crate::net::os::{clock, random};
-use crate::proto::limits::{CLOSE_TIMEOUT, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT};
+use crate::proto::limits::{
+    CLOSE_TIMEOUT, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, MAX_RECEIVED_MESSAGE_BYTES,
+};
 use crate::proto::refusal::Refusal;
 pub use crate::proto::stream::CLOSE_NORMAL;
 use crate::proto::token_bucket::TokenBucket;
@@ -62,7 +64,7 @@ impl From<SocketKind> for Options {
     fn from(kind: SocketKind) -> Self {
         let message_limit = match kind {
             SocketKind::Control => CONTROL_MESSAGE_BYTES,
-            SocketKind::Stream | SocketKind::UnmaskedStream => DATA_MESSAGE_LIMIT,
+            SocketKind::Stream | SocketKind::UnmaskedStream => MAX_RECEIVED_MESSAGE_BYTES,
         };
         Self { message_limit, masked: kind != SocketKind::UnmaskedStream }
     }

@@ -13,8 +13,9 @@ pub struct ReceiveState {
     /// Offset up to which the peer may send.
     limit: u64,
     written: u64,
-    /// Acknowledged offset, and the messages received since everything was acknowledged.
+    /// Acknowledged offset.
     acked: u64,
+    /// Messages received since everything was acknowledged.
     unacked_messages: u32,
     window: u64,
     /// The current time.
@@ -22,17 +23,18 @@ pub struct ReceiveState {
     /// Arrival of the first unacknowledged byte.
     unacked_since: Duration,
     /// Offset and time of the start of the window's measurement: whether it is used up too soon.
-    growth_from: (u64, Duration),
+    window_growth_start: (u64, Duration),
     /// Limit before the last acknowledgement, and its time: bytes beyond that limit were sent after it arrived.
-    window_probe: Option<(u64, Duration)>,
+    window_limit_sample: Option<(u64, Duration)>,
     /// The shortest time between an acknowledgement and such bytes.
     round_trip: Option<Duration>,
     end: Option<u64>,
-    /// The end has been passed on to the local side, and has been acknowledged.
+    /// The end has been passed on to the local side.
     end_written: bool,
+    /// The end has been acknowledged.
     end_acked: bool,
     /// There is a new WebSocket, and the last acknowledgement on the old one may be lost.
-    ack_owed: bool,
+    needs_ack: bool,
 }
 
 impl Default for ReceiveState {
@@ -53,13 +55,13 @@ impl ReceiveState {
             window,
             now: Duration::ZERO,
             unacked_since: Duration::ZERO,
-            growth_from: (0, Duration::ZERO),
-            window_probe: None,
+            window_growth_start: (0, Duration::ZERO),
+            window_limit_sample: None,
             round_trip: None,
             end: None,
             end_written: false,
             end_acked: false,
-            ack_owed: false,
+            needs_ack: false,
         }
     }
 
@@ -75,7 +77,7 @@ impl ReceiveState {
         }
         self.received = self.received.saturating_add(bytes as u64);
         self.unacked_messages = self.unacked_messages.saturating_add(1);
-        if let Some((_, sent_at)) = self.window_probe.take_if(|(limit, _)| self.received > *limit) {
+        if let Some((_, sent_at)) = self.window_limit_sample.take_if(|(limit, _)| self.received > *limit) {
             let passed = self.now.saturating_sub(sent_at);
             self.round_trip = Some(self.round_trip.map_or(passed, |shortest| shortest.min(passed)));
         }
@@ -104,7 +106,7 @@ impl ReceiveState {
 
     /// Returns the first message on a new WebSocket: the offset from which the peer continues.
     pub fn resume_message(&mut self) -> StreamControl {
-        self.ack_owed = true;
+        self.needs_ack = true;
         StreamControl::Resume { received: self.received }
     }
 
@@ -119,8 +121,8 @@ impl ReceiveState {
             // of unacknowledged messages.
             self.unacked_messages = 0;
         }
-        (self.acked, self.end_acked, self.ack_owed) = (self.written, self.end_written, false);
-        self.window_probe.get_or_insert((self.limit, self.now));
+        (self.acked, self.end_acked, self.needs_ack) = (self.written, self.end_written, false);
+        self.window_limit_sample.get_or_insert((self.limit, self.now));
         self.limit = self.limit.max(self.written.saturating_add(self.window));
         Some(StreamControl::Ack { bytes: self.written, window: self.window, end: self.end_written })
     }
@@ -131,7 +133,7 @@ impl ReceiveState {
         // However large the window, the peer may be limited to less in flight, and wait for this.
         let much = unacked >= (self.window / 4).clamp(ACK_EVERY, MAX_ACK_EVERY);
         let many = self.unacked_messages >= ACK_MESSAGES && unacked > 0;
-        self.end.is_none() && (much || many) || self.ack_owed || self.end_written && !self.end_acked
+        self.end.is_none() && (much || many) || self.needs_ack || self.end_written && !self.end_acked
     }
 
     /// Reports whether the direction has ended.
@@ -142,7 +144,7 @@ impl ReceiveState {
     /// Reports whether the end has been acknowledged. On a new WebSocket it has to be again: the acknowledgement may be
     /// lost.
     pub fn is_end_acked(&self) -> bool {
-        self.end_acked && !self.ack_owed
+        self.end_acked && !self.needs_ack
     }
 
     /// Grows the window if it holds back the sender: if it is used up within a few round trips while the local side
@@ -154,14 +156,14 @@ impl ReceiveState {
         if keeps_up && may_be_long && self.written - self.acked >= ACK_EVERY {
             self.window = self.window.max(LONG_PATH_WINDOW);
         }
-        let (from, since) = self.growth_from;
+        let (from, since) = self.window_growth_start;
         if self.written - from >= self.window {
             let passed = self.now.saturating_sub(since);
             let is_short = self.round_trip.is_some_and(|shortest| passed <= max_fill_time(shortest));
             if keeps_up && is_short {
                 self.window = self.window.saturating_mul(2);
             }
-            self.growth_from = (self.written, self.now);
+            self.window_growth_start = (self.written, self.now);
         }
         self.window = self.window.min(max_window.max(INITIAL_WINDOW));
     }

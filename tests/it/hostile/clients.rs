@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use devstream::proto::limits::{CLOSE_TIMEOUT, DATA_MESSAGE_LIMIT};
+use devstream::proto::limits::{CLOSE_TIMEOUT, MAX_RECEIVED_MESSAGE_BYTES};
 
 use crate::support::bytes::MIB;
 use crate::support::certificates::{Authority, Files, NAME, Pair};
@@ -95,7 +95,7 @@ fn malformed_frames_from_a_hub_end_an_agents_stream() {
     let impostor = fixture.impostor();
     let mut agent = impostor.agent();
     let before = fixture.agent.memory().now;
-    for malformed in malformed::all(false, DATA_MESSAGE_LIMIT) {
+    for malformed in malformed::all(false, MAX_RECEIVED_MESSAGE_BYTES) {
         say(&mut impostor.stream_of(&mut agent, "target"), &malformed);
     }
     assert_grown_little(&fixture.agent, before);
@@ -109,7 +109,7 @@ fn malformed_frames_from_a_hub_end_a_proxys_stream() {
     fixture.agent.kill();
     let impostor = fixture.impostor();
     let before = fixture.proxy.process.memory().now;
-    for malformed in malformed::all(false, DATA_MESSAGE_LIMIT) {
+    for malformed in malformed::all(false, MAX_RECEIVED_MESSAGE_BYTES) {
         let local = fixture.proxy.connect();
         let mut stream = impostor.stream_of_proxy();
         say(&mut stream, &malformed);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use devstream::net::os::clock;
 use devstream::net::websocket::{Endpoint, SocketKind, WebSocket as Ours};
-use devstream::proto::limits::{CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, DATA_MESSAGE_LIMIT};
+use devstream::proto::limits::{CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, MAX_RECEIVED_MESSAGE_BYTES};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::time::timeout;
 
@@ -152,9 +152,9 @@ async fn pongs_that_nobody_reads_are_not_kept() {
             tokio::time::advance(Duration::from_secs(1) / CONTROL_FRAMES_PER_SECOND).await;
         }
         // Its own message still arrives, behind no more pongs than fit in a message.
-        let told = async { socket.writer.bytes(vec![7; DATA_MESSAGE_LIMIT].into()).await.map(|()| socket) };
+        let told = async { socket.writer.bytes(vec![7; MAX_RECEIVED_MESSAGE_BYTES].into()).await.map(|()| socket) };
         let hears = async {
-            let mut heard = vec![0; 3 * DATA_MESSAGE_LIMIT];
+            let mut heard = vec![0; 3 * MAX_RECEIVED_MESSAGE_BYTES];
             let mut length = 0;
             while let Ok(Ok(count @ 1..)) = timeout(Duration::from_secs(1), far.read(&mut heard[length..])).await {
                 length += count;
@@ -163,6 +163,6 @@ async fn pongs_that_nobody_reads_are_not_kept() {
         };
         let (told, heard) = tokio::join!(timeout(Duration::from_secs(60), told), hears);
         assert!(matches!(told, Ok(Ok(_))), "{told:?}");
-        assert!(heard < 2 * DATA_MESSAGE_LIMIT + 8 * 1024, "{heard} bytes were kept for {endpoint:?}");
+        assert!(heard < 2 * MAX_RECEIVED_MESSAGE_BYTES + 8 * 1024, "{heard} bytes were kept for {endpoint:?}");
     }
 }

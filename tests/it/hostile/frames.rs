@@ -1,7 +1,7 @@
 //! Malformed frames, at each place where the hub reads frames.
 
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
-use devstream::proto::limits::{CONTROL_MESSAGE_BYTES, DATA_MESSAGE_LIMIT};
+use devstream::proto::limits::{CONTROL_MESSAGE_BYTES, MAX_RECEIVED_MESSAGE_BYTES};
 use devstream::proto::refusal::RefusalKind;
 
 use super::HostileFixture;
@@ -28,7 +28,7 @@ fn assert_answered(hostile: &HostileFixture, limit: usize, mut bring: impl FnMut
 fn malformed_frames_end_their_stream_with_the_right_close_code() {
     let hostile = HostileFixture::begin();
     for headers in [&[][..], &[(STREAM_PROTOCOL_HEADER, STREAM_PROTOCOL)]] {
-        assert_answered(&hostile, DATA_MESSAGE_LIMIT, || hostile.websocket(headers), None);
+        assert_answered(&hostile, MAX_RECEIVED_MESSAGE_BYTES, || hostile.websocket(headers), None);
     }
     hostile.end();
 }
@@ -43,7 +43,7 @@ fn malformed_frames_from_a_waiting_side_are_answered_at_once() {
         device.accept(&request);
         hostile.alice.attach(&pending.answer().grant()).expect("let in")
     };
-    assert_answered(&hostile, DATA_MESSAGE_LIMIT, alone, None);
+    assert_answered(&hostile, MAX_RECEIVED_MESSAGE_BYTES, alone, None);
     drop(device);
     hostile.end();
 }

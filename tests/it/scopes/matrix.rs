@@ -216,7 +216,7 @@ impl Named {
 
     fn bridge(&self, device: &DeviceId, role: Role) -> Action<'_> {
         let fits = |bridge: &&Bridge| bridge.device == *device && bridge.role == role;
-        Action::Bridge(self.bridges.iter().find(fits).expect("such a place"))
+        Action::AttachLeg(self.bridges.iter().find(fits).expect("such a place"))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 
 use devstream::proto::keepalive::KeepaliveAction;
-use devstream::proto::limits::DATA_MESSAGE_BYTES;
+use devstream::proto::limits::MAX_SENT_MESSAGE_BYTES;
 use devstream::proto::stream::endpoint::{CloseMeaning, NextSend, StreamEndpoint};
 use devstream::proto::stream::rejoin::{RejoinAction, RejoinTimer};
 use devstream::proto::stream::{CLOSE_NORMAL, CLOSE_RESET, StreamProtocol};
@@ -145,7 +145,7 @@ impl Simulation {
         let (others_written, others_all) = (other.bytes_written, other.finished);
         let side = &mut self.sides[number];
         let capacity = usize::try_from(side.end.capacity(share)).unwrap();
-        let length = capacity.min(side.step).min(side.size - side.bytes_written).min(DATA_MESSAGE_BYTES);
+        let length = capacity.min(side.step).min(side.size - side.bytes_written).min(MAX_SENT_MESSAGE_BYTES);
         if length > 0 {
             side.end.push_local(self.pattern.slice(side.bytes_written..side.bytes_written + length));
             side.bytes_written += length;

@@ -18,7 +18,7 @@ use crate::proto::standby::{EarlyLength, ResumeGrant, StandbyFromHub, StandbyStr
 impl StandbyEnd {
     /// Replaces the end of a connection whose request is repeated on the control connection: a device that was merely
     /// slow must not take it for an interruption.
-    fn if_withdrawn(self) -> Self {
+    fn refuse_if_withdrawn(self) -> Self {
         match self {
             Self::Channel(ChannelError::Silent) => Self::Refused(RefusalKind::PeerGone),
             Self::Channel(_) | Self::Refused(_) => self,
@@ -43,7 +43,7 @@ impl Standby<'_> {
             Ok(response) => response,
             Err(end) => {
                 self.shared.streams.broker.standby_failed(connection, request);
-                return close(channel, end.if_withdrawn()).await;
+                return close(channel, end.refuse_if_withdrawn()).await;
             }
         };
         let accepted = response.accepted;

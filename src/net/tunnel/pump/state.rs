@@ -12,7 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::{EarlyData, Tunnel};
 use crate::net::os::clock;
 use crate::net::runtime::StreamGuard;
-use crate::proto::limits::{DATA_MESSAGE_LIMIT, FULL_MESSAGE_BYTES};
+use crate::proto::limits::{FULL_MESSAGE_BYTES, MAX_RECEIVED_MESSAGE_BYTES};
 use crate::proto::stream::Violation;
 use crate::proto::stream::endpoint::{CloseMeaning, NextSend, StreamEndpoint};
 
@@ -196,7 +196,7 @@ impl PumpState {
 
     /// Waits for room for another message from a peer without `devstream.v1`, which knows no windows.
     pub(super) async fn wait_for_legacy_room(&self) {
-        self.until(|end| (end.has_half_close() || end.queued() < DATA_MESSAGE_LIMIT).then_some(())).await;
+        self.until(|end| (end.has_half_close() || end.queued() < MAX_RECEIVED_MESSAGE_BYTES).then_some(())).await;
     }
 
     /// Queues received bytes for the local side.

@@ -12,7 +12,7 @@ use super::leg::LegClose;
 use crate::net::liveness::Liveness;
 use crate::net::liveness::keepalive::{KeepaliveTimer, PeerDead, wait_until_dead};
 use crate::net::websocket::{CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Reader, Transport, WebSocketError, Writer};
-use crate::proto::limits::DATA_MESSAGE_BYTES;
+use crate::proto::limits::MAX_SENT_MESSAGE_BYTES;
 use crate::proto::stream::{END_ACK_SUFFIX, RELEASE_MESSAGE, StreamControl};
 
 /// The leg that a direction reads, or the one that it writes to.
@@ -59,7 +59,7 @@ impl Direction<'_> {
         let mut early = early.into_iter();
         let mut draining = pin!(self.context.draining.cancelled());
         let mut drain_sent = !self.context.text_allowed;
-        let mut keepalive = KeepaliveTimer::new(self.context.idle_limit(), self.source_liveness, self.sink_liveness);
+        let mut keepalive = KeepaliveTimer::new(self.context.idle_timeout(), self.source_liveness, self.sink_liveness);
         // Messages that arrive together are sent together.
         let mut holding = false;
         loop {
@@ -88,7 +88,7 @@ impl Direction<'_> {
             let forwarded = tokio::select! {
                 biased;
                 forwarded = self.forward(next, sink) => forwarded,
-                () = wait_until_dead(self.sink_liveness, self.context.idle_limit()) => {
+                () = wait_until_dead(self.sink_liveness, self.context.idle_timeout()) => {
                     Err(sink_failed(WebSocketError::Silent))
                 }
             };
@@ -160,10 +160,10 @@ impl Direction<'_> {
     }
 }
 
-/// Sends bytes in messages of at most [`DATA_MESSAGE_BYTES`]: the original's clients accept little more.
+/// Sends bytes in messages of at most [`MAX_SENT_MESSAGE_BYTES`]: the original's clients accept little more.
 async fn send_in_chunks<T: Transport>(mut bytes: Bytes, sink: &mut Writer<T>) -> Result<(), WebSocketError> {
-    while bytes.len() > DATA_MESSAGE_BYTES {
-        sink.bytes(bytes.split_to(DATA_MESSAGE_BYTES)).await?;
+    while bytes.len() > MAX_SENT_MESSAGE_BYTES {
+        sink.bytes(bytes.split_to(MAX_SENT_MESSAGE_BYTES)).await?;
     }
     sink.bytes(bytes).await
 }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::net::liveness::keepalive::{KeepaliveTimer, PeerDead};
 use crate::net::websocket::{CLOSE_NORMAL, Incoming, Transport, WebSocket, WebSocketError};
 use crate::proto::keepalive::IdleTimeout;
-use crate::proto::limits::{CONTROL_SEND_TIMEOUT, PENDING_LEG_BYTES};
+use crate::proto::limits::{CONTROL_SEND_TIMEOUT, UNJOINED_LEG_BYTES};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::CLOSE_RESET;
 
@@ -61,13 +61,13 @@ impl<T: Transport> Leg<T> {
         self.early.is_empty().then_some((self.socket, self.guard))
     }
 
-    /// Buffers what the leg sends while the other one is awaited, up to [`PENDING_LEG_BYTES`]; beyond that TCP holds it
+    /// Buffers what the leg sends while the other one is awaited, up to [`UNJOINED_LEG_BYTES`]; beyond that TCP holds it
     /// back. A leg that speaks `devstream.v1` is pinged, and given up when silent. Returns only when the leg has
     /// closed. Safe to cancel.
     pub async fn buffer_until_joined(&mut self, idle_timeout: Option<IdleTimeout>) -> LegClose {
         let mut buffered: usize = self.early.iter().flatten().map(size).sum();
         let mut keepalive = KeepaliveTimer::new(idle_timeout, &self.socket.liveness, &self.socket.liveness);
-        while buffered < PENDING_LEG_BYTES {
+        while buffered < UNJOINED_LEG_BYTES {
             let received = tokio::select! {
                 received = self.socket.reader.next() => received,
                 ping = keepalive.next() => match ping {

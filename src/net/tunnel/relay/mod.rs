@@ -64,7 +64,7 @@ pub struct RelayContext<'a> {
 
 impl RelayContext<'_> {
     /// The idle timeout; `None` for ends without `devstream.v1`, which may not read for hours and still be alive.
-    fn idle_limit(&self) -> Option<IdleTimeout> {
+    fn idle_timeout(&self) -> Option<IdleTimeout> {
         self.text_allowed.then_some(self.idle_timeout)
     }
 }
@@ -192,7 +192,7 @@ async fn close_legs<T: Transport>(
         if leg_close.is_clean() {
             tokio::select! {
                 () = other.close_when_read(code, &reason) => {}
-                () = wait_until_dead(&liveness, context.idle_limit()) => {}
+                () = wait_until_dead(&liveness, context.idle_timeout()) => {}
             }
         } else {
             other.close_soon(code, &reason).await

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::net::websocket::{Endpoint, Incoming, SocketKind};
-use crate::proto::limits::{DATA_MESSAGE_BYTES, DATA_MESSAGE_LIMIT};
+use crate::proto::limits::{MAX_RECEIVED_MESSAGE_BYTES, MAX_SENT_MESSAGE_BYTES};
 use crate::proto::stream::{CLOSE_RESET, RELEASE_MESSAGE, StreamControl};
 
 /// The repetitions of a test whose result may depend on the random order in which the directions are polled.
@@ -92,20 +92,20 @@ async fn a_loss_after_both_ends_are_acknowledged_is_a_normal_close() {
 #[tokio::test(start_paused = true)]
 async fn a_message_above_64_kib_is_forwarded_in_several() {
     let ((device, mut agent), (service, mut proxy)) = (side(), side());
-    let sent = Bytes::from(vec![7; DATA_MESSAGE_LIMIT]);
+    let sent = Bytes::from(vec![7; MAX_RECEIVED_MESSAGE_BYTES]);
     let peers = async {
         let receive = async {
             let mut received = 0;
-            while received < DATA_MESSAGE_LIMIT {
+            while received < MAX_RECEIVED_MESSAGE_BYTES {
                 let Ok(Incoming::Bytes(bytes)) = proxy.reader.next().await else { panic!("no bytes") };
-                assert!(bytes.len() <= DATA_MESSAGE_BYTES && bytes == sent[..bytes.len()]);
+                assert!(bytes.len() <= MAX_SENT_MESSAGE_BYTES && bytes == sent[..bytes.len()]);
                 received += bytes.len();
             }
             received
         };
         let (sent, received) = tokio::join!(agent.writer.bytes(sent.clone()), receive);
         sent.unwrap();
-        assert_eq!(received, DATA_MESSAGE_LIMIT);
+        assert_eq!(received, MAX_RECEIVED_MESSAGE_BYTES);
         drop(agent);
     };
     let (closed, ()) = tokio::join!(first_close(device, service), peers);

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::net::websocket::SocketKind;
-use crate::proto::limits::{DATA_MESSAGE_LIMIT, FULL_MESSAGE_BYTES};
+use crate::proto::limits::{FULL_MESSAGE_BYTES, MAX_RECEIVED_MESSAGE_BYTES};
 
 /// Encodes a frame.
 fn frame(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
@@ -38,7 +38,7 @@ async fn settle(io: &mut FrameIo<DuplexStream>) {
 }
 
 fn is_fresh(io: &FrameIo<DuplexStream>) -> bool {
-    !io.is_bulk && !io.is_growing && io.release.is_none() && io.wire.received.is_between_messages()
+    !io.is_bulk && !io.saw_large_message && io.release.is_none() && io.tracked.bounds.is_between_messages()
 }
 
 const BINARY: u8 = 0x82;
@@ -60,7 +60,7 @@ proptest! {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let (near, mut far) = duplex(100_000);
-            let mut io = server(near, Options { message_limit: DATA_MESSAGE_LIMIT, masked: mask.is_some() });
+            let mut io = server(near, Options { message_limit: MAX_RECEIVED_MESSAGE_BYTES, masked: mask.is_some() });
             let sends = async {
                 for piece in wire.chunks(piece) {
                     far.write_all(piece).await.unwrap();
@@ -74,7 +74,7 @@ proptest! {
             };
             tokio::join!(sends, receives);
             settle(&mut io).await;
-            assert!(is_fresh(&io), "{:?}", io.wire.received);
+            assert!(is_fresh(&io), "{:?}", io.tracked.bounds);
         });
     }
 }
@@ -102,7 +102,7 @@ async fn memory_of_a_message_that_was_sent_is_released() {
     let mut io = server(near, SocketKind::Stream);
     let mut message = Some(Message::Binary(vec![1; FULL_MESSAGE_BYTES].into()));
     poll_fn(|context| io.poll_feed(context, &mut message)).await.unwrap();
-    assert!(io.is_growing);
+    assert!(io.saw_large_message);
     settle(&mut io).await;
     assert!(is_fresh(&io));
 }
@@ -124,7 +124,7 @@ async fn a_write_error_is_reported_to_the_writer_while_the_reader_reads_on() {
 
 #[tokio::test]
 async fn a_length_beyond_the_limit_is_refused_before_any_payload() {
-    for length in [DATA_MESSAGE_LIMIT as u64 + 1, i64::MAX as u64] {
+    for length in [MAX_RECEIVED_MESSAGE_BYTES as u64 + 1, i64::MAX as u64] {
         let (near, mut far) = duplex(1024);
         let mut io = server(near, SocketKind::Stream);
         far.write_all(&[&[BINARY, 0x80 | 127], &length.to_be_bytes()[..], &[9; 4]].concat()).await.unwrap();
@@ -153,7 +153,7 @@ async fn reads_end_with_each_frame_however_large_messages_vary() {
     far.write_all(&row).await.unwrap();
     for _ in 0..21 {
         next(&mut io).await.unwrap();
-        assert!(io.wire.received.is_between_messages() && io.is_bulk);
+        assert!(io.tracked.bounds.is_between_messages() && io.is_bulk);
     }
     settle(&mut io).await;
     assert!(is_fresh(&io));
@@ -190,7 +190,7 @@ async fn no_byte_is_lost_after_a_message_in_two_frames_whatever_their_headers() 
     for (masked, sizes) in [(false, [65_535, 1]), (false, [125, 65_411]), (true, [65_535, 1]), (false, [0, 65_536])] {
         let mask = masked.then_some([9; 4]);
         let (near, mut far) = duplex(1 << 20);
-        let mut io = server(near, Options { message_limit: DATA_MESSAGE_LIMIT, masked });
+        let mut io = server(near, Options { message_limit: MAX_RECEIVED_MESSAGE_BYTES, masked });
         let sent = [frame(0x02, &vec![1; sizes[0]], mask), frame(0x80, &vec![1; sizes[1]], mask)].concat();
         let following = frame(BINARY, b"next", mask);
         far.write_all(&[&sent, &following[..2]].concat()).await.unwrap();

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::net::websocket::{CLOSE_NORMAL, Endpoint, Incoming, SocketKind};
-use crate::proto::limits::{DATA_MESSAGE_BYTES, INITIAL_WINDOW, MAX_WINDOW};
+use crate::proto::limits::{INITIAL_WINDOW, MAX_SENT_MESSAGE_BYTES, MAX_WINDOW};
 use crate::proto::resume::ResumeCredential;
 use crate::proto::stream::{CLOSE_RESET, StreamControl, StreamProtocol};
 
@@ -153,8 +153,8 @@ async fn a_peer_that_ignores_the_window_breaks_its_stream() {
     let (near, mut far) = sockets();
     let (_application, pump) = one(near, true);
     let flood = async {
-        let piece = Bytes::from(vec![0; DATA_MESSAGE_BYTES]);
-        for _ in 0..=MAX_WINDOW / DATA_MESSAGE_BYTES as u64 {
+        let piece = Bytes::from(vec![0; MAX_SENT_MESSAGE_BYTES]);
+        for _ in 0..=MAX_WINDOW / MAX_SENT_MESSAGE_BYTES as u64 {
             if far.writer.bytes(piece.clone()).await.is_err() {
                 break;
             }
