@@ -51,10 +51,13 @@ impl Fixture {
         self.alice.standby().expect("the hub lets alice stand by")
     }
 
-    /// A device controlled by the test, and a standby of it.
+    /// A device controlled by the test, and a standby of it that the hub sends requests on.
     fn device(&self, name: &str) -> (RawDevice, WebSocket) {
         let device = RawDevice::online(RawClient::join(&self.whole.hub.device_link(name)), &["target"]);
-        let standby = device.identity.standby().expect("the hub lets it stand by");
+        let mut standby = device.identity.standby().expect("the hub lets it stand by");
+        // The hub answers the upgrade, registers the standby, then reads from it. A request before that goes to the
+        // control connection.
+        standby.wait_until_read().expect("the hub reads from its standby");
         (device, standby)
     }
 }

@@ -102,17 +102,8 @@ impl<S: Read + Write> WebSocket<S> {
     /// The next frame other than a ping or pong.
     pub(crate) fn next(&mut self) -> io::Result<Frame> {
         loop {
-            let [first, second] = self.read()?;
-            let length = match second & !MASKED {
-                126 => u64::from(u16::from_be_bytes(self.read()?)),
-                127 => u64::from_be_bytes(self.read()?),
-                short => u64::from(short),
-            };
-            let mask: [u8; 4] = if second & MASKED == 0 { [0; 4] } else { self.read()? };
-            let mut payload = vec![0; usize::try_from(length).expect("it fits in memory")];
-            self.stream.read_exact(&mut payload)?;
-            payload.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
-            match first & !FINAL {
+            let (opcode, payload) = self.read_frame()?;
+            match opcode {
                 TEXT => return Ok(Frame::Text(String::from_utf8(payload).expect("text is UTF-8"))),
                 BINARY => return Ok(Frame::Bytes(payload)),
                 CLOSE => return Ok(closed(&payload)),
@@ -121,6 +112,29 @@ impl<S: Read + Write> WebSocket<S> {
                 other => panic!("opcode {other}"),
             }
         }
+    }
+
+    /// Pings the peer and waits for its pong: it has begun to read.
+    pub(crate) fn wait_until_read(&mut self) -> io::Result<()> {
+        self.ping()?;
+        let (opcode, _) = self.read_frame()?;
+        assert_eq!(opcode, PONG, "the first frame");
+        Ok(())
+    }
+
+    /// The next frame: opcode and payload.
+    fn read_frame(&mut self) -> io::Result<(u8, Vec<u8>)> {
+        let [first, second] = self.read()?;
+        let length = match second & !MASKED {
+            126 => u64::from(u16::from_be_bytes(self.read()?)),
+            127 => u64::from_be_bytes(self.read()?),
+            short => u64::from(short),
+        };
+        let mask: [u8; 4] = if second & MASKED == 0 { [0; 4] } else { self.read()? };
+        let mut payload = vec![0; usize::try_from(length).expect("it fits in memory")];
+        self.stream.read_exact(&mut payload)?;
+        payload.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
+        Ok((first & !FINAL, payload))
     }
 
     /// Reads to the end, and returns the close code if there was a close.
