@@ -82,6 +82,7 @@ pub(super) enum Measure {
     Devices,
     Services,
     Streams,
+    Standbys,
     Unauthenticated,
     Penalised,
     CertificateEnd,
@@ -89,13 +90,14 @@ pub(super) enum Measure {
     Descriptors,
 }
 
-const MEASURES: [(Measure, &str, &str); 11] = [
+const MEASURES: [(Measure, &str, &str); 12] = [
     (Measure::Start, "devstream_start_time_seconds", "Start of the hub, Unix time in seconds"),
     (Measure::Draining, "devstream_draining", "1 while the hub drains and refuses new streams"),
     (Measure::DevicesOnline, "devstream_devices_online", "Devices online"),
     (Measure::Devices, "devstream_devices", "Registered devices"),
     (Measure::Services, "devstream_services", "Registered services"),
     (Measure::Streams, "devstream_streams", "Streams, open or opening"),
+    (Measure::Standbys, "devstream_standby_connections", "Connections kept open for further streams, in use or idle"),
     (Measure::Unauthenticated, "devstream_unauthenticated_connections", "Connections that are not yet authenticated"),
     (Measure::Penalised, "devstream_penalised_sources", "Sources banned or throttled after repeated failures"),
     (Measure::CertificateEnd, "devstream_certificate_end_seconds", "Expiry of the certificate, Unix time in seconds"),

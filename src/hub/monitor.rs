@@ -93,6 +93,7 @@ async fn metrics(shared: &Shared) -> Response<Bytes> {
         (Measure::Devices, devices as f64),
         (Measure::Services, services as f64),
         (Measure::Streams, shared.streams.broker.streams() as f64),
+        (Measure::Standbys, shared.streams.standbys.total() as f64),
         (Measure::Unauthenticated, shared.admission.limiter.count() as f64),
         (Measure::Penalised, shared.admission.limiter.penalised() as f64),
         (Measure::Memory, usage::resident_memory() as f64),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use devstream::net::os::clock;
 
-use super::health::Usage;
+use super::health::{Snapshot, Usage};
 use super::stop_signal::StopSignal;
 use super::support::TIMEOUT;
 use super::support::chaos::Chaos;
@@ -84,6 +84,21 @@ impl Fixture {
         let hub = ("hub".to_owned(), Usage::of(&self.hub().process));
         let clients = self.clients().into_iter().map(|(name, process)| (name, Usage::of(process)));
         std::iter::once(hub).chain(clients).collect()
+    }
+
+    /// Returns the usage of all processes, taken while no standby connection came or went.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        loop {
+            let standbys = self.standbys();
+            let snapshot = Snapshot { usage: self.usage(), standbys };
+            if standbys == self.standbys() {
+                return snapshot;
+            }
+        }
+    }
+
+    fn standbys(&self) -> usize {
+        usize::try_from(self.metric("devstream_standby_connections")).unwrap()
     }
 
     /// Waits until every stream has ended and every device is online; returns what is missing after a timeout.

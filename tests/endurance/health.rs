@@ -35,10 +35,41 @@ impl Usage {
         let proc = process.proc();
         Self { files: count(&proc.join("fd")), threads: count(&proc.join("task")), memory: process.memory().now }
     }
+}
 
-    /// Reports whether files and threads are at their former level.
-    pub(crate) fn is_back_to(&self, before: &Self) -> bool {
-        self.files <= before.files + FILES_SLACK && self.threads <= before.threads + THREADS_SLACK
+/// The usage of the hub and of its clients, in this order, and the number of standby connections between them.
+pub(crate) struct Snapshot {
+    pub(crate) usage: Vec<(String, Usage)>,
+    pub(crate) standbys: usize,
+}
+
+impl Snapshot {
+    /// The files of the hub, and of its clients together, that are not standby connections: those are kept for minutes,
+    /// as many as the busiest moment took.
+    fn files(&self) -> [usize; 2] {
+        let files = |usage: &[(String, Usage)]| usage.iter().map(|(_, usage)| usage.files).sum::<usize>();
+        [&self.usage[..1], &self.usage[1..]].map(|usage| files(usage).saturating_sub(self.standbys))
+    }
+
+    /// Returns the files and threads that there are beyond a former snapshot, in all.
+    pub(crate) fn left_over(&self, before: &Self) -> (usize, usize) {
+        let files = self.files().iter().zip(before.files()).map(|(now, old)| now.saturating_sub(old)).sum();
+        let threads = self.usage.iter().zip(&before.usage);
+        (files, threads.map(|(now, old)| now.1.threads.saturating_sub(old.1.threads)).sum())
+    }
+
+    /// Returns a sentence for the hub, and for the clients, that did not return to the former level.
+    pub(crate) fn leaks(&self, before: &Self) -> Vec<String> {
+        let slack = [FILES_SLACK, FILES_SLACK * (self.usage.len() - 1)];
+        let grown = self.files().into_iter().zip(before.files()).zip(slack).zip(["the hub", "the clients"]);
+        let grown = grown.filter(|(((now, old), slack), _)| *now > old + slack);
+        let files = grown.map(|(((now, old), _), whose)| {
+            format!("{whose} has {now} files beside {} standby connections, and had {old}", self.standbys)
+        });
+        let threads = self.usage.iter().zip(&before.usage);
+        let threads = threads.filter(|(now, old)| now.1.threads > old.1.threads + THREADS_SLACK);
+        let threads = threads.map(|(now, old)| format!("{} has {:?}, and had {:?}", now.0, now.1, old.1));
+        files.chain(threads).collect()
     }
 }
 

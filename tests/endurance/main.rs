@@ -38,7 +38,7 @@ use std::time::Duration;
 use devstream::net::os::clock;
 
 use self::fixture::Fixture;
-use self::health::{Memory, Usage, leaks};
+use self::health::{Memory, Snapshot, leaks};
 use self::load::{OPENS_PER_SECOND, Tally, load};
 use self::stop_signal::StopSignal;
 use self::support::bytes::MIB;
@@ -89,7 +89,7 @@ fn soak(fixture: &Fixture, time: Duration, seed: u64) -> usize {
         stop.set();
     });
     let mut failures = rest(fixture);
-    let before = fixture.usage();
+    let before = fixture.snapshot();
 
     let (tally, stop, memory, faults) = (Tally::default(), StopSignal::default(), Memory::default(), AtomicU64::new(0));
     let start = clock::now();
@@ -111,7 +111,7 @@ fn soak(fixture: &Fixture, time: Duration, seed: u64) -> usize {
     failures.extend(check_load(&warm, 0, false));
     let expected = time.as_secs() * u64::from(OPENS_PER_SECOND);
     failures.extend(check_load(&tally, expected, !RESUME));
-    failures.extend(check_leaks(&before, &after));
+    failures.extend(after.leaks(&before));
     let growth = memory.growth();
     let grown = growth.iter().filter(|(_, bytes)| leaks(*bytes));
     failures.extend(grown.map(|(name, bytes)| format!("{name} has {} MiB more", mib(*bytes))));
@@ -120,8 +120,7 @@ fn soak(fixture: &Fixture, time: Duration, seed: u64) -> usize {
     failures.iter().for_each(report);
 
     let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let files: usize = before.iter().zip(&after).map(|(old, new)| new.1.files.saturating_sub(old.1.files)).sum();
-    let threads: usize = before.iter().zip(&after).map(|(old, new)| new.1.threads.saturating_sub(old.1.threads)).sum();
+    let (files, threads) = after.left_over(&before);
     let most = growth.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
     report(format!(
         "soak: {} min, {} opens: {} good, {} refused, {} broken, {} wrong; {} faults; {files} files and {threads} \
@@ -146,12 +145,11 @@ fn rest(fixture: &Fixture) -> Vec<String> {
 }
 
 /// Waits for the usage to return to its former level: threads end one by one.
-fn until_back(fixture: &Fixture, before: &[(String, Usage)]) -> Vec<(String, Usage)> {
+fn until_back(fixture: &Fixture, before: &Snapshot) -> Snapshot {
     let deadline = clock::now() + 4 * REST;
     loop {
-        let now = fixture.usage();
-        let back = before.iter().zip(&now).all(|(old, new)| new.1.is_back_to(&old.1));
-        if back || clock::now() > deadline {
+        let now = fixture.snapshot();
+        if now.leaks(before).is_empty() || clock::now() > deadline {
             return now;
         }
         StopSignal::default().wait_for(REST / 10);
@@ -168,11 +166,6 @@ fn check_load(tally: &Tally, expected: u64, may_break: bool) -> Vec<String> {
     fail_if(opens * 100 < expected * OPENED, format!("{opens} opens of {expected}: this machine may be too slow"));
     fail_if(good * 100 < opens * GOOD, format!("only {good} of {opens} succeeded"));
     failures
-}
-
-fn check_leaks(before: &[(String, Usage)], after: &[(String, Usage)]) -> Vec<String> {
-    let leaking = before.iter().zip(after).filter(|(old, new)| !new.1.is_back_to(&old.1));
-    leaking.map(|(old, new)| format!("{} has {:?}, and had {:?}", new.0, new.1, old.1)).collect()
 }
 
 fn mib(bytes: i64) -> String {

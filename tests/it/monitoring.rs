@@ -107,6 +107,7 @@ fn every_metric_matches_the_events() {
         ("devstream_devices_online".into(), 1.0),
         ("devstream_services".into(), 2.0),
         ("devstream_streams".into(), 1.0),
+        ("devstream_standby_connections".into(), 0.0),
         ("devstream_draining".into(), 0.0),
         ("devstream_activity_lost_total".into(), 0.0),
         ("devstream_panics_total".into(), 0.0),
