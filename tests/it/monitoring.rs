@@ -107,7 +107,6 @@ fn every_metric_matches_the_events() {
         ("devstream_devices_online".into(), 1.0),
         ("devstream_services".into(), 2.0),
         ("devstream_streams".into(), 1.0),
-        ("devstream_standby_connections".into(), 0.0),
         ("devstream_draining".into(), 0.0),
         ("devstream_activity_lost_total".into(), 0.0),
         ("devstream_panics_total".into(), 0.0),
@@ -134,6 +133,18 @@ fn rejected_connections_are_counted() {
     assert_eq!(scrape["devstream_unauthenticated_connections"], 3.0);
     drop(connections);
     fixture.wait_for("devstream_unauthenticated_connections", 0.0);
+}
+
+#[test]
+fn standby_connections_are_counted_until_they_close() {
+    let fixture = Fixture::new(&[]);
+    let alice = RawClient::join(&fixture.hub.service_link("alice"));
+    let standbys = [alice.standby().unwrap(), alice.standby().unwrap()];
+    assert_eq!(fixture.scrape()["devstream_standby_connections"], 2.0);
+    for standby in standbys {
+        standby.disconnect();
+    }
+    fixture.wait_for("devstream_standby_connections", 0.0);
 }
 
 #[test]
