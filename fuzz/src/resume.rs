@@ -151,13 +151,13 @@ impl Stream {
         self.outgoing.rewind(received).expect("the peer's offset is kept");
     }
 
-    /// Completes the stream on a leg that lasts.
+    /// Completes the stream on a leg that lasts: for both ends, one of which may know of the end already.
     fn finish(mut self) {
         if self.outgoing.is_open() {
             self.outgoing.finish();
         }
         for round in 0.. {
-            if self.outgoing.is_acknowledged() {
+            if self.outgoing.is_acknowledged() && self.incoming.is_end_acked() {
                 break;
             }
             assert!(round < ROUNDS, "stalled: {:?} {:?}", self.outgoing, self.incoming);
@@ -168,7 +168,7 @@ impl Stream {
             self.receive_ack();
         }
         assert_eq!(self.delivered, self.written);
-        assert!(self.incoming.is_complete() && self.incoming.is_end_acked());
+        assert!(self.incoming.is_complete());
     }
 }
 
