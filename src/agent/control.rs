@@ -158,7 +158,10 @@ impl Session {
 
     fn handle_message(&mut self, message: ToDevice, backoff: &mut ReconnectBackoff) -> Result<(), SessionEnd> {
         match message {
-            ToDevice::Welcome { version, standby } => {
+            ToDevice::Welcome { version, standby, opening_limit } => {
+                if let Some(limit) = opening_limit {
+                    self.context.config.client_factory.runtime().set_opening_limit(limit);
+                }
                 self.context.standby_pool.set_offer(&self.client, standby);
                 backoff.connected(clock::now());
                 let AgentConfig { device, targets, .. } = &*self.context.config;

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
 
 use super::config::AgentConfig;
 use super::recent_requests::RequestPath;
@@ -9,11 +10,15 @@ use super::targets::TargetConnection;
 use super::{AgentContext, access_policy};
 use crate::net::client::standby::Standby;
 use crate::net::client::{Client, Connection, ResumeTarget};
+use crate::net::os::{clock, random};
 use crate::net::transport::socket::close_gracefully;
 use crate::net::tunnel::pump::{Counters, EarlyData, Outcome, PumpContext, StreamEvent, Tunnel};
 use crate::net::websocket::WebSocket;
+use crate::proto::backoff::{Backoff, Jitter};
+use crate::proto::limits::{BUSY_RETRY_BASE, BUSY_RETRY_CAP, TOKEN_LIFETIME};
 use crate::proto::message::{StreamRequest, StreamResponse};
 use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::secret::StreamToken;
 use crate::proto::standby::{StandbyFromHub, StandbyStreamRequest, StandbyToHub};
 use crate::proto::stream::{Ending, StreamProtocol};
 
@@ -36,7 +41,7 @@ pub(super) async fn serve(
             return None;
         }
     };
-    match open_tunnel(&client, &request).await {
+    match open_tunnel(&context, &client, &request).await {
         Ok(tunnel) => {
             let slot = request.reusable.then(|| context.standby_pool.reserve(&client));
             let idle_socket = carry(&context, &client, &request, target, tunnel).await;
@@ -119,11 +124,14 @@ fn log_refusal(request: &StreamRequest, refusal: &Refusal) {
 }
 
 /// Opens the stream's WebSocket; on failure returns the response that revokes the acceptance.
-async fn open_tunnel(client: &Client, request: &StreamRequest) -> Result<Tunnel<Connection>, StreamResponse> {
-    let StreamRequest { stream_name, request_id, url, .. } = request;
-    let protocol = request.protocol.as_deref().and_then(StreamProtocol::from_name);
+async fn open_tunnel(
+    context: &AgentContext,
+    client: &Client,
+    request: &StreamRequest,
+) -> Result<Tunnel<Connection>, StreamResponse> {
+    let StreamRequest { stream_name, request_id, .. } = request;
     let opened = match &request.authorization_token {
-        Some(token) => client.open_stream(url, token, protocol).await,
+        Some(token) => open_in_turn(context, client, request, token).await,
         None => Err(Refusal::new(RefusalKind::BadRequest, "the hub sent no token")),
     };
     let opened = opened.map(|tunnel| Tunnel { reusable: request.reusable, ..tunnel });
@@ -134,6 +142,33 @@ async fn open_tunnel(client: &Client, request: &StreamRequest) -> Result<Tunnel<
             Some(Refusal::new(RefusalKind::RejectedByDevice, "it could not open the stream; its log has the cause"));
         StreamResponse { request_id: *request_id, accepted: false, reason }
     })
+}
+
+/// Opens the WebSocket, within the hub's limit of concurrent openings. While the hub is busy it is tried again, for as
+/// long as the hub waits for it.
+async fn open_in_turn(
+    context: &AgentContext,
+    client: &Client,
+    request: &StreamRequest,
+    token: &StreamToken,
+) -> Result<Tunnel<Connection>, Refusal> {
+    let protocol = request.protocol.as_deref().and_then(StreamProtocol::from_name);
+    let (runtime, started_at) = (context.config.client_factory.runtime(), clock::now());
+    let mut backoff = Backoff::new(BUSY_RETRY_BASE, BUSY_RETRY_CAP, Jitter::Quarter);
+    loop {
+        let left = TOKEN_LIFETIME.saturating_sub(started_at.elapsed());
+        let permit = timeout(left, runtime.opening_permit()).await.map_err(|_| RefusalKind::HandshakeTimedOut)?;
+        let refusal = match client.open_stream(&request.url, token, protocol).await {
+            Ok(tunnel) => return Ok(tunnel),
+            Err(refusal) => refusal,
+        };
+        drop(permit);
+        let delay = backoff.next_delay(random::u64());
+        if !refusal.kind.is_busy() || started_at.elapsed() + delay > TOKEN_LIFETIME {
+            return Err(refusal);
+        }
+        sleep(delay).await;
+    }
 }
 
 /// Carries the stream's bytes until both directions have ended. Returns the WebSocket if another stream may use it.

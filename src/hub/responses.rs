@@ -8,7 +8,7 @@ use super::broker::Grant;
 use crate::net::os::clock::now_rfc3339;
 use crate::net::transport::http_server::empty_response;
 use crate::proto::http::{
-    ACCEPTED_HEADER, ERROR_HEADER, STREAM_PROTOCOL_HEADER, STREAM_TOKEN_HEADER, STREAM_URL_HEADER,
+    ACCEPTED_HEADER, ERROR_HEADER, OPENING_LIMIT_HEADER, STREAM_PROTOCOL_HEADER, STREAM_TOKEN_HEADER, STREAM_URL_HEADER,
 };
 use crate::proto::message::StandbyOffer;
 use crate::proto::refusal::Refusal;
@@ -51,7 +51,12 @@ pub(super) fn refusal(refusal: &Refusal) -> Response<Bytes> {
 }
 
 /// Returns an accepted stream: the URL of its WebSocket, the token for it, and the standby offer.
-pub(super) fn stream_granted(grant: &Grant, url: &str, standby: Option<&StandbyOffer>) -> Response<Bytes> {
+pub(super) fn stream_granted(
+    grant: &Grant,
+    url: &str,
+    standby: Option<&StandbyOffer>,
+    opening_limit: usize,
+) -> Response<Bytes> {
     let mut response = empty_response(StatusCode::OK);
     let fields = [
         (ACCEPTED_HEADER, Some("True".to_owned())),
@@ -61,6 +66,7 @@ pub(super) fn stream_granted(grant: &Grant, url: &str, standby: Option<&StandbyO
         (standby::REUSABLE_HEADER, grant.reusable.then(|| standby::REUSABLE.to_owned())),
         (standby::STANDBY_URL_HEADER, standby.map(|offer| offer.url.clone())),
         (standby::STANDBY_LIMIT_HEADER, standby.map(|offer| offer.limit.to_string())),
+        (OPENING_LIMIT_HEADER, Some(opening_limit.to_string())),
     ];
     for (name, value) in fields {
         if let Some(Ok(mut value)) = value.map(HeaderValue::try_from) {

@@ -32,4 +32,12 @@ impl Shared {
         let offer = StandbyOffer { url: self.endpoints.standby_url(authority), limit: self.config.standbys };
         Some(offer).filter(|offer| offer.limit > 0 && !self.streams.is_draining())
     }
+
+    /// Returns the limit of streams that one client shall be opening at the same time: half of what its address may have
+    /// in unauthenticated connections, so that others behind the same address get in, and what one service may have in
+    /// handshakes with one device.
+    pub(super) fn opening_limit(&self) -> usize {
+        let per_source = self.config.limits.unauthenticated.per_source / 2;
+        per_source.min(self.config.broker.pending.per_device / 2).max(1)
+    }
 }

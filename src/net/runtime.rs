@@ -1,15 +1,18 @@
-//! The state that all connections of one client share: the memory budget of its streams, the limit of its concurrent
-//! rejoins, and the route to its hub. It belongs to a [`ClientFactory`](crate::net::client::ClientFactory), so that
+//! The state that all connections of one client share: the memory budget of its streams, the limits of its concurrent
+//! openings and rejoins, and the route to its hub. It belongs to a [`ClientFactory`](crate::net::client::ClientFactory), so that
 //! clients of different hubs in one process do not affect each other.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::net::os::network_monitor::{NetworkMonitor, RouteDestination};
-use crate::proto::limits::{CONCURRENT_REJOINS, INITIAL_WINDOW, MAX_WINDOW, WINDOW_BUDGET};
+use crate::proto::limits::{
+    CONCURRENT_REJOINS, INITIAL_CONCURRENT_OPENINGS, INITIAL_WINDOW, MAX_WINDOW, WINDOW_BUDGET,
+};
 
 /// The state that a client's connections share. Clones are handles to the same state.
 #[derive(Debug, Clone)]
@@ -18,6 +21,9 @@ pub struct ClientRuntime(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     open_streams: AtomicU64,
+    opening_permits: Semaphore,
+    /// The number of opening permits, free ones and held ones.
+    opening_limit: Mutex<usize>,
     rejoin_permits: Semaphore,
     route: RouteDestination,
 }
@@ -26,6 +32,8 @@ impl Default for ClientRuntime {
     fn default() -> Self {
         Self(Arc::new(Inner {
             open_streams: AtomicU64::new(0),
+            opening_permits: Semaphore::new(INITIAL_CONCURRENT_OPENINGS),
+            opening_limit: Mutex::new(INITIAL_CONCURRENT_OPENINGS),
             rejoin_permits: Semaphore::new(CONCURRENT_REJOINS),
             route: RouteDestination::default(),
         }))
@@ -47,6 +55,24 @@ impl ClientRuntime {
     #[cfg(test)]
     pub(in crate::net) fn hub_address(&self) -> Option<SocketAddr> {
         self.0.route.get()
+    }
+
+    /// Waits until the client is opening fewer streams than the hub allows at the same time. Callers are served in order.
+    pub async fn opening_permit(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.opening_permits.acquire().await.ok()
+    }
+
+    /// Applies the hub's limit of streams that the client may be opening at the same time. If more hold a permit, the
+    /// rest of a decrease takes effect with a later call.
+    pub fn set_opening_limit(&self, limit: usize) {
+        let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
+        let mut current = self.0.opening_limit.lock();
+        if limit > *current {
+            self.0.opening_permits.add_permits(limit - *current);
+            *current = limit;
+        } else {
+            *current -= self.0.opening_permits.forget_permits(*current - limit);
+        }
     }
 
     /// Waits until fewer than [`CONCURRENT_REJOINS`] streams are rejoining.
@@ -100,5 +126,30 @@ mod tests {
         }
         assert_eq!(permits.len(), CONCURRENT_REJOINS);
         assert!(idle.rejoin_permit().now_or_never().is_some());
+    }
+
+    #[test]
+    fn the_hubs_limit_of_openings_is_applied_also_when_it_decreases_while_all_are_in_use() {
+        let runtime = ClientRuntime::default();
+        let mut held = Vec::new();
+        let mut take_all = || {
+            while let Some(Some(permit)) = runtime.opening_permit().now_or_never() {
+                held.push(permit);
+            }
+            held.len()
+        };
+        assert_eq!(take_all(), INITIAL_CONCURRENT_OPENINGS);
+        runtime.set_opening_limit(40);
+        assert_eq!(take_all(), 40);
+        runtime.set_opening_limit(8);
+        assert_eq!(*runtime.0.opening_limit.lock(), 40, "all are held");
+        held.truncate(20);
+        runtime.set_opening_limit(8);
+        assert_eq!(*runtime.0.opening_limit.lock(), 20);
+        held.clear();
+        runtime.set_opening_limit(8);
+        assert_eq!(runtime.0.opening_permits.available_permits(), 8);
+        runtime.set_opening_limit(0);
+        assert_eq!(runtime.0.opening_permits.available_permits(), 1, "a limit of 0 would wait for ever");
     }
 }

@@ -26,6 +26,8 @@ pub const ACCEPTED_HEADER: &str = "iothub-streaming-is-accepted";
 pub const STREAM_URL_HEADER: &str = "iothub-streaming-url";
 /// The response header with the stream token, which that WebSocket presents.
 pub const STREAM_TOKEN_HEADER: &str = "iothub-streaming-auth-token";
+/// The response header with the limit of streams that the service may be opening at the same time.
+pub const OPENING_LIMIT_HEADER: &str = "devstream-openings";
 /// The response header with the name of an error, for Azure IoT Hub's clients.
 pub const ERROR_HEADER: &str = "iothub-errorcode";
 

@@ -44,14 +44,15 @@ pub const DEVICE_LIST_BYTES: usize = 32 * 1024 * 1024;
 pub const UNAUTHENTICATED_CONNECTIONS: usize = 1024;
 
 /// Limit of unauthenticated connections from one source address: a fleet behind one NAT reconnects in batches of this
-/// size.
-pub const UNAUTHENTICATED_CONNECTIONS_PER_SOURCE: usize = 64;
+/// size, and each of two clients there may be opening half as many streams at the same time.
+pub const UNAUTHENTICATED_CONNECTIONS_PER_SOURCE: usize = 128;
 
-/// Limit of concurrent handshakes to one device: the backlog of its own accept loop.
-pub const PENDING_PER_DEVICE: usize = 64;
+/// Limit of concurrent handshakes to one device: two services share it, each of which opens 200 streams per second over
+/// a path with a round-trip time of 300 ms.
+pub const PENDING_PER_DEVICE: usize = 128;
 
 /// Limit of concurrent handshakes of one service.
-pub const PENDING_PER_SERVICE: usize = 128;
+pub const PENDING_PER_SERVICE: usize = 256;
 
 /// Limit of concurrent handshakes of the hub.
 pub const PENDING_PER_HUB: usize = 4096;
@@ -88,7 +89,7 @@ pub const UNJOINED_LEG_BYTES: usize = 128 * 1024;
 
 /// Default limit of standby connections that a hub holds for one identity: the streams of a busy second, including
 /// those that are closing.
-pub const STANDBYS_PER_IDENTITY: usize = 128;
+pub const STANDBYS_PER_IDENTITY: usize = 256;
 
 /// Upper bound of the configurable limit of standby connections for one identity.
 pub const MAX_STANDBYS_PER_IDENTITY: usize = 1024;
@@ -191,6 +192,17 @@ pub const REJOIN_RESET_AFTER: Duration = Duration::from_secs(10);
 /// Limit of streams of one client that rejoin at the same time: until each has authenticated, it counts against
 /// [`UNAUTHENTICATED_CONNECTIONS_PER_SOURCE`] of its hub.
 pub const CONCURRENT_REJOINS: usize = 16;
+
+/// Limit of streams that one client opens at the same time before the hub has told its own limit: with a few clients
+/// behind one address, far below [`UNAUTHENTICATED_CONNECTIONS_PER_SOURCE`].
+pub const INITIAL_CONCURRENT_OPENINGS: usize = 16;
+
+/// Bound of the first delay before a stream is requested again that the hub had no capacity for: about the time that
+/// it takes to open one.
+pub const BUSY_RETRY_BASE: Duration = Duration::from_millis(250);
+
+/// Largest bound of that delay: a thousand waiting clients make a few hundred requests per second.
+pub const BUSY_RETRY_CAP: Duration = Duration::from_secs(4);
 
 /// Rate at which connections return to a hub that was shut down, per second: each is a TLS handshake.
 pub const RECONNECTS_PER_SECOND: u32 = 400;

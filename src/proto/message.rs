@@ -32,6 +32,9 @@ pub enum ToDevice {
         /// The hub's offer to take standby connections, if it makes one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         standby: Option<StandbyOffer>,
+        /// Limit of streams for which the device may be connecting its leg at the same time.
+        #[serde(rename = "openings", default, skip_serializing_if = "Option::is_none")]
+        opening_limit: Option<usize>,
     },
     /// A service requests a stream.
     StreamRequest(StreamRequest),

@@ -77,6 +77,9 @@ table! {
     HubBusy "hub-busy" 429 429001 "ThrottlingException" 4429 19
         "the hub has reached a limit"
         "try again shortly, or close some streams";
+    StreamLimitReached "stream-limit-reached" 429 429002 "ThrottlingException" 4434 47
+        "this service has as many streams as it may have"
+        "close some of them; the hub's operator can allow more: devstream hub service set NAME --max-streams N";
     Draining "draining" 503 503001 "ServiceUnavailable" 4503 20
         "the hub is shutting down or restarting"
         "try again shortly";
@@ -113,6 +116,10 @@ table! {
     HubUnreachable "hub-unreachable" 0 0 "" 0 25
         "the hub cannot be reached"
         "check the address, the network and any firewall";
+    ConnectionRejected "connection-rejected" 0 0 "" 0 46
+        "the hub closed the connection before TLS was established"
+        "it rejects an address for a while after too many connections at once or repeated failures; otherwise check that \
+         the address and port are those of a hub";
     NotJoined "not-joined" 0 0 "" 0 30
         "this machine has not joined a hub, and you run no hub on it"
         "run the command that `devstream hub device add ID` or `devstream hub service add NAME --device ID` prints, \
@@ -160,6 +167,11 @@ impl RefusalKind {
     /// Returns the row of this kind.
     pub fn row(self) -> &'static Row {
         &TABLE[self as usize]
+    }
+
+    /// Reports whether the hub has no capacity for the moment: the same request may succeed shortly.
+    pub fn is_busy(self) -> bool {
+        matches!(self, Self::HubBusy | Self::ConnectionRejected)
     }
 }
 

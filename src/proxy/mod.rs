@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
@@ -192,8 +192,17 @@ async fn serve_connection(
 }
 
 async fn listen(local: &LocalForward) -> anyhow::Result<TcpListener> {
-    let wanted = (local.bind.as_str(), local.port);
-    match TcpListener::bind(wanted).await {
+    let listener = async {
+        let mut listener = Err(io::ErrorKind::AddrNotAvailable.into());
+        for address in lookup_host((local.bind.as_str(), local.port)).await? {
+            listener = socket::listen(address);
+            if listener.is_ok() {
+                break;
+            }
+        }
+        listener
+    };
+    match listener.await {
         Ok(listener) => Ok(listener),
         Err(error) => Err(anyhow!(advice(local, &error).await))
             .with_context(|| format!("cannot listen on {}: {error}", HostPort(&local.bind, local.port))),

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::config::ProxyConfig;
@@ -16,12 +16,14 @@ use super::request::{request_by_http, request_on_standby};
 use super::standby::Standbys;
 use crate::net::client::standby::{PoolSlot, Standby};
 use crate::net::client::{Client, Connection, ResumeTarget};
+use crate::net::os::clock;
 use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::os::random;
 use crate::net::tunnel::pump::{Counters, EarlyData, PumpContext, StreamEvent, Tunnel};
 use crate::net::websocket::channel::ChannelError;
+use crate::proto::backoff::{Backoff, Jitter};
 use crate::proto::id::{DeviceId, StreamId, StreamName};
-use crate::proto::limits::{EARLY_DATA_BYTES, EARLY_DATA_WAIT};
+use crate::proto::limits::{BUSY_RETRY_BASE, BUSY_RETRY_CAP, EARLY_DATA_BYTES, EARLY_DATA_WAIT};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::StreamProtocol;
 
@@ -48,7 +50,7 @@ pub(super) struct OpenedTunnel {
     pub(super) slot: Option<PoolSlot>,
 }
 
-/// State that survives a lost standby: the next attempt must neither lose nor repeat the early data.
+/// State that survives an attempt: the next one must neither lose nor repeat the early data.
 #[derive(Default)]
 struct OpenState {
     /// Id of the lost request, if the device may have its early data: the hub then does not send the request again.
@@ -70,21 +72,52 @@ impl Opener {
         Self { config, client, network: self.network.clone(), standbys, stream_shutdown: self.stream_shutdown.clone() }
     }
 
-    /// Opens a stream, with early data from `local` if a standby carries the request.
+    /// Opens a stream, with early data from `local` if a standby carries the request. Waits for its turn within the
+    /// hub's limit of concurrent openings, and while the hub is at a limit, both within the response timeout.
     pub(super) async fn open<R: AsyncRead + Unpin>(
         &self,
         name: Option<&StreamName>,
         local: &mut R,
     ) -> Result<OpenedTunnel, Refusal> {
-        let mut state = OpenState::default();
+        let runtime = self.config.client_factory.runtime();
+        let (started_at, limit) = (clock::now(), self.config.response_timeout);
+        let (mut state, mut backoff) =
+            (OpenState::default(), Backoff::new(BUSY_RETRY_BASE, BUSY_RETRY_CAP, Jitter::Quarter));
+        loop {
+            let left = limit.saturating_sub(started_at.elapsed());
+            let permit = timeout(left, runtime.opening_permit()).await.map_err(|_| never_its_turn(limit))?;
+            let refusal = match self.try_open(name, local, &mut state).await {
+                Ok(opened) => return Ok(opened),
+                Err(refusal) => refusal,
+            };
+            drop(permit);
+            let delay = backoff.next_delay(random::u64());
+            if !refusal.kind.is_busy() || started_at.elapsed() + delay > limit {
+                return Err(refusal);
+            }
+            tracing::debug!(target: "service-proxy", "{refusal}; asking again in {} ms", delay.as_millis());
+            sleep(delay).await;
+        }
+    }
+
+    /// Makes one attempt to open the stream. Early data that an earlier one has read is sent again.
+    async fn try_open<R: AsyncRead + Unpin>(
+        &self,
+        name: Option<&StreamName>,
+        local: &mut R,
+        state: &mut OpenState,
+    ) -> Result<OpenedTunnel, Refusal> {
+        state.id = None;
         let ready = match self.standbys.take().await {
             None => self.standbys.connect().await,
             ready => ready,
         };
         if let Some(standby) = ready {
-            let early = read_early_data(local).await;
-            state.early =
-                early.map_err(|_| Refusal::new(RefusalKind::LocalShutdown, "the application reset its connection"))?;
+            if state.early.is_empty() {
+                let early = read_early_data(local).await;
+                state.early = early
+                    .map_err(|_| Refusal::new(RefusalKind::LocalShutdown, "the application reset its connection"))?;
+            }
             let id = StreamId::from_bytes(random::bytes());
             state.id = Some(id).filter(|_| !state.early.is_empty());
             match self.open_on_standby(standby, id, name, &state.early).await {
@@ -95,7 +128,7 @@ impl Opener {
                 }
             }
         }
-        Box::pin(self.open_new(name, &state)).await
+        Box::pin(self.open_new(name, state)).await
     }
 
     async fn open_on_standby(
@@ -163,6 +196,9 @@ impl Opener {
     ) -> Result<OpenedTunnel, Refusal> {
         let grant = request_by_http(&self.config, client, name, state.id).await?;
         self.standbys.update_offer(client, grant.standby_offer);
+        if let Some(limit) = grant.opening_limit {
+            self.config.client_factory.runtime().set_opening_limit(limit);
+        }
         let mut tunnel = client.open_stream(&grant.url, &grant.token, grant.protocol).await?;
         tunnel.early.to_send = state.early.clone();
         tunnel.reusable = grant.reusable;
@@ -184,6 +220,12 @@ impl Opener {
         let (runtime, stop) = (self.config.client_factory.runtime(), &self.stream_shutdown);
         PumpContext { counters, on_event, rejoin, runtime, idle_timeout, network, stop }
     }
+}
+
+/// The refusal of a stream whose turn to be opened did not come within this time.
+fn never_its_turn(limit: Duration) -> Refusal {
+    let detail = format!("too many connections at once: others were being opened for {} s", limit.as_secs());
+    Refusal::new(RefusalKind::HandshakeTimedOut, detail)
 }
 
 /// Reads the bytes that the application sends at once, up to [`EARLY_DATA_BYTES`] within [`EARLY_DATA_WAIT`].

@@ -11,8 +11,8 @@ use crate::net::client::standby::Standby;
 use crate::net::client::{Client, RequestOptions, response_refusal};
 use crate::net::websocket::channel::ChannelError;
 use crate::proto::http::{
-    ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, Route, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER,
-    STREAM_TOKEN_HEADER, STREAM_URL_HEADER,
+    ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, OPENING_LIMIT_HEADER, RESPONSE_TIMEOUT_HEADER, Route, STREAM_ID_HEADER,
+    STREAM_PROTOCOL_HEADER, STREAM_TOKEN_HEADER, STREAM_URL_HEADER,
 };
 use crate::proto::id::{StreamId, StreamName};
 use crate::proto::message::StandbyOffer;
@@ -59,6 +59,8 @@ pub(super) struct Grant {
     /// The stream's connection may stand by after it.
     pub(super) reusable: bool,
     pub(super) standby_offer: Option<StandbyOffer>,
+    /// The limit of streams that this service may be opening at the same time.
+    pub(super) opening_limit: Option<usize>,
 }
 
 /// Requests a stream by HTTP. The id is that of a request on a standby that was lost, if the device may have its early
@@ -94,6 +96,7 @@ pub(super) async fn request_by_http(
         protocol: header(&response, STREAM_PROTOCOL_HEADER).and_then(StreamProtocol::from_name),
         reusable: header(&response, standby::REUSABLE_HEADER) == Some(standby::REUSABLE),
         standby_offer: offer.map(|(url, limit)| StandbyOffer { url: url.into(), limit }),
+        opening_limit: header(&response, OPENING_LIMIT_HEADER).and_then(|limit| limit.parse().ok()),
     })
 }
 

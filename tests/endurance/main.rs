@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test a panic is the message")]
 
+mod burst;
 mod faults;
 mod fixture;
 mod fleet;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
     match (campaign, rest) {
         ("fleet", [count]) => return fleet::campaign(count),
         ("idle", [devices, minutes]) => return idle::campaign(devices, minutes),
+        ("burst", counts) => return burst::campaign(counts),
         ("cuts", names) => return if trials::run(names) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE },
         _ => {}
     }

@@ -9,6 +9,7 @@ mod acme;
 mod activation;
 mod activity;
 mod backup;
+mod bursts;
 mod certificates;
 mod chaos;
 mod check;

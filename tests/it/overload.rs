@@ -19,6 +19,9 @@ use crate::support::{DEVICE, TIMEOUT};
 /// A second address of this machine, as another source.
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
+/// Arguments of a proxy that does not wait for a busy hub.
+const IMPATIENT: [&str; 2] = ["--response-timeout", "1"];
+
 const WRONG_KEYS: u32 = 100_000;
 const THREADS: u32 = 4;
 
@@ -92,7 +95,7 @@ fn a_hub_out_of_descriptors_reports_it_and_keeps_open_streams() {
     let machine = Machine::new();
     let hub = Hub::start_under(&machine, &["prlimit", "--nofile=64"], &[]);
     let _agent = Agent::start(&machine, &[&target.port.to_string()]);
-    let proxy = ServiceProxy::start(&machine);
+    let proxy = ServiceProxy::start_with(&machine, DEVICE, "0", &IMPATIENT);
     let mut running: Vec<TcpStream> = (0..3).map(|_| proxy.connect()).collect();
     running.iter_mut().for_each(is_alive);
 
@@ -131,7 +134,8 @@ fn a_hub_out_of_memory_refuses_streams_and_keeps_open_ones() {
         Agent::start(&machine, &[&echo.port.to_string()]),
         Agent::start_as(&machine, "source", &[&source.port.to_string()]),
     ];
-    let (proxy, stalled) = (ServiceProxy::start(&machine), ServiceProxy::start_with(&machine, "source", "0", &[]));
+    let (proxy, stalled) =
+        (ServiceProxy::start(&machine), ServiceProxy::start_with(&machine, "source", "0", &IMPATIENT));
     let mut running = proxy.connect();
     is_alive(&mut running);
 

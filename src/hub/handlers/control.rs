@@ -178,7 +178,9 @@ impl DeviceSession<'_> {
     /// Confirms that the device is online. The ping measures the first round trip.
     async fn send_welcome(&self, channel: &mut ControlChannel<Socket>) -> Result<(), ChannelError> {
         let standby = self.shared.standby_offer(self.authority);
-        channel.send(&ToDevice::Welcome { version: env!("CARGO_PKG_VERSION").into(), standby }).await?;
+        let opening_limit = Some(self.shared.opening_limit());
+        let version = env!("CARGO_PKG_VERSION").into();
+        channel.send(&ToDevice::Welcome { version, standby, opening_limit }).await?;
         channel.ping().await
     }
 

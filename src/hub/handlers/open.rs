@@ -43,7 +43,8 @@ pub(in crate::hub) async fn respond(
     match open_stream(shared, context, service, params).await {
         Ok(grant) => {
             let url = shared.endpoints.streaming_url(&http_request.authority, &device, grant.stream, Role::Service);
-            responses::stream_granted(&grant, &url, shared.standby_offer(&http_request.authority).as_ref())
+            let standby = shared.standby_offer(&http_request.authority);
+            responses::stream_granted(&grant, &url, standby.as_ref(), shared.opening_limit())
         }
         Err(refusal) => responses::refusal(&refusal),
     }

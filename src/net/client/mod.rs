@@ -230,7 +230,7 @@ mod tests {
             let accept = async { drop(listener.accept().await.unwrap()) };
             let mut trace = DialTrace::default();
             let (refused, ()) = tokio::join!(client.connect(client.hub(), &mut trace), accept);
-            assert_eq!(refused.unwrap_err().kind, RefusalKind::HubUnreachable);
+            assert_eq!(refused.unwrap_err().kind, RefusalKind::ConnectionRejected);
             expected[index] = Some(addresses[index]);
             assert_eq!(recorded(), expected);
         }

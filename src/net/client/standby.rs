@@ -240,8 +240,8 @@ impl StandbyPool {
         let mut state = self.state();
         (state.to_open, state.has_connected) = (0, false);
         let now = clock::now();
-        // A hub that refuses will refuse again; a network may recover within seconds.
-        let is_refused = refusal.kind != RefusalKind::HubUnreachable;
+        // A hub that refuses will refuse again; a network, or a hub that is overrun, may recover within seconds.
+        let is_refused = !matches!(refusal.kind, RefusalKind::HubUnreachable | RefusalKind::ConnectionRejected);
         let delay = if is_refused { STANDBY_RETRY_INTERVAL } else { state.backoff.next_delay(now, random::u64()) };
         state.retry_at = Some(now + delay);
     }

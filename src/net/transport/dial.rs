@@ -255,6 +255,10 @@ fn unreachable(cause: DialCause, detail: String) -> DialError {
 fn explain(hub: &HubAddress, error: &std::io::Error) -> DialError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(inner) => DialError { cause: DialCause::Tls(TlsFailure::of(inner)), refusal: tls::explain(inner) },
+        None if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => DialError {
+            cause: DialCause::Tls(TlsFailure::Other),
+            refusal: Refusal::new(RefusalKind::ConnectionRejected, hub.to_string()),
+        },
         None => unreachable(DialCause::Tls(TlsFailure::Other), format!("{hub}: TLS: {error}")),
     }
 }
@@ -286,7 +290,9 @@ mod tests {
         let config = client_config(&Trust::Public).unwrap();
         let (proxy_settings, runtime) = (proxy_settings.unwrap_or_default(), ClientRuntime::default());
         let (refused, ()) = tokio::join!(dial(&hub, &proxy_settings, config, &runtime, &mut trace), accept_and_close);
-        assert_eq!(refused.unwrap_err().kind, RefusalKind::HubUnreachable);
+        let is_rejected = listens && via.is_none();
+        let expected = if is_rejected { RefusalKind::ConnectionRejected } else { RefusalKind::HubUnreachable };
+        assert_eq!(refused.unwrap_err().kind, expected);
         assert!(trace.steps.iter().all(|step| step.elapsed.is_some()), "{trace}");
         (trace.steps.iter().map(|step| (step.hop, step.error.is_none())).collect(), trace.to_string())
     }

@@ -88,7 +88,8 @@ impl FakeHub {
         let mut control = request.upgrade();
         let Ok(Frame::Text(hello)) = control.next() else { panic!("no hello") };
         assert!(hello.contains("\"hello\""), "{hello}");
-        control.text(&encode(&ToDevice::Welcome { version: "0.0.0".into(), standby: None })).expect("the agent reads");
+        let welcome = ToDevice::Welcome { version: "0.0.0".into(), standby: None, opening_limit: None };
+        control.text(&encode(&welcome)).expect("the agent reads");
         control
     }
 
