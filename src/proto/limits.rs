@@ -204,6 +204,10 @@ pub const BUSY_RETRY_BASE: Duration = Duration::from_millis(250);
 /// Largest bound of that delay: a thousand waiting clients make a few hundred requests per second.
 pub const BUSY_RETRY_CAP: Duration = Duration::from_secs(4);
 
+/// Time for which a hub is tried again that closes connections before TLS: as long as unauthenticated connections may
+/// last, which may be too many. A server that is no hub does the same, and a person waits for the error.
+pub const REJECTED_RETRY_TIME: Duration = Duration::from_secs(15);
+
 /// Rate at which connections return to a hub that was shut down, per second: each is a TLS handshake.
 pub const RECONNECTS_PER_SECOND: u32 = 400;
 

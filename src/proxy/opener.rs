@@ -16,6 +16,7 @@ use super::request::{request_by_http, request_on_standby};
 use super::standby::Standbys;
 use crate::net::client::standby::{PoolSlot, Standby};
 use crate::net::client::{Client, Connection, ResumeTarget};
+use crate::net::log_throttle::LogThrottle;
 use crate::net::os::clock;
 use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::os::random;
@@ -23,7 +24,7 @@ use crate::net::tunnel::pump::{Counters, EarlyData, PumpContext, StreamEvent, Tu
 use crate::net::websocket::channel::ChannelError;
 use crate::proto::backoff::{Backoff, Jitter};
 use crate::proto::id::{DeviceId, StreamId, StreamName};
-use crate::proto::limits::{BUSY_RETRY_BASE, BUSY_RETRY_CAP, EARLY_DATA_BYTES, EARLY_DATA_WAIT};
+use crate::proto::limits::{BUSY_RETRY_BASE, BUSY_RETRY_CAP, EARLY_DATA_BYTES, EARLY_DATA_WAIT, REJECTED_RETRY_TIME};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::StreamProtocol;
 
@@ -38,6 +39,7 @@ pub(super) struct Opener {
     client: Arc<Mutex<Option<Client>>>,
     network: NetworkMonitor,
     pub(super) standbys: Standbys,
+    busy_log: Arc<LogThrottle>,
     /// Closes every stream with a message to its peer.
     pub(super) stream_shutdown: CancellationToken,
 }
@@ -62,14 +64,22 @@ struct OpenState {
 impl Opener {
     pub(super) fn new(config: Arc<ProxyConfig>, network: NetworkMonitor) -> Self {
         let standbys = Standbys::new(config.transport, network.clone());
-        Self { config, client: Arc::default(), network, standbys, stream_shutdown: CancellationToken::new() }
+        Self {
+            config,
+            client: Arc::default(),
+            network,
+            standbys,
+            busy_log: Arc::default(),
+            stream_shutdown: CancellationToken::new(),
+        }
     }
 
     /// Returns an opener for another device that shares the client and the standbys.
     pub(super) fn to(&self, device: DeviceId, connect_timeout: Duration) -> Self {
         let config = Arc::new(ProxyConfig { device, connect_timeout, ..(*self.config).clone() });
-        let (client, standbys) = (self.client.clone(), self.standbys.clone());
-        Self { config, client, network: self.network.clone(), standbys, stream_shutdown: self.stream_shutdown.clone() }
+        let (client, standbys, busy_log) = (self.client.clone(), self.standbys.clone(), self.busy_log.clone());
+        let (network, stream_shutdown) = (self.network.clone(), self.stream_shutdown.clone());
+        Self { config, client, network, standbys, busy_log, stream_shutdown }
     }
 
     /// Opens a stream, with early data from `local` if a standby carries the request. Waits for its turn within the
@@ -91,11 +101,13 @@ impl Opener {
                 Err(refusal) => refusal,
             };
             drop(permit);
-            let delay = backoff.next_delay(random::u64());
-            if !refusal.kind.is_busy() || started_at.elapsed() + delay > limit {
+            let (delay, limit) = (backoff.next_delay(random::u64()), retry_limit(refusal.kind).min(limit));
+            if started_at.elapsed() + delay > limit {
                 return Err(refusal);
             }
-            tracing::debug!(target: "service-proxy", "{refusal}; asking again in {} ms", delay.as_millis());
+            if self.busy_log.should_log() {
+                tracing::warn!(target: "service-proxy", "{}; trying again for up to {} s", refusal.message(), limit.as_secs());
+            }
             sleep(delay).await;
         }
     }
@@ -241,6 +253,17 @@ async fn read_early_data<R: AsyncRead + Unpin>(local: &mut R) -> io::Result<Byte
         }
     }
     Ok(bytes.freeze())
+}
+
+/// The time for which a stream that was refused is requested again.
+fn retry_limit(kind: RefusalKind) -> Duration {
+    if kind == RefusalKind::ConnectionRejected {
+        REJECTED_RETRY_TIME
+    } else if kind.is_busy() {
+        Duration::MAX
+    } else {
+        Duration::ZERO
+    }
 }
 
 /// Reports whether a new client may succeed: with the hub's new address, a new key or a new pin.

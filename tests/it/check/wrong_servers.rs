@@ -51,10 +51,17 @@ fn check_tells_another_server_from_a_hub() {
     laptop.ask(&["join", &hub.service_link("alice")]);
     device.ask(&["join", &hub.device_link(DEVICE)]);
     let at = |address: &str| CheckReport::on(&laptop, &["--hub", address]);
-    for (answer, cause) in [(PAGE, "does not speak TLS"), ("SSH-2.0-Test\r\n", "does not speak TLS"), ("", "TLS: ")] {
+    for answer in [PAGE, "SSH-2.0-Test\r\n"] {
         let checked = answering(answer, false, at);
-        checked.fails("tls", RefusalKind::HubUnreachable, cause, "check that a hub listens there");
+        checked.fails("tls", RefusalKind::HubUnreachable, "does not speak TLS", "check that a hub listens there");
     }
+    let closes = answering("", false, at);
+    closes.fails(
+        "tls",
+        RefusalKind::ConnectionRejected,
+        "127.0.0.1:",
+        "check that the address and port are those of a hub",
+    );
     let authority = Authority::new();
     for (answer, cause) in [(PORTAL, "HTTP 302 Found"), (PAGE, "the server there is not a devstream hub")] {
         for machine in [&laptop, &device] {

@@ -68,13 +68,18 @@ impl Redirected {
 
     /// Asserts that both report the hub as unreachable with this cause, and that the agent retries.
     fn assert_reported(&self, port: u16, why: &str) {
+        self.assert_reported_as(RefusalKind::HubUnreachable, port, why);
+    }
+
+    fn assert_reported_as(&self, kind: RefusalKind, port: u16, why: &str) {
         let hub = format!("{NAME}:{port}");
         let hub_flags = ["--hub", &hub, "--ca", &self.authority];
-        let finished = self.laptop.run(&[&["service-proxy", "--device", DEVICE, "--stdio"], &hub_flags[..]].concat());
-        assert_is(&finished, RefusalKind::HubUnreachable);
+        let proxy = ["service-proxy", "--device", DEVICE, "--stdio", "--response-timeout", "1"];
+        let finished = self.laptop.run(&[&proxy[..], &hub_flags[..]].concat());
+        assert_is(&finished, kind);
         assert!(finished.stderr.contains(why), "{why}: {finished:?}");
         let agent = self.device.start(&[&["device-agent", "--forward", "22"], &hub_flags[..]].concat());
-        let line = agent.wait_line(RefusalKind::HubUnreachable.row().sentence);
+        let line = agent.wait_line(kind.row().sentence);
         assert!(line.contains(why) && line.contains("trying again"), "{why}: {line}");
     }
 }
@@ -134,6 +139,6 @@ fn a_server_that_closes_or_is_absent_is_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || listener.incoming().flatten().for_each(|stream: TcpStream| drop(stream)));
-    led.assert_reported(port, &format!("{NAME}:{port}"));
+    led.assert_reported_as(RefusalKind::ConnectionRejected, port, &format!("{NAME}:{port}"));
     led.assert_reported(crate::support::targets::closed_port(), "refused");
 }
