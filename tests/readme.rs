@@ -5,10 +5,10 @@ use std::path::Path;
 
 use devstream::proto::limits::{
     AUTH_TIMEOUT, CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, CONTROL_MESSAGE_DEPTH,
-    FORWARDS_PER_DEVICE, MAX_RECEIVED_MESSAGE_BYTES, MAX_SENT_MESSAGE_BYTES, PENDING_PER_DEVICE, PENDING_PER_SERVICE,
-    REQUEST_BODY_BYTES, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_BYTES, REQUEST_HEAD_TIMEOUT, REQUEST_HEADERS,
-    STREAM_CONTROL_BYTES, STREAMS_PER_DEVICE, STREAMS_PER_HUB, STREAMS_PER_SERVICE, TLS_HANDSHAKE_TIMEOUT,
-    UNAUTHENTICATED_CONNECTIONS, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
+    FORWARDS_PER_DEVICE, HALF_OPEN_GRACE, MAX_RECEIVED_MESSAGE_BYTES, MAX_SENT_MESSAGE_BYTES, PENDING_PER_DEVICE,
+    PENDING_PER_SERVICE, PENDING_PER_SERVICE_AND_DEVICE, REQUEST_BODY_BYTES, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_BYTES,
+    REQUEST_HEAD_TIMEOUT, REQUEST_HEADERS, STREAM_CONTROL_BYTES, STREAMS_PER_DEVICE, STREAMS_PER_HUB,
+    STREAMS_PER_SERVICE, TLS_HANDSHAKE_TIMEOUT, UNAUTHENTICATED_CONNECTIONS, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
 };
 use devstream::proto::refusal::{RefusalKind, TABLE};
 
@@ -71,6 +71,7 @@ fn the_limits_in_the_readme_are_the_constants() {
     let kib = |bytes: usize| bytes / 1024;
     for row in [
         format!("| concurrent streams of one device | {STREAMS_PER_DEVICE} |"),
+        format!("| the same of one service alone at the device | {} |", STREAMS_PER_DEVICE / 2),
         format!("| concurrent streams of one service | {STREAMS_PER_SERVICE} |"),
         format!("| concurrent streams of one hub | {STREAMS_PER_HUB} |"),
         format!("| size of a control message | {} KiB |", kib(CONTROL_MESSAGE_BYTES)),
@@ -112,8 +113,15 @@ fn the_protocols_limits_are_the_constants() {
             MAX_SENT_MESSAGE_BYTES / 1024
         ),
         format!("{CONTROL_FRAME_BURST} at once {CONTROL_FRAMES_PER_SECOND} a second"),
-        format!("being opened of one device; of one service | {PENDING_PER_DEVICE}; {PENDING_PER_SERVICE}"),
-        format!("streams of one device; of one service | {STREAMS_PER_DEVICE}; {STREAMS_PER_SERVICE}"),
+        format!(
+            "being opened of one device; of one service; of one service to one device | {PENDING_PER_DEVICE}; \
+             {PENDING_PER_SERVICE}; {PENDING_PER_SERVICE_AND_DEVICE} |"
+        ),
+        format!(
+            "streams of one device; of one service; of one service to one device | {STREAMS_PER_DEVICE}; \
+             {STREAMS_PER_SERVICE}; as many"
+        ),
+        format!("has not opened its leg within {} seconds", HALF_OPEN_GRACE.as_secs()),
     ] {
         // Seconds are written apart from their number, and commas are for people.
         let plain = |text: &str| text.replace([',', ' '], "");

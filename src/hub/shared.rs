@@ -38,6 +38,6 @@ impl Shared {
     /// handshakes with one device.
     pub(super) fn opening_limit(&self) -> usize {
         let per_source = self.config.limits.unauthenticated.per_source / 2;
-        per_source.min(self.config.broker.pending.per_device / 2).max(1)
+        per_source.min(self.config.broker.pending.per_service_and_device()).max(1)
     }
 }

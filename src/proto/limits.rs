@@ -51,14 +51,23 @@ pub const UNAUTHENTICATED_CONNECTIONS_PER_SOURCE: usize = 128;
 /// a path with a round-trip time of 300 ms.
 pub const PENDING_PER_DEVICE: usize = 128;
 
+/// Limit of concurrent handshakes of one service with one device: half of [`PENDING_PER_DEVICE`], so that another
+/// service always finds a place there.
+pub const PENDING_PER_SERVICE_AND_DEVICE: usize = PENDING_PER_DEVICE / 2;
+
+/// Time that a service has to connect its leg before its handshake gives way to another service's, where a device has no
+/// place left: the three round trips of a new connection over a satellite, one of them repeated.
+pub const HALF_OPEN_GRACE: Duration = Duration::from_secs(3);
+
 /// Limit of concurrent handshakes of one service.
 pub const PENDING_PER_SERVICE: usize = 256;
 
 /// Limit of concurrent handshakes of the hub.
 pub const PENDING_PER_HUB: usize = 4096;
 
-/// Limit of concurrent streams to one device.
-pub const STREAMS_PER_DEVICE: usize = 1024;
+/// Limit of concurrent streams to one device. One service has at most as many of them as are free: 1,024 where it is
+/// alone, and another one always gets in.
+pub const STREAMS_PER_DEVICE: usize = 2048;
 
 /// Limit of concurrent streams of one service.
 pub const STREAMS_PER_SERVICE: usize = 2048;

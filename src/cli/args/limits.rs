@@ -54,7 +54,7 @@ pub(in crate::cli) struct LimitArgs {
     /// Maximum streams being opened
     #[arg(long, value_name = "N", default_value_t = StreamLimits::PENDING.total, value_parser = positive_count, env = "DEVSTREAM_MAX_PENDING", hide_short_help = true)]
     max_pending: usize,
-    /// Maximum streams being opened to one device
+    /// Maximum streams being opened to one device; one service may have half of them
     #[arg(long, value_name = "N", default_value_t = StreamLimits::PENDING.per_device, value_parser = positive_count, env = "DEVSTREAM_MAX_PENDING_PER_DEVICE", hide_short_help = true)]
     max_pending_per_device: usize,
     /// Maximum streams being opened for one service
@@ -63,7 +63,7 @@ pub(in crate::cli) struct LimitArgs {
     /// Maximum streams
     #[arg(long, value_name = "N", default_value_t = StreamLimits::STREAMS.total, value_parser = positive_count, env = "DEVSTREAM_MAX_STREAMS", hide_short_help = true)]
     max_streams: usize,
-    /// Maximum streams to one device
+    /// Maximum streams to one device; one service may have as many of them as are left
     #[arg(long, value_name = "N", default_value_t = StreamLimits::STREAMS.per_device, value_parser = positive_count, env = "DEVSTREAM_MAX_STREAMS_PER_DEVICE", hide_short_help = true)]
     max_streams_per_device: usize,
     /// Maximum streams for one service

@@ -1,5 +1,6 @@
 //! The handshake of a stream: from its request until both legs are joined.
 
+use std::cmp::Reverse;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use super::{
 };
 use crate::hub::event::{ACCEPTED, Event, Operation};
 use crate::proto::id::{ConnectionId, Role, StreamId};
+use crate::proto::limits::HALF_OPEN_GRACE;
 use crate::proto::message::StreamResponse;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::secret::StreamToken;
@@ -21,16 +23,8 @@ impl Broker {
         if self.streams.contains_key(&id) {
             return self.repeated_open(id, requester, &request, now);
         }
+        let refusal = self.refusal_of_request(&request, now);
         let stream = Stream::new(requester, request, now);
-        let full = self
-            .pending_counts
-            .exceeded_limit(&stream.request, None)
-            .or_else(|| self.stream_counts.exceeded_limit(&stream.request, stream.request.scope.max_streams));
-        let refusal = match full {
-            _ if self.draining => Some(RefusalKind::Draining.into()),
-            Some(limit) => Some(Refusal::new(RefusalKind::HubBusy, limit)),
-            None => None,
-        };
         self.pending_counts.add(&stream.request.device, &stream.request.service);
         self.stream_counts.add(&stream.request.device, &stream.request.service);
         self.connections.insert(requester, id);
@@ -41,6 +35,36 @@ impl Broker {
             None if online => self.request_device(id, now),
             None => self.await_device(id, now),
         }
+    }
+
+    /// Returns the refusal of a new stream that the hub, or a limit, does not allow. A device whose places for handshakes
+    /// are taken has room if one of them is given up.
+    fn refusal_of_request(&mut self, request: &OpenRequest, now: Instant) -> Option<Refusal> {
+        if self.draining {
+            return Some(RefusalKind::Draining.into());
+        }
+        let streams = self.stream_counts.reached_limit(request, request.scope.max_streams);
+        let limit = streams.or_else(|| self.pending_counts.reached_limit(request, None))?;
+        let gave_up = limit.is_of_pending_at_device() && self.give_up_half_open(request, now);
+        (!gave_up).then(|| limit.refusal())
+    }
+
+    /// Gives up a handshake for another service's request: the oldest half-open one of the service that has the most
+    /// handshakes with the device, if that has more than the requesting service has with it. Reports whether there was
+    /// one. Looks at all streams, which is rare: it takes more than one service to fill a device's places.
+    fn give_up_half_open(&mut self, request: &OpenRequest, now: Instant) -> bool {
+        let count = |service| self.pending_counts.of_service_at(&request.device, service);
+        let own = count(&request.service);
+        let candidates = self.streams.iter().filter_map(|(id, stream)| {
+            let since = stream.half_open_since().filter(|since| *since + HALF_OPEN_GRACE <= now)?;
+            let others = (stream.request.device == request.device).then(|| count(&stream.request.service))?;
+            // Else the two would take each other's places in turn.
+            (own == 0 || own + 1 < others).then_some((others, Reverse(since), *id))
+        });
+        let Some((.., id)) = candidates.max() else { return false };
+        let detail = "the service did not connect to the streaming endpoint, and another one needs its place";
+        self.refuse(id, Refusal::new(RefusalKind::HubBusy, detail), now);
+        true
     }
 
     /// Refuses a repeated request, whose first connection broke before the result. Its early data may have reached the
@@ -155,7 +179,7 @@ impl Broker {
             return self.refuse(id, stream::device_refusal(response.reason), now);
         }
         let token = StreamToken::new((self.random)());
-        stream.phase = Phase::Accepted;
+        (stream.phase, stream.accepted_at) = (Phase::Accepted, Some(now));
         stream.service.issue_token(&token, now + self.settings.token);
         let until = stream.handshake_deadline;
         let (protocol, reusable) = (stream.protocol, stream.reusable);

@@ -22,8 +22,8 @@ pub use messages::{
     Settings,
 };
 use stream::{Phase, Stream};
-use stream_counts::StreamCounts;
 pub use stream_counts::StreamLimits;
+use stream_counts::{ServiceShare, StreamCounts};
 
 use super::event::{Event, Operation};
 use crate::proto::bounded_map::BoundedMap;
@@ -79,8 +79,8 @@ impl Broker {
             streams: HashMap::new(),
             connections: HashMap::new(),
             timers: BTreeSet::new(),
-            pending_counts: StreamCounts::new(settings.pending),
-            stream_counts: StreamCounts::new(settings.streams),
+            pending_counts: StreamCounts::new(settings.pending, ServiceShare::Half),
+            stream_counts: StreamCounts::new(settings.streams, ServiceShare::AsManyAsFree),
             failed: 0,
             draining: false,
             run,

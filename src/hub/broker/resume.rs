@@ -66,8 +66,8 @@ impl Broker {
         if !self.streams.contains_key(&id) {
             let stream = adopt(&attach, ticket, now);
             let own = attach.scope.max_streams.filter(|_| ticket.role == Role::Service);
-            if let Some(limit) = self.stream_counts.exceeded_limit(&stream.request, own) {
-                let refusal = Refusal::new(RefusalKind::HubBusy, limit);
+            if let Some(limit) = self.stream_counts.reached_limit_on_return(&stream.request, own) {
+                let refusal = limit.refusal();
                 return self.outputs.push_back(Output::Refuse { leg: attach.leg, refusal });
             }
             self.stream_counts.add(&stream.request.device, &stream.request.service);

@@ -66,6 +66,8 @@ pub(super) struct Stream {
     pub(super) protocol: Option<StreamProtocol>,
     /// The legs' connections are reused after the stream: those that were attached first.
     pub(super) reusable: bool,
+    /// The time at which the device accepted, last.
+    pub(super) accepted_at: Option<Instant>,
     /// The run of the agent that holds the device's end.
     pub(super) agent: u64,
     /// The time at which the stream was first joined, as far as this hub knows.
@@ -87,6 +89,7 @@ impl Stream {
             handshake_deadline: None,
             protocol: None,
             reusable: false,
+            accepted_at: None,
             agent: 0,
             opened_at: None,
             adopted: false,
@@ -135,6 +138,11 @@ impl Stream {
     /// Reports whether the stream survives the loss of its connections.
     pub(super) fn resumes(&self) -> bool {
         self.protocol == Some(StreamProtocol::Resumable)
+    }
+
+    /// Returns the time since which the service's leg alone holds up the handshake, if it does.
+    pub(super) fn half_open_since(&self) -> Option<Instant> {
+        self.accepted_at.filter(|_| self.phase == Phase::Accepted && self.service.leg().is_none())
     }
 
     /// Returns the resume ticket of one end, if the stream can be resumed.

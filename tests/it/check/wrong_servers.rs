@@ -143,9 +143,9 @@ fn check_names_the_party_that_rejects_the_stream() {
     hub.ask(&["service", "set", "alice", "--max-streams", "1"]);
     check("web").fails(
         "stream",
-        RefusalKind::HubBusy,
-        "as many streams as this service may have",
-        "close some streams",
+        RefusalKind::StreamLimitReached,
+        "this service has as many streams as it may have",
+        "close some of them",
     );
     hub.ask(&["service", "set", "alice", "--max-streams", "any"]);
     hub.process.signal("TERM");

@@ -2,6 +2,7 @@
 
 use std::net::Shutdown;
 
+use devstream::proto::limits::PENDING_PER_SERVICE_AND_DEVICE;
 use devstream::proto::refusal::RefusalKind;
 
 use super::HostileFixture;
@@ -41,6 +42,26 @@ fn a_service_that_floods_requests_meets_its_own_limit() {
     local.shutdown(Shutdown::Write).unwrap();
     assert_eq!(drain(&mut local).end, StreamEnd::Eof);
     drop((open, pending, silent));
+    hostile.end();
+}
+
+#[test]
+fn a_service_that_never_brings_its_side_keeps_no_other_from_the_device() {
+    let hostile = HostileFixture::begin_with(&["--handshake-timeout", "20"]);
+    let mut granted = 0;
+    let refused = loop {
+        let answer = hostile.alice.open("target", &[]).answer();
+        if answer.status != 200 {
+            break answer;
+        }
+        granted += 1;
+    };
+    assert_eq!(granted, PENDING_PER_SERVICE_AND_DEVICE);
+    let detail = format!("this service has {granted} streams being opened to this device");
+    assert!(refused.body.contains(&detail), "{refused:?}");
+    for _ in 0..10 {
+        is_alive(&mut hostile.fixture.proxy.connect());
+    }
     hostile.end();
 }
 
