@@ -128,8 +128,8 @@ pub const EARLY_DATA_BYTES: usize = 16 * 1024;
 /// login.
 pub const INITIAL_WINDOW: u64 = 256 * 1024;
 
-/// Window of a long path, in bytes, from the first acknowledgement on: TCP is still in slow start below, and would take
-/// a smaller window for the path's capacity.
+/// Window in bytes from the first acknowledgement of a transfer on, until the path turns out to be a short one: TCP is
+/// still in slow start below, and would take a smaller window for the path's capacity.
 pub const LONG_PATH_WINDOW: u64 = 2 * 1024 * 1024;
 
 /// Largest window of one stream, in bytes: 1.3 Gbit/s at a round-trip time of 200 ms.
@@ -138,6 +138,9 @@ pub const MAX_WINDOW: u64 = 32 * 1024 * 1024;
 /// Limit of all windows of a client together, in bytes, as long as each can have [`INITIAL_WINDOW`]. It bounds what
 /// stalled readers make the client hold, and separately what it keeps of its own unacknowledged bytes.
 pub const WINDOW_BUDGET: u64 = 32 * 1024 * 1024;
+
+/// Bytes of a transfer that are acknowledged first, on a path that looks long: the first flight of TCP's slow start.
+pub const FIRST_ACK: u64 = 14 * 1024;
 
 /// Bytes written to the local side per acknowledgement, at least: where the window is small.
 pub const ACK_EVERY: u64 = 64 * 1024;

@@ -10,6 +10,9 @@ pub mod endpoint;
 pub mod receive;
 pub mod rejoin;
 pub mod send;
+#[cfg(test)]
+mod simulated_path;
+pub mod window;
 
 use std::fmt;
 
