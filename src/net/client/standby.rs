@@ -14,6 +14,7 @@ use super::{Client, Connection};
 use crate::net::os::clock;
 use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::os::random;
+use crate::net::transport::socket::restart_congestion_control;
 use crate::net::tunnel::pump::TransportOptions;
 use crate::net::websocket::WebSocket;
 use crate::net::websocket::channel::{ChannelError, ControlChannel};
@@ -53,6 +54,7 @@ impl Standby {
 
     /// Puts the WebSocket back after a stream.
     pub fn from_parts(socket: WebSocket<Connection>, slot: PoolSlot) -> Self {
+        socket.with_transport(|connection| restart_congestion_control(connection.get_ref().0.get_ref()));
         Self { channel: ControlChannel::new(socket, slot.transport.idle_timeout), slot }
     }
 

@@ -63,6 +63,11 @@ impl<T> LivenessIo<T> {
         let liveness = Liveness::new();
         (Self { inner, liveness: liveness.clone() }, liveness)
     }
+
+    /// Returns the transport.
+    pub fn get_ref(&self) -> &T {
+        &self.inner
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for LivenessIo<T> {

@@ -27,6 +27,11 @@ impl<T> ReadAhead<T> {
     pub fn new(inner: T) -> Self {
         Self { inner, read_buffer: BytesMut::new(), is_bulk: false }
     }
+
+    /// Returns the transport.
+    pub fn get_ref(&self) -> &T {
+        &self.inner
+    }
 }
 
 impl<T: AsyncRead + Unpin> ReadAhead<T> {

@@ -44,6 +44,22 @@ pub fn set_congestion_control<'a>(socket: impl Into<SockRef<'a>>) {
     }
 }
 
+/// Has the congestion control of a connection begin again, as on a new one, for the next stream on it. BBR leaves its
+/// start-up for good after three round trips that were no faster than those before, of which a few small transfers are
+/// enough; a large one after them would take many seconds to reach the rate of the path. The congestion window and the
+/// round-trip time are kept.
+pub fn restart_congestion_control(stream: &TcpStream) {
+    if congestion_control(stream).as_deref() != Some(CONGESTION_CONTROL) {
+        return;
+    }
+    let socket = SockRef::from(stream);
+    // The kernel ignores an algorithm that is set already. Every process may use this other one.
+    let restarted = apply_congestion_control(&socket, "reno");
+    if let Err(error) = restarted.and_then(|()| apply_congestion_control(&socket, CONGESTION_CONTROL)) {
+        tracing::debug!(%error, "could not restart the congestion control");
+    }
+}
+
 /// The congestion control of a connection, or of those that a listener accepts; `None` if the system does not report
 /// it.
 pub fn congestion_control<'a>(socket: impl Into<SockRef<'a>>) -> Option<String> {
@@ -141,5 +157,17 @@ mod tests {
         let (accepted, _) = listener.accept().await.unwrap();
         assert_eq!(congestion_control(&accepted).as_deref(), Some("reno"));
         assert_ne!(congestion_control(&dialled).as_deref(), Some("reno"));
+    }
+
+    #[tokio::test]
+    async fn a_restart_keeps_the_congestion_control_whichever_it_is() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        set_congestion_control(&stream);
+        for name in [congestion_control(&stream).unwrap(), "reno".into()] {
+            apply_congestion_control(&SockRef::from(&stream), &name).unwrap();
+            restart_congestion_control(&stream);
+            assert_eq!(congestion_control(&stream), Some(name));
+        }
     }
 }

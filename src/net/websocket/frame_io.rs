@@ -68,6 +68,10 @@ pub(super) struct FrameIo<T> {
 }
 
 impl<T: Transport> FrameIo<T> {
+    pub(super) fn transport(&self) -> &T {
+        self.tracked.transport.get_ref()
+    }
+
     pub(super) fn new(transport: LivenessIo<T>, early: &[u8], endpoint: Endpoint, options: Options) -> Self {
         let (role, config) = (role(endpoint, options), Some(config(options, READ_BUFFER)));
         let mut bounds = FrameBounds::default();

@@ -178,6 +178,11 @@ impl<T: Transport> WebSocket<T> {
         Self { reader, writer: Writer { io }, liveness, endpoint }
     }
 
+    /// Calls `with` on the transport.
+    pub fn with_transport<O>(&self, with: impl FnOnce(&T) -> O) -> O {
+        with(self.writer.io.lock().transport())
+    }
+
     /// Sends a close frame and waits up to [`CLOSE_TIMEOUT`] for the peer's, discarding other messages. The frame is
     /// queued behind earlier messages, for as long as the peer takes to read those.
     pub async fn close(mut self, code: u16, reason: &str) {

@@ -21,6 +21,7 @@ use crate::hub::shared::Shared;
 use crate::hub::standby_counts::StandbyPermit;
 use crate::net::tls::Socket;
 use crate::net::transport::http_server::{HttpOutcome, HttpRequest};
+use crate::net::transport::socket::restart_congestion_control;
 use crate::net::tunnel::relay::Leg;
 use crate::net::websocket::channel::{ChannelError, ControlChannel};
 use crate::net::websocket::{SocketKind, WebSocket};
@@ -103,6 +104,7 @@ pub(in crate::hub) async fn reuse(
     leg: Leg<Socket>,
 ) {
     let Some((socket, _kept)) = leg.into_parts() else { return };
+    prepare_for_next_stream(&socket);
     let channel = ControlChannel::new(socket, shared.config.idle_timeout);
     match acquire_permit(shared, &identity.principal) {
         Some(_permit) => Standby { shared, context, identity }.serve(channel).await,
@@ -200,8 +202,14 @@ impl Standby<'_> {
     /// Returns the channel of a leg whose stream has ended.
     fn control_channel(&self, leg: Leg<Socket>) -> Option<Channel> {
         let (socket, _) = leg.into_parts()?;
+        prepare_for_next_stream(&socket);
         Some(ControlChannel::new(socket, self.shared.config.idle_timeout))
     }
+}
+
+/// Prepares the connection of a finished stream for the next one.
+fn prepare_for_next_stream(socket: &WebSocket<Socket>) {
+    socket.with_transport(|connection| restart_congestion_control(connection.get_ref().0.get_ref()));
 }
 
 async fn close(channel: Channel, end: StandbyEnd) -> Option<Channel> {
