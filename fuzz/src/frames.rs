@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use devstream::net::websocket::{Endpoint, Incoming, Options, WebSocket, WebSocketError};
+use devstream::net::websocket::{Incoming, Options, WebSocket, WebSocketError, WebSocketRole};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, duplex};
 use tokio::runtime::Builder;
 
@@ -17,7 +17,7 @@ type Received = (Vec<Incoming>, Option<u16>, Vec<u8>);
 
 pub fn check(bytes: &[u8]) {
     let Some((first, bytes)) = bytes.split_first() else { return };
-    let endpoint = if first & 1 == 0 { Endpoint::Server } else { Endpoint::Client };
+    let endpoint = if first & 1 == 0 { WebSocketRole::Server } else { WebSocketRole::Client };
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         for masked in [true, false] {
@@ -26,7 +26,7 @@ pub fn check(bytes: &[u8]) {
             let pieces = received(bytes, endpoint, options, usize::from(first >> 1) + 1).await;
             assert_eq!((&whole.0, whole.1), (&pieces.0, pieces.1), "in pieces of {} they are others", (first >> 1) + 1);
             // A client's masks are random.
-            assert!(endpoint == Endpoint::Client && masked || whole.2 == pieces.2, "other answers");
+            assert!(endpoint == WebSocketRole::Client && masked || whole.2 == pieces.2, "other answers");
             for message in &whole.0 {
                 assert_eq!(passed_on(message, options).await.as_ref(), Some(message));
             }
@@ -34,7 +34,7 @@ pub fn check(bytes: &[u8]) {
     });
 }
 
-async fn received(bytes: &[u8], endpoint: Endpoint, options: Options, piece: usize) -> Received {
+async fn received(bytes: &[u8], endpoint: WebSocketRole, options: Options, piece: usize) -> Received {
     let mut transport = Pieces { bytes, piece, is_ready: false, answers: Vec::new() };
     let mut socket = WebSocket::new(&mut transport, &[], endpoint, options);
     let (mut messages, mut code) = (Vec::new(), None);
@@ -60,8 +60,8 @@ async fn received(bytes: &[u8], endpoint: Endpoint, options: Options, piece: usi
 /// What a client hears of a server that sends this.
 async fn passed_on(message: &Incoming, options: Options) -> Option<Incoming> {
     let (near, far) = duplex(2 * LIMIT);
-    let mut server = WebSocket::new(near, &[], Endpoint::Server, options);
-    let mut client = WebSocket::new(far, &[], Endpoint::Client, options);
+    let mut server = WebSocket::new(near, &[], WebSocketRole::Server, options);
+    let mut client = WebSocket::new(far, &[], WebSocketRole::Client, options);
     match message.clone() {
         Incoming::Bytes(bytes) => server.writer.bytes(bytes).await.unwrap(),
         Incoming::Text(text) => server.writer.text(text).await.unwrap(),

@@ -97,9 +97,9 @@ pub(super) async fn session(
         () = stop.cancelled() => None,
     };
     match &end {
-        Some(SessionEnd::Lost(ended)) => channel.end(ended).await,
+        Some(SessionEnd::Lost(ended)) => channel.close_with_error(ended).await,
         Some(SessionEnd::Refused(_) | SessionEnd::Displaced { .. }) => {}
-        None => channel.leave().await,
+        None => channel.close().await,
     }
     end
 }

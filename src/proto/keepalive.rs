@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::backoff::jittered;
 use super::limits::{DEAD_AFTER, PROBE_TIMEOUT};
-use super::websocket::Endpoint;
+use super::websocket::WebSocketRole;
 
 /// Pings due within this interval are sent together at its end: the delay is unnoticeable, and 10,000 idle connections
 /// wake the process 4 times a second instead of 500.
@@ -67,13 +67,13 @@ pub struct Keepalive {
 
 impl Keepalive {
     /// The keepalive of a new connection.
-    pub fn new(idle_timeout: IdleTimeout, endpoint: Endpoint, epoch: Instant, random: u64) -> Self {
+    pub fn new(idle_timeout: IdleTimeout, endpoint: WebSocketRole, epoch: Instant, random: u64) -> Self {
         let longest = idle_timeout.ping_interval().saturating_sub(COALESCE_INTERVAL);
         // The lower half of the last fifth is the server's, the upper half the client's.
         let half = (idle_timeout.ping_interval() / 5).saturating_sub(COALESCE_INTERVAL) / 2;
         let ping_interval = match endpoint {
-            Endpoint::Server => longest - half - jittered(half, random),
-            Endpoint::Client => longest - jittered(half, random),
+            WebSocketRole::Server => longest - half - jittered(half, random),
+            WebSocketRole::Client => longest - jittered(half, random),
         };
         Self { idle_timeout, ping_interval, epoch, probed: None }
     }
@@ -117,14 +117,14 @@ mod tests {
     use super::*;
 
     const RANDOM: [u64; 4] = [0, 1 << 40, u64::MAX / 3, u64::MAX];
-    const ENDPOINTS: [Endpoint; 2] = [Endpoint::Server, Endpoint::Client];
+    const ENDPOINTS: [WebSocketRole; 2] = [WebSocketRole::Server, WebSocketRole::Client];
 
     fn client(now: Instant) -> Keepalive {
-        Keepalive::new(IdleTimeout::default(), Endpoint::Client, now, 0)
+        Keepalive::new(IdleTimeout::default(), WebSocketRole::Client, now, 0)
     }
 
     /// Returns the time of the first ping after a write at this time after the epoch.
-    fn first_ping(endpoint: Endpoint, random: u64, last_write: Duration) -> Duration {
+    fn first_ping(endpoint: WebSocketRole, random: u64, last_write: Duration) -> Duration {
         let epoch = Instant::now();
         let last_write = epoch + last_write;
         match Keepalive::new(IdleTimeout::default(), endpoint, epoch, random).poll(last_write, last_write, last_write) {
@@ -137,7 +137,7 @@ mod tests {
     fn each_end_pings_within_20_to_25_seconds_and_the_server_first() {
         for last_write in [0, 1, 249, 250, 251, 100_007].map(Duration::from_millis) {
             let pings = |endpoint| RANDOM.map(|random| first_ping(endpoint, random, last_write) - last_write);
-            let (servers, clients) = (pings(Endpoint::Server), pings(Endpoint::Client));
+            let (servers, clients) = (pings(WebSocketRole::Server), pings(WebSocketRole::Client));
             assert!(
                 servers
                     .iter()
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn pings_that_are_due_within_one_interval_coalesce() {
-        let at = |millis| first_ping(Endpoint::Server, 0, Duration::from_millis(millis));
+        let at = |millis| first_ping(WebSocketRole::Server, 0, Duration::from_millis(millis));
         let mut times: Vec<_> = (0..1000).map(at).collect();
         times.dedup();
         assert!(times.len() <= 5, "a second has four intervals, not {}", times.len());

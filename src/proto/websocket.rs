@@ -13,7 +13,7 @@ pub const CLOSE_TOO_BIG: u16 = 1009;
 
 /// The role of one end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Endpoint {
+pub enum WebSocketRole {
     /// Opened the connection.
     Client,
     /// Accepted the connection.

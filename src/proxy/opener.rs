@@ -214,7 +214,7 @@ impl Opener {
         let mut tunnel = client.open_stream(&grant.url, &grant.token, grant.protocol).await?;
         tunnel.early.to_send = state.early.clone();
         tunnel.reusable = grant.reusable;
-        let slot = tunnel.reusable.then(|| self.standbys.adopt(client));
+        let slot = tunnel.reusable.then(|| self.standbys.reserve(client));
         Ok(OpenedTunnel { tunnel, resume_target: self.resume_target(client, grant.url), slot })
     }
 

@@ -44,7 +44,10 @@ pub(super) async fn request_on_standby(
         early: early.len().try_into().unwrap_or_default(),
     });
     standby.channel.send_with(&open, early.clone()).await?;
-    match timeout(response_timeout(config), standby.channel.answer()).await.unwrap_or(Err(ChannelError::Silent))? {
+    match timeout(response_timeout(config), standby.channel.receive_response())
+        .await
+        .unwrap_or(Err(ChannelError::Silent))?
+    {
         StandbyFromHub::Opened(opened) => Ok(Ok(opened)),
         StandbyFromHub::Refused { reason } => Ok(Err(reason)),
         StandbyFromHub::StreamRequest(_) => Err(ChannelError::Unexpected("a stream request, sent to a service")),

@@ -75,7 +75,7 @@ impl Standbys {
     }
 
     /// Reserves a slot for a stream's own connection, which may stand by after it.
-    pub(super) fn adopt(&self, client: &Client) -> PoolSlot {
+    pub(super) fn reserve(&self, client: &Client) -> PoolSlot {
         self.0.pool.reserve(client)
     }
 

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use devstream::net::transport::http_server::{HttpOutcome, Limits, serve};
-use devstream::net::websocket::{Endpoint, Incoming, SocketKind, Transport, WebSocket, derive_accept_key};
+use devstream::net::websocket::{Incoming, SocketKind, Transport, WebSocket, WebSocketRole, derive_accept_key};
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -126,7 +126,7 @@ async fn upgraded(address: SocketAddr, path: &str) -> WebSocket<TcpStream> {
         head.push(tcp.read_u8().await.unwrap());
     }
     assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
-    WebSocket::new(tcp, &[], Endpoint::Client, SocketKind::Stream)
+    WebSocket::new(tcp, &[], WebSocketRole::Client, SocketKind::Stream)
 }
 
 /// Connects the suite to alice's end of a stream on which text is allowed.

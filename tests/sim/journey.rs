@@ -15,7 +15,7 @@ use devstream::proto::limits::{DIAL_TIMEOUT, INITIAL_WINDOW, MAX_WINDOW};
 use devstream::proto::refusal::RefusalKind;
 use devstream::proto::resume::ResumeTicket;
 use devstream::proto::stream::{Ending, StreamControl};
-use devstream::proto::websocket::Endpoint;
+use devstream::proto::websocket::WebSocketRole;
 
 use self::side::Side;
 use super::Seed;

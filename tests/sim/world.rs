@@ -12,8 +12,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use devstream::hub::broker::{
-    Admission, Broker, DeviceRequest, Grant, Input, LegAttach, LegCredential, LegExit, OpenRequest, Output, Settings,
-    StreamLimits,
+    Broker, DeviceRequest, Grant, Input, LegAdmission, LegAttach, LegCredential, LegExit, OpenRequest, Output,
+    Settings, StreamLimits,
 };
 use devstream::hub::event::Event;
 use devstream::proto::http::Bridge;

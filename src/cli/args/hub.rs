@@ -59,7 +59,7 @@ pub(in crate::cli) struct HubServe {
     /// program, or redirect the port.
     #[arg(long, value_name = "ADDR:PORT", env = "DEVSTREAM_LISTEN", value_delimiter = ',')]
     pub(in crate::cli) listen: Vec<SocketAddr>,
-    /// Be reached under this name; the first goes into join links, all into the certificate (repeatable)
+    /// Public host name of this hub; the first goes into join links, all into the certificate (repeatable)
     #[arg(long, value_name = "NAME", env = "DEVSTREAM_HOSTNAME", value_delimiter = ',', value_parser = hostname,
           value_hint = ValueHint::Hostname)]
     pub(in crate::cli) hostname: Vec<String>,
@@ -68,7 +68,7 @@ pub(in crate::cli) struct HubServe {
     /// Accept clients behind proxies that inspect TLS, if they allow it too
     #[arg(long, env = "DEVSTREAM_ALLOW_TLS_INSPECTION")]
     pub(in crate::cli) allow_tls_inspection: bool,
-    /// Give streams this URL instead of the hub's
+    /// Public base URL of the streaming endpoint, instead of the hub's
     #[arg(long, value_name = "wss://HOST:PORT", env = "DEVSTREAM_STREAMING_ENDPOINT")]
     pub(in crate::cli) streaming_endpoint: Option<String>,
     /// Listen on this address for the streaming endpoint

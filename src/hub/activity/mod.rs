@@ -128,7 +128,7 @@ impl Activity {
 
     /// Starts an audit before an action that must not happen unrecorded. Fails if the log is required and cannot be
     /// written.
-    pub fn audit(&self) -> Result<Audit, Refusal> {
+    pub fn begin_audit(&self) -> Result<Audit, Refusal> {
         if self.required && !self.can_record() { Err(RefusalKind::AuditFailed.into()) } else { Ok(Audit(self.lost())) }
     }
 
@@ -139,7 +139,7 @@ impl Activity {
 
     /// Completes an audit after the action was recorded: fails if any line was lost meanwhile, which may be that one,
     /// or if the disk takes too long.
-    pub async fn audited(&self, audit: &Audit) -> Result<(), Refusal> {
+    pub async fn finish_audit(&self, audit: &Audit) -> Result<(), Refusal> {
         if !self.required {
             return Ok(());
         }

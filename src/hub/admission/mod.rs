@@ -79,7 +79,7 @@ impl Admission {
         self.metrics.rejected(reason);
         if self.overload_log.should_log() {
             let warning = self.pressure.warning().map(|warning| format!("; {warning}")).unwrap_or_default();
-            tracing::warn!(target: "hub", "rejecting connections (latest {address}): {reason}{warning}");
+            tracing::warn!(target: "hub", "rejecting connections (latest {address}), limit reached: {reason}{warning}");
         }
         None
     }

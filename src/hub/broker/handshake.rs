@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::stream::{self, Phase, Stream};
 use super::{
-    Admission, Broker, DeviceRequest, Grant, JoinedStream, LegAttach, LegCredential, LegExit, OpenRequest, Output,
+    Broker, DeviceRequest, Grant, JoinedStream, LegAdmission, LegAttach, LegCredential, LegExit, OpenRequest, Output,
 };
 use crate::hub::event::{ACCEPTED, Event, Operation};
 use crate::proto::id::{ConnectionId, Role, StreamId};
@@ -190,7 +190,7 @@ impl Broker {
         self.record(event);
         if let Some(requester) = requester {
             self.connections.remove(&requester);
-            let grant = Grant { stream: id, token, protocol, reusable, has_early: standby };
+            let grant = Grant { stream: id, token, protocol, reusable, early_data_delivered: standby };
             self.outputs.push_back(Output::CompleteOpen { requester, result: Ok(grant) });
         }
         self.set_timer(id, until);
@@ -246,7 +246,7 @@ impl Broker {
         stream.slot(principal.role).attach(leg, *address);
         let ticket = stream.ticket(id, principal.role, run).zip(grace);
         let reusable = stream.reusable.then_some(stream.agent);
-        let admission = Admission { protocol: stream.protocol, ticket, reusable };
+        let admission = LegAdmission { protocol: stream.protocol, ticket, reusable };
         self.connections.insert(leg, id);
         self.outputs.push_back(Output::Admit { leg, admission });
         self.join_if_complete(id, now);

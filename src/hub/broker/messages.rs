@@ -161,7 +161,7 @@ pub enum Output {
     /// Complete a service's request.
     CompleteOpen { requester: ConnectionId, result: Result<Grant, Refusal> },
     /// Admit a leg, which then waits for the other one.
-    Admit { leg: ConnectionId, admission: Admission },
+    Admit { leg: ConnectionId, admission: LegAdmission },
     /// Refuse a leg, admitted or not.
     Refuse { leg: ConnectionId, refusal: Refusal },
     /// Join two admitted legs.
@@ -176,7 +176,7 @@ pub enum Output {
 
 /// The parameters of an admitted leg.
 #[derive(Debug, Clone)]
-pub struct Admission {
+pub struct LegAdmission {
     /// The protocol that both ends agreed on.
     pub protocol: Option<StreamProtocol>,
     /// The leg's resume ticket, and the longest interruption.
@@ -236,7 +236,7 @@ pub struct Grant {
     /// The connections of both legs are reused after the stream.
     pub reusable: bool,
     /// The early data was delivered to the device.
-    pub has_early: bool,
+    pub early_data_delivered: bool,
 }
 
 /// A stream whose legs are to be joined.

@@ -18,7 +18,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 pub use messages::{
-    Admission, DeviceRequest, Grant, Input, JoinedStream, LegAttach, LegCredential, LegExit, OpenRequest, Output,
+    DeviceRequest, Grant, Input, JoinedStream, LegAdmission, LegAttach, LegCredential, LegExit, OpenRequest, Output,
     Settings,
 };
 use stream::{Phase, Stream};

@@ -277,8 +277,8 @@ impl<T: Transport> BrokerDriver<T> {
         let counters = self.active.remove(&joined.stream).map(|active| active.counters.clone()).unwrap_or_default();
         let active = Arc::new(ActiveStream { counters, ..ActiveStream::default() });
         self.active.insert(joined.stream, active.clone());
-        let _ = device.send(Rendezvous::HandOver(sender));
-        let _ = service.send(Rendezvous::TakeOver(receiver, Box::new(joined), active));
+        let _ = device.send(Rendezvous::SendLeg(sender));
+        let _ = service.send(Rendezvous::Relay(receiver, Box::new(joined), active));
     }
 
     /// Sends a command. A device that does not read them fills its queue: removing it here closes its connection.

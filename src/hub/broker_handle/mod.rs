@@ -16,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::driver::BrokerDriver;
 use super::activity::Activity;
-use super::broker::{Admission, DeviceRequest, Grant, Input, JoinedStream, LegAttach, LegExit, OpenRequest, Settings};
+use super::broker::{
+    DeviceRequest, Grant, Input, JoinedStream, LegAdmission, LegAttach, LegExit, OpenRequest, Settings,
+};
 use crate::net::tunnel::relay::{ByteCounters, Leg};
 use crate::net::websocket::Transport;
 use crate::net::websocket::channel::RoundTrip;
@@ -51,9 +53,9 @@ pub(super) enum DeviceCommand {
 #[derive(Debug)]
 pub(super) enum Rendezvous<T> {
     /// Hand the leg over to the task of the other one.
-    HandOver(oneshot::Sender<Handover<T>>),
+    SendLeg(oneshot::Sender<Handover<T>>),
     /// Receive the other leg and relay the stream.
-    TakeOver(oneshot::Receiver<Handover<T>>, Box<JoinedStream>, Arc<ActiveStream>),
+    Relay(oneshot::Receiver<Handover<T>>, Box<JoinedStream>, Arc<ActiveStream>),
     /// The stream will not be joined.
     Refused(Refusal),
 }
@@ -114,7 +116,7 @@ impl ActiveStream {
 }
 
 type OpenResult = Result<Grant, Refusal>;
-type Attachment<T> = (Admission, oneshot::Receiver<Rendezvous<T>>);
+type Attachment<T> = (LegAdmission, oneshot::Receiver<Rendezvous<T>>);
 
 /// The registration of an online device.
 #[derive(Debug)]

@@ -84,7 +84,7 @@ pub(in crate::hub) async fn run(
     drop(guard);
     shared.registry.note_seen(principal);
     match end {
-        ControlEnd::Channel(error) => Box::pin(channel.end(&error)).await,
+        ControlEnd::Channel(error) => Box::pin(channel.close_with_error(&error)).await,
         ControlEnd::Refused(kind) => Box::pin(channel.refuse(kind)).await,
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::hub::auth::Action;
-use crate::hub::broker::{Admission, JoinedStream, LegAttach, LegCredential, LegExit};
+use crate::hub::broker::{JoinedStream, LegAdmission, LegAttach, LegCredential, LegExit};
 use crate::hub::broker_handle::{ActiveStream, Handover, LeaveGuard, Rendezvous};
 use crate::hub::connection::{AuthenticatedIdentity, ConnectionContext};
 use crate::hub::event::{Event, Operation};
@@ -90,11 +90,11 @@ pub(in crate::hub) async fn upgrade(
         until: access_deadline(&record.scope),
         scope: record.scope,
     };
-    if let Err(refusal) = shared.activity.audit() {
+    if let Err(refusal) = shared.activity.begin_audit() {
         return HttpOutcome::Reply(responses::refusal(&refusal));
     }
     match shared.streams.broker.attach_leg(attach) {
-        Ok(((Admission { protocol, ticket, reusable }, rendezvous), guard)) => {
+        Ok(((LegAdmission { protocol, ticket, reusable }, rendezvous), guard)) => {
             let headers = ticket.map(|(ticket, grace)| resume_headers(shared, &ticket, grace)).unwrap_or_default();
             let idle_timeout = protocol.map(|_| shared.config.idle_timeout);
             let (principal, authority) = (record.principal, request.authority.clone());
@@ -165,7 +165,7 @@ pub(in crate::hub) async fn join_and_relay(
         guard.leave();
     });
     match rendezvous.await {
-        Ok(Rendezvous::HandOver(peer)) => {
+        Ok(Rendezvous::SendLeg(peer)) => {
             let (return_to, returned) = oneshot::channel();
             let return_to = reusable.then_some(return_to);
             match peer.send(Handover { leg, return_to }) {
@@ -174,7 +174,7 @@ pub(in crate::hub) async fn join_and_relay(
                 Err(Handover { leg, .. }) => leg.refuse(&RefusalKind::Interrupted.into()).await,
             }
         }
-        Ok(Rendezvous::TakeOver(peer, joined, active)) => match timeout(CLOSE_TIMEOUT, peer).await {
+        Ok(Rendezvous::Relay(peer, joined, active)) => match timeout(CLOSE_TIMEOUT, peer).await {
             Ok(Ok(device)) => {
                 // Boxed: the task that hands its leg over must not reserve memory for the relay.
                 return Box::pin(relay_stream(shared, (device, leg), joined, &active, guard)).await;
@@ -203,7 +203,7 @@ async fn wait_for_peer<T: Transport>(
     };
     left(&leg_close);
     match rendezvous.await {
-        Ok(joined @ (Rendezvous::HandOver(_) | Rendezvous::TakeOver(..))) => {
+        Ok(joined @ (Rendezvous::SendLeg(_) | Rendezvous::Relay(..))) => {
             leg.record_close(leg_close);
             Ok(joined)
         }
@@ -221,7 +221,7 @@ async fn relay_stream(
     let Handover { leg: device, return_to } = device;
     let resumable = joined.protocol == Some(StreamProtocol::Resumable);
     let relay_context = RelayContext {
-        text_allowed: joined.protocol.is_some(),
+        has_stream_protocol: joined.protocol.is_some(),
         resumable,
         reusable: joined.reusable,
         counters: &active.counters,
@@ -319,27 +319,27 @@ mod tests {
     use tokio::io::duplex;
 
     use super::*;
-    use crate::net::websocket::{Endpoint, WebSocket};
+    use crate::net::websocket::{WebSocket, WebSocketRole};
     use crate::proto::stream::CLOSE_RESET;
 
     #[tokio::test(start_paused = true)]
     async fn a_leg_that_closes_while_it_is_being_joined_has_left_the_stream() {
         for is_joined in [true, false] {
             let (near, far) = duplex(1024);
-            let mut end = WebSocket::new(far, &[], Endpoint::Client, SocketKind::Stream);
-            let mut leg = Leg::new(WebSocket::new(near, &[], Endpoint::Server, SocketKind::Stream), ());
+            let mut end = WebSocket::new(far, &[], WebSocketRole::Client, SocketKind::Stream);
+            let mut leg = Leg::new(WebSocket::new(near, &[], WebSocketRole::Server, SocketKind::Stream), ());
             end.writer.close(CLOSE_RESET, "").await.unwrap();
             let (broker, rendezvous) = oneshot::channel();
             let mut broker = Some(broker);
             let (give, _take) = oneshot::channel();
             let result = wait_for_peer(rendezvous, &mut leg, None, |_| {
                 if let Some(broker) = broker.take().filter(|_| is_joined) {
-                    assert!(broker.send(Rendezvous::HandOver(give)).is_ok(), "the receiver is alive");
+                    assert!(broker.send(Rendezvous::SendLeg(give)).is_ok(), "the receiver is alive");
                 }
             });
             let result = result.now_or_never().expect("the broker has decided");
             match (is_joined, result) {
-                (true, Ok(Rendezvous::HandOver(_))) => {
+                (true, Ok(Rendezvous::SendLeg(_))) => {
                     assert!(leg.into_parts().is_none(), "something is left of the stream")
                 }
                 (false, Err(Some(leg_close))) => assert_eq!(leg_close.reason(), "reset"),

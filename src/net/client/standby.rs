@@ -74,8 +74,8 @@ impl Standby {
     /// Closes the connection: with the error that ended it, or normally when it is not needed.
     pub async fn close(self, error: Option<ChannelError>) {
         match error {
-            Some(error) => self.channel.end(&error).await,
-            None => self.channel.leave().await,
+            Some(error) => self.channel.close_with_error(&error).await,
+            None => self.channel.close().await,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::request::{build_request, header_value, sensitive_header};
 use super::response::response_refusal;
 use super::{Client, Connection};
 use crate::net::tunnel::pump::Tunnel;
-use crate::net::websocket::{Endpoint, SocketKind, WebSocket, derive_accept_key, generate_key};
+use crate::net::websocket::{SocketKind, WebSocket, WebSocketRole, derive_accept_key, generate_key};
 use crate::proto::http::{Route, list_contains};
 use crate::proto::join::HubAddress;
 use crate::proto::limits::{DIAL_TIMEOUT, RESPONSE_BODY_BYTES};
@@ -102,7 +102,7 @@ impl Client {
         let (response, rest) = Box::pin(self.send(upgrade.hub, request, (DIAL_TIMEOUT, RESPONSE_BODY_BYTES))).await?;
         let Some((stream, early)) = rest else { return Err(response_refusal(&response)) };
         let kind = verify_upgrade(&response, &key, upgrade.protocol, kind)?;
-        Ok((WebSocket::new(stream, &early, Endpoint::Client, kind), response))
+        Ok((WebSocket::new(stream, &early, WebSocketRole::Client, kind), response))
     }
 }
 

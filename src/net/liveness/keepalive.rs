@@ -9,7 +9,7 @@ use super::Liveness;
 use crate::net::os::clock;
 use crate::net::os::random;
 use crate::proto::keepalive::{IdleTimeout, Keepalive, KeepaliveAction};
-use crate::proto::websocket::Endpoint;
+use crate::proto::websocket::WebSocketRole;
 
 /// The shortest time between two pings to one peer, however busy the connection to it is.
 pub(in crate::net) const MIN_PING_INTERVAL: Duration = Duration::from_secs(1);
@@ -48,7 +48,7 @@ impl<'a> KeepaliveTimer<'a> {
     /// Starts the timer; without an idle timeout it never fires.
     pub(in crate::net) fn new(idle_timeout: Option<IdleTimeout>, source: &'a Liveness, sink: &'a Liveness) -> Self {
         let keepalive = idle_timeout
-            .map(|idle_timeout| Keepalive::new(idle_timeout, Endpoint::Server, clock::epoch(), random::u64()));
+            .map(|idle_timeout| Keepalive::new(idle_timeout, WebSocketRole::Server, clock::epoch(), random::u64()));
         let now = clock::now();
         Self { keepalive, source, sink, reading_since: now, timer: Box::pin(sleep_until(now.into())) }
     }

@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use crate::net::websocket::{Endpoint, SocketKind, Transport, WebSocket, derive_accept_key};
+use crate::net::websocket::{SocketKind, Transport, WebSocket, WebSocketRole, derive_accept_key};
 use crate::proto::limits::{
     REQUEST_BODY_BYTES, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_BYTES, REQUEST_HEAD_TIMEOUT, REQUEST_HEADERS,
 };
@@ -118,7 +118,7 @@ where
         }
     };
     let (kind, state) = upgraded.lock().take()?;
-    let socket = WebSocket::new(parts.io.into_inner(), &parts.read_buf, Endpoint::Server, kind);
+    let socket = WebSocket::new(parts.io.into_inner(), &parts.read_buf, WebSocketRole::Server, kind);
     Some((state, socket))
 }
 

@@ -26,7 +26,7 @@ pub enum ChannelError {
     #[error("closed by the peer{}", .0.as_ref().map(|refusal| format!(": {}", refusal.message())).unwrap_or_default())]
     Closed(Option<Refusal>),
     /// The peer sent nothing, or accepted nothing, for too long.
-    #[error("the peer is silent")]
+    #[error("nothing received within the idle timeout")]
     Silent,
     /// The peer sent an invalid message.
     #[error(transparent)]
@@ -89,7 +89,7 @@ impl<T: Transport> ControlChannel<T> {
             return self.send(message).await;
         }
         let both = async {
-            self.socket.writer.hold_text(encode(message)).await?;
+            self.socket.writer.buffer_text(encode(message)).await?;
             self.socket.writer.bytes(bytes).await
         };
         Ok(timeout(CONTROL_SEND_TIMEOUT, both).await.map_err(|_| ChannelError::Silent)??)
@@ -117,7 +117,7 @@ impl<T: Transport> ControlChannel<T> {
 
     /// Receives the answer to a request. The peer is pinged early and given up soon, since the caller has another way
     /// to reach it.
-    pub async fn answer<M: DeserializeOwned>(&mut self) -> Result<M, ChannelError> {
+    pub async fn receive_response<M: DeserializeOwned>(&mut self) -> Result<M, ChannelError> {
         match timeout(STANDBY_PING_DELAY, self.next()).await {
             Ok(answer) => answer,
             Err(_) => {
@@ -175,7 +175,7 @@ impl<T: Transport> ControlChannel<T> {
     }
 
     /// Closes the channel with the code for this error; after silence, drops it.
-    pub async fn end(self, error: &ChannelError) {
+    pub async fn close_with_error(self, error: &ChannelError) {
         match error {
             ChannelError::Closed(_) => self.socket.await_close().await,
             ChannelError::Silent => {}
@@ -186,7 +186,7 @@ impl<T: Transport> ControlChannel<T> {
     }
 
     /// Closes the channel normally.
-    pub async fn leave(self) {
+    pub async fn close(self) {
         self.socket.close_soon(CLOSE_NORMAL, "").await;
     }
 
@@ -207,16 +207,16 @@ mod tests {
     use tokio::io::{DuplexStream, duplex};
 
     use super::*;
-    use crate::net::websocket::{Endpoint, SocketKind};
+    use crate::net::websocket::{SocketKind, WebSocketRole};
     use crate::proto::message::{ToDevice, ToHub};
 
-    fn channel(transport: DuplexStream, endpoint: Endpoint) -> ControlChannel<DuplexStream> {
+    fn channel(transport: DuplexStream, endpoint: WebSocketRole) -> ControlChannel<DuplexStream> {
         ControlChannel::new(WebSocket::new(transport, &[], endpoint, SocketKind::Control), IdleTimeout::default())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_peer_is_given_up_within_45_seconds_by_either_end() {
-        for endpoint in [Endpoint::Server, Endpoint::Client] {
+        for endpoint in [WebSocketRole::Server, WebSocketRole::Client] {
             let (near, _far) = duplex(1024);
             let mut channel = channel(near, endpoint);
             let start = clock::now();
@@ -228,7 +228,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn two_ends_with_nothing_to_say_stay_connected_for_a_day() {
         let (near, far) = duplex(1024);
-        let (mut hub, mut device) = (channel(near, Endpoint::Server), channel(far, Endpoint::Client));
+        let (mut hub, mut device) = (channel(near, WebSocketRole::Server), channel(far, WebSocketRole::Client));
         let both = async {
             tokio::select! { _ = hub.next::<ToHub>() => {} _ = device.next::<ToDevice>() => {} }
         };
@@ -238,7 +238,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_reads_nothing_does_not_hold_up_a_sender_for_ever() {
         let (near, _far) = duplex(64);
-        let mut channel = channel(near, Endpoint::Server);
+        let mut channel = channel(near, WebSocketRole::Server);
         let long = ToDevice::Welcome { version: "x".repeat(200), standby: None, opening_limit: None };
         assert!(matches!(channel.send(&long).await, Err(ChannelError::Silent)));
     }

@@ -21,7 +21,7 @@ use self::frame_bounds::FrameBounds;
 use super::{Options, Transport, WebSocketError};
 use crate::net::liveness::LivenessIo;
 use crate::proto::limits::CLOSE_REASON_BYTES;
-use crate::proto::websocket::{CLOSE_PROTOCOL, Endpoint};
+use crate::proto::websocket::{CLOSE_PROTOCOL, WebSocketRole};
 
 /// Size of the read buffer of a WebSocket with small messages. tungstenite allocates it up front and reads no more at
 /// once; an idle connection holds nothing else.
@@ -46,7 +46,7 @@ const MAX_CONTROL_FRAME: usize = 125 + 6;
 pub(super) struct FrameIo<T> {
     tracked: TrackedTransport<T>,
     protocol: WebSocketContext,
-    endpoint: Endpoint,
+    endpoint: WebSocketRole,
     options: Options,
     /// The read buffer has the size for large messages.
     is_bulk: bool,
@@ -72,7 +72,7 @@ impl<T: Transport> FrameIo<T> {
         self.tracked.transport.get_ref()
     }
 
-    pub(super) fn new(transport: LivenessIo<T>, early: &[u8], endpoint: Endpoint, options: Options) -> Self {
+    pub(super) fn new(transport: LivenessIo<T>, early: &[u8], endpoint: WebSocketRole, options: Options) -> Self {
         let (role, config) = (role(endpoint, options), Some(config(options, READ_BUFFER)));
         let mut bounds = FrameBounds::default();
         bounds.advance(early);
@@ -110,8 +110,8 @@ impl<T: Transport> FrameIo<T> {
         if self.peer_closed {
             // RFC 6455 section 7.1.1: the server closes the connection.
             return match self.endpoint {
-                Endpoint::Server => Poll::Ready(Err(WebSocketError::Truncated)),
-                Endpoint::Client => self.poll_end(context),
+                WebSocketRole::Server => Poll::Ready(Err(WebSocketError::Truncated)),
+                WebSocketRole::Client => self.poll_end(context),
             };
         }
         self.limit_output_to_answers();
@@ -297,10 +297,10 @@ fn violation_in(message: &Message) -> Option<(u16, String)> {
 }
 
 /// The role for tungstenite, in which only clients mask: without masks, both ends are servers.
-fn role(endpoint: Endpoint, options: Options) -> Role {
+fn role(endpoint: WebSocketRole, options: Options) -> Role {
     match endpoint {
-        Endpoint::Client if options.masked => Role::Client,
-        Endpoint::Client | Endpoint::Server => Role::Server,
+        WebSocketRole::Client if options.masked => Role::Client,
+        WebSocketRole::Client | WebSocketRole::Server => Role::Server,
     }
 }
 

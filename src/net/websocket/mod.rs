@@ -32,7 +32,7 @@ use crate::proto::refusal::Refusal;
 pub use crate::proto::stream::CLOSE_NORMAL;
 use crate::proto::token_bucket::TokenBucket;
 use crate::proto::websocket::{CLOSE_NOT_TEXT, CLOSE_PROTOCOL, CLOSE_TOO_BIG};
-pub use crate::proto::websocket::{CLOSE_POLICY, CLOSE_UNSUPPORTED, Endpoint};
+pub use crate::proto::websocket::{CLOSE_POLICY, CLOSE_UNSUPPORTED, WebSocketRole};
 
 /// RFC 6455 section 1.3.
 const ACCEPT_GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -105,7 +105,7 @@ pub enum WebSocketError {
     #[error("the peer broke the protocol: {1}")]
     Violation(u16, String),
     /// The peer was silent beyond the idle timeout.
-    #[error("the peer is silent")]
+    #[error("nothing received within the idle timeout")]
     Silent,
     /// The connection failed.
     #[error(transparent)]
@@ -166,12 +166,12 @@ pub struct WebSocket<T> {
     /// The instants of the last read and the last write.
     pub liveness: Arc<Liveness>,
     /// The role of this end.
-    pub endpoint: Endpoint,
+    pub endpoint: WebSocketRole,
 }
 
 impl<T: Transport> WebSocket<T> {
     /// Creates a WebSocket on an upgraded connection; `early` holds the bytes that were read beyond the upgrade's head.
-    pub fn new(transport: T, early: &[u8], endpoint: Endpoint, options: impl Into<Options>) -> Self {
+    pub fn new(transport: T, early: &[u8], endpoint: WebSocketRole, options: impl Into<Options>) -> Self {
         let (transport, liveness) = LivenessIo::new(transport);
         let io = Arc::new(Mutex::new(FrameIo::new(transport, early, endpoint, options.into())));
         let reader = Reader { io: io.clone(), control_budget: TokenBucket::new(clock::now()), paused_until: None };
@@ -282,7 +282,7 @@ impl<T: Transport> Reader<T> {
         }
     }
 
-    /// Throttles empty messages: the original's C# client sends them in a tight loop after its end of file.
+    /// Throttles empty messages: Azure IoT Hub's C# client sends them in a tight loop after its end of file.
     fn slow_down(&mut self) {
         let now = clock::now();
         if !self.control_budget.take(now) {
@@ -320,7 +320,7 @@ impl<T: Transport> Writer<T> {
 
     /// Queues a text message to go out with the next message or flush: sent together, they are one system call, and
     /// wake the peer once.
-    pub async fn hold_text(&mut self, text: String) -> Result<(), WebSocketError> {
+    pub async fn buffer_text(&mut self, text: String) -> Result<(), WebSocketError> {
         self.feed(Message::Text(text.into())).await
     }
 
@@ -356,8 +356,8 @@ mod tests {
 
     fn pair(buffer: usize) -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
         let (near, far) = duplex(buffer);
-        let client = WebSocket::new(near, &[], Endpoint::Client, SocketKind::Stream);
-        (client, WebSocket::new(far, &[], Endpoint::Server, SocketKind::Stream))
+        let client = WebSocket::new(near, &[], WebSocketRole::Client, SocketKind::Stream);
+        (client, WebSocket::new(far, &[], WebSocketRole::Server, SocketKind::Stream))
     }
 
     #[tokio::test(start_paused = true)]

@@ -140,7 +140,7 @@ impl StreamEndpoint {
     }
 
     /// Reports whether both ends speak the stream protocol, and so use windows and end each direction separately.
-    pub fn has_half_close(&self) -> bool {
+    pub fn has_stream_protocol(&self) -> bool {
         self.protocol.is_some()
     }
 
@@ -175,9 +175,9 @@ impl StreamEndpoint {
     }
 
     /// Returns the next message to send and counts it as sent; control messages that the peer waits for come first.
-    /// Grants no window larger than `share`. The stream is not finished until [`Self::on_flushed`].
-    pub fn next_send(&mut self, share: u64) -> Option<NextSend> {
-        let next = self.next_message(share);
+    /// Grants no window larger than `max_window`. The stream is not finished until [`Self::on_flushed`].
+    pub fn next_send(&mut self, max_window: u64) -> Option<NextSend> {
+        let next = self.next_message(max_window);
         self.unflushed |= next.is_some();
         next
     }
@@ -187,15 +187,15 @@ impl StreamEndpoint {
         self.unflushed = false;
     }
 
-    fn next_message(&mut self, share: u64) -> Option<NextSend> {
+    fn next_message(&mut self, max_window: u64) -> Option<NextSend> {
         if self.peer_closed {
             return None;
         }
         if let Some(message) = self.resume_message.take() {
             return Some(NextSend::Text(message));
         }
-        if self.has_half_close()
-            && let Some(ack) = self.incoming.next_ack(share)
+        if self.has_stream_protocol()
+            && let Some(ack) = self.incoming.next_ack(max_window)
         {
             return Some(NextSend::Text(ack));
         }
@@ -207,7 +207,7 @@ impl StreamEndpoint {
         }
         Some(match self.outgoing.next_chunk() {
             Some(Chunk::Bytes(bytes)) => NextSend::Bytes(bytes),
-            Some(Chunk::End(end)) if self.has_half_close() => NextSend::Text(end),
+            Some(Chunk::End(end)) if self.has_stream_protocol() => NextSend::Text(end),
             Some(Chunk::End(_)) => NextSend::Close,
             // In the same flush as the end or the last acknowledgement.
             None if self.take_release() => NextSend::Text(StreamControl::Release),
@@ -220,13 +220,13 @@ impl StreamEndpoint {
         self.ping = true;
     }
 
-    /// Returns the number of bytes that may be read from the local side, if no more than `share` may be kept
+    /// Returns the number of bytes that may be read from the local side, if no more than `max_unacked` may be kept
     /// unacknowledged.
-    pub fn capacity(&self, share: u64) -> u64 {
+    pub fn capacity(&self, max_unacked: u64) -> u64 {
         if self.awaiting_resume || self.peer_closed {
             return 0;
         }
-        self.outgoing.capacity(share).min(FULL_MESSAGE_BYTES as u64)
+        self.outgoing.capacity(max_unacked).min(FULL_MESSAGE_BYTES as u64)
     }
 
     /// Takes a buffer that held acknowledged bytes, for the next read from the local side.
@@ -309,7 +309,7 @@ impl StreamEndpoint {
 
     /// Reports whether an acknowledgement is due.
     pub fn has_ack_due(&self) -> bool {
-        self.has_half_close() && self.incoming.has_ack_due()
+        self.has_stream_protocol() && self.incoming.has_ack_due()
     }
 
     /// Reports whether no more bytes will be queued.
@@ -355,7 +355,7 @@ impl StreamEndpoint {
     pub fn interpret_close(&self, close: Option<(u16, &str)>) -> CloseMeaning {
         match close {
             Some((CLOSE_NORMAL, _)) if self.may_close() => CloseMeaning::Done,
-            Some((CLOSE_NORMAL, _)) | None if !self.has_half_close() => CloseMeaning::Done,
+            Some((CLOSE_NORMAL, _)) | None if !self.has_stream_protocol() => CloseMeaning::Done,
             Some((CLOSE_RESET, _)) => CloseMeaning::Reset,
             Some((code, reason)) => {
                 let refusal = Refusal::from_close(code, reason).unwrap_or_else(|| RefusalKind::PeerGone.into());

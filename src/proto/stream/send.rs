@@ -78,11 +78,11 @@ impl SendState {
         }
     }
 
-    /// Returns the number of bytes that may be read from the local side, if no more than `share` may be kept
+    /// Returns the number of bytes that may be read from the local side, if no more than `max_unacked` may be kept
     /// unacknowledged.
-    pub fn capacity(&self, share: u64) -> u64 {
+    pub fn capacity(&self, max_unacked: u64) -> u64 {
         let bound = if self.is_resumable {
-            self.send_limit.min(self.unacked_from.saturating_add(share))
+            self.send_limit.min(self.unacked_from.saturating_add(max_unacked))
         } else {
             self.send_limit
         };

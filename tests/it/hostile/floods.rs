@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use devstream::net::os::clock;
-use devstream::net::websocket::{Endpoint, SocketKind, WebSocket as Ours};
+use devstream::net::websocket::{SocketKind, WebSocket as Ours, WebSocketRole};
 use devstream::proto::limits::{CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, MAX_RECEIVED_MESSAGE_BYTES};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::time::timeout;
@@ -142,7 +142,7 @@ fn a_control_message_in_too_many_fragments_is_refused() {
 /// A ping every 50 ms for an hour from a peer that reads nothing: pongs must not accumulate.
 #[tokio::test(start_paused = true)]
 async fn pongs_that_nobody_reads_are_not_kept() {
-    for (endpoint, masked) in [(Endpoint::Server, true), (Endpoint::Client, false)] {
+    for (endpoint, masked) in [(WebSocketRole::Server, true), (WebSocketRole::Client, false)] {
         let (near, mut far) = duplex(1024);
         let mut socket = Ours::new(near, &[], endpoint, SocketKind::Stream);
         let ping = frame(masked, FINAL | PING, &[b'x'; 125]);

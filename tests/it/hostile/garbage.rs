@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use devstream::net::transport::http_server::{HttpOutcome, HttpRequest, Limits, empty_response, serve};
 use devstream::net::websocket::channel::ControlChannel;
-use devstream::net::websocket::{Endpoint, Incoming, SocketKind, WebSocket};
+use devstream::net::websocket::{Incoming, SocketKind, WebSocket, WebSocketRole};
 use devstream::proto::admin::AdminRequest;
 use devstream::proto::keepalive::IdleTimeout;
 use devstream::proto::message::{ToDevice, ToHub};
@@ -139,8 +139,8 @@ async fn a_server_of_requests_ends_with_every_nonsense() {
 async fn a_websocket_ends_with_every_nonsense_whoever_sends_it() {
     for seed in 0..SEEDS {
         let mut rng = Rng::new(seed);
-        let endpoint = [Endpoint::Server, Endpoint::Client][rng.random_below(2)];
-        let nonsense = rng.garbage(&frames(endpoint == Endpoint::Server));
+        let endpoint = [WebSocketRole::Server, WebSocketRole::Client][rng.random_below(2)];
+        let nonsense = rng.garbage(&frames(endpoint == WebSocketRole::Server));
         let (near, far) = duplex(64 * 1024);
         // Bytes in the same read as the upgrade, and later bytes.
         let (early, late) = nonsense.split_at(rng.random_below(nonsense.len() + 1));
@@ -153,22 +153,22 @@ async fn a_websocket_ends_with_every_nonsense_whoever_sends_it() {
 async fn a_control_channel_ends_with_every_nonsense_whoever_sends_it() {
     for seed in 0..SEEDS {
         let mut rng = Rng::new(seed);
-        let endpoint = [Endpoint::Server, Endpoint::Client][rng.random_below(2)];
-        let nonsense = rng.garbage(&frames(endpoint == Endpoint::Server));
+        let endpoint = [WebSocketRole::Server, WebSocketRole::Client][rng.random_below(2)];
+        let nonsense = rng.garbage(&frames(endpoint == WebSocketRole::Server));
         let (near, far) = duplex(64 * 1024);
         let socket = WebSocket::new(near, &[], endpoint, SocketKind::Control);
         let talk = async {
             let mut channel = ControlChannel::new(socket, IdleTimeout::default());
             let why = loop {
                 let heard = match endpoint {
-                    Endpoint::Server => channel.next::<ToHub>().await.map(drop),
-                    Endpoint::Client => channel.next::<ToDevice>().await.map(drop),
+                    WebSocketRole::Server => channel.next::<ToHub>().await.map(drop),
+                    WebSocketRole::Client => channel.next::<ToDevice>().await.map(drop),
                 };
                 if let Err(why) = heard {
                     break why;
                 }
             };
-            channel.end(&why).await;
+            channel.close_with_error(&why).await;
         };
         assert!(ends(talk, far, &nonsense, rng.random_below(2) == 0).await, "seed {seed}");
     }

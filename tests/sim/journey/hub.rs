@@ -86,7 +86,7 @@ impl Simulation {
             last_up: self.now,
             last_down: self.now,
             state: LegState::Closed,
-            keepalive: Keepalive::new(self.idle_timeout, Endpoint::Server, self.start, self.rng),
+            keepalive: Keepalive::new(self.idle_timeout, WebSocketRole::Server, self.start, self.rng),
             keepalive_at: self.now,
             last_write: self.now,
             last_read: self.now,

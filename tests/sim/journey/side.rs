@@ -58,7 +58,7 @@ impl Side {
             dialing: false,
             peer_deadline: None,
             back: Duration::ZERO,
-            keepalive: Keepalive::new(IdleTimeout::default(), Endpoint::Client, now, 0),
+            keepalive: Keepalive::new(IdleTimeout::default(), WebSocketRole::Client, now, 0),
             keepalive_at: now,
             last_write: now,
             last_read: now,
@@ -387,7 +387,7 @@ impl Simulation {
         (side.dialing, side.leg, side.ticket) = (false, Some(leg), Some(ticket));
         (side.peer_deadline, side.back) = (side.rejoin_timer.deadline(), Duration::ZERO);
         (side.last_write, side.last_read, side.keepalive_at) = (now, now, now);
-        side.keepalive = Keepalive::new(self.idle_timeout, Endpoint::Client, self.start, random);
+        side.keepalive = Keepalive::new(self.idle_timeout, WebSocketRole::Client, self.start, random);
         side.end.attach();
     }
 }

@@ -65,7 +65,7 @@ impl World {
     }
 
     /// Only a token issued to this identity for this stream admits a leg, in time and once.
-    pub(super) fn admit(&mut self, leg: ConnectionId, admission: Admission) {
+    pub(super) fn admit(&mut self, leg: ConnectionId, admission: LegAdmission) {
         if let Some(attempt) = self.resuming.remove(&leg) {
             return self.readmit(leg, &attempt, admission);
         }

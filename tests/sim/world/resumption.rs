@@ -17,7 +17,7 @@ pub(super) struct IssuedTicket {
 /// The expected result for a ticket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Expected {
-    Admission,
+    LegAdmission,
     Refusal,
     /// Undetermined: the end of the grace time is within one step of the clock.
     Either,
@@ -134,14 +134,14 @@ impl World {
         }
         match word {
             _ if self.has_another_run(ticket) => Expected::Either,
-            Some("open" | "interrupted") => Expected::Admission,
+            Some("open" | "interrupted") => Expected::LegAdmission,
             Some(_) => Expected::Refusal,
             None if run == self.run => Expected::Refusal,
             None => {
                 let Some(grace) = self.settings.resume else { return Expected::Refusal };
                 let until = self.began + grace + LATE;
                 if self.now < until - TICK {
-                    Expected::Admission
+                    Expected::LegAdmission
                 } else if self.now > until + TICK {
                     Expected::Refusal
                 } else {
@@ -155,7 +155,7 @@ impl World {
         self.broker.all_streams().find(|(id, ..)| *id == stream).map(|(_, _, word, _)| word)
     }
 
-    pub(super) fn readmit(&mut self, leg: ConnectionId, attempt: &ResumeAttempt, admission: Admission) {
+    pub(super) fn readmit(&mut self, leg: ConnectionId, attempt: &ResumeAttempt, admission: LegAdmission) {
         let ResumeAttempt { ticket, expected } = attempt;
         assert_ne!(*expected, Expected::Refusal, "admitted with an invalid ticket: {ticket:?}");
         assert_eq!(admission.protocol, Some(StreamProtocol::Resumable));
@@ -164,7 +164,7 @@ impl World {
     }
 
     /// An admitted leg waits for the other, and keeps its ticket.
-    pub(super) fn enter(&mut self, leg: ConnectionId, who: (StreamId, Role), admission: Admission) {
+    pub(super) fn enter(&mut self, leg: ConnectionId, who: (StreamId, Role), admission: LegAdmission) {
         if let Some((ticket, _)) = admission.ticket {
             assert_eq!((ticket.stream, ticket.role), who, "another's ticket");
             assert_eq!(admission.protocol, Some(StreamProtocol::Resumable));
@@ -178,9 +178,9 @@ impl World {
         if let Some(ResumeAttempt { ticket, expected }) = self.resuming.remove(&leg) {
             // A scope that excludes the stream takes precedence over the ticket.
             let refused = kind == RefusalKind::NotResumed && self.has_another_run(&ticket)
-                || kind == RefusalKind::AuthenticationFailed && expected != Expected::Admission
+                || kind == RefusalKind::AuthenticationFailed && expected != Expected::LegAdmission
                 || kind == RefusalKind::AlreadyEnded
-                    && expected != Expected::Admission
+                    && expected != Expected::LegAdmission
                     && self.ended_cleanly.contains(&ticket.stream)
                 || kind == RefusalKind::NotPermitted && expected != Expected::Refusal && ticket.role == Role::Service;
             assert!(refused, "refused as {kind:?}, and was due {expected:?}: {ticket:?}");

@@ -118,7 +118,7 @@ impl Standby<'_> {
         let resume_grant = resume_credential.as_ref().map(ResumeGrant::from);
         let message = StandbyFromHub::StreamRequest(StandbyStreamRequest { stream, resume_grant, early });
         channel.send_with(&message, request.early.clone()).await?;
-        let message = timeout(self.shared.config.broker.handshake, channel.answer()).await;
+        let message = timeout(self.shared.config.broker.handshake, channel.receive_response()).await;
         match message.unwrap_or(Err(ChannelError::Silent))? {
             StandbyToHub::StreamResponse(response) if response.request_id == request.stream => Ok(response),
             StandbyToHub::StreamResponse(_) | StandbyToHub::Open(_) => {

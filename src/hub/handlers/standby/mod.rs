@@ -108,7 +108,7 @@ pub(in crate::hub) async fn reuse(
     let channel = ControlChannel::new(socket, shared.config.idle_timeout);
     match acquire_permit(shared, &identity.principal) {
         Some(_permit) => Standby { shared, context, identity }.serve(channel).await,
-        None => channel.leave().await,
+        None => channel.close().await,
     }
 }
 
@@ -156,7 +156,7 @@ impl Standby<'_> {
         scope: Scope,
         credential: LegCredential,
     ) -> Result<(PendingLeg, Option<ResumeCredential>), Refusal> {
-        self.shared.activity.audit()?;
+        self.shared.activity.begin_audit()?;
         let role = self.identity.principal.role;
         let attach = LegAttach {
             leg: self.shared.streams.next_connection(),
@@ -214,7 +214,7 @@ fn prepare_for_next_stream(socket: &WebSocket<Socket>) {
 
 async fn close(channel: Channel, end: StandbyEnd) -> Option<Channel> {
     match end {
-        StandbyEnd::Channel(error) => channel.end(&error).await,
+        StandbyEnd::Channel(error) => channel.close_with_error(&error).await,
         StandbyEnd::Refused(kind) => channel.refuse(kind).await,
     }
     None

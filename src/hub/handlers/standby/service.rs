@@ -67,8 +67,8 @@ impl Standby<'_> {
                 {
                     return None;
                 }
-                if grant.has_early && is_ahead {
-                    leg.set_delivered(early.len() as u64)
+                if grant.early_data_delivered && is_ahead {
+                    leg.set_early_data_delivered(early.len() as u64)
                 } else {
                     leg.prepend(early)
                 }

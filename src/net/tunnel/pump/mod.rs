@@ -5,7 +5,7 @@
 //! own window, which the peer keeps to. Where both ends can resume, a lost WebSocket is replaced, and the local side
 //! does not notice.
 
-mod leg;
+mod connection;
 mod rejoin;
 mod state;
 #[cfg(test)]
@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use self::leg::LegEnd;
+use self::connection::ConnectionEnd;
 pub use self::rejoin::Rejoin;
 use self::rejoin::rejoin_stream;
 use self::state::PumpState;
@@ -123,18 +123,18 @@ where
     let state = PumpState::new(&tunnel, context.runtime.open_stream());
     let (mut reader, writer) = local;
     let parts = async {
-        let mut legs = pin!(run_legs(&mut reader, tunnel, &state, &context));
+        let mut connections = pin!(run_connections(&mut reader, tunnel, &state, &context));
         tokio::select! {
-            outcome = &mut legs => outcome,
+            outcome = &mut connections => outcome,
             // Everything is delivered; the peer may still need acknowledgements.
-            () = deliver(writer, &state, &context.counters.received) => legs.await,
+            () = deliver(writer, &state, &context.counters.received) => connections.await,
         }
     };
     state.drive(pin!(parts)).await
 }
 
 /// Runs one WebSocket after the other, until the stream is over.
-async fn run_legs<R, T, J>(
+async fn run_connections<R, T, J>(
     local: &mut R,
     tunnel: Tunnel<T>,
     state: &PumpState,
@@ -150,11 +150,12 @@ where
         resume_credential.as_ref().map_or(Duration::ZERO, |resume_credential| resume_credential.grace),
     );
     loop {
-        let (why, reconnect_delay) = match leg::run_leg(local, socket, state, &mut rejoin_timer, context).await {
-            LegEnd::Ended(outcome, _) => return (resolve_outcome(outcome, state), None),
-            LegEnd::Reusable(socket) => return (Ending::Clean.into(), Some(socket)),
-            LegEnd::Lost(why, reconnect_delay) => (why, reconnect_delay),
-        };
+        let (why, reconnect_delay) =
+            match connection::run_connection(local, socket, state, &mut rejoin_timer, context).await {
+                ConnectionEnd::Ended(outcome, _) => return (resolve_outcome(outcome, state), None),
+                ConnectionEnd::Reusable(socket) => return (Ending::Clean.into(), Some(socket)),
+                ConnectionEnd::Lost(why, reconnect_delay) => (why, reconnect_delay),
+            };
         let Some(last) = resume_credential.filter(|_| state.is_resumable()) else {
             return (Ending::Broken.into(), None);
         };

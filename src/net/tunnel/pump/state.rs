@@ -108,8 +108,8 @@ impl PumpState {
     }
 
     /// Reports whether both ends speak `devstream.v1`: windows, and an end of its own for each direction.
-    pub(super) fn has_half_close(&self) -> bool {
-        self.endpoint().has_half_close()
+    pub(super) fn has_stream_protocol(&self) -> bool {
+        self.endpoint().has_stream_protocol()
     }
 
     /// Reports whether both ends can resume the stream.
@@ -196,7 +196,7 @@ impl PumpState {
 
     /// Waits for room for another message from a peer without `devstream.v1`, which knows no windows.
     pub(super) async fn wait_for_legacy_room(&self) {
-        self.until(|end| (end.has_half_close() || end.queued() < MAX_RECEIVED_MESSAGE_BYTES).then_some(())).await;
+        self.until(|end| (end.has_stream_protocol() || end.queued() < MAX_RECEIVED_MESSAGE_BYTES).then_some(())).await;
     }
 
     /// Queues received bytes for the local side.
@@ -245,7 +245,7 @@ impl PumpState {
         end.on_written(bytes);
         if end.has_ack_due() {
             self.wake_sender();
-        } else if !end.has_half_close() {
+        } else if !end.has_stream_protocol() {
             // There may be room for a peer without windows.
             self.request_poll();
         }

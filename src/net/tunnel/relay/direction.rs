@@ -52,18 +52,18 @@ impl Direction<'_> {
     /// Forwards messages until either leg ends, and returns which one, and how.
     pub(super) async fn run<T: Transport>(
         &self,
-        early: VecDeque<Result<Incoming, WebSocketError>>,
+        buffered: VecDeque<Result<Incoming, WebSocketError>>,
         source: &mut Reader<T>,
         sink: &mut Writer<T>,
     ) -> (Side, LegClose) {
-        let mut early = early.into_iter();
+        let mut buffered = buffered.into_iter();
         let mut draining = pin!(self.context.draining.cancelled());
-        let mut drain_sent = !self.context.text_allowed;
+        let mut drain_sent = !self.context.has_stream_protocol;
         let mut keepalive = KeepaliveTimer::new(self.context.idle_timeout(), self.source_liveness, self.sink_liveness);
         // Messages that arrive together are sent together.
         let mut holding = false;
         loop {
-            let mut available = early.next();
+            let mut available = buffered.next();
             if holding && available.is_none() {
                 available = source.next().now_or_never();
             }
@@ -106,7 +106,7 @@ impl Direction<'_> {
     async fn forward<T: Transport>(&self, next: Outgoing, sink: &mut Writer<T>) -> Result<bool, (Side, LegClose)> {
         let incoming = match next {
             Outgoing::Message(incoming) => incoming,
-            Outgoing::Notice(text) => return sink.hold_text(text).await.map(|()| true).map_err(sink_failed),
+            Outgoing::Notice(text) => return sink.buffer_text(text).await.map(|()| true).map_err(sink_failed),
             Outgoing::Flush => return sink.flush().await.map(|()| false).map_err(sink_failed),
             Outgoing::Ping => return sink.ping().await.map(|()| false).map_err(sink_failed),
         };
@@ -117,7 +117,7 @@ impl Direction<'_> {
                 let broken = WebSocketError::Violation(CLOSE_POLICY, "message after release".into());
                 return Err((Side::Source, LegClose::Broken(broken)));
             }
-            // The original's C# client sends empty messages without end after its own end; they mean nothing.
+            // Azure IoT Hub's C# client sends empty messages without end after its own end; they mean nothing.
             Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => sink.flush().await,
             Ok(Incoming::Bytes(bytes)) => {
                 let size = bytes.len() as u64;
@@ -134,10 +134,10 @@ impl Direction<'_> {
                 }
                 Ok(())
             }
-            Ok(Incoming::Text(text)) if self.context.text_allowed => {
+            Ok(Incoming::Text(text)) if self.context.has_stream_protocol => {
                 holding = true;
                 self.end_acknowledged.fetch_or(text.ends_with(END_ACK_SUFFIX), Ordering::Relaxed);
-                sink.hold_text(text).await
+                sink.buffer_text(text).await
             }
             Ok(Incoming::Text(_)) => {
                 let broken = WebSocketError::Violation(
@@ -160,7 +160,7 @@ impl Direction<'_> {
     }
 }
 
-/// Sends bytes in messages of at most [`MAX_SENT_MESSAGE_BYTES`]: the original's clients accept little more.
+/// Sends bytes in messages of at most [`MAX_SENT_MESSAGE_BYTES`]: Azure IoT Hub's clients accept little more.
 async fn send_in_chunks<T: Transport>(mut bytes: Bytes, sink: &mut Writer<T>) -> Result<(), WebSocketError> {
     while bytes.len() > MAX_SENT_MESSAGE_BYTES {
         sink.bytes(bytes.split_to(MAX_SENT_MESSAGE_BYTES)).await?;

@@ -17,35 +17,35 @@ use crate::proto::stream::CLOSE_RESET;
 #[derive(Debug)]
 pub struct Leg<T> {
     pub(super) socket: WebSocket<T>,
-    pub(super) early: VecDeque<Result<Incoming, WebSocketError>>,
+    pub(super) buffered: VecDeque<Result<Incoming, WebSocketError>>,
     /// Bytes of this leg that reached the other end ahead of the relay, as early data.
-    pub(super) delivered: u64,
+    pub(super) early_data_delivered: u64,
     guard: Box<dyn Debug + Send>,
 }
 
 impl<T: Transport> Leg<T> {
     /// Creates a leg that has just been accepted; `guard` is dropped with it.
     pub fn new(socket: WebSocket<T>, guard: impl Debug + Send + 'static) -> Self {
-        Self { socket, early: VecDeque::new(), delivered: 0, guard: Box::new(guard) }
+        Self { socket, buffered: VecDeque::new(), early_data_delivered: 0, guard: Box::new(guard) }
     }
 
     /// Puts bytes ahead of everything else that the leg has sent.
     pub fn prepend(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
-            self.early.push_front(Ok(Incoming::Bytes(bytes)));
+            self.buffered.push_front(Ok(Incoming::Bytes(bytes)));
         }
     }
 
     /// Records early data that has reached the other end.
-    pub fn set_delivered(&mut self, bytes: u64) {
-        self.delivered = bytes;
+    pub fn set_early_data_delivered(&mut self, bytes: u64) {
+        self.early_data_delivered = bytes;
     }
 
     /// Records how the leg closed while it was waiting to be joined, for the relay to find.
     pub fn record_close(&mut self, leg_close: LegClose) {
         match leg_close {
-            LegClose::Closed(close_frame) => self.early.push_back(Ok(Incoming::Closed(close_frame))),
-            LegClose::Broken(broken) => self.early.push_back(Err(broken)),
+            LegClose::Closed(close_frame) => self.buffered.push_back(Ok(Incoming::Closed(close_frame))),
+            LegClose::Broken(broken) => self.buffered.push_back(Err(broken)),
             LegClose::Released => {}
         }
     }
@@ -58,16 +58,16 @@ impl<T: Transport> Leg<T> {
 
     /// Takes out the WebSocket and its guard, for another stream; `None` if messages of this one are left.
     pub fn into_parts(self) -> Option<(WebSocket<T>, Box<dyn Debug + Send>)> {
-        self.early.is_empty().then_some((self.socket, self.guard))
+        self.buffered.is_empty().then_some((self.socket, self.guard))
     }
 
     /// Buffers what the leg sends while the other one is awaited, up to [`UNJOINED_LEG_BYTES`]; beyond that TCP holds it
     /// back. A leg that speaks `devstream.v1` is pinged, and given up when silent. Returns only when the leg has
     /// closed. Safe to cancel.
     pub async fn buffer_until_joined(&mut self, idle_timeout: Option<IdleTimeout>) -> LegClose {
-        let mut buffered: usize = self.early.iter().flatten().map(size).sum();
+        let mut size_buffered: usize = self.buffered.iter().flatten().map(size).sum();
         let mut keepalive = KeepaliveTimer::new(idle_timeout, &self.socket.liveness, &self.socket.liveness);
-        while buffered < UNJOINED_LEG_BYTES {
+        while size_buffered < UNJOINED_LEG_BYTES {
             let received = tokio::select! {
                 received = self.socket.reader.next() => received,
                 ping = keepalive.next() => match ping {
@@ -83,12 +83,12 @@ impl<T: Transport> Leg<T> {
                 Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => {}
                 Ok(message @ Incoming::Closed(_)) => {
                     // A clean close is forwarded once the other leg is there.
-                    self.early.push_back(Ok(message));
+                    self.buffered.push_back(Ok(message));
                     return std::future::pending().await;
                 }
                 Ok(message) => {
-                    buffered += size(&message);
-                    self.early.push_back(Ok(message));
+                    size_buffered += size(&message);
+                    self.buffered.push_back(Ok(message));
                 }
                 Err(broken) => return LegClose::Broken(broken),
             }

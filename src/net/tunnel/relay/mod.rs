@@ -43,7 +43,7 @@ impl ByteCounters {
 /// The settings of one stream.
 pub struct RelayContext<'a> {
     /// Both ends speak `devstream.v1`: they exchange control messages, and the hub may send some.
-    pub text_allowed: bool,
+    pub has_stream_protocol: bool,
     /// Both ends resume the stream when a leg is lost.
     pub resumable: bool,
     /// Both WebSockets are used for another stream after this one.
@@ -65,47 +65,46 @@ pub struct RelayContext<'a> {
 impl RelayContext<'_> {
     /// The idle timeout; `None` for ends without `devstream.v1`, which may not read for hours and still be alive.
     fn idle_timeout(&self) -> Option<IdleTimeout> {
-        self.text_allowed.then_some(self.idle_timeout)
+        self.has_stream_protocol.then_some(self.idle_timeout)
     }
 }
 
 /// Forwards messages both ways until one leg ends, both have released, or the hub ends the stream.
 pub async fn relay<T: Transport>(mut device: Leg<T>, mut service: Leg<T>, context: &RelayContext<'_>) -> RelayEnd<T> {
-    context.counters.to_device.fetch_add(std::mem::take(&mut service.delivered), Ordering::Relaxed);
-    let (up_acknowledged, down_acknowledged) = (AtomicBool::new(false), AtomicBool::new(false));
+    context.counters.to_device.fetch_add(std::mem::take(&mut service.early_data_delivered), Ordering::Relaxed);
+    let (service_end_acked, device_end_acked) = (AtomicBool::new(false), AtomicBool::new(false));
     let (service_released, device_released) = (AtomicBool::new(false), AtomicBool::new(false));
     let (closed_first, reusable) = {
         let (d, s) = (&mut device, &mut service);
-        let (d_early, s_early) = (std::mem::take(&mut d.early), std::mem::take(&mut s.early));
+        let (d_buffered, s_buffered) = (std::mem::take(&mut d.buffered), std::mem::take(&mut s.buffered));
         let (d, s) = (&mut d.socket, &mut s.socket);
-        let (to_device, to_service) = (&context.counters.to_device, &context.counters.to_service);
-        let (end_acknowledged, released) = (&down_acknowledged, (&service_released, &device_released));
-        let up = Direction {
+        let (end_acknowledged, released) = (&device_end_acked, (&service_released, &device_released));
+        let to_device = Direction {
             source_liveness: &s.liveness,
             sink_liveness: &d.liveness,
             context,
-            bytes_carried: to_device,
+            bytes_carried: &context.counters.to_device,
             end_acknowledged,
             released,
         };
-        let (end_acknowledged, released) = (&up_acknowledged, (&device_released, &service_released));
-        let down = Direction {
+        let (end_acknowledged, released) = (&service_end_acked, (&device_released, &service_released));
+        let to_service = Direction {
             source_liveness: &d.liveness,
             sink_liveness: &s.liveness,
             context,
-            bytes_carried: to_service,
+            bytes_carried: &context.counters.to_service,
             end_acknowledged,
             released,
         };
-        let mut up = pin!(up.run(s_early, &mut s.reader, &mut d.writer));
-        let mut down = pin!(down.run(d_early, &mut d.reader, &mut s.writer));
+        let mut to_device = pin!(to_device.run(s_buffered, &mut s.reader, &mut d.writer));
+        let mut to_service = pin!(to_service.run(d_buffered, &mut d.reader, &mut s.writer));
         tokio::select! {
-            first = &mut up => first_close(Role::Service, first, down).await,
-            first = &mut down => first_close(Role::Device, first, up).await,
+            first = &mut to_device => first_close(Role::Service, first, to_service).await,
+            first = &mut to_service => first_close(Role::Device, first, to_device).await,
             () = context.cancel.cancelled() => (None, false),
         }
     };
-    let is_over = up_acknowledged.into_inner() && down_acknowledged.into_inner();
+    let is_over = service_end_acked.into_inner() && device_end_acked.into_inner();
     let closed_first = closed_first
         .map(|(role, leg_close)| (role, if is_over { leg_close.after_acknowledged_end() } else { leg_close }));
     RelayEnd { device, service, closed_first, reusable }

@@ -5,7 +5,7 @@ use tokio::io::{DuplexStream, duplex};
 use tokio::time::sleep;
 
 use super::*;
-use crate::net::websocket::{Endpoint, Incoming, SocketKind};
+use crate::net::websocket::{Incoming, SocketKind, WebSocketRole};
 use crate::proto::limits::{MAX_RECEIVED_MESSAGE_BYTES, MAX_SENT_MESSAGE_BYTES};
 use crate::proto::stream::{CLOSE_RESET, RELEASE_MESSAGE, StreamControl};
 
@@ -15,15 +15,15 @@ const REPETITIONS: usize = 32;
 /// Creates a leg, and its peer's WebSocket.
 fn side() -> (Leg<DuplexStream>, WebSocket<DuplexStream>) {
     let (near, far) = duplex(64 * 1024);
-    let leg = Leg::new(WebSocket::new(near, &[], Endpoint::Server, SocketKind::Stream), ());
-    (leg, WebSocket::new(far, &[], Endpoint::Client, SocketKind::Stream))
+    let leg = Leg::new(WebSocket::new(near, &[], WebSocketRole::Server, SocketKind::Stream), ());
+    (leg, WebSocket::new(far, &[], WebSocketRole::Client, SocketKind::Stream))
 }
 
 /// Relays between two legs that can resume; returns which one closed first, and the reason.
 async fn first_close(device: Leg<DuplexStream>, service: Leg<DuplexStream>) -> (Role, String) {
     let (end, draining) = (CancellationToken::new(), CancellationToken::new());
     let context = RelayContext {
-        text_allowed: true,
+        has_stream_protocol: true,
         resumable: true,
         reusable: true,
         counters: &ByteCounters::default(),

@@ -25,7 +25,7 @@ fn frame(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
 }
 
 fn server(transport: DuplexStream, options: impl Into<Options>) -> FrameIo<DuplexStream> {
-    FrameIo::new(LivenessIo::new(transport).0, &[], Endpoint::Server, options.into())
+    FrameIo::new(LivenessIo::new(transport).0, &[], WebSocketRole::Server, options.into())
 }
 
 async fn next(io: &mut FrameIo<DuplexStream>) -> Result<Message, WebSocketError> {
@@ -164,7 +164,7 @@ async fn messages_that_arrive_with_the_upgrade_or_in_fragments_are_complete_befo
     let (near, mut far) = duplex(1 << 20);
     let large = frame(BINARY, &[1; FULL_MESSAGE_BYTES], Some([9; 4]));
     let early = large.repeat(3);
-    let mut io = FrameIo::new(LivenessIo::new(near).0, &early, Endpoint::Server, SocketKind::Stream.into());
+    let mut io = FrameIo::new(LivenessIo::new(near).0, &early, WebSocketRole::Server, SocketKind::Stream.into());
     for _ in 0..3 {
         assert_eq!(next(&mut io).await.unwrap().len(), FULL_MESSAGE_BYTES);
     }

@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt as _, DuplexStream, ReadBuf, duplex, split};
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::net::websocket::{CLOSE_NORMAL, Endpoint, Incoming, SocketKind};
+use crate::net::websocket::{CLOSE_NORMAL, Incoming, SocketKind, WebSocketRole};
 use crate::proto::limits::{INITIAL_WINDOW, MAX_SENT_MESSAGE_BYTES, MAX_WINDOW};
 use crate::proto::resume::ResumeCredential;
 use crate::proto::stream::{CLOSE_RESET, StreamControl, StreamProtocol};
@@ -26,14 +26,14 @@ use crate::proto::stream::{CLOSE_RESET, StreamControl, StreamProtocol};
 const PIPE: usize = 1000;
 const LONG: Duration = Duration::from_secs(60 * 60);
 
-fn socket(transport: DuplexStream, endpoint: Endpoint) -> WebSocket<DuplexStream> {
+fn socket(transport: DuplexStream, endpoint: WebSocketRole) -> WebSocket<DuplexStream> {
     WebSocket::new(transport, &[], endpoint, SocketKind::Stream)
 }
 
 /// Creates both ends of a WebSocket.
 fn sockets() -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
     let (near, far) = duplex(PIPE);
-    (socket(near, Endpoint::Client), socket(far, Endpoint::Server))
+    (socket(near, WebSocketRole::Client), socket(far, WebSocketRole::Server))
 }
 
 /// Refuses every rejoin.

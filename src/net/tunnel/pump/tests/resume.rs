@@ -15,7 +15,7 @@ use crate::proto::resume::ResumeToken;
 /// number of bytes.
 #[derive(Default)]
 struct TestHub {
-    waiting: Mutex<Option<(Endpoint, WebSocket<DuplexStream>)>>,
+    waiting: Mutex<Option<(WebSocketRole, WebSocket<DuplexStream>)>>,
     cuts: Mutex<VecDeque<u64>>,
     refuse: Mutex<Option<RefusalKind>>,
     /// One end has ended cleanly; the other gets that result when it rejoins.
@@ -27,7 +27,7 @@ struct TestHub {
 /// Rejoins one end of the stream.
 struct RejoinPath {
     hub: Arc<TestHub>,
-    role: Endpoint,
+    role: WebSocketRole,
 }
 
 impl Rejoin<DuplexStream> for RejoinPath {
@@ -60,12 +60,12 @@ fn resume_credential() -> ResumeCredential {
 }
 
 /// Creates both ends of a WebSocket that is cut after so many bytes, in both directions together.
-fn pair(cut: Option<u64>, near: Endpoint) -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
+fn pair(cut: Option<u64>, near: WebSocketRole) -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
     let (left, middle_left) = duplex(PIPE);
     let (right, middle_right) = duplex(PIPE);
     #[expect(clippy::disallowed_methods, reason = "it ends with its pipes, before the test does")]
     tokio::spawn(wire(middle_left, middle_right, cut));
-    let far = if near == Endpoint::Client { Endpoint::Server } else { Endpoint::Client };
+    let far = if near == WebSocketRole::Client { WebSocketRole::Server } else { WebSocketRole::Client };
     (socket(left, near), socket(right, far))
 }
 
@@ -92,12 +92,12 @@ async fn wire(mut left: DuplexStream, mut right: DuplexStream, cut: Option<u64>)
 /// Creates two pumps that rejoin at this hub, and the applications' ends.
 fn two(hub: &Arc<TestHub>) -> [(DuplexStream, impl Future<Output = Outcome>); 2] {
     let cut = hub.cuts.lock().pop_front();
-    let (near, far) = pair(cut, Endpoint::Client);
+    let (near, far) = pair(cut, WebSocketRole::Client);
     let side = |socket, role| {
         let tunnel = Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(resume_credential()));
         resumable(tunnel, RejoinPath { hub: hub.clone(), role })
     };
-    [side(near, Endpoint::Client), side(far, Endpoint::Server)]
+    [side(near, WebSocketRole::Client), side(far, WebSocketRole::Server)]
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,8 +189,8 @@ async fn a_websocket_that_swallows_everything_is_given_up_and_the_stream_rejoins
     let hub = Arc::new(TestHub::default());
     let (near, silent) = duplex(PIPE);
     let tunnel = |socket| Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(resume_credential()));
-    let rejoin = RejoinPath { hub: hub.clone(), role: Endpoint::Client };
-    let (_application, pump) = resumable(tunnel(socket(near, Endpoint::Client)), rejoin);
+    let rejoin = RejoinPath { hub: hub.clone(), role: WebSocketRole::Client };
+    let (_application, pump) = resumable(tunnel(socket(near, WebSocketRole::Client)), rejoin);
     let start = clock::now();
     let rejoined = async {
         hub.rejoined.notified().await;

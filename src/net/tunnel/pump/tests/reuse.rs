@@ -166,7 +166,7 @@ async fn messages_after_the_last_one_of_a_stream_are_left_for_the_next_stream() 
             }
             while far.reader.next().await.unwrap() != Incoming::Text(awaited.into()) {}
             for message in then {
-                far.writer.hold_text(message.into()).await.unwrap();
+                far.writer.buffer_text(message.into()).await.unwrap();
             }
             far.writer.flush().await.unwrap();
             if !peer_is_last {

@@ -1,4 +1,4 @@
-//! A leg of the pump: one WebSocket of a stream, from its first message until it is lost or the stream is over.
+//! A connection of the pump: one WebSocket of a stream, from its first message until it is lost or the stream is over.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -23,14 +23,14 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::endpoint::{CloseMeaning, NextSend};
 use crate::proto::stream::rejoin::RejoinTimer;
 use crate::proto::stream::{CLOSE_RESET, RELEASE_MESSAGE, StreamControl, Violation};
-use crate::proto::websocket::Endpoint;
+use crate::proto::websocket::WebSocketRole;
 
 /// The smallest block for reads of the local side, in bytes. Small reads share a block, since each is kept until it is
 /// acknowledged and keeps its whole block alive.
 const MIN_READ_BLOCK: usize = 4 * 1024;
 
-/// The end of a leg.
-pub(super) enum LegEnd<T> {
+/// The end of a connection.
+pub(super) enum ConnectionEnd<T> {
     /// The stream is over, and the WebSocket is reusable.
     Reusable(WebSocket<T>),
     /// The stream is over; the close frame to send, unless the peer has closed already.
@@ -39,7 +39,7 @@ pub(super) enum LegEnd<T> {
     Lost(String, Duration),
 }
 
-impl<T> LegEnd<T> {
+impl<T> ConnectionEnd<T> {
     /// The stream is over, with this close frame.
     fn ended(ending: Ending, code: u16, reason: &str) -> Self {
         Self::Ended(ending.into(), Some((code, reason.into())))
@@ -53,13 +53,13 @@ impl<T> LegEnd<T> {
     }
 }
 
-impl<T> From<Violation> for LegEnd<T> {
+impl<T> From<Violation> for ConnectionEnd<T> {
     fn from(violation: Violation) -> Self {
         Self::ended(Ending::Broken, CLOSE_POLICY, &violation.to_string())
     }
 }
 
-impl<T> From<WebSocketError> for LegEnd<T> {
+impl<T> From<WebSocketError> for ConnectionEnd<T> {
     fn from(broken: WebSocketError) -> Self {
         match broken {
             WebSocketError::Violation(code, reason) => Self::ended(Ending::Broken, code, &reason),
@@ -71,42 +71,42 @@ impl<T> From<WebSocketError> for LegEnd<T> {
 }
 
 /// Carries bytes both ways over one WebSocket, and closes it unless it was lost or is reusable.
-pub(super) async fn run_leg<R: AsyncRead + Unpin, T: Transport, J>(
+pub(super) async fn run_connection<R: AsyncRead + Unpin, T: Transport, J>(
     local: &mut R,
     mut socket: WebSocket<T>,
     state: &PumpState,
     rejoin_timer: &mut RejoinTimer,
     context: &PumpContext<'_, J>,
-) -> LegEnd<T> {
+) -> ConnectionEnd<T> {
     let resume_deadline = rejoin_timer.deadline();
     let liveness = socket.liveness.clone();
-    let leg_end = tokio::select! {
-        leg_end = send(local, &mut socket.writer, state, context) => leg_end,
-        leg_end = receive(&mut socket.reader, state, rejoin_timer, context) => leg_end,
-        () = state.finished() => LegEnd::ended(Ending::Clean, CLOSE_NORMAL, ""),
+    let connection_end = tokio::select! {
+        connection_end = send(local, &mut socket.writer, state, context) => connection_end,
+        connection_end = receive(&mut socket.reader, state, rejoin_timer, context) => connection_end,
+        () = state.finished() => ConnectionEnd::ended(Ending::Clean, CLOSE_NORMAL, ""),
         () = state.wait_local_reset() => {
-            LegEnd::ended(Ending::LocalReset, CLOSE_RESET, "the application reset its connection")
+            ConnectionEnd::ended(Ending::LocalReset, CLOSE_RESET, "the application reset its connection")
         }
         () = watch_idle(&liveness, state, context) => WebSocketError::Silent.into(),
-        () = resume_timeout(state, resume_deadline) => LegEnd::refused(RefusalKind::NotResumed),
-        () = context.stop.cancelled() => LegEnd::refused(RefusalKind::PeerGone),
+        () = resume_timeout(state, resume_deadline) => ConnectionEnd::refused(RefusalKind::NotResumed),
+        () = context.stop.cancelled() => ConnectionEnd::refused(RefusalKind::PeerGone),
     };
-    match &leg_end {
+    match &connection_end {
         // The WebSocket was lost after both directions had ended, before it was closed.
-        LegEnd::Lost(..) if state.is_finished() => return LegEnd::Ended(Ending::Clean.into(), None),
-        LegEnd::Ended(Outcome { ending: Ending::Clean, .. }, _) if state.is_reusable() => {
-            return release(socket, state).await.map_or(leg_end, LegEnd::Reusable);
+        ConnectionEnd::Lost(..) if state.is_finished() => return ConnectionEnd::Ended(Ending::Clean.into(), None),
+        ConnectionEnd::Ended(Outcome { ending: Ending::Clean, .. }, _) if state.is_reusable() => {
+            return release(socket, state).await.map_or(connection_end, ConnectionEnd::Reusable);
         }
         // The close frame queues behind the data, for as long as the peer takes to read that.
-        LegEnd::Ended(_, Some((CLOSE_NORMAL, reason))) => tokio::select! {
+        ConnectionEnd::Ended(_, Some((CLOSE_NORMAL, reason))) => tokio::select! {
             () = socket.close(CLOSE_NORMAL, reason) => {}
-            () = wait_until_dead(&liveness, state.has_half_close().then_some(context.idle_timeout)) => {}
+            () = wait_until_dead(&liveness, state.has_stream_protocol().then_some(context.idle_timeout)) => {}
         },
-        LegEnd::Ended(_, Some((code, reason))) => socket.close_soon(*code, reason).await,
-        LegEnd::Ended(_, None) => socket.await_close().await,
-        LegEnd::Lost(..) | LegEnd::Reusable(_) => {}
+        ConnectionEnd::Ended(_, Some((code, reason))) => socket.close_soon(*code, reason).await,
+        ConnectionEnd::Ended(_, None) => socket.await_close().await,
+        ConnectionEnd::Lost(..) | ConnectionEnd::Reusable(_) => {}
     }
-    leg_end
+    connection_end
 }
 
 /// Releases the WebSocket, and waits for the peer's release: nothing of the stream is in flight then. `None` if that
@@ -136,7 +136,7 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
     writer: &mut Writer<T>,
     state: &PumpState,
     context: &PumpContext<'_, J>,
-) -> LegEnd<T> {
+) -> ConnectionEnd<T> {
     let (mut buffer, mut block) = (BytesMut::new(), MIN_READ_BLOCK);
     loop {
         if let Err(broken) = send_pending(writer, state, &context.counters.sent).await {
@@ -178,7 +178,7 @@ async fn send_pending<T: Transport>(
     let mut sent_any = false;
     while let Some(next) = state.next_send() {
         match next {
-            NextSend::Text(control) => writer.hold_text(control.encode()).await?,
+            NextSend::Text(control) => writer.buffer_text(control.encode()).await?,
             NextSend::Bytes(bytes) => writer.bytes(bytes).await?,
             NextSend::Ping => writer.hold_ping().await?,
             NextSend::Close => writer.close(CLOSE_NORMAL, "").await?,
@@ -199,7 +199,7 @@ async fn receive<T: Transport, J>(
     state: &PumpState,
     rejoin_timer: &mut RejoinTimer,
     context: &PumpContext<'_, J>,
-) -> LegEnd<T> {
+) -> ConnectionEnd<T> {
     let mut reconnect_delay = Duration::ZERO;
     loop {
         state.wait_for_legacy_room().await;
@@ -212,7 +212,7 @@ async fn receive<T: Transport, J>(
         let received = match received {
             Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => Ok(()),
             Ok(Incoming::Bytes(bytes)) => state.received(&bytes),
-            Ok(Incoming::Text(text)) if state.has_half_close() => match StreamControl::decode(&text) {
+            Ok(Incoming::Text(text)) if state.has_stream_protocol() => match StreamControl::decode(&text) {
                 Ok(StreamControl::End { bytes }) => state.ended(bytes),
                 Ok(StreamControl::Ack { bytes, window, end }) => {
                     context.counters.delivered.store(bytes, Ordering::Relaxed);
@@ -234,14 +234,14 @@ async fn receive<T: Transport, J>(
             Ok(Incoming::Text(_)) => Err(Violation::UnknownControl),
             Ok(Incoming::Ping | Incoming::Pong) => Ok(()),
             Ok(Incoming::Closed(close_frame)) => match interpret_close(close_frame, state, reconnect_delay) {
-                Some(leg_end) => return leg_end,
+                Some(connection_end) => return connection_end,
                 None => {
                     // Nothing follows a close frame; earlier bytes are still being delivered.
                     state.closed();
                     return std::future::pending().await;
                 }
             },
-            Err(broken) => return LegEnd::from(broken).with_reconnect_delay(reconnect_delay),
+            Err(broken) => return ConnectionEnd::from(broken).with_reconnect_delay(reconnect_delay),
         };
         if let Err(violation) = received {
             return violation.into();
@@ -249,7 +249,7 @@ async fn receive<T: Transport, J>(
     }
 }
 
-impl<T> LegEnd<T> {
+impl<T> ConnectionEnd<T> {
     /// Sets the delay before a rejoin that the hub asked for when it began to drain.
     fn with_reconnect_delay(self, reconnect_delay: Duration) -> Self {
         match self {
@@ -264,12 +264,12 @@ fn interpret_close<T>(
     close_frame: Option<(u16, String)>,
     state: &PumpState,
     reconnect_delay: Duration,
-) -> Option<LegEnd<T>> {
+) -> Option<ConnectionEnd<T>> {
     match state.interpret_close(close_frame.as_ref().map(|(code, reason)| (*code, reason.as_str()))) {
         CloseMeaning::Done => None,
-        CloseMeaning::Reset => Some(LegEnd::Ended(Ending::PeerReset.into(), None)),
-        CloseMeaning::Lost(why) => Some(LegEnd::Lost(why, reconnect_delay)),
-        CloseMeaning::Broken(refusal) => Some(LegEnd::Ended(Outcome { ending: Ending::Broken, refusal }, None)),
+        CloseMeaning::Reset => Some(ConnectionEnd::Ended(Ending::PeerReset.into(), None)),
+        CloseMeaning::Lost(why) => Some(ConnectionEnd::Lost(why, reconnect_delay)),
+        CloseMeaning::Broken(refusal) => Some(ConnectionEnd::Ended(Outcome { ending: Ending::Broken, refusal }, None)),
     }
 }
 
@@ -277,10 +277,10 @@ fn interpret_close<T>(
 /// watched: they always read, and so answer. With others, the kernel's keepalive probes tell a dead peer from a slow
 /// one.
 async fn watch_idle<J>(liveness: &Liveness, state: &PumpState, context: &PumpContext<'_, J>) {
-    if !state.has_half_close() {
+    if !state.has_stream_protocol() {
         return std::future::pending().await;
     }
-    let mut keepalive = Keepalive::new(context.idle_timeout, Endpoint::Client, clock::epoch(), random::u64());
+    let mut keepalive = Keepalive::new(context.idle_timeout, WebSocketRole::Client, clock::epoch(), random::u64());
     let mut network = context.network.clone();
     loop {
         let next_poll = match keepalive.poll(clock::now(), liveness.last_write(), liveness.last_read()) {
