@@ -82,7 +82,7 @@ pub(super) async fn run_leg<R: AsyncRead + Unpin, T: Transport, J>(
     let liveness = socket.liveness.clone();
     let leg_end = tokio::select! {
         leg_end = send(local, &mut socket.writer, state, context) => leg_end,
-        leg_end = receive(&mut socket.reader, state, rejoin_timer, context) => leg_end,
+        leg_end = receive(&mut socket.reader, &liveness, state, rejoin_timer, context) => leg_end,
         () = state.finished() => LegEnd::ended(Ending::Clean, CLOSE_NORMAL, ""),
         () = state.wait_local_reset() => {
             LegEnd::ended(Ending::LocalReset, CLOSE_RESET, "the application reset its connection")
@@ -196,13 +196,14 @@ async fn send_pending<T: Transport>(
 /// Receives into the queue for the local side, until the WebSocket is closed or lost.
 async fn receive<T: Transport, J>(
     reader: &mut Reader<T>,
+    liveness: &Liveness,
     state: &PumpState,
     rejoin_timer: &mut RejoinTimer,
     context: &PumpContext<'_, J>,
 ) -> LegEnd<T> {
     let mut reconnect_delay = Duration::ZERO;
     loop {
-        state.wait_for_legacy_room().await;
+        state.wait_for_room(liveness).await;
         let received = tokio::select! {
             biased;
             // Further messages belong to the next stream.
