@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::thread;
 
-use devstream::proto::limits::{PENDING_PER_SERVICE, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE};
+use devstream::proto::limits::UNAUTHENTICATED_CONNECTIONS_PER_SOURCE;
 
 use crate::support::DEVICE;
 use crate::support::machine::Machine;
@@ -27,7 +27,7 @@ fn burst(proxy: &ServiceProxy, connections: usize, held: bool) -> Vec<TcpStream>
 fn connections_beyond_the_hubs_limits_of_openings_wait_and_none_is_reset() {
     let target = Target::echo();
     let fixture = ThreeMachines::forwarding(target.port, &["--device", "*"]);
-    let connections = 2 * PENDING_PER_SERVICE.max(UNAUTHENTICATED_CONNECTIONS_PER_SOURCE);
+    let connections = UNAUTHENTICATED_CONNECTIONS_PER_SOURCE * 3 / 2;
     let held = burst(&fixture.proxy, connections, true);
     assert_eq!(held.len(), connections);
     drop(held);
