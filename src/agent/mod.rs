@@ -36,7 +36,7 @@ use crate::net::os::sd_notify;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
 use crate::proto::backoff::{ReconnectBackoff, jittered};
-use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_BACKOFF};
+use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_BACKOFF, STREAMS_PER_DEVICE};
 use crate::proto::message::StreamRequest;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
@@ -116,10 +116,9 @@ struct AgentContext {
 }
 
 impl AgentContext {
-    /// Returns the refusal of one more stream if the agent is at its limit.
-    fn limit_refusal(&self) -> Option<Refusal> {
-        let limits = self.config.client_factory.runtime().limits();
-        (self.streams.count().max(self.handlers.count()) >= limits.streams()).then(|| limits.refusal())
+    /// Reports whether the device is at [`STREAMS_PER_DEVICE`].
+    fn is_full(&self) -> bool {
+        self.streams.count().max(self.handlers.count()) >= STREAMS_PER_DEVICE
     }
 
     /// Counts and reports a requested stream; dropping the guard reports its end.

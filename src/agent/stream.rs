@@ -29,9 +29,9 @@ pub(super) async fn serve(
     client: Client,
     request: StreamRequest,
     response_sender: mpsc::Sender<StreamResponse>,
-    limit_refusal: Option<Refusal>,
+    full: bool,
 ) -> Option<Standby> {
-    let connected = connect_target(&context, &request, RequestPath::Control, limit_refusal).await;
+    let connected = connect_target(&context, &request, RequestPath::Control, full).await;
     // Once the control connection has ended, the hub repeats the request on the next one.
     response_sender.send(response(&request, &connected)).await.ok()?;
     let target = match connected {
@@ -61,11 +61,11 @@ pub(super) async fn serve_standby(
     standby_request: StandbyStreamRequest,
     early: Bytes,
     mut standby: Standby,
-    limit_refusal: Option<Refusal>,
+    full: bool,
 ) -> Option<Standby> {
     let StandbyStreamRequest { stream: request, resume_grant, .. } = standby_request;
     let connected = tokio::select! {
-        connected = connect_target(&context, &request, RequestPath::Standby, limit_refusal) => connected,
+        connected = connect_target(&context, &request, RequestPath::Standby, full) => connected,
         // Reading answers the hub's pings meanwhile. Any message, like the connection's end, cancels the request.
         message = standby.channel.next::<StandbyFromHub>() => {
             standby.close(message.err()).await;
@@ -98,15 +98,15 @@ async fn connect_target(
     context: &AgentContext,
     request: &StreamRequest,
     path: RequestPath,
-    limit_refusal: Option<Refusal>,
+    full: bool,
 ) -> Result<TargetConnection, Refusal> {
     let config: &AgentConfig = &context.config;
     if !context.recent_requests.may_be_served(request.request_id, path) {
         // Its early data may have reached the target, and must not do so twice.
         return Err(Refusal::new(RefusalKind::RejectedByDevice, RefusalKind::LostWhileOpening.row().sentence));
     }
-    if let Some(refusal) = limit_refusal {
-        return Err(refusal);
+    if full {
+        return Err(Refusal::new(RefusalKind::RejectedByDevice, "the device is at its limit of streams"));
     }
     let target = config.targets.find(&request.stream_name).ok_or(RefusalKind::StreamNotOffered)?;
     access_policy::check(&config.access_policy, &config.device, request).await?;

@@ -57,7 +57,7 @@ impl Incoming {
     }
 
     /// Rejects the request. The service receives the reason: `Refusal::new(RefusalKind::RejectedByDevice, "under
-    /// maintenance")`, [`RefusalKind::DeviceBusy`] or one of the `Target…` kinds; any other kind is sent as [`RefusalKind::RejectedByDevice`].
+    /// maintenance")`, or one of the `Target…` kinds; any other kind is sent as [`RefusalKind::RejectedByDevice`].
     pub fn reject(self, why: impl Into<Refusal>) {
         let _ = self.response.send(Err(why.into()));
     }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
-use super::client_limits::ClientLimitArgs;
 use super::transport::TransportArgs;
 use super::value_parsers::{handshake_seconds, in_seconds, seconds};
 use super::{ConfigFile, DRAIN_SECONDS, HubArgs};
@@ -40,8 +39,6 @@ pub(in crate::cli) struct DeviceAgent {
     pub(in crate::cli) hub: HubArgs,
     #[command(flatten)]
     pub(in crate::cli) transport: TransportArgs,
-    #[command(flatten)]
-    pub(in crate::cli) limits: ClientLimitArgs,
     #[command(flatten)]
     pub(in crate::cli) drain: DrainArgs,
     #[command(flatten)]
@@ -94,8 +91,6 @@ pub(in crate::cli) struct ServiceProxy {
     pub(in crate::cli) hub: HubArgs,
     #[command(flatten)]
     pub(in crate::cli) transport: TransportArgs,
-    #[command(flatten)]
-    pub(in crate::cli) limits: ClientLimitArgs,
     #[command(flatten)]
     pub(in crate::cli) drain: DrainArgs,
     #[command(flatten)]

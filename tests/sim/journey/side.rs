@@ -140,7 +140,7 @@ impl Simulation {
 
     /// Writes and reads; returns `true` if there is more to do.
     fn application(&mut self, number: usize) -> bool {
-        let (now, share) = (self.now, self.kept_share);
+        let (now, share) = (self.now, self.share);
         let other = &self.sides[1 - number];
         let (others_written, others_all) = (other.bytes_written, other.finished);
         let side = &mut self.sides[number];
@@ -170,14 +170,14 @@ impl Simulation {
             if side.writing == 0 && side.chunk > 0 {
                 side.end.on_written(std::mem::take(&mut side.chunk));
             }
-            if side.end.undelivered() == 0 && side.end.has_received_all() && !side.ended {
+            if side.writing == 0 && side.end.queued() == 0 && side.end.has_received_all() && !side.ended {
                 assert!(others_all && side.bytes_read == others_written, "the end before all bytes");
                 side.ended = true;
                 side.end.on_end_written();
             }
         }
         let more_to_write = !side.finished && side.end.capacity(share) > 0;
-        let more_to_read = side.end.undelivered() > 0;
+        let more_to_read = side.writing > 0 || side.end.queued() > 0;
         more_to_write || more_to_read && side.reads(now)
     }
 
