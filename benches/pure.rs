@@ -189,7 +189,7 @@ impl BrokerScenario {
         let (near, far) = (granted.unwrap(), request);
         let leg = self.side(&device, near.stream, Role::Service, &near.token);
         self.side(&device, far.stream, Role::Device, &far.token);
-        self.handle(Input::LegLeft { leg, exit: LegExit::Deliberate });
+        self.handle(Input::LegLeft { leg, exit: LegExit::Aborted });
         self.handle(Input::RequesterLeft { requester });
         assert_eq!(self.broker.streams(), 0, "the stream has ended");
     }

@@ -48,7 +48,7 @@ pub(super) async fn run(
     // Each stage is boxed, so that its memory is freed before the next one: a connection may stay in the last one for
     // months.
     let Some((stream, exporter)) = Box::pin(tls_handshake(&shared, &acceptor, tcp, address)).await else { return };
-    let context = ConnectionContext::new(shared.streams.next_connection(), address, exporter, unauthenticated);
+    let context = ConnectionContext::new(shared.streams.allocate_connection_id(), address, exporter, unauthenticated);
     let handler = async |request| respond(&shared, &context, listener_kind, request).await;
     let served = Box::pin(serve(stream, shared.config.limits.http, handler));
     let upgraded = tokio::select! {

@@ -37,7 +37,7 @@ impl Streams {
     }
 
     /// Allocates a connection id. A standby connection takes a new one for each stream.
-    pub(super) fn next_connection(&self) -> ConnectionId {
+    pub(super) fn allocate_connection_id(&self) -> ConnectionId {
         ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
     }
 

@@ -136,7 +136,7 @@ impl Opener {
                 Ok(opened) => return opened,
                 Err(ended) => {
                     tracing::debug!(target: "service-proxy", "a standby was dead: {ended}");
-                    self.standbys.discard();
+                    self.standbys.clear_idle();
                 }
             }
         }

@@ -112,7 +112,7 @@ impl Standbys {
     }
 
     /// Drops all idle standbys after a dead one: they share its network path.
-    pub(super) fn discard(&self) {
+    pub(super) fn clear_idle(&self) {
         self.idle().clear();
     }
 

@@ -162,7 +162,8 @@ fn a_program_path_with_special_characters_is_quoted() {
     let odd = fixture.laptop.home().join("it's 100% mine");
     fs::create_dir(&odd).unwrap();
     let program = odd.join("devstream");
-    fs::copy(DEVSTREAM, &program).unwrap();
+    // By another process: a program that is open for writing cannot run, and children of other tests inherit what is open.
+    assert!(Command::new("cp").args([Path::new(DEVSTREAM), &program]).status().unwrap().success());
     let mut install = fixture.laptop.command(&program);
     assert_eq!(Process::start(install.args(["ssh-config", "--install"])).finish().code, Some(0));
     let finished = Process::start(fixture.client("ssh").args(["pi-42.devstream", "echo ok"])).finish();

@@ -128,8 +128,12 @@ impl Activity {
 
     /// Starts an audit before an action that must not happen unrecorded. Fails if the log is required and cannot be
     /// written.
-    pub fn begin_audit(&self) -> Result<Audit, Refusal> {
-        if self.required && !self.can_record() { Err(RefusalKind::AuditFailed.into()) } else { Ok(Audit(self.lost())) }
+    pub fn audit_checkpoint(&self) -> Result<AuditCheckpoint, Refusal> {
+        if self.required && !self.can_record() {
+            Err(RefusalKind::AuditFailed.into())
+        } else {
+            Ok(AuditCheckpoint(self.lost()))
+        }
     }
 
     /// Reports whether streams require a working log.
@@ -139,7 +143,7 @@ impl Activity {
 
     /// Completes an audit after the action was recorded: fails if any line was lost meanwhile, which may be that one,
     /// or if the disk takes too long.
-    pub async fn finish_audit(&self, audit: &Audit) -> Result<(), Refusal> {
+    pub async fn verify_audit(&self, audit: &AuditCheckpoint) -> Result<(), Refusal> {
         if !self.required {
             return Ok(());
         }
@@ -171,7 +175,7 @@ impl Activity {
 
 /// The number of lost lines when an audited action began.
 #[derive(Debug)]
-pub struct Audit(u64);
+pub struct AuditCheckpoint(u64);
 
 impl WriterHandle {
     /// Waits until all lines are written to the file. The system syncs them to the disk.

@@ -212,21 +212,21 @@ mod full_disk {
         std::os::unix::fs::symlink("/dev/full", &path).unwrap();
         let required = Settings { required: true, ..Settings::default() };
         let (activity, writer) = Activity::open(&path, required, no_metrics()).unwrap();
-        let audit = activity.begin_audit().unwrap();
+        let audit = activity.audit_checkpoint().unwrap();
         let event = || Event::new(Operation::DeviceConnected, "connected");
         activity.record(event());
-        assert!(activity.finish_audit(&audit).await.is_err(), "the first lost line is refused");
+        assert!(activity.verify_audit(&audit).await.is_err(), "the first lost line is refused");
         for _ in 0..9 {
             activity.record(event());
         }
         wait(|| activity.lost() == 10);
-        assert!(!activity.can_record() && activity.begin_audit().is_err());
+        assert!(!activity.can_record() && activity.audit_checkpoint().is_err());
 
         fs::remove_file(&path).unwrap();
         wait(|| activity.can_record());
-        let audit = activity.begin_audit().unwrap();
+        let audit = activity.audit_checkpoint().unwrap();
         activity.record(event());
-        activity.finish_audit(&audit).await.unwrap();
+        activity.verify_audit(&audit).await.unwrap();
         wait(|| activity.written() == 2);
         assert_eq!((activity.lost(), activity.bytes()), (10, fs::metadata(&path).unwrap().len()));
         drop(activity);
@@ -245,10 +245,10 @@ mod full_disk {
         let (_home, path) = log_path();
         std::os::unix::fs::symlink("/dev/full", &path).unwrap();
         let (activity, _writer) = Activity::open(&path, Settings::default(), no_metrics()).unwrap();
-        let audit = activity.begin_audit().unwrap();
+        let audit = activity.audit_checkpoint().unwrap();
         activity.record(Event::new(Operation::DeviceConnected, "connected"));
         wait(|| !activity.can_record());
-        assert!(activity.begin_audit().is_ok() && activity.finish_audit(&audit).await.is_ok());
+        assert!(activity.audit_checkpoint().is_ok() && activity.verify_audit(&audit).await.is_ok());
     }
 
     fn wait(until: impl Fn() -> bool) {

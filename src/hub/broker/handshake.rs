@@ -103,7 +103,10 @@ impl Broker {
             Ok(name) => name,
             Err(refusal) => return self.refuse(id, refusal, now),
         };
-        if stream.handshake_deadline.is_some() && stream.agent != agent.hello.run && !stream.request.early.is_empty() {
+        if stream.handshake_deadline.is_some()
+            && stream.agent_run != agent.hello.run
+            && !stream.request.early.is_empty()
+        {
             // The former agent may have delivered the early data to the target; this one does not know.
             return self.refuse(id, RefusalKind::LostWhileOpening.into(), now);
         }
@@ -119,7 +122,7 @@ impl Broker {
         };
         let protocol = StreamProtocol::offered(self.settings.resume.is_some()).find(known);
         stream.request.name = Some(name.clone());
-        (stream.protocol, stream.agent) = (protocol, agent.hello.run);
+        (stream.protocol, stream.agent_run) = (protocol, agent.hello.run);
         // Only the resumable protocol tells when the other end has received everything.
         stream.reusable = stream.request.reusable && agent.hello.reusable && stream.resumes();
         stream.phase = Phase::Requested { connection: agent.connection };
@@ -245,8 +248,8 @@ impl Broker {
         }
         stream.slot(principal.role).attach(leg, *address);
         let ticket = stream.ticket(id, principal.role, run).zip(grace);
-        let reusable = stream.reusable.then_some(stream.agent);
-        let admission = LegAdmission { protocol: stream.protocol, ticket, reusable };
+        let reusable_by_run = stream.reusable.then_some(stream.agent_run);
+        let admission = LegAdmission { protocol: stream.protocol, ticket, reusable_by_run };
         self.connections.insert(leg, id);
         self.outputs.push_back(Output::Admit { leg, admission });
         self.join_if_complete(id, now);
@@ -309,7 +312,7 @@ impl Broker {
                 match exit {
                     LegExit::Lost(..) => {}
                     LegExit::Closed => self.close(id, now),
-                    LegExit::Deliberate => {
+                    LegExit::Aborted => {
                         self.abandon(id, Refusal::new(RefusalKind::NotResumed, "the other end closed it"), now)
                     }
                 }

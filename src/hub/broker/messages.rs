@@ -109,7 +109,7 @@ pub enum LegExit {
     /// The leg has received the whole stream, and knows that the other leg has too.
     Closed,
     /// The leg, or the stream, was ended otherwise: nothing can be resumed.
-    Deliberate,
+    Aborted,
     /// A connection was lost: the leg of this role, if known, for this reason.
     Lost(Option<Role>, String),
 }
@@ -182,7 +182,7 @@ pub struct LegAdmission {
     /// The leg's resume ticket, and the longest interruption.
     pub ticket: Option<(ResumeTicket, Duration)>,
     /// The run of the device's agent whose connections may be reused after the stream, if they may.
-    pub reusable: Option<u64>,
+    pub reusable_by_run: Option<u64>,
 }
 
 /// A stream request to a device.

@@ -44,7 +44,7 @@ impl Broker {
         stream.reusable = false;
         stream.phase = Phase::Interrupted { since: now, until: now + grace };
         let until = stream.request.until.map_or(now + grace, |until| until.min(now + grace));
-        let (device, agent) = (stream.request.device.clone(), stream.agent);
+        let (device, agent) = (stream.request.device.clone(), stream.agent_run);
         self.set_timer(id, Some(until));
         if self.devices.get(&device).is_some_and(|online| online.hello.run != agent) {
             self.abandon(id, Refusal::new(RefusalKind::NotResumed, AGENT_STARTED), now);
@@ -103,7 +103,7 @@ impl Broker {
             return Err("resume token of another stream");
         }
         let known = self.streams.get(&ticket.stream);
-        if known.is_some_and(|stream| !stream.resumes() || stream.agent != ticket.agent) {
+        if known.is_some_and(|stream| !stream.resumes() || stream.agent_run != ticket.agent) {
             return Err("resume token of an earlier handshake");
         }
         match known.map(|stream| &stream.phase) {
@@ -135,7 +135,9 @@ impl Broker {
     /// Abandons the interrupted streams of an agent's earlier run.
     pub(super) fn agent_started(&mut self, device: &DeviceId, run: u64, now: Instant) {
         let orphaned = |stream: &Stream| {
-            matches!(stream.phase, Phase::Interrupted { .. }) && stream.request.device == *device && stream.agent != run
+            matches!(stream.phase, Phase::Interrupted { .. })
+                && stream.request.device == *device
+                && stream.agent_run != run
         };
         for id in self.ids(orphaned) {
             self.abandon(id, Refusal::new(RefusalKind::NotResumed, AGENT_STARTED), now);
@@ -193,7 +195,7 @@ fn adopt(attach: &LegAttach, ticket: &ResumeTicket, now: Instant) -> Stream {
     };
     let mut stream = Stream::new(attach.leg, request, now);
     stream.requester = None;
-    (stream.protocol, stream.agent, stream.adopted) = (Some(StreamProtocol::Resumable), ticket.agent, true);
+    (stream.protocol, stream.agent_run, stream.adopted) = (Some(StreamProtocol::Resumable), ticket.agent, true);
     stream
 }
 

@@ -69,7 +69,7 @@ pub(super) struct Stream {
     /// The time at which the device accepted, last.
     pub(super) accepted_at: Option<Instant>,
     /// The run of the agent that holds the device's end.
-    pub(super) agent: u64,
+    pub(super) agent_run: u64,
     /// The time at which the stream was first joined, as far as this hub knows.
     pub(super) opened_at: Option<Instant>,
     /// Opened by an earlier run of the hub.
@@ -90,7 +90,7 @@ impl Stream {
             protocol: None,
             reusable: false,
             accepted_at: None,
-            agent: 0,
+            agent_run: 0,
             opened_at: None,
             adopted: false,
             phase: Phase::AwaitingDevice,
@@ -149,7 +149,7 @@ impl Stream {
     pub(super) fn ticket(&self, id: StreamId, role: Role, hub: u64) -> Option<ResumeTicket> {
         let name = self.request.name.clone().filter(|_| self.resumes())?;
         let (device, service) = (self.request.device.clone(), self.request.service.clone());
-        Some(ResumeTicket { stream: id, name, device, agent: self.agent, service, role, hub })
+        Some(ResumeTicket { stream: id, name, device, agent: self.agent_run, service, role, hub })
     }
 
     pub(super) fn event(&self, id: StreamId, operation: Operation, result: &'static str, now: Instant) -> Event {

@@ -8,8 +8,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    ActiveStream, Attachment, DeviceCommand, DeviceRegistration, DeviceStandby, OpenResult, Rendezvous, StandbyRequest,
-    StreamTotals,
+    ActiveStream, Attachment, DeviceCommand, DeviceRegistration, DeviceStandby, JoinOutcome, OpenResult,
+    StandbyRequest, StreamTotals,
 };
 use crate::hub::activity::Activity;
 use crate::hub::broker::{Broker, DeviceRequest, Input, JoinedStream, LegAttach, OpenRequest, Output, Settings};
@@ -44,7 +44,7 @@ pub(super) struct BrokerDriver<T> {
     /// The leg that is being attached, and its outcome.
     attaching: Option<ConnectionId>,
     attachment: Option<Result<Attachment<T>, Refusal>>,
-    rendezvous: HashMap<ConnectionId, oneshot::Sender<Rendezvous<T>>>,
+    rendezvous: HashMap<ConnectionId, oneshot::Sender<JoinOutcome<T>>>,
     active: HashMap<StreamId, Arc<ActiveStream>>,
     totals: watch::Sender<StreamTotals>,
     draining: bool,
@@ -129,7 +129,7 @@ impl<T: Transport> BrokerDriver<T> {
     pub(super) fn end_all(&mut self) {
         self.active.values().for_each(|active| active.end(RefusalKind::Draining.into()));
         for (_, rendezvous) in self.rendezvous.drain() {
-            let _ = rendezvous.send(Rendezvous::Refused(RefusalKind::Draining.into()));
+            let _ = rendezvous.send(JoinOutcome::Refused(RefusalKind::Draining.into()));
         }
     }
 
@@ -195,7 +195,7 @@ impl<T: Transport> BrokerDriver<T> {
                 self.attachment = Some(Ok((admission, receiver)));
             }
             Output::Refuse { leg, refusal } => match self.rendezvous.remove(&leg) {
-                Some(rendezvous) => drop(rendezvous.send(Rendezvous::Refused(refusal))),
+                Some(rendezvous) => drop(rendezvous.send(JoinOutcome::Refused(refusal))),
                 None if self.attaching == Some(leg) => self.attachment = Some(Err(refusal)),
                 None => {}
             },
@@ -277,8 +277,8 @@ impl<T: Transport> BrokerDriver<T> {
         let counters = self.active.remove(&joined.stream).map(|active| active.counters.clone()).unwrap_or_default();
         let active = Arc::new(ActiveStream { counters, ..ActiveStream::default() });
         self.active.insert(joined.stream, active.clone());
-        let _ = device.send(Rendezvous::SendLeg(sender));
-        let _ = service.send(Rendezvous::Relay(receiver, Box::new(joined), active));
+        let _ = device.send(JoinOutcome::SendLeg(sender));
+        let _ = service.send(JoinOutcome::Relay(receiver, Box::new(joined), active));
     }
 
     /// Sends a command. A device that does not read them fills its queue: removing it here closes its connection.

@@ -51,7 +51,7 @@ pub(super) enum DeviceCommand {
 
 /// The outcome for an admitted leg.
 #[derive(Debug)]
-pub(super) enum Rendezvous<T> {
+pub(super) enum JoinOutcome<T> {
     /// Hand the leg over to the task of the other one.
     SendLeg(oneshot::Sender<Handover<T>>),
     /// Receive the other leg and relay the stream.
@@ -116,7 +116,7 @@ impl ActiveStream {
 }
 
 type OpenResult = Result<Grant, Refusal>;
-type Attachment<T> = (LegAdmission, oneshot::Receiver<Rendezvous<T>>);
+type Attachment<T> = (LegAdmission, oneshot::Receiver<JoinOutcome<T>>);
 
 /// The registration of an online device.
 #[derive(Debug)]

@@ -76,7 +76,7 @@ pub(in crate::hub) async fn open_stream(
     let known = known.map_err(|error| error.to_public_refusal())?;
     let action = Action::Open { device: &params.device, exists: known.is_some(), name: params.name.as_ref() };
     context.authorize(shared, &service, action)?;
-    let audit = shared.activity.begin_audit()?;
+    let audit = shared.activity.audit_checkpoint()?;
     let limit = shared.config.broker.handshake;
     let request = OpenRequest {
         device: params.device,
@@ -96,8 +96,8 @@ pub(in crate::hub) async fn open_stream(
     if let Err(refusal) = shared.admission.pressure.check_stream_capacity() {
         return Err(record_overload(shared, &request, refusal));
     }
-    match shared.streams.broker.open_stream(shared.streams.next_connection(), request).await {
-        Ok(grant) => shared.activity.finish_audit(&audit).await.map(|()| grant),
+    match shared.streams.broker.open_stream(shared.streams.allocate_connection_id(), request).await {
+        Ok(grant) => shared.activity.verify_audit(&audit).await.map(|()| grant),
         Err(refusal) if refusal.kind == RefusalKind::DeviceOffline => {
             Err(Refusal::new(RefusalKind::DeviceOffline, known.map(offline_detail).unwrap_or_default()))
         }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::hub::auth::Action;
 use crate::hub::broker::{JoinedStream, LegAdmission, LegAttach, LegCredential, LegExit};
-use crate::hub::broker_handle::{ActiveStream, Handover, LeaveGuard, Rendezvous};
+use crate::hub::broker_handle::{ActiveStream, Handover, JoinOutcome, LeaveGuard};
 use crate::hub::connection::{AuthenticatedIdentity, ConnectionContext};
 use crate::hub::event::{Event, Operation};
 use crate::hub::responses;
@@ -33,7 +33,7 @@ use crate::proto::websocket::{is_unmasked, unmasked};
 
 /// An admitted leg until it is joined.
 pub(in crate::hub) struct PendingLeg {
-    pub(in crate::hub) rendezvous: oneshot::Receiver<Rendezvous<Socket>>,
+    pub(in crate::hub) rendezvous: oneshot::Receiver<JoinOutcome<Socket>>,
     pub(in crate::hub) guard: LeaveGuard<Socket>,
     /// The idle timeout, if the leg speaks one of devstream's protocols.
     pub(in crate::hub) idle_timeout: Option<IdleTimeout>,
@@ -90,16 +90,16 @@ pub(in crate::hub) async fn upgrade(
         until: access_deadline(&record.scope),
         scope: record.scope,
     };
-    if let Err(refusal) = shared.activity.begin_audit() {
+    if let Err(refusal) = shared.activity.audit_checkpoint() {
         return HttpOutcome::Reply(responses::refusal(&refusal));
     }
     match shared.streams.broker.attach_leg(attach) {
-        Ok(((LegAdmission { protocol, ticket, reusable }, rendezvous), guard)) => {
+        Ok(((LegAdmission { protocol, ticket, reusable_by_run }, rendezvous), guard)) => {
             let headers = ticket.map(|(ticket, grace)| resume_headers(shared, &ticket, grace)).unwrap_or_default();
             let idle_timeout = protocol.map(|_| shared.config.idle_timeout);
             let (principal, authority) = (record.principal, request.authority.clone());
-            let reuse_as = reusable.map(|run| StandbyIdentity { principal, key: key.key, authority, run });
-            let pending = PendingLeg { rendezvous, guard, idle_timeout, reusable: reusable.is_some() };
+            let reuse_as = reusable_by_run.map(|run| StandbyIdentity { principal, key: key.key, authority, run });
+            let pending = PendingLeg { rendezvous, guard, idle_timeout, reusable: reusable_by_run.is_some() };
             let state = AcceptedLeg { pending, reuse_as };
             let (protocol, kind) = negotiate_subprotocol(request, protocol, is_channel_bound);
             HttpOutcome::Upgrade { protocol, headers, kind, state }
@@ -165,7 +165,7 @@ pub(in crate::hub) async fn join_and_relay(
         guard.leave();
     });
     match rendezvous.await {
-        Ok(Rendezvous::SendLeg(peer)) => {
+        Ok(JoinOutcome::SendLeg(peer)) => {
             let (return_to, returned) = oneshot::channel();
             let return_to = reusable.then_some(return_to);
             match peer.send(Handover { leg, return_to }) {
@@ -174,14 +174,14 @@ pub(in crate::hub) async fn join_and_relay(
                 Err(Handover { leg, .. }) => leg.refuse(&RefusalKind::Interrupted.into()).await,
             }
         }
-        Ok(Rendezvous::Relay(peer, joined, active)) => match timeout(CLOSE_TIMEOUT, peer).await {
+        Ok(JoinOutcome::Relay(peer, joined, active)) => match timeout(CLOSE_TIMEOUT, peer).await {
             Ok(Ok(device)) => {
                 // Boxed: the task that hands its leg over must not reserve memory for the relay.
                 return Box::pin(relay_stream(shared, (device, leg), joined, &active, guard)).await;
             }
             _ => Box::pin(peer_lost_before_join(leg, *joined, shared, &active, guard)).await,
         },
-        Ok(Rendezvous::Refused(refusal)) => leg.refuse(&refusal).await,
+        Ok(JoinOutcome::Refused(refusal)) => leg.refuse(&refusal).await,
         Err(Some(leg_close)) => leg.close(&leg_close).await,
         Err(None) => {}
     }
@@ -191,11 +191,11 @@ pub(in crate::hub) async fn join_and_relay(
 /// Waits for the broker's decision while it buffers the leg's data. A leg that leaves meanwhile may have been joined
 /// already: the broker decides; then the leg has left the stream, and the other leg learns it from the relay.
 async fn wait_for_peer<T: Transport>(
-    mut rendezvous: oneshot::Receiver<Rendezvous<T>>,
+    mut rendezvous: oneshot::Receiver<JoinOutcome<T>>,
     leg: &mut Leg<T>,
     idle_timeout: Option<IdleTimeout>,
     left: impl FnOnce(&LegClose),
-) -> Result<Rendezvous<T>, Option<LegClose>> {
+) -> Result<JoinOutcome<T>, Option<LegClose>> {
     let leg_close = tokio::select! {
         biased;
         rendezvous = &mut rendezvous => return rendezvous.map_err(|_| None),
@@ -203,11 +203,11 @@ async fn wait_for_peer<T: Transport>(
     };
     left(&leg_close);
     match rendezvous.await {
-        Ok(joined @ (Rendezvous::SendLeg(_) | Rendezvous::Relay(..))) => {
+        Ok(joined @ (JoinOutcome::SendLeg(_) | JoinOutcome::Relay(..))) => {
             leg.record_close(leg_close);
             Ok(joined)
         }
-        Ok(Rendezvous::Refused(_)) | Err(_) => Err(Some(leg_close)),
+        Ok(JoinOutcome::Refused(_)) | Err(_) => Err(Some(leg_close)),
     }
 }
 
@@ -237,7 +237,7 @@ async fn relay_stream(
         None if matches!(active.end_reason().kind, RefusalKind::Interrupted | RefusalKind::Draining) => {
             LegExit::Lost(None, active.end_reason().message())
         }
-        None => LegExit::Deliberate,
+        None => LegExit::Aborted,
     };
     let interrupted = resumable && matches!(exit, LegExit::Lost(..));
     let left = relay_end.closed_first().map(|(role, leg_close)| (role, leg_close.is_clean(), leg_close.reason()));
@@ -280,7 +280,7 @@ async fn peer_lost_before_join(
     if resumed {
         guard.set_exit(leg_exit(&departure, Some(Role::Device)));
     } else {
-        guard.set_exit(LegExit::Deliberate);
+        guard.set_exit(LegExit::Aborted);
         record_end(shared, joined, active, Some((Role::Device, false, departure.reason())));
     }
     drop(guard);
@@ -291,7 +291,7 @@ fn leg_exit(leg_close: &LegClose, role: Option<Role>) -> LegExit {
     match leg_close {
         lost if lost.is_loss() => LegExit::Lost(role, lost.reason()),
         clean if clean.is_clean() => LegExit::Closed,
-        _ => LegExit::Deliberate,
+        _ => LegExit::Aborted,
     }
 }
 
@@ -334,12 +334,12 @@ mod tests {
             let (give, _take) = oneshot::channel();
             let result = wait_for_peer(rendezvous, &mut leg, None, |_| {
                 if let Some(broker) = broker.take().filter(|_| is_joined) {
-                    assert!(broker.send(Rendezvous::SendLeg(give)).is_ok(), "the receiver is alive");
+                    assert!(broker.send(JoinOutcome::SendLeg(give)).is_ok(), "the receiver is alive");
                 }
             });
             let result = result.now_or_never().expect("the broker has decided");
             match (is_joined, result) {
-                (true, Ok(Rendezvous::SendLeg(_))) => {
+                (true, Ok(JoinOutcome::SendLeg(_))) => {
                     assert!(leg.into_parts().is_none(), "something is left of the stream")
                 }
                 (false, Err(Some(leg_close))) => assert_eq!(leg_close.reason(), "reset"),

@@ -179,15 +179,15 @@ impl<T: Transport> ControlChannel<T> {
         match error {
             ChannelError::Closed(_) => self.socket.await_close().await,
             ChannelError::Silent => {}
-            ChannelError::Message(_) => self.socket.close_soon(CLOSE_POLICY, "unreadable message").await,
-            ChannelError::Unexpected(message) => self.socket.close_soon(CLOSE_UNSUPPORTED, message).await,
+            ChannelError::Message(_) => self.socket.close_with_timeout(CLOSE_POLICY, "unreadable message").await,
+            ChannelError::Unexpected(message) => self.socket.close_with_timeout(CLOSE_UNSUPPORTED, message).await,
             ChannelError::Broken(error) => self.socket.close_with_error(error).await,
         }
     }
 
     /// Closes the channel normally.
     pub async fn close(self) {
-        self.socket.close_soon(CLOSE_NORMAL, "").await;
+        self.socket.close_with_timeout(CLOSE_NORMAL, "").await;
     }
 
     /// Closes the channel with a refusal.

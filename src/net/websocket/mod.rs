@@ -199,7 +199,7 @@ impl<T: Transport> WebSocket<T> {
     }
 
     /// Closes within [`CLOSE_TIMEOUT`], earlier messages included, or drops the connection.
-    pub async fn close_soon(self, code: u16, reason: &str) {
+    pub async fn close_with_timeout(self, code: u16, reason: &str) {
         if tokio::time::timeout(CLOSE_TIMEOUT, Box::pin(self.close(code, reason))).await.is_err() {
             tracing::trace!("a WebSocket did not close in time and was dropped");
         }
@@ -215,7 +215,7 @@ impl<T: Transport> WebSocket<T> {
 
     /// Closes with a refusal's code and reason.
     pub async fn refuse(self, refusal: &Refusal) {
-        self.close_soon(refusal.kind.row().close, &refusal.close_reason()).await;
+        self.close_with_timeout(refusal.kind.row().close, &refusal.close_reason()).await;
     }
 
     /// Closes with the code for the peer's violation, and lingers until the peer has read it. A lost connection is only
@@ -325,7 +325,7 @@ impl<T: Transport> Writer<T> {
     }
 
     /// Queues a ping to go out with the next message or flush.
-    pub async fn hold_ping(&mut self) -> Result<(), WebSocketError> {
+    pub async fn buffer_ping(&mut self) -> Result<(), WebSocketError> {
         self.feed(Message::Ping(Bytes::new())).await
     }
 

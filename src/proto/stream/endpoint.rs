@@ -134,7 +134,7 @@ impl StreamEndpoint {
     }
 
     /// Starts the stream with early data, which has been sent.
-    pub fn begin_with(&mut self, bytes: Bytes) {
+    pub fn record_early_data_sent(&mut self, bytes: Bytes) {
         self.outgoing.push(bytes);
         while self.outgoing.next_chunk().is_some() {}
     }

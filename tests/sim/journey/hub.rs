@@ -280,7 +280,7 @@ impl Simulation {
 
     pub(super) fn relay_ended(&mut self, run: u64, leg: ConnectionId, lost: bool) {
         if run == self.run {
-            self.handle(Input::LegLeft { leg, exit: if lost { world::lost() } else { LegExit::Deliberate } });
+            self.handle(Input::LegLeft { leg, exit: if lost { world::lost() } else { LegExit::Aborted } });
         }
     }
 

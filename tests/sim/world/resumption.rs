@@ -238,7 +238,7 @@ impl World {
         if let Some(leg) = gone
             && let Some((stream, _)) = self.admitted.remove(&leg)
         {
-            let how = [lost(), LegExit::Deliberate, LegExit::Closed][self.random_below(3) as usize].clone();
+            let how = [lost(), LegExit::Aborted, LegExit::Closed][self.random_below(3) as usize].clone();
             self.leaves((leg, stream), how, false);
         }
     }
@@ -256,7 +256,7 @@ impl World {
         let how = match (is_lost, reason) {
             (true, _) => lost(),
             (false, Some(RefusalKind::Interrupted)) => LegExit::Closed,
-            (false, _) => [LegExit::Deliberate, LegExit::Closed][self.random_below(2) as usize].clone(),
+            (false, _) => [LegExit::Aborted, LegExit::Closed][self.random_below(2) as usize].clone(),
         };
         let before = self.state(stream);
         self.leaves((leg, stream), how, reason == Some(RefusalKind::Interrupted));

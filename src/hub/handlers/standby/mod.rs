@@ -156,10 +156,10 @@ impl Standby<'_> {
         scope: Scope,
         credential: LegCredential,
     ) -> Result<(PendingLeg, Option<ResumeCredential>), Refusal> {
-        self.shared.activity.begin_audit()?;
+        self.shared.activity.audit_checkpoint()?;
         let role = self.identity.principal.role;
         let attach = LegAttach {
-            leg: self.shared.streams.next_connection(),
+            leg: self.shared.streams.allocate_connection_id(),
             bridge: Bridge { hub: String::new(), device: device.clone(), stream, role },
             principal: self.identity.principal.clone(),
             credential,
@@ -170,7 +170,10 @@ impl Standby<'_> {
         let ((admission, rendezvous), guard) = self.shared.streams.broker.attach_leg(attach)?;
         let idle_timeout = admission.protocol.map(|_| self.shared.config.idle_timeout);
         let resume_credential = admission.ticket.map(|(ticket, grace)| self.resume_credential(&ticket, grace));
-        Ok((PendingLeg { rendezvous, guard, idle_timeout, reusable: admission.reusable.is_some() }, resume_credential))
+        Ok((
+            PendingLeg { rendezvous, guard, idle_timeout, reusable: admission.reusable_by_run.is_some() },
+            resume_credential,
+        ))
     }
 
     fn resume_credential(&self, ticket: &ResumeTicket, grace: Duration) -> ResumeCredential {

@@ -102,7 +102,7 @@ pub(super) async fn run_connection<R: AsyncRead + Unpin, T: Transport, J>(
             () = socket.close(CLOSE_NORMAL, reason) => {}
             () = wait_until_dead(&liveness, state.has_stream_protocol().then_some(context.idle_timeout)) => {}
         },
-        ConnectionEnd::Ended(_, Some((code, reason))) => socket.close_soon(*code, reason).await,
+        ConnectionEnd::Ended(_, Some((code, reason))) => socket.close_with_timeout(*code, reason).await,
         ConnectionEnd::Ended(_, None) => socket.await_close().await,
         ConnectionEnd::Lost(..) | ConnectionEnd::Reusable(_) => {}
     }
@@ -180,7 +180,7 @@ async fn send_pending<T: Transport>(
         match next {
             NextSend::Text(control) => writer.buffer_text(control.encode()).await?,
             NextSend::Bytes(bytes) => writer.bytes(bytes).await?,
-            NextSend::Ping => writer.hold_ping().await?,
+            NextSend::Ping => writer.buffer_ping().await?,
             NextSend::Close => writer.close(CLOSE_NORMAL, "").await?,
         }
         sent_any = true;

@@ -306,7 +306,7 @@ fn initial_endpoint<T>(tunnel: &Tunnel<T>) -> StreamEndpoint {
         end.allow_reuse();
     }
     if !sent.is_empty() {
-        end.begin_with(sent.clone());
+        end.record_early_data_sent(sent.clone());
     }
     if !to_send.is_empty() {
         end.push_local(to_send.clone());

@@ -181,7 +181,7 @@ async fn close_legs<T: Transport>(
     let liveness = other.liveness.clone();
     let close_first = async {
         match leg_close {
-            LegClose::Released => closed.close_soon(CLOSE_NORMAL, "").await,
+            LegClose::Released => closed.close_with_timeout(CLOSE_NORMAL, "").await,
             LegClose::Closed(_) => closed.await_close().await,
             LegClose::Broken(broken) => closed.close_with_error(broken).await,
         }
@@ -194,7 +194,7 @@ async fn close_legs<T: Transport>(
                 () = wait_until_dead(&liveness, context.idle_timeout()) => {}
             }
         } else {
-            other.close_soon(code, &reason).await
+            other.close_with_timeout(code, &reason).await
         }
     };
     tokio::select! {
