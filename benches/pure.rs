@@ -73,6 +73,7 @@ fn messages(criterion: &mut Criterion) {
         protocol: Some("devstream.v1.resume".into()),
         service: "laptop".parse().unwrap(),
         source: ([192, 0, 2, 1], 50000).into(),
+        resume_grant: None,
     });
     let text = message::encode(&request);
     criterion.bench_function("decode a request for a stream", |bencher| {

@@ -10,7 +10,7 @@ pub mod config;
 pub mod connect;
 mod control;
 mod device;
-mod recent_requests;
+pub mod recent_requests;
 mod standby;
 mod stream;
 mod targets;
@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -106,7 +107,7 @@ struct AgentContext {
     standby_pool: Arc<StandbyPool>,
     /// Tasks of connections on standby.
     standbys: Tasks,
-    recent_requests: Arc<RecentRequests>,
+    recent_requests: Arc<Mutex<RecentRequests>>,
     /// Tasks of streams.
     streams: Tasks,
     /// Streams requested since the start.

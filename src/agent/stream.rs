@@ -5,19 +5,20 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::config::AgentConfig;
-use super::recent_requests::RequestPath;
+use super::recent_requests::{Attempt, RequestPath};
 use super::targets::TargetConnection;
 use super::{AgentContext, access_policy};
 use crate::net::client::standby::Standby;
-use crate::net::client::{Client, Connection, ResumeTarget};
+use crate::net::client::{Client, Connection, RequestError, ResumeTarget};
 use crate::net::os::{clock, random};
 use crate::net::transport::socket::close_gracefully;
 use crate::net::tunnel::pump::{Counters, EarlyData, Outcome, PumpContext, StreamEvent, Tunnel};
 use crate::net::websocket::WebSocket;
 use crate::proto::backoff::{Backoff, Jitter};
-use crate::proto::limits::{BUSY_RETRY_BASE, BUSY_RETRY_CAP, TOKEN_LIFETIME};
+use crate::proto::limits::{BUSY_RETRY_BASE, BUSY_RETRY_CAP, OPEN_RETRIES, TOKEN_LIFETIME};
 use crate::proto::message::{StreamRequest, StreamResponse};
 use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::resume::ResumeGrant;
 use crate::proto::secret::StreamToken;
 use crate::proto::standby::{StandbyFromHub, StandbyStreamRequest, StandbyToHub};
 use crate::proto::stream::{Ending, StreamProtocol};
@@ -31,7 +32,11 @@ pub(super) async fn serve(
     response_sender: mpsc::Sender<StreamResponse>,
     full: bool,
 ) -> Option<Standby> {
-    let connected = connect_target(&context, &request, RequestPath::Control, full).await;
+    let attempt = begin(&context, &request, RequestPath::Control);
+    let connected = connect_target(&context, &request, &attempt, full).await;
+    if is_superseded(&context, &attempt) {
+        return None;
+    }
     // Once the control connection has ended, the hub repeats the request on the next one.
     response_sender.send(response(&request, &connected)).await.ok()?;
     let target = match connected {
@@ -49,7 +54,9 @@ pub(super) async fn serve(
         }
         Err(response) => {
             // The service learns the reason at once, unless the control connection has ended too.
-            let _ = response_sender.send(response).await;
+            if let Some(response) = response {
+                let _ = response_sender.send(response).await;
+            }
             None
         }
     }
@@ -63,16 +70,29 @@ pub(super) async fn serve_standby(
     mut standby: Standby,
     full: bool,
 ) -> Option<Standby> {
-    let StandbyStreamRequest { stream: request, resume_grant, .. } = standby_request;
+    let request = standby_request.stream;
+    let attempt = begin(&context, &request, RequestPath::Standby);
     let connected = tokio::select! {
-        connected = connect_target(&context, &request, RequestPath::Standby, full) => connected,
+        connected = connect_target(&context, &request, &attempt, full) => connected,
         // Reading answers the hub's pings meanwhile. Any message, like the connection's end, cancels the request.
         message = standby.channel.next::<StandbyFromHub>() => {
             standby.close(message.err()).await;
             return None;
         }
     };
-    standby.channel.send(&StandbyToHub::StreamResponse(response(&request, &connected))).await.ok()?;
+    // Decided before the hub knows of the acceptance: from then on, it relies on the early data being passed on.
+    let passes_early = attempt.as_ref().ok().filter(|_| connected.is_ok() && !early.is_empty());
+    if is_superseded(&context, &attempt)
+        || passes_early.is_some_and(|attempt| !context.recent_requests.lock().pass_early(attempt))
+    {
+        return None;
+    }
+    if standby.channel.send(&StandbyToHub::StreamResponse(response(&request, &connected))).await.is_err() {
+        if let Some(attempt) = passes_early {
+            context.recent_requests.lock().withhold_early(attempt);
+        }
+        return None;
+    }
     let target = match connected {
         Ok(target) => target,
         Err(refusal) => {
@@ -82,9 +102,9 @@ pub(super) async fn serve_standby(
     };
     let (socket, slot) = standby.into_parts();
     let tunnel = Tunnel {
-        socket,
+        socket: Some(socket),
         protocol: request.protocol.as_deref().and_then(StreamProtocol::from_name),
-        resume_credential: resume_grant.and_then(|grant| grant.credential()),
+        resume_credential: request.resume_grant.as_ref().and_then(ResumeGrant::credential),
         early: EarlyData { received: early, ..EarlyData::default() },
         reusable: request.reusable,
     };
@@ -92,19 +112,30 @@ pub(super) async fn serve_standby(
     Some(Standby::from_parts(socket, slot))
 }
 
-/// Connects the target, or calls its handler, if the request is no duplicate, the access policy allows it and a target
+/// Begins to serve a request, unless its early data may have reached the target, and would do so twice.
+fn begin(context: &AgentContext, request: &StreamRequest, path: RequestPath) -> Result<Attempt, Refusal> {
+    let attempt = context.recent_requests.lock().begin(request.request_id, path);
+    let lost = RefusalKind::LostWhileOpening.row().sentence;
+    attempt.ok_or_else(|| Refusal::new(RefusalKind::RejectedByDevice, lost))
+}
+
+/// Reports whether the hub has repeated the request while its target was connected: the repetition is answered.
+fn is_superseded(context: &AgentContext, attempt: &Result<Attempt, Refusal>) -> bool {
+    attempt.as_ref().is_ok_and(|attempt| !context.recent_requests.lock().is_latest(attempt))
+}
+
+/// Connects the target, or calls its handler, if the request is to be served, the access policy allows it and a target
 /// has the stream's name.
 async fn connect_target(
     context: &AgentContext,
     request: &StreamRequest,
-    path: RequestPath,
+    attempt: &Result<Attempt, Refusal>,
     full: bool,
 ) -> Result<TargetConnection, Refusal> {
-    let config: &AgentConfig = &context.config;
-    if !context.recent_requests.may_be_served(request.request_id, path) {
-        // Its early data may have reached the target, and must not do so twice.
-        return Err(Refusal::new(RefusalKind::RejectedByDevice, RefusalKind::LostWhileOpening.row().sentence));
+    if let Err(refusal) = attempt {
+        return Err(refusal.clone());
     }
+    let config: &AgentConfig = &context.config;
     if full {
         return Err(Refusal::new(RefusalKind::RejectedByDevice, "the device is at its limit of streams"));
     }
@@ -123,12 +154,12 @@ fn log_refusal(request: &StreamRequest, refusal: &Refusal) {
     tracing::warn!(target: "device-agent", "{stream_name}: refused {service}: {refusal}");
 }
 
-/// Opens the stream's WebSocket; on failure returns the response that revokes the acceptance.
+/// Opens the stream's WebSocket; on failure returns the response that revokes the acceptance, if the hub does not know.
 async fn open_tunnel(
     context: &AgentContext,
     client: &Client,
     request: &StreamRequest,
-) -> Result<Tunnel<Connection>, StreamResponse> {
+) -> Result<Tunnel<Connection>, Option<StreamResponse>> {
     let StreamRequest { stream_name, request_id, .. } = request;
     let opened = match &request.authorization_token {
         Some(token) => open_in_turn(context, client, request, token).await,
@@ -137,15 +168,18 @@ async fn open_tunnel(
     let opened = opened.map(|tunnel| Tunnel { reusable: request.reusable, ..tunnel });
     opened.map_err(|refusal| {
         tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {refusal}");
+        // The hub has voided the token: it requests the stream again, or has refused it.
+        let is_known = refusal.kind == RefusalKind::AuthenticationFailed;
         // The cause stays in this log: the hub, which chose the URL, must not scan the device's network with it.
         let reason =
             Some(Refusal::new(RefusalKind::RejectedByDevice, "it could not open the stream; its log has the cause"));
-        StreamResponse { request_id: *request_id, accepted: false, reason }
+        (!is_known).then_some(StreamResponse { request_id: *request_id, accepted: false, reason })
     })
 }
 
 /// Opens the WebSocket, within the hub's limit of concurrent openings. While the hub is busy it is tried again, for as
-/// long as the hub waits for it.
+/// long as the hub waits for it. After a lost connection the hub may have admitted it: a stream that resumes is rejoined
+/// then, and any other one tried again.
 async fn open_in_turn(
     context: &AgentContext,
     client: &Client,
@@ -153,18 +187,25 @@ async fn open_in_turn(
     token: &StreamToken,
 ) -> Result<Tunnel<Connection>, Refusal> {
     let protocol = request.protocol.as_deref().and_then(StreamProtocol::from_name);
+    let resume_credential = request.resume_grant.as_ref().and_then(ResumeGrant::credential);
     let (runtime, started_at) = (context.config.client_factory.runtime(), clock::now());
-    let mut backoff = Backoff::new(BUSY_RETRY_BASE, BUSY_RETRY_CAP, Jitter::Quarter);
+    let (mut backoff, mut lost) = (Backoff::new(BUSY_RETRY_BASE, BUSY_RETRY_CAP, Jitter::Quarter), 0);
     loop {
         let left = TOKEN_LIFETIME.saturating_sub(started_at.elapsed());
         let permit = timeout(left, runtime.opening_permit()).await.map_err(|_| RefusalKind::HandshakeTimedOut)?;
-        let refusal = match client.open_stream(&request.url, token, protocol).await {
-            Ok(tunnel) => return Ok(tunnel),
-            Err(refusal) => refusal,
-        };
+        let opened = client.open_stream(&request.url, token, protocol).await;
         drop(permit);
+        let (refusal, may_retry) = match (opened, &resume_credential) {
+            (Ok(tunnel), _) => return Ok(tunnel),
+            (Err(RequestError::Lost(_)), Some(credential)) => return Ok(Tunnel::lost(credential.clone())),
+            (Err(RequestError::Lost(refusal)), None) => {
+                lost += 1;
+                (refusal, lost <= OPEN_RETRIES)
+            }
+            (Err(RequestError::Refused(refusal)), _) => (refusal.clone(), refusal.kind.is_busy()),
+        };
         let delay = backoff.next_delay(random::u64());
-        if !refusal.kind.is_busy() || started_at.elapsed() + delay > TOKEN_LIFETIME {
+        if !may_retry || started_at.elapsed() + delay > TOKEN_LIFETIME {
             return Err(refusal);
         }
         sleep(delay).await;

@@ -36,6 +36,7 @@ use self::examples::with_examples;
 pub use self::identity::local_identity;
 use self::output::logging;
 use self::output::stream_monitor::Table;
+use crate::net::client::RequestError;
 use crate::net::os::core_dump;
 use crate::net::os::socket_activation::InheritedSockets;
 use crate::proto::refusal::Refusal;
@@ -62,6 +63,12 @@ impl From<anyhow::Error> for Failure {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        Self::Refused(error.into())
     }
 }
 

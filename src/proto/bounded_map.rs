@@ -52,6 +52,11 @@ impl<K: Clone + Eq + Hash, V> BoundedMap<K, V> {
         self.entries.get(key).map(|(_, value)| value)
     }
 
+    /// Returns the value of a key, to be changed. The entry keeps its age.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.entries.get_mut(key).map(|(_, value)| value)
+    }
+
     /// Reports whether a key is present.
     pub fn contains(&self, key: &K) -> bool {
         self.entries.contains_key(key)

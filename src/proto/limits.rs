@@ -75,6 +75,18 @@ pub const STREAMS_PER_SERVICE: usize = 2048;
 /// Limit of concurrent streams of the hub: at two file descriptors each, they fit in 20,000.
 pub const STREAMS_PER_HUB: usize = 8192;
 
+/// Limit of requests to a device for one stream: an agent that loses all of its connections may cost two, a few times in
+/// a row; more have a cause that lasts.
+pub const DEVICE_REQUESTS_PER_STREAM: u32 = 10;
+
+/// Time for which a device that lost its connections while a stream was being opened is awaited: several attempts to
+/// reconnect, and a person whose device has lost its power still waits for the error.
+pub const RETURN_WAIT: Duration = Duration::from_secs(10);
+
+/// Limit of ended streams that a hub remembers for a service that repeats its request: more than two cores open in the
+/// seconds until then.
+pub const RECENT_REQUESTS_OF_HUB: usize = 8192;
+
 /// Size limit of a control message. The largest, a hello with every forward, has a few KiB.
 pub const CONTROL_MESSAGE_BYTES: usize = 64 * 1024;
 
@@ -200,6 +212,10 @@ pub const REJOIN_CAP: Duration = Duration::from_secs(2);
 
 /// Uptime of a stream after which the next interruption starts from [`REJOIN_BASE`].
 pub const REJOIN_RESET_AFTER: Duration = Duration::from_secs(10);
+
+/// Limit of repetitions of a client's own request, or of its leg's, while a stream is being opened, after connections
+/// that were lost: some in a row are bad luck, more have a cause that lasts.
+pub const OPEN_RETRIES: u32 = 3;
 
 /// Limit of streams of one client that rejoin at the same time: until each has authenticated, it counts against
 /// [`UNAUTHENTICATED_CONNECTIONS_PER_SOURCE`] of its hub.

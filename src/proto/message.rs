@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::id::{ServiceName, StreamId, StreamName};
 use super::limits::{CONTROL_MESSAGE_BYTES, CONTROL_MESSAGE_DEPTH};
 use super::refusal::{Detail, Refusal};
+use super::resume::ResumeGrant;
 use super::secret::StreamToken;
 
 /// A message from a device to the hub.
@@ -112,6 +113,10 @@ pub struct StreamRequest {
     /// `true` if the connections of both legs become standby connections after the stream, instead of being closed.
     #[serde(rename = "rests", default, skip_serializing_if = "is_false")]
     pub reusable: bool,
+    /// The grant to resume the stream: with it, the device returns if the connection of its leg is lost before it knows
+    /// whether the hub has admitted it.
+    #[serde(flatten)]
+    pub resume_grant: Option<ResumeGrant>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

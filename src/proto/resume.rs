@@ -33,6 +33,9 @@ pub struct ResumeTicket {
     pub device: DeviceId,
     /// The run of the agent that holds the device's end: a restarted agent cannot resume it.
     pub agent: u64,
+    /// The number of the request that the device's end was opened for: one for an earlier request cannot resume it.
+    #[serde(default)]
+    pub request: u32,
     /// The service.
     pub service: ServiceName,
     /// The role of the ticket's owner.
@@ -92,6 +95,27 @@ impl ResumeCredential {
     }
 }
 
+/// A resume credential in a message, as in the response headers of an upgrade.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResumeGrant {
+    resume_token: String,
+    resume_grace: u64,
+}
+
+impl From<&ResumeCredential> for ResumeGrant {
+    fn from(resume_credential: &ResumeCredential) -> Self {
+        Self { resume_token: resume_credential.token.reveal().into(), resume_grace: resume_credential.grace.as_secs() }
+    }
+}
+
+impl ResumeGrant {
+    /// Returns the credential for resuming, if it is well-formed.
+    pub fn credential(&self) -> Option<ResumeCredential> {
+        ResumeCredential::parse(&self.resume_token, &self.resume_grace.to_string())
+    }
+}
+
 /// The hub's signing key for tickets; it is kept across restarts and never shared.
 pub struct ResumeKey(hmac::Key);
 
@@ -134,6 +158,7 @@ mod tests {
             name: "ssh".parse().unwrap(),
             device: "d".repeat(128).parse().unwrap(),
             agent: u64::MAX,
+            request: u32::MAX,
             service: "s".repeat(128).parse().unwrap(),
             role: Role::Device,
             hub: u64::MAX,

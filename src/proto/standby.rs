@@ -7,7 +7,7 @@ use super::id::{DeviceId, StreamId, StreamName};
 use super::limits::EARLY_DATA_BYTES;
 use super::message::{StreamRequest, StreamResponse};
 use super::refusal::Refusal;
-use super::resume::ResumeCredential;
+use super::resume::ResumeGrant;
 
 /// Subprotocol of a standby connection.
 pub const STANDBY_PROTOCOL: &str = "devstream.standby.v1";
@@ -81,9 +81,6 @@ pub struct StandbyStreamRequest {
     /// The request, as on a control connection.
     #[serde(flatten)]
     pub stream: StreamRequest,
-    /// The grant to resume the stream.
-    #[serde(flatten)]
-    pub resume_grant: Option<ResumeGrant>,
     /// Length of the early data, which follows as one binary message.
     pub early: EarlyLength,
 }
@@ -103,27 +100,6 @@ pub struct StandbyOpened {
     /// `true` if the connections of both legs become standby connections after the stream.
     #[serde(rename = "rests")]
     pub reusable: bool,
-}
-
-/// The grant to resume a stream, as in the response headers of an upgrade.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ResumeGrant {
-    resume_token: String,
-    resume_grace: u64,
-}
-
-impl From<&ResumeCredential> for ResumeGrant {
-    fn from(resume_credential: &ResumeCredential) -> Self {
-        Self { resume_token: resume_credential.token.reveal().into(), resume_grace: resume_credential.grace.as_secs() }
-    }
-}
-
-impl ResumeGrant {
-    /// Returns the credential for resuming, if it is well-formed.
-    pub fn credential(&self) -> Option<ResumeCredential> {
-        ResumeCredential::parse(&self.resume_token, &self.resume_grace.to_string())
-    }
 }
 
 /// The length of the early data sent with a request, in bytes: at most [`EARLY_DATA_BYTES`].
@@ -160,6 +136,7 @@ impl From<EarlyLength> for usize {
 mod tests {
     use super::*;
     use crate::proto::message::{decode, encode};
+    use crate::proto::resume::ResumeCredential;
 
     #[test]
     fn the_messages_are_these_bytes() {

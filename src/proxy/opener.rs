@@ -15,7 +15,7 @@ use super::config::ProxyConfig;
 use super::request::{request_by_http, request_on_standby};
 use super::standby::Standbys;
 use crate::net::client::standby::{PoolSlot, Standby};
-use crate::net::client::{Client, Connection, ResumeTarget};
+use crate::net::client::{Client, Connection, RequestError, ResumeTarget};
 use crate::net::log_throttle::LogThrottle;
 use crate::net::os::clock;
 use crate::net::os::network_monitor::NetworkMonitor;
@@ -24,7 +24,9 @@ use crate::net::tunnel::pump::{Counters, EarlyData, PumpContext, StreamEvent, Tu
 use crate::net::websocket::channel::ChannelError;
 use crate::proto::backoff::{Backoff, Jitter};
 use crate::proto::id::{DeviceId, StreamId, StreamName};
-use crate::proto::limits::{BUSY_RETRY_BASE, BUSY_RETRY_CAP, EARLY_DATA_BYTES, EARLY_DATA_WAIT, REJECTED_RETRY_TIME};
+use crate::proto::limits::{
+    BUSY_RETRY_BASE, BUSY_RETRY_CAP, EARLY_DATA_BYTES, EARLY_DATA_WAIT, OPEN_RETRIES, REJECTED_RETRY_TIME,
+};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::StreamProtocol;
 
@@ -55,10 +57,27 @@ pub(super) struct OpenedTunnel {
 /// State that survives an attempt: the next one must neither lose nor repeat the early data.
 #[derive(Default)]
 struct OpenState {
-    /// Id of the lost request, if the device may have its early data: the hub then does not send the request again.
+    /// Id of the lost request, if the device may have its early data: the hub then opens the stream only if it has not.
     id: Option<StreamId>,
     /// Bytes read from the application so far.
     early: Bytes,
+    /// Connections that were lost.
+    lost: u32,
+}
+
+impl OpenState {
+    /// Returns the time for which the stream is requested again after this error.
+    fn retry_limit(&mut self, error: &RequestError) -> Duration {
+        match error {
+            RequestError::Lost(_) => {
+                self.lost += 1;
+                if self.lost <= OPEN_RETRIES { Duration::MAX } else { Duration::ZERO }
+            }
+            RequestError::Refused(Refusal { kind: RefusalKind::ConnectionRejected, .. }) => REJECTED_RETRY_TIME,
+            RequestError::Refused(refusal) if refusal.kind.is_busy() => Duration::MAX,
+            RequestError::Refused(_) => Duration::ZERO,
+        }
+    }
 }
 
 impl Opener {
@@ -83,7 +102,8 @@ impl Opener {
     }
 
     /// Opens a stream, with early data from `local` if a standby carries the request. Waits for its turn within the
-    /// hub's limit of concurrent openings, and while the hub is at a limit, both within the response timeout.
+    /// hub's limit of concurrent openings, and tries again while the hub is at a limit and after lost connections, all
+    /// within the response timeout.
     pub(super) async fn open<R: AsyncRead + Unpin>(
         &self,
         name: Option<&StreamName>,
@@ -96,12 +116,13 @@ impl Opener {
         loop {
             let left = limit.saturating_sub(started_at.elapsed());
             let permit = timeout(left, runtime.opening_permit()).await.map_err(|_| never_its_turn(limit))?;
-            let refusal = match self.try_open(name, local, &mut state).await {
+            let error = match self.try_open(name, local, &mut state).await {
                 Ok(opened) => return Ok(opened),
-                Err(refusal) => refusal,
+                Err(error) => error,
             };
             drop(permit);
-            let (delay, limit) = (backoff.next_delay(random::u64()), retry_limit(refusal.kind).min(limit));
+            let (delay, limit) = (backoff.next_delay(random::u64()), state.retry_limit(&error).min(limit));
+            let refusal = Refusal::from(error);
             if started_at.elapsed() + delay > limit {
                 return Err(refusal);
             }
@@ -112,35 +133,40 @@ impl Opener {
         }
     }
 
-    /// Makes one attempt to open the stream. Early data that an earlier one has read is sent again.
+    /// Makes one attempt to open the stream. Early data that an earlier one has read is sent again, under the same id by
+    /// HTTP if the device may have it.
     async fn try_open<R: AsyncRead + Unpin>(
         &self,
         name: Option<&StreamName>,
         local: &mut R,
         state: &mut OpenState,
-    ) -> Result<OpenedTunnel, Refusal> {
-        state.id = None;
-        let ready = match self.standbys.take().await {
-            None => self.standbys.connect().await,
-            ready => ready,
-        };
-        if let Some(standby) = ready {
+    ) -> Result<OpenedTunnel, RequestError> {
+        if state.id.is_none()
+            && let Some(standby) = self.ready_standby().await
+        {
             if state.early.is_empty() {
                 let early = read_early_data(local).await;
                 state.early = early
                     .map_err(|_| Refusal::new(RefusalKind::LocalShutdown, "the application reset its connection"))?;
             }
             let id = StreamId::from_bytes(random::bytes());
-            state.id = Some(id).filter(|_| !state.early.is_empty());
             match self.open_on_standby(standby, id, name, &state.early).await {
-                Ok(opened) => return opened,
+                Ok(opened) => return Ok(opened?),
                 Err(ended) => {
                     tracing::debug!(target: "service-proxy", "a standby was dead: {ended}");
                     self.standbys.clear_idle();
                 }
             }
+            state.id = Some(id).filter(|_| !state.early.is_empty());
         }
         Box::pin(self.open_new(name, state)).await
+    }
+
+    async fn ready_standby(&self) -> Option<Standby> {
+        match self.standbys.take().await {
+            None => self.standbys.connect().await,
+            ready => ready,
+        }
     }
 
     async fn open_on_standby(
@@ -162,7 +188,7 @@ impl Opener {
         }
         let (socket, slot) = standby.into_parts();
         let tunnel = Tunnel {
-            socket,
+            socket: Some(socket),
             protocol: opened.protocol.as_deref().and_then(StreamProtocol::from_name),
             resume_credential: opened.resume_grant.and_then(|grant| grant.credential()),
             early: EarlyData { sent: early.clone(), ..EarlyData::default() },
@@ -173,15 +199,15 @@ impl Opener {
     }
 
     /// Opens the stream by HTTP; if the client may be out of date (hub moved, key replaced), once more with a new one.
-    async fn open_new(&self, name: Option<&StreamName>, state: &OpenState) -> Result<OpenedTunnel, Refusal> {
+    async fn open_new(&self, name: Option<&StreamName>, state: &mut OpenState) -> Result<OpenedTunnel, RequestError> {
         let (client, new) = self.client(None).await?;
         let refusal = match self.open_as(&client, name, state).await {
-            Err(refusal) if !new && is_stale(refusal.kind) => refusal,
+            Err(RequestError::Refused(refusal)) if !new && is_stale(refusal.kind) => refusal,
             other => return other,
         };
         let (fresh, _) = self.client(Some(&client)).await?;
         if refusal.kind == RefusalKind::HubUnreachable && fresh.hub() == client.hub() {
-            return Err(refusal);
+            return Err(refusal.into());
         }
         self.open_as(&fresh, name, state).await
     }
@@ -204,9 +230,11 @@ impl Opener {
         &self,
         client: &Client,
         name: Option<&StreamName>,
-        state: &OpenState,
-    ) -> Result<OpenedTunnel, Refusal> {
+        state: &mut OpenState,
+    ) -> Result<OpenedTunnel, RequestError> {
         let grant = request_by_http(&self.config, client, name, state.id).await?;
+        // The early data of the lost request was not passed on, and is not any more.
+        state.id = None;
         self.standbys.update_offer(client, grant.standby_offer);
         if let Some(limit) = grant.opening_limit {
             self.config.client_factory.runtime().set_opening_limit(limit);
@@ -253,17 +281,6 @@ async fn read_early_data<R: AsyncRead + Unpin>(local: &mut R) -> io::Result<Byte
         }
     }
     Ok(bytes.freeze())
-}
-
-/// The time for which a stream that was refused is requested again.
-fn retry_limit(kind: RefusalKind) -> Duration {
-    if kind == RefusalKind::ConnectionRejected {
-        REJECTED_RETRY_TIME
-    } else if kind.is_busy() {
-        Duration::MAX
-    } else {
-        Duration::ZERO
-    }
 }
 
 /// Reports whether a new client may succeed: with the hub's new address, a new key or a new pin.

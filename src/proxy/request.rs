@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::config::ProxyConfig;
 use crate::net::client::standby::Standby;
-use crate::net::client::{Client, RequestOptions, response_refusal};
+use crate::net::client::{Client, RequestError, RequestOptions, response_refusal};
 use crate::net::websocket::channel::ChannelError;
 use crate::proto::http::{
     ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, OPENING_LIMIT_HEADER, RESPONSE_TIMEOUT_HEADER, Route, STREAM_ID_HEADER,
@@ -73,7 +73,7 @@ pub(super) async fn request_by_http(
     client: &Client,
     name: Option<&StreamName>,
     id: Option<StreamId>,
-) -> Result<Grant, Refusal> {
+) -> Result<Grant, RequestError> {
     let mut headers = vec![
         (CONNECT_TIMEOUT_HEADER, config.connect_timeout.as_secs_f64().to_string()),
         (RESPONSE_TIMEOUT_HEADER, config.response_timeout.as_secs_f64().to_string()),
@@ -86,7 +86,7 @@ pub(super) async fn request_by_http(
     let options = RequestOptions { headers, response_timeout: response_timeout(config), ..RequestOptions::default() };
     let response = client.request(&Route::Open(config.device.clone(), name.cloned()), options).await?;
     if header(&response, ACCEPTED_HEADER) != Some("True") {
-        return Err(response_refusal(&response));
+        return Err(response_refusal(&response).into());
     }
     let incomplete = || Refusal::new(RefusalKind::BadRequest, "the hub's response lacks the stream's URL or token");
     let limit = header(&response, standby::STANDBY_LIMIT_HEADER).and_then(|limit| limit.parse().ok());

@@ -6,6 +6,7 @@ mod dead;
 mod fixture;
 mod protocol_errors;
 mod refused;
+mod reopen;
 mod traffic;
 
 use std::thread;

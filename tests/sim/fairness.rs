@@ -214,6 +214,7 @@ fn streams_that_return_after_a_restart_of_the_hub_are_held_to_no_share() {
             name: name("ssh"),
             device: one.device.clone(),
             agent: 1,
+            request: 1,
             service: service(0),
             role: Role::Service,
             hub: 7,

@@ -6,6 +6,7 @@
 
 mod fairness;
 mod journey;
+mod opening;
 mod world;
 
 use std::time::Instant;
@@ -13,6 +14,7 @@ use std::time::Instant;
 use devstream::hub::broker::{Broker, Grant, Input, LegAttach, LegCredential, Output};
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{Principal, Role};
+use devstream::proto::limits::RETURN_WAIT;
 use devstream::proto::message::StreamResponse;
 use devstream::proto::refusal::RefusalKind;
 use devstream::proto::scope::Scope;
@@ -24,7 +26,7 @@ const STEPS: u64 = 150;
 
 #[test]
 fn the_broker_keeps_its_invariants_over_thousands_of_seeds() {
-    let (mut joined, mut rejoined, mut repeated) = (0, 0, 0);
+    let (mut joined, mut rejoined, mut repeated, mut replaced) = (0, 0, 0, 0);
     for seed in 0..SEEDS {
         let _seed = Seed(seed);
         let mut world = World::new(seed);
@@ -35,11 +37,12 @@ fn the_broker_keeps_its_invariants_over_thousands_of_seeds() {
         joined += world.joined.len();
         rejoined += world.rejoined;
         repeated += world.repeated;
+        replaced += world.replaced;
     }
-    let enough = joined > 1_000 && rejoined > 500 && repeated > 1_000;
+    let enough = joined > 1_000 && rejoined > 500 && repeated > 1_000 && replaced > 100;
     assert!(
         enough,
-        "only {joined} streams were joined, {rejoined} rejoined, {repeated} requested again: \
+        "only {joined} streams were joined, {rejoined} rejoined, {repeated} requested again, {replaced} in place: \
          the model does not reach what it should test"
     );
 }
@@ -56,6 +59,28 @@ fn refused_streams_count_against_no_limit() {
         assert_eq!(refusals, [RefusalKind::TargetRefused], "the device's answer, and no limit");
     }
     assert_eq!(world.broker.streams(), 0);
+}
+
+/// It may have lost its power: whoever asked learns that soon, not at the end of the time for its response.
+#[test]
+fn a_device_that_leaves_while_it_is_asked_is_awaited_for_a_few_seconds() {
+    let mut world = World::new(1);
+    let device = world.connect_some_device();
+    let requester = world.connection();
+    let request = plain_request(&device);
+    world.broker.handle(Input::OpenRequested { requester, request }, world.now);
+    let (mut asked, reason) = (None, String::new());
+    while let Some(output) = world.broker.next_output() {
+        if let Output::RequestDevice { connection, .. } = output {
+            asked = Some(connection);
+        }
+    }
+    let connection = asked.unwrap();
+    world.broker.handle(Input::DeviceDisconnected { device, connection, reason }, world.now);
+    assert!(refuse_all(&mut world.broker, world.now).is_empty());
+    assert_eq!(world.broker.next_deadline(), Some(world.now + RETURN_WAIT));
+    world.broker.handle_timeout(world.now + RETURN_WAIT);
+    assert_eq!(refuse_all(&mut world.broker, world.now), [RefusalKind::DeviceOffline]);
 }
 
 /// The legs may have noticed a loss before the hub, and rejoin while the hub still closes their former connections.

@@ -33,8 +33,8 @@ const TICK: Duration = Duration::from_secs(2);
 struct PendingRequest {
     request: OpenRequest,
     deadline_to_answer: Instant,
-    /// The request was made before, and its stream exists.
-    repeated: bool,
+    /// It repeats one whose stream exists, and whose bytes may have been delivered.
+    must_fail: bool,
 }
 
 /// A stream token that the hub issued.
@@ -92,11 +92,14 @@ pub(crate) struct World {
     scopes: HashMap<ServiceName, (Scope, Option<Instant>)>,
     /// The newest connection of each device.
     current: HashMap<DeviceId, ConnectionId>,
+    /// Requests that were sent on a standby connection.
+    on_standby: HashSet<StreamId>,
     /// The agent run of each connection, and the run that was sent each stream's early data.
     runs: HashMap<ConnectionId, u64>,
     early_at: HashMap<StreamId, (DeviceId, u64)>,
-    /// Number of repeated requests.
+    /// Number of repeated requests, and of those that took the place of the earlier one.
     pub(crate) repeated: usize,
+    pub(crate) replaced: usize,
 }
 
 impl World {
@@ -139,9 +142,11 @@ impl World {
             agents: HashMap::new(),
             scopes: HashMap::new(),
             current: HashMap::new(),
+            on_standby: HashSet::new(),
             runs: HashMap::new(),
             early_at: HashMap::new(),
             repeated: 0,
+            replaced: 0,
         }
     }
 

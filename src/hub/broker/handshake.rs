@@ -3,28 +3,27 @@
 use std::cmp::Reverse;
 use std::time::Instant;
 
-use bytes::Bytes;
-
-use super::stream::{self, Phase, Stream};
+use super::reopen::lost_leg;
+use super::stream::{self, Earlier, EarlyState, Phase, Stream};
 use super::{
     Broker, DeviceRequest, Grant, JoinedStream, LegAdmission, LegAttach, LegCredential, LegExit, OpenRequest, Output,
 };
-use crate::hub::event::{ACCEPTED, Event, Operation};
+use crate::hub::event::{ACCEPTED, Operation};
 use crate::proto::id::{ConnectionId, Role, StreamId};
-use crate::proto::limits::HALF_OPEN_GRACE;
+use crate::proto::limits::{HALF_OPEN_GRACE, RETURN_WAIT};
 use crate::proto::message::StreamResponse;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::secret::StreamToken;
-use crate::proto::stream::StreamProtocol;
 
 impl Broker {
     pub(super) fn open_requested(&mut self, requester: ConnectionId, request: OpenRequest, now: Instant) {
         let id = request.stream.unwrap_or_else(|| StreamId::from_bytes(self.random_id()));
-        if self.streams.contains_key(&id) {
-            return self.repeated_open(id, requester, &request, now);
-        }
+        let Earlier { early, device_requests } = match self.take_over(id, &request, now) {
+            Ok(earlier) => earlier,
+            Err(refusal) => return self.refuse_repetition(id, requester, request, refusal, now),
+        };
         let refusal = self.refusal_of_request(&request, now);
-        let stream = Stream::new(requester, request, now);
+        let stream = Stream { early, device_requests, ..Stream::new(requester, request, now) };
         self.pending_counts.add(&stream.request.device, &stream.request.service);
         self.stream_counts.add(&stream.request.device, &stream.request.service);
         self.connections.insert(requester, id);
@@ -67,25 +66,14 @@ impl Broker {
         true
     }
 
-    /// Refuses a repeated request, whose first connection broke before the result. Its early data may have reached the
-    /// device, so it must not be delivered a second time.
-    fn repeated_open(&mut self, id: StreamId, requester: ConnectionId, request: &OpenRequest, now: Instant) {
-        let refusal = Refusal::from(RefusalKind::LostWhileOpening);
-        // On a standby connection it is the original, arriving late: clients repeat requests on other connections.
-        if !request.standby && self.streams.get(&id).is_some_and(|stream| stream.request.service == request.service) {
-            self.end(id, refusal.clone(), now);
-        }
-        let again = Stream::new(requester, request.clone(), now);
-        let event = again.event(id, Operation::Invoke, refusal.kind.row().label, now);
-        self.record(Event { reason: RefusalKind::LostWhileOpening.row().sentence.into(), ..event });
-        self.outputs.push_back(Output::CompleteOpen { requester, result: Err(refusal) });
-    }
-
-    /// Waits for an offline device until the service's connect timeout.
+    /// Waits for an offline device until the service's connect timeout; for one that was asked and left, from then on and
+    /// at least for [`RETURN_WAIT`], within the time for its response.
     pub(super) fn await_device(&mut self, id: StreamId, now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         stream.phase = Phase::AwaitingDevice;
-        let until = stream.connect_deadline;
+        let return_deadline = now + stream.request.connect_timeout.max(RETURN_WAIT);
+        let reopen_deadline = stream.reopen_deadline().map(|deadline| deadline.min(return_deadline));
+        let until = reopen_deadline.unwrap_or(stream.connect_deadline);
         if until <= now || self.draining {
             let kind = if self.draining { RefusalKind::Draining } else { RefusalKind::DeviceOffline };
             self.refuse(id, kind.into(), now);
@@ -103,10 +91,8 @@ impl Broker {
             Ok(name) => name,
             Err(refusal) => return self.refuse(id, refusal, now),
         };
-        if stream.handshake_deadline.is_some()
-            && stream.agent_run != agent.hello.run
-            && !stream.request.early.is_empty()
-        {
+        let run = agent.hello.run;
+        if matches!(stream.early, EarlyState::Sent { run: asked } if asked != run) {
             // The former agent may have delivered the early data to the target; this one does not know.
             return self.refuse(id, RefusalKind::LostWhileOpening.into(), now);
         }
@@ -116,33 +102,42 @@ impl Broker {
             self.connections.remove(&leg);
             self.outputs.push_back(Output::Refuse { leg, refusal: RefusalKind::PeerGone.into() });
         }
-        let known = |protocol: &StreamProtocol| {
-            stream.request.protocols.contains(protocol)
-                && agent.hello.protocols.iter().any(|name| name == protocol.as_str())
-        };
-        let protocol = StreamProtocol::offered(self.settings.resume.is_some()).find(known);
         stream.request.name = Some(name.clone());
-        (stream.protocol, stream.agent_run) = (protocol, agent.hello.run);
-        // Only the resumable protocol tells when the other end has received everything.
-        stream.reusable = stream.request.reusable && agent.hello.reusable && stream.resumes();
+        if let Err(refusal) = stream.negotiate(&agent.hello, self.settings.resume.is_some()) {
+            return self.refuse(id, refusal, now);
+        }
+        if stream.agent_run != run
+            && stream.resumes()
+            && let Some(leg) = stream.service.leg()
+        {
+            // Its ticket is for the former agent's stream.
+            stream.service.detach();
+            self.connections.remove(&leg);
+            self.outputs.push_back(Output::Refuse { leg, refusal: RefusalKind::Interrupted.into() });
+        }
+        stream.agent_run = run;
         stream.phase = Phase::Requested { connection: agent.connection };
         // Set once: a device that reconnects repeatedly must not prolong the service's wait.
-        let handshake_deadline = *stream.handshake_deadline.get_or_insert(now + self.settings.handshake);
+        stream.handshake_deadline.get_or_insert(now + self.settings.handshake);
         stream.device.issue_token(&token, now + self.settings.token);
-        let until = handshake_deadline.min(now + stream.request.response_timeout);
+        let until = stream.response_deadline(now);
+        let repeated = stream.is_repetition();
+        stream.device_requests += 1;
+        let early = stream.take_early_for(run, repeated);
         let request = DeviceRequest {
             stream: id,
             name,
             token,
-            protocol,
+            protocol: stream.protocol,
             service: stream.request.service.clone(),
             source: stream.request.source,
             ticket: stream.ticket(id, Role::Device, self.run).zip(self.settings.resume),
             reusable: stream.reusable,
-            early: stream.request.early.clone(),
+            repeated,
+            early,
         };
         self.outputs.push_back(Output::RequestDevice { connection: agent.connection, request });
-        self.set_timer(id, Some(until));
+        self.set_timer(id, until);
     }
 
     pub(super) fn requester_left(&mut self, requester: ConnectionId, now: Instant) {
@@ -181,22 +176,31 @@ impl Broker {
         if !response.accepted {
             return self.refuse(id, stream::device_refusal(response.reason), now);
         }
-        let token = StreamToken::new((self.random)());
         (stream.phase, stream.accepted_at) = (Phase::Accepted, Some(now));
+        stream.early_accepted(standby);
+        let (until, lost) = (stream.handshake_deadline, stream.device.has_lost_leg());
+        self.set_timer(id, until);
+        self.complete_open(id, standby, now);
+        if lost {
+            return self.request_again(id, lost_leg(Role::Device), now);
+        }
+        // The service's leg may be there from an earlier acceptance.
+        self.join_if_complete(id, now);
+    }
+
+    /// Gives the service the result of its request, unless it has it from an earlier acceptance.
+    fn complete_open(&mut self, id: StreamId, standby: bool, now: Instant) {
+        let Some(requester) = self.streams.get_mut(&id).and_then(|stream| stream.requester.take()) else { return };
+        let token = StreamToken::new((self.random)());
+        let Some(stream) = self.streams.get_mut(&id) else { return };
         stream.service.issue_token(&token, now + self.settings.token);
-        let until = stream.handshake_deadline;
         let (protocol, reusable) = (stream.protocol, stream.reusable);
-        stream.request.early = Bytes::new();
         let event = stream.event(id, Operation::Invoke, ACCEPTED, now);
-        let requester = stream.requester.take();
         // Recorded before the result: the requester can then check that the record was not lost.
         self.record(event);
-        if let Some(requester) = requester {
-            self.connections.remove(&requester);
-            let grant = Grant { stream: id, token, protocol, reusable, early_data_delivered: standby };
-            self.outputs.push_back(Output::CompleteOpen { requester, result: Ok(grant) });
-        }
-        self.set_timer(id, until);
+        self.connections.remove(&requester);
+        let grant = Grant { stream: id, token, protocol, reusable, early_data_delivered: standby };
+        self.outputs.push_back(Output::CompleteOpen { requester, result: Ok(grant) });
     }
 
     pub(super) fn leg_attached(&mut self, attach: LegAttach, now: Instant) {
@@ -246,7 +250,14 @@ impl Broker {
             // Its address may have changed since the request.
             stream.request.source = *address;
         }
-        stream.slot(principal.role).attach(leg, *address);
+        match attach.credential {
+            LegCredential::Token(_) => stream.slot(principal.role).attach(leg, *address),
+            LegCredential::Ticket(_) => {
+                // A connection that joins with a ticket is not reused.
+                stream.reusable = false;
+                stream.slot(principal.role).reattach(leg, *address);
+            }
+        }
         let ticket = stream.ticket(id, principal.role, run).zip(grace);
         let reusable_by_run = stream.reusable.then_some(stream.agent_run);
         let admission = LegAdmission { protocol: stream.protocol, ticket, reusable_by_run };
@@ -266,6 +277,11 @@ impl Broker {
             return self.end(id, RefusalKind::AccessEnded.into(), now);
         }
         let (Some(device_leg), Some(service_leg)) = (stream.device.leg(), stream.service.leg()) else { return };
+        if let Some(leg) = stream.detach_unresumed() {
+            self.connections.remove(&leg);
+            return self.outputs.push_back(Output::Refuse { leg, refusal: RefusalKind::Interrupted.into() });
+        }
+        stream.early = EarlyState::PassedOn;
         let opened = stream.opened(id, now);
         stream.phase = Phase::Joined;
         let since = *stream.opened_at.get_or_insert(now);
@@ -317,9 +333,9 @@ impl Broker {
                     }
                 }
             }
-            (Phase::AwaitingDevice | Phase::Requested { .. } | Phase::Accepted | Phase::Failed(_), _) => {
+            (Phase::AwaitingDevice | Phase::Requested { .. } | Phase::Accepted | Phase::Failed(_), exit) => {
                 stream.slot(role).detach();
-                self.refuse(id, Refusal::new(RefusalKind::LostWhileOpening, format!("that of the {role}")), now);
+                self.left_while_opening(id, role, &exit, now);
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, Str
 use crate::proto::limits::{HANDSHAKE_TIMEOUT, RESUME_GRACE, TOKEN_LIFETIME};
 use crate::proto::message::{Hello, StreamRequest, StreamResponse};
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::resume::ResumeTicket;
+use crate::proto::resume::{ResumeGrant, ResumeTicket};
 use crate::proto::scope::Scope;
 use crate::proto::secret::{SecretHash, StreamToken};
 use crate::proto::stream::StreamProtocol;
@@ -128,6 +128,8 @@ pub enum Input {
     RequesterLeft { requester: ConnectionId },
     /// A device responded to a request, on its control connection or on a standby connection.
     DeviceResponded { connection: ConnectionId, response: StreamResponse, standby: bool },
+    /// The standby connection of a request broke without a response, before or after the request was sent there.
+    StandbyFailed { connection: ConnectionId, stream: StreamId, was_sent: bool },
     /// An authenticated leg connected.
     LegAttached(LegAttach),
     /// A leg ended; for a joined stream, the service's leg stands for both.
@@ -204,13 +206,15 @@ pub struct DeviceRequest {
     pub ticket: Option<(ResumeTicket, Duration)>,
     /// The connections of both legs are reused after the stream.
     pub reusable: bool,
+    /// The device may have received the request before: to be sent on the control connection.
+    pub repeated: bool,
     /// Early data: the beginning of the stream, sent with the request.
     pub early: Bytes,
 }
 
 impl DeviceRequest {
-    /// Builds the message to the device, which connects its leg to this URL.
-    pub fn to_stream_request(&self, url: String) -> StreamRequest {
+    /// Builds the message to the device, which connects its leg to this URL and can resume it with the grant.
+    pub fn to_stream_request(&self, url: String, resume_grant: Option<ResumeGrant>) -> StreamRequest {
         StreamRequest {
             request_id: self.stream,
             stream_name: self.name.clone(),
@@ -220,6 +224,7 @@ impl DeviceRequest {
             service: self.service.clone(),
             source: self.source,
             reusable: self.reusable,
+            resume_grant,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod handshake;
 mod messages;
+mod reopen;
 mod resume;
 mod revocation;
 mod stream;
@@ -21,14 +22,14 @@ pub use messages::{
     DeviceRequest, Grant, Input, JoinedStream, LegAdmission, LegAttach, LegCredential, LegExit, OpenRequest, Output,
     Settings,
 };
-use stream::{Phase, Stream};
+use stream::{Earlier, EarlyState, Phase, Stream};
 pub use stream_counts::StreamLimits;
 use stream_counts::{ServiceShare, StreamCounts};
 
 use super::event::{Event, Operation};
 use crate::proto::bounded_map::BoundedMap;
 use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
-use crate::proto::limits::RECENTLY_CLOSED_STREAMS;
+use crate::proto::limits::{RECENT_REQUESTS_OF_HUB, RECENTLY_CLOSED_STREAMS};
 use crate::proto::message::Hello;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
@@ -61,6 +62,8 @@ pub struct Broker {
     ended_after_restart: HashSet<StreamId>,
     /// The last streams that both ends closed: a leg that lost its connection meanwhile is refused as `AlreadyEnded`.
     recently_closed: BoundedMap<StreamId, ()>,
+    /// The last streams whose ids services chose, for one that repeats its request.
+    recent_requests: BoundedMap<StreamId, Earlier>,
     outputs: VecDeque<Output>,
 }
 
@@ -87,6 +90,7 @@ impl Broker {
             started_at: None,
             ended_after_restart: HashSet::new(),
             recently_closed: BoundedMap::new(RECENTLY_CLOSED_STREAMS),
+            recent_requests: BoundedMap::new(RECENT_REQUESTS_OF_HUB),
             outputs: VecDeque::new(),
         }
     }
@@ -106,6 +110,9 @@ impl Broker {
             Input::RequesterLeft { requester } => self.requester_left(requester, now),
             Input::DeviceResponded { connection, response, standby } => {
                 self.device_responded(connection, response, standby, now)
+            }
+            Input::StandbyFailed { connection, stream, was_sent } => {
+                self.standby_failed(stream, connection, was_sent, now)
             }
             Input::LegAttached(attach) => self.leg_attached(attach, now),
             Input::LegLeft { leg, exit } => self.leg_left(leg, exit, now),
@@ -169,11 +176,6 @@ impl Broker {
         self.devices.get(device).filter(|online| online.hello.run == run).map(|online| online.connection)
     }
 
-    /// Reports whether the device was asked for the stream on this connection and has not responded.
-    pub fn awaits_response(&self, stream: StreamId, connection: ConnectionId) -> bool {
-        self.streams.get(&stream).is_some_and(|stream| stream.phase == Phase::Requested { connection })
-    }
-
     /// Reports whether the stream exists: requested, open or interrupted.
     pub fn has_stream(&self, stream: StreamId) -> bool {
         self.streams.get(&stream).is_some_and(|stream| stream.phase.word().is_some())
@@ -197,13 +199,19 @@ impl Broker {
         }
         self.record(Event { device: Some(device.clone()), source: Some(address), ..event });
         let old = old.map(|old| old.connection);
-        let waits = |phase: &Phase| match phase {
+        let waits = |stream: &Stream| match stream.phase {
             Phase::AwaitingDevice => true,
-            Phase::Requested { connection } => Some(*connection) == old,
-            Phase::Accepted | Phase::Failed(_) | Phase::Joined | Phase::Ending(_) | Phase::Interrupted { .. } => false,
+            Phase::Requested { connection } => Some(connection) == old,
+            // The agent may have been restarted, or have lost the request that it seemed to accept. One that has early
+            // data returns with its ticket.
+            Phase::Accepted => {
+                let returns = stream.agent_run == run && stream.early == EarlyState::PassedOn;
+                stream.device.leg().is_none() && !returns
+            }
+            Phase::Failed(_) | Phase::Joined | Phase::Ending(_) | Phase::Interrupted { .. } => false,
         };
         for id in self.streams_of_device(&device, waits) {
-            self.request_device(id, now);
+            self.request_again(id, RefusalKind::LostWhileOpening.into(), now);
         }
         self.agent_started(&device, run, now);
         debug_assert!(self.devices.get(&device).is_some_and(|online| online.connection == connection));
@@ -217,7 +225,7 @@ impl Broker {
         let source = self.devices.remove(device).map(|online| online.address);
         let event = Event::new(Operation::DeviceDisconnected, "disconnected");
         self.record(Event { device: Some(device.clone()), source, reason, ..event });
-        let requested = |phase: &Phase| *phase == Phase::Requested { connection };
+        let requested = |stream: &Stream| stream.phase == Phase::Requested { connection };
         for id in self.streams_of_device(device, requested) {
             self.await_device(id, now);
         }
@@ -296,7 +304,7 @@ impl Broker {
             }
             None => {
                 self.set_timer(id, None);
-                self.streams.remove(&id);
+                self.streams.remove(&id).inspect(|stream| self.remember_request(id, stream));
             }
         }
     }
@@ -304,6 +312,7 @@ impl Broker {
     fn forget(&mut self, id: StreamId) {
         self.set_timer(id, None);
         let Some(stream) = self.streams.remove(&id) else { return };
+        self.remember_request(id, &stream);
         if let Phase::Failed(_) = stream.phase {
             self.failed -= 1;
             return;
@@ -325,8 +334,8 @@ impl Broker {
         }
     }
 
-    fn streams_of_device(&self, device: &DeviceId, predicate: impl Fn(&Phase) -> bool) -> Vec<StreamId> {
-        let of_device = |stream: &Stream| stream.request.device == *device && predicate(&stream.phase);
+    fn streams_of_device(&self, device: &DeviceId, predicate: impl Fn(&Stream) -> bool) -> Vec<StreamId> {
+        let of_device = |stream: &Stream| stream.request.device == *device && predicate(stream);
         let mut ids: Vec<_> =
             self.streams.iter().filter(|(_, s)| of_device(s)).map(|(id, s)| (s.requested_at, *id)).collect();
         // In the order of the requests; deterministic for a given seed.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::stream::{Phase, Stream};
+use super::stream::{EarlyState, Phase, Stream};
 use super::{Broker, LegAttach, OpenRequest, Output};
 use crate::hub::event::{Event, Operation};
 use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
@@ -25,6 +25,9 @@ const AGENT_STARTED: &str = "the agent was restarted";
 
 /// The only cause that the leg may learn: it is the stream's own.
 const ENDED: &str = "resume token of an ended stream";
+
+/// The leg returns before the device has accepted, perhaps again; it may try again.
+const NOT_ACCEPTED: &str = "resume token before the device has accepted";
 
 impl Broker {
     /// Interrupts a joined stream: both legs are awaited. Another run of the agent cannot continue it.
@@ -59,6 +62,10 @@ impl Broker {
                 let refusal = RefusalKind::AlreadyEnded.into();
                 return self.outputs.push_back(Output::Refuse { leg: attach.leg, refusal });
             }
+            Err(NOT_ACCEPTED) => {
+                let refusal = RefusalKind::Interrupted.into();
+                return self.outputs.push_back(Output::Refuse { leg: attach.leg, refusal });
+            }
             Err(wrong) => return self.reject_leg(&attach, wrong),
             Ok(()) => {}
         }
@@ -75,12 +82,15 @@ impl Broker {
             self.await_legs(id, now);
         }
         let Some(stream) = self.streams.get_mut(&id) else { return self.refuse_return(attach.leg) };
+        // A service's ticket, with which a stream was adopted, may be older than the device's end.
+        stream.device_requests = stream.device_requests.max(ticket.request);
         if stream.phase == Phase::Joined {
             // The leg noticed a loss that the hub has not: the other leg must return too. The former service leg's exit
             // still counts.
             self.outputs.push_back(Output::EndStream { stream: id, refusal: RefusalKind::Interrupted.into() });
             self.interrupt(id, (Some(ticket.role), "it returned on another connection".into()), now);
         } else if let Some(leg) = stream.slot(ticket.role).leg() {
+            stream.slot(ticket.role).detach();
             self.connections.remove(&leg);
             self.outputs.push_back(Output::Refuse { leg, refusal: RefusalKind::Interrupted.into() });
         }
@@ -103,15 +113,14 @@ impl Broker {
             return Err("resume token of another stream");
         }
         let known = self.streams.get(&ticket.stream);
-        if known.is_some_and(|stream| !stream.resumes() || stream.agent_run != ticket.agent) {
+        if known.is_some_and(|stream| !stream.resumes() || !stream.is_ticket_current(ticket, self.run)) {
             return Err("resume token of an earlier handshake");
         }
         match known.map(|stream| &stream.phase) {
-            Some(Phase::Joined | Phase::Interrupted { .. }) => Ok(()),
+            Some(Phase::Joined | Phase::Interrupted { .. } | Phase::Accepted) => Ok(()),
+            Some(Phase::AwaitingDevice | Phase::Requested { .. }) => Err(NOT_ACCEPTED),
             Some(Phase::Ending(_)) => Err(ENDED),
-            Some(Phase::AwaitingDevice | Phase::Requested { .. } | Phase::Accepted | Phase::Failed(_)) => {
-                Err("resume token before the stream was open")
-            }
+            Some(Phase::Failed(_)) => Err("resume token of a stream that was never open"),
             None if ticket.hub == self.run || self.ended_after_restart.contains(&ticket.stream) => Err(ENDED),
             None if self.accepts_earlier_run(now) => Ok(()),
             None => Err("resume token of an earlier run of the hub, too late"),
@@ -196,6 +205,7 @@ fn adopt(attach: &LegAttach, ticket: &ResumeTicket, now: Instant) -> Stream {
     let mut stream = Stream::new(attach.leg, request, now);
     stream.requester = None;
     (stream.protocol, stream.agent_run, stream.adopted) = (Some(StreamProtocol::Resumable), ticket.agent, true);
+    (stream.device_requests, stream.early) = (ticket.request, EarlyState::PassedOn);
     stream
 }
 

@@ -53,11 +53,37 @@ impl Phase {
     }
 }
 
+/// Where the application's first bytes are, as far as the hub knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EarlyState {
+    /// No agent has them.
+    Unsent,
+    /// They were sent, with a request that is not accepted yet, to the agent of this run, which knows whether it has
+    /// passed them on.
+    Sent {
+        /// The run of the agent.
+        run: u64,
+    },
+    /// The target may have them.
+    PassedOn,
+}
+
+/// What must be known of a request for one that repeats it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Earlier {
+    pub(super) early: EarlyState,
+    /// The requests sent to the device so far: their ends have tickets.
+    pub(super) device_requests: u32,
+}
+
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) request: OpenRequest,
     /// The service's request, until its result.
     pub(super) requester: Option<ConnectionId>,
+    pub(super) early: EarlyState,
+    /// The requests sent to the device so far.
+    pub(super) device_requests: u32,
     pub(super) requested_at: Instant,
     /// The deadline for an offline device to come online.
     pub(super) connect_deadline: Instant,
@@ -84,6 +110,8 @@ impl Stream {
     pub(super) fn new(requester: ConnectionId, request: OpenRequest, now: Instant) -> Self {
         Self {
             requester: Some(requester),
+            early: EarlyState::Unsent,
+            device_requests: 0,
             requested_at: now,
             connect_deadline: now + request.connect_timeout,
             handshake_deadline: None,
@@ -99,6 +127,30 @@ impl Stream {
             service: LegSlot::default(),
             request,
         }
+    }
+
+    /// Reports whether the service has the result of its request, which then holds whichever agent accepts.
+    pub(super) fn is_granted(&self) -> bool {
+        self.requester.is_none()
+    }
+
+    /// Reports whether the device may have received the request before: the agent is then asked on its control
+    /// connection, where a request supersedes an earlier one.
+    pub(super) fn is_repetition(&self) -> bool {
+        self.device_requests > 0 || self.request.stream.is_some() && !self.request.standby
+    }
+
+    /// Returns the end of the time in which the device is requested again, once it was: that of the handshake, and until
+    /// the service has the result, that of its timeouts.
+    pub(super) fn reopen_deadline(&self) -> Option<Instant> {
+        let until = self.connect_deadline + self.request.response_timeout;
+        self.handshake_deadline.map(|deadline| if self.is_granted() { deadline } else { deadline.min(until) })
+    }
+
+    /// Returns the deadline for the device's response to a request sent now.
+    pub(super) fn response_deadline(&self, now: Instant) -> Option<Instant> {
+        let until = now + self.request.response_timeout;
+        self.reopen_deadline().map(|deadline| if self.is_granted() { deadline } else { deadline.min(until) })
     }
 
     /// Chooses the device's forward for the stream.
@@ -149,7 +201,16 @@ impl Stream {
     pub(super) fn ticket(&self, id: StreamId, role: Role, hub: u64) -> Option<ResumeTicket> {
         let name = self.request.name.clone().filter(|_| self.resumes())?;
         let (device, service) = (self.request.device.clone(), self.request.service.clone());
-        Some(ResumeTicket { stream: id, name, device, agent: self.agent_run, service, role, hub })
+        Some(ResumeTicket {
+            stream: id,
+            name,
+            device,
+            agent: self.agent_run,
+            request: self.device_requests,
+            service,
+            role,
+            hub,
+        })
     }
 
     pub(super) fn event(&self, id: StreamId, operation: Operation, result: &'static str, now: Instant) -> Event {
@@ -171,6 +232,8 @@ impl Stream {
 pub(super) struct LegSlot {
     token: Option<(SecretHash, Instant)>,
     spent: bool,
+    /// The leg has a ticket and has returned with it: its end expects to resume.
+    returned: bool,
     leg: Option<ConnectionId>,
     address: Option<SocketAddr>,
 }
@@ -209,6 +272,24 @@ impl LegSlot {
     pub(super) fn attach(&mut self, leg: ConnectionId, address: SocketAddr) {
         self.leg = Some(leg);
         self.address = Some(address);
+        self.returned = false;
+    }
+
+    /// Attaches a leg that has returned with its ticket. Its token is of no more use.
+    pub(super) fn reattach(&mut self, leg: ConnectionId, address: SocketAddr) {
+        self.attach(leg, address);
+        self.returned = true;
+        self.revoke_token();
+    }
+
+    /// Reports whether the leg has returned with its ticket.
+    pub(super) fn has_returned(&self) -> bool {
+        self.returned
+    }
+
+    /// Reports whether the leg that spent the token is gone.
+    pub(super) fn has_lost_leg(&self) -> bool {
+        self.spent && self.leg.is_none()
     }
 
     pub(super) fn detach(&mut self) {

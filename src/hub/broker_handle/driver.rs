@@ -163,6 +163,7 @@ impl<T: Transport> BrokerDriver<T> {
             Input::DeviceConnected { .. }
             | Input::OpenRequested { .. }
             | Input::DeviceResponded { .. }
+            | Input::StandbyFailed { .. }
             | Input::LegAttached(_)
             | Input::IdentityRevoked { .. }
             | Input::ScopeChanged { .. }
@@ -229,11 +230,13 @@ impl<T: Transport> BrokerDriver<T> {
         }
     }
 
-    /// Sends a request on a standby connection, else on the control connection.
+    /// Sends a request on a standby connection, else, and if it is a repetition, on the control connection.
     fn request(&mut self, connection: ConnectionId, mut request: DeviceRequest) {
         let Some(device) = self.devices.get_mut(&connection) else { return };
         let (withdrawn, stream) = (CancellationToken::new(), request.stream);
-        while let Some(standby) = device.standbys.pop() {
+        while !request.repeated
+            && let Some(standby) = device.standbys.pop()
+        {
             match standby.send(StandbyRequest { connection, request, withdrawn: withdrawn.clone() }) {
                 Ok(()) => {
                     device.withdrawals.insert(stream, withdrawn.drop_guard());
@@ -242,18 +245,20 @@ impl<T: Transport> BrokerDriver<T> {
                 Err(unsent) => request = unsent.request,
             }
         }
+        if !request.early.is_empty() {
+            // The control connection carries none.
+            self.broker.early_unsent(request.stream);
+        }
         self.send_command(connection, DeviceCommand::RequestStream(Box::new(request)));
     }
 
-    /// Repeats a request on the control connection. The other standby connections, which took the same path, are
-    /// dropped.
-    pub(super) fn request_on_control(&mut self, connection: ConnectionId, request: DeviceRequest) {
+    /// Has a request repeated whose standby connection broke, before or after it `was_sent` there. The other standby
+    /// connections, which took the same path, are dropped.
+    pub(super) fn standby_failed(&mut self, connection: ConnectionId, stream: StreamId, was_sent: bool) {
         let Some(device) = self.devices.get_mut(&connection) else { return };
         device.standbys.clear();
-        if device.withdrawals.remove(&request.stream).is_some()
-            && self.broker.awaits_response(request.stream, connection)
-        {
-            self.send_command(connection, DeviceCommand::RequestStream(Box::new(request)));
+        if device.withdrawals.remove(&stream).is_some() {
+            self.handle(Input::StandbyFailed { connection, stream, was_sent });
         }
     }
 

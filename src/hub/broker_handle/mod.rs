@@ -209,9 +209,10 @@ impl<T: Transport> BrokerHandle<T> {
         let _ = self.with(|driver| driver.add_standby(standby));
     }
 
-    /// Repeats a request on the control connection after its standby connection broke without a response.
-    pub(super) fn standby_failed(&self, connection: ConnectionId, request: DeviceRequest) {
-        let _ = self.with(|driver| driver.request_on_control(connection, request));
+    /// Has a request repeated on the control connection after its standby connection broke without a response, before or
+    /// after it `was_sent` there.
+    pub(super) fn standby_failed(&self, connection: ConnectionId, stream: StreamId, was_sent: bool) {
+        let _ = self.with(|driver| driver.standby_failed(connection, stream, was_sent));
     }
 
     /// Requests a stream and waits for the result. Dropping the future cancels the request.

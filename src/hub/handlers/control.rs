@@ -225,7 +225,8 @@ fn to_message(
     match command {
         DeviceCommand::RequestStream(request) => {
             let url = shared.endpoints.streaming_url(authority, device, request.stream, Role::Device);
-            (Some(ToDevice::StreamRequest(request.to_stream_request(url))), None)
+            let resume_grant = request.ticket.as_ref().map(|ticket| shared.streams.resume_grant(ticket));
+            (Some(ToDevice::StreamRequest(request.to_stream_request(url, resume_grant))), None)
         }
         DeviceCommand::CancelRequest(request_id) => (Some(ToDevice::StreamCancel { request_id }), None),
         DeviceCommand::Displaced(by) => (Some(ToDevice::Displaced { by }), Some(RefusalKind::Displaced)),

@@ -266,8 +266,8 @@ async fn relay_stream(
     None
 }
 
-/// Ends a stream whose device leg was lost while it was joined. On its first connection the device has no ticket to
-/// return with.
+/// Ends a stream, or this connection of it, whose device leg was lost while it was joined: its end has a ticket where
+/// the stream can be resumed.
 async fn peer_lost_before_join(
     leg: Leg<Socket>,
     joined: JoinedStream,
@@ -276,15 +276,15 @@ async fn peer_lost_before_join(
     mut guard: LeaveGuard<Socket>,
 ) {
     let departure = LegClose::Broken(WebSocketError::Truncated);
-    let resumed = joined.opened.operation == Operation::StreamResumed;
-    if resumed {
+    let resumable = joined.protocol == Some(StreamProtocol::Resumable);
+    if resumable {
         guard.set_exit(leg_exit(&departure, Some(Role::Device)));
     } else {
         guard.set_exit(LegExit::Aborted);
         record_end(shared, joined, active, Some((Role::Device, false, departure.reason())));
     }
     drop(guard);
-    leg.refuse(&if resumed { RefusalKind::Interrupted } else { RefusalKind::PeerGone }.into()).await;
+    leg.refuse(&if resumable { RefusalKind::Interrupted } else { RefusalKind::PeerGone }.into()).await;
 }
 
 fn leg_exit(leg_close: &LegClose, role: Option<Role>) -> LegExit {

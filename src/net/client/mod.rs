@@ -26,7 +26,7 @@ pub use self::factory::ClientFactory;
 pub use self::probe::{Probe, ProbeError, ProbeResult};
 pub use self::request::RequestOptions;
 use self::request::{ResponseLimits, header_value, sensitive_header};
-pub use self::response::{UpgradedParts, response_refusal, round_trip};
+pub use self::response::{RequestError, UpgradedParts, response_refusal, round_trip};
 pub use self::resume::ResumeTarget;
 use self::upgrade::{chose_unmasked, without_unmasked};
 use crate::net::runtime::ClientRuntime;
@@ -115,7 +115,7 @@ impl Client {
     }
 
     /// Sends a request, and returns its response whatever the status.
-    pub async fn request(&self, route: &Route, options: RequestOptions) -> Result<Response<Bytes>, Refusal> {
+    pub async fn request(&self, route: &Route, options: RequestOptions) -> Result<Response<Bytes>, RequestError> {
         let (request, limits) = options.request(route)?;
         Ok(Box::pin(self.send(self.hub(), request, limits)).await?.0)
     }
@@ -126,7 +126,7 @@ impl Client {
         address: &HubAddress,
         request: Request<Full<Bytes>>,
         limits: ResponseLimits,
-    ) -> Result<(Response<Bytes>, UpgradedParts), Refusal> {
+    ) -> Result<(Response<Bytes>, UpgradedParts), RequestError> {
         let reached = self.connect(address, &mut DialTrace::default()).await?;
         self.send_with_fallback(reached, request, limits).await
     }
@@ -138,7 +138,7 @@ impl Client {
         (hub, stream): (&HubAddress, Connection),
         request: Request<Full<Bytes>>,
         limits: ResponseLimits,
-    ) -> Result<(Response<Bytes>, UpgradedParts), Refusal> {
+    ) -> Result<(Response<Bytes>, UpgradedParts), RequestError> {
         let (response, exporter) = self.send_signed((hub, stream), request.clone(), None, limits).await?;
         match interception::detect(&response.0, &exporter, self.allow_tls_inspection)? {
             None => Ok(response),
@@ -147,7 +147,7 @@ impl Client {
                 let response = self.send_signed(reached, without_unmasked(request), Some(challenge), limits).await?.0;
                 if chose_unmasked(&response.0) {
                     let detail = "the hub chose unmasked frames, which were not offered";
-                    return Err(Refusal::new(RefusalKind::IncompatibleVersion, detail));
+                    return Err(Refusal::new(RefusalKind::IncompatibleVersion, detail).into());
                 }
                 Ok(response)
             }
@@ -160,7 +160,7 @@ impl Client {
         mut request: Request<Full<Bytes>>,
         challenge: Option<Challenge>,
         (response_timeout, max_response_bytes): ResponseLimits,
-    ) -> Result<((Response<Bytes>, UpgradedParts), Exporter), Refusal> {
+    ) -> Result<((Response<Bytes>, UpgradedParts), Exporter), RequestError> {
         let exporter = tls::exporter(stream.get_ref().1).map_err(|error| tls::explain(&error))?;
         let session = challenge.as_ref().map_or(Session::Channel(&exporter), Session::Challenge);
         let (method, authority, path) = (request.method().as_str(), hub.to_string(), request.uri().to_string());

@@ -79,7 +79,8 @@ impl Probe<'_> {
         };
         let options = RequestOptions { headers, max_response_bytes: DEVICE_LIST_BYTES, ..RequestOptions::default() };
         let (request, limits) = options.request(&route)?;
-        let (response, _) = Box::pin(client.send_with_fallback((hub, stream), request, limits)).await?;
+        let (response, _) =
+            Box::pin(client.send_with_fallback((hub, stream), request, limits)).await.map_err(Refusal::from)?;
         let time = date_header(response.headers());
         match client.principal.role {
             Role::Service if response.status().is_success() => Ok(ProbeResult { time, devices: devices(&response)? }),

@@ -11,6 +11,25 @@ use tokio::time::{Duration, timeout};
 use super::Connection;
 use crate::proto::refusal::{Refusal, RefusalKind, TABLE};
 
+/// The failure of a request.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The connection was lost, or silent, before the response: the hub may have received the request.
+    #[error(transparent)]
+    Lost(Refusal),
+    /// The hub refused, or could not be reached.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl From<RequestError> for Refusal {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Lost(refusal) | RequestError::Refused(refusal) => refusal,
+        }
+    }
+}
+
 /// The connection after a 101, and the bytes that were read beyond the response; `None` after any other status.
 pub type UpgradedParts = Option<(Connection, Bytes)>;
 
@@ -20,23 +39,18 @@ pub async fn round_trip(
     request: Request<Full<Bytes>>,
     response_timeout: Duration,
     max_response_bytes: usize,
-) -> Result<(Response<Bytes>, UpgradedParts), Refusal> {
-    let failed =
-        |error: hyper::Error| Refusal::new(RefusalKind::HubUnreachable, format!("the connection was lost: {error}"));
+) -> Result<(Response<Bytes>, UpgradedParts), RequestError> {
+    let lost = |why: String| RequestError::Lost(Refusal::new(RefusalKind::HubUnreachable, why));
+    let failed = |error: hyper::Error| lost(format!("the connection was lost: {error}"));
     let steps = async {
         let (mut sender, connection) = Builder::new().handshake(TokioIo::new(stream)).await.map_err(failed)?;
         let response = async {
             let (head, body) = sender.send_request(request).await.map_err(failed)?.into_parts();
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
-                return Ok::<_, Refusal>(Response::from_parts(head, Bytes::new()));
+                return Ok::<_, RequestError>(Response::from_parts(head, Bytes::new()));
             }
             let body = Limited::new(body, max_response_bytes).collect().await;
-            let body = body.map_err(|error| {
-                Refusal::new(
-                    RefusalKind::HubUnreachable,
-                    format!("the connection was lost during the response: {error}"),
-                )
-            })?;
+            let body = body.map_err(|error| lost(format!("the connection was lost during the response: {error}")))?;
             drop(sender);
             Ok(Response::from_parts(head, body.to_bytes()))
         };
@@ -47,7 +61,7 @@ pub async fn round_trip(
             if upgraded { parts.ok().map(|parts| (parts.io.into_inner(), parts.read_buf)) } else { None };
         Ok((response, upgraded_parts))
     };
-    let silent = || Refusal::new(RefusalKind::HubUnreachable, format!("no answer in {} s", response_timeout.as_secs()));
+    let silent = || lost(format!("no answer in {} s", response_timeout.as_secs()));
     timeout(response_timeout, Box::pin(steps)).await.unwrap_or_else(|_| Err(silent()))
 }
 

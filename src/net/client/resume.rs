@@ -26,6 +26,6 @@ impl Rejoin<Connection> for ResumeTarget {
         // A separate streaming endpoint keeps its address; the hub's own endpoint moves with the hub.
         let hub = if endpoint == self.hub { client.hub() } else { &endpoint };
         let token = format!("{} {}", resume::SCHEME, resume_credential.token.reveal());
-        client.open_tunnel(hub, path, token, Some(StreamProtocol::Resumable)).await
+        Ok(client.open_tunnel(hub, path, token, Some(StreamProtocol::Resumable)).await?)
     }
 }

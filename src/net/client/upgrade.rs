@@ -6,7 +6,7 @@ use http::{HeaderValue, Request, Response, header};
 use http_body_util::Full;
 
 use super::request::{build_request, header_value, sensitive_header};
-use super::response::response_refusal;
+use super::response::{RequestError, response_refusal};
 use super::{Client, Connection};
 use crate::net::tunnel::pump::Tunnel;
 use crate::net::websocket::{SocketKind, WebSocket, WebSocketRole, derive_accept_key, generate_key};
@@ -44,7 +44,7 @@ impl Client {
         url: &str,
         token: &StreamToken,
         protocol: Option<StreamProtocol>,
-    ) -> Result<Tunnel<Connection>, Refusal> {
+    ) -> Result<Tunnel<Connection>, RequestError> {
         let (hub, path) = parse_stream_url(url)?;
         self.open_tunnel(&hub, path, format!("Bearer {}", token.reveal()), protocol).await
     }
@@ -64,7 +64,7 @@ impl Client {
         path: &str,
         token: String,
         protocol: Option<StreamProtocol>,
-    ) -> Result<Tunnel<Connection>, Refusal> {
+    ) -> Result<Tunnel<Connection>, RequestError> {
         let name = protocol.map(StreamProtocol::as_str);
         let upgrade = Upgrade { hub, path, protocol: name, token: Some(token), extra_header: None };
         let (socket, response) = self.upgrade(upgrade, SocketKind::Stream).await?;
@@ -78,7 +78,7 @@ impl Client {
         &self,
         upgrade: Upgrade<'_>,
         kind: SocketKind,
-    ) -> Result<(WebSocket<Connection>, Response<Bytes>), Refusal> {
+    ) -> Result<(WebSocket<Connection>, Response<Bytes>), RequestError> {
         let mut request = build_request("GET", upgrade.path)?;
         let key = generate_key();
         let headers = request.headers_mut();
@@ -100,7 +100,7 @@ impl Client {
             headers.insert(name, header_value(&value)?);
         }
         let (response, rest) = Box::pin(self.send(upgrade.hub, request, (DIAL_TIMEOUT, RESPONSE_BODY_BYTES))).await?;
-        let Some((stream, early)) = rest else { return Err(response_refusal(&response)) };
+        let Some((stream, early)) = rest else { return Err(response_refusal(&response).into()) };
         let kind = verify_upgrade(&response, &key, upgrade.protocol, kind)?;
         Ok((WebSocket::new(stream, &early, WebSocketRole::Client, kind), response))
     }

@@ -106,9 +106,9 @@ fn one_of_many(local: &TcpStream, stream: u32, rng: &mut Rng) {
 }
 
 /// The first bytes of each connection to a target, with their count.
-type Firsts = Arc<Mutex<HashMap<u64, usize>>>;
+pub(super) type Firsts = Arc<Mutex<HashMap<u64, usize>>>;
 
-fn remembering() -> (Target, Firsts) {
+pub(super) fn remembering() -> (Target, Firsts) {
     let firsts = Firsts::default();
     let noted = firsts.clone();
     let target = Target::echo_watched(move |position, bytes| {
@@ -121,7 +121,7 @@ fn remembering() -> (Target, Firsts) {
 }
 
 /// Opens a local connection that sends at once. Returns whether the echo arrived; otherwise the connection was reset.
-fn says(fixture: &Fixture, number: u64) -> bool {
+pub(super) fn says(fixture: &Fixture, number: u64) -> bool {
     let mut local = fixture.proxy.connect();
     let mut back = [0; 8];
     let said = local.write_all(&number.to_be_bytes()).and_then(|()| local.read_exact(&mut back)).is_ok();
@@ -134,7 +134,7 @@ fn says(fixture: &Fixture, number: u64) -> bool {
 }
 
 /// Asserts that everything echoed arrived once, and nothing more often.
-fn assert_once(firsts: &Firsts, echoed: &[u64]) {
+pub(super) fn assert_once(firsts: &Firsts, echoed: &[u64]) {
     let firsts = firsts.lock().unwrap();
     for (number, count) in firsts.iter() {
         assert_eq!(*count, 1, "{number} came to the target {count} times");

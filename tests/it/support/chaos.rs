@@ -100,6 +100,17 @@ impl Chaos {
         self.shared.lock().live.len()
     }
 
+    /// Forwards this many TLS records more, counted over all connections and both directions, and cuts the connection
+    /// of the last one after it; of the first one before it if the number is 0.
+    pub(crate) fn cut_after(&self, records: u64) {
+        *self.shared.fuse.lock().unwrap() = Some(records);
+    }
+
+    /// Reports whether the cut of [`Chaos::cut_after`] is still to come, and revokes it.
+    pub(crate) fn revoke_cut(&self) -> bool {
+        self.shared.fuse.lock().unwrap().take().is_some()
+    }
+
     /// Number of bytes forwarded.
     pub(crate) fn bytes(&self) -> u64 {
         self.shared.bytes.load(Ordering::Relaxed)
@@ -189,6 +200,8 @@ struct Shared {
     table: Mutex<Table>,
     refuses: AtomicBool,
     bytes: AtomicU64,
+    /// Records until a connection is cut.
+    fuse: Mutex<Option<u64>>,
 }
 
 #[derive(Default)]
@@ -212,6 +225,18 @@ struct Link {
 }
 
 impl Shared {
+    /// Counts a record against [`Chaos::cut_after`]: whether it passes, and whether its connection is cut then.
+    fn count_record(&self) -> (bool, bool) {
+        let mut fuse = self.fuse.lock().unwrap();
+        match *fuse {
+            None => (true, false),
+            Some(left) => {
+                *fuse = left.checked_sub(1).filter(|left| *left > 0);
+                (left > 0, left <= 1)
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap()
     }
@@ -294,8 +319,8 @@ async fn run(shared: Arc<Shared>, link: Arc<Link>, mut client: TcpStream, target
                 let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
                 tokio::select! {
                     ended = async { tokio::try_join!(
-                        carry(from_client, to_server, (&link, 0), &shared.bytes),
-                        carry(from_server, to_client, (&link, 1), &shared.bytes),
+                        carry(from_client, to_server, (&link, 0), &shared),
+                        carry(from_server, to_client, (&link, 1), &shared),
                     ) } => ended.is_err(),
                     () = link.cut.cancelled() => true,
                 }

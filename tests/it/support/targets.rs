@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -15,6 +15,7 @@ pub(crate) struct Target {
     pub(crate) port: u16,
     seen: Mutex<Receiver<Observed>>,
     stopped: Arc<AtomicBool>,
+    accepted: Arc<AtomicU64>,
 }
 
 /// More connections than any test makes.
@@ -29,24 +30,11 @@ impl Target {
     /// Echoes, unless `resets` returns true for the bytes and their position: then it resets the connection.
     pub(crate) fn echo_watched(resets: impl Fn(u64, &[u8]) -> bool + Send + Sync + 'static) -> Self {
         Self::serving(move |mut stream, _| {
-            let mut buffer = vec![0; 64 * 1024];
-            let mut bytes = 0;
-            loop {
-                match read_some(&mut stream, &mut buffer) {
-                    Ok(0) => return Observed { bytes, end: StreamEnd::Eof },
-                    Ok(count) if resets(bytes, &buffer[..count]) => {
-                        reset(stream);
-                        return Observed { bytes: bytes + count as u64, end: StreamEnd::Reset };
-                    }
-                    Ok(count) => {
-                        bytes += count as u64;
-                        if let Err(error) = stream.write_all(&buffer[..count]) {
-                            return Observed { bytes, end: end_of(&error) };
-                        }
-                    }
-                    Err(error) => return Observed { bytes, end: end_of(&error) },
-                }
+            let observed = echo(&mut stream, &resets);
+            if observed.end == StreamEnd::Reset {
+                reset(stream);
             }
+            observed
         })
     }
 
@@ -59,6 +47,15 @@ impl Target {
             }
             let sent = stream.write_all(&all);
             Observed { bytes: all.len() as u64, end: sent.map_or_else(|error| end_of(&error), |()| StreamEnd::Eof) }
+        })
+    }
+
+    /// Sends a banner, and echoes everything, and the end too.
+    pub(crate) fn greeting_then_echoing(greeting: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
+        Self::serving(move |mut stream, _| {
+            // A peer that has closed before the greeting is detected below.
+            let _ = stream.write_all(greeting.as_ref());
+            echo(&mut stream, &|_, _| false)
         })
     }
 
@@ -117,18 +114,25 @@ impl Target {
         let port = listener.local_addr().expect("an address").port();
         let (sender, seen) = sync_channel(REPORTS);
         let stopped = Arc::new(AtomicBool::new(false));
-        let (stop, serve) = (stopped.clone(), Arc::new(serve));
+        let (stop, accepted, serve) = (stopped.clone(), Arc::new(AtomicU64::new(0)), Arc::new(serve));
+        let count = accepted.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if stop.load(Ordering::Relaxed) {
                     break;
                 }
                 stream.set_read_timeout(Some(TIMEOUT * 2)).expect("a socket takes a timeout");
+                count.fetch_add(1, Ordering::Relaxed);
                 let (serve, sender) = (serve.clone(), sender.clone());
                 thread::spawn(move || report(&sender, serve(stream, &sender)));
             }
         });
-        Self { port, seen: Mutex::new(seen), stopped }
+        Self { port, seen: Mutex::new(seen), stopped, accepted }
+    }
+
+    /// Number of connections accepted so far.
+    pub(crate) fn connections(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// Observations of the next connection that ended or stalled.
@@ -143,6 +147,28 @@ impl Drop for Target {
         self.stopped.store(true, Ordering::Relaxed);
         // Wakes the thread that accepts.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+/// Echoes until the end, or until `resets` returns true for the bytes and their position: then the connection is to be
+/// reset.
+fn echo(stream: &mut TcpStream, resets: &impl Fn(u64, &[u8]) -> bool) -> Observed {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut bytes = 0;
+    loop {
+        match read_some(stream, &mut buffer) {
+            Ok(0) => return Observed { bytes, end: StreamEnd::Eof },
+            Ok(count) if resets(bytes, &buffer[..count]) => {
+                return Observed { bytes: bytes + count as u64, end: StreamEnd::Reset };
+            }
+            Ok(count) => {
+                bytes += count as u64;
+                if let Err(error) = stream.write_all(&buffer[..count]) {
+                    return Observed { bytes, end: end_of(&error) };
+                }
+            }
+            Err(error) => return Observed { bytes, end: end_of(&error) },
+        }
     }
 }
 

@@ -66,27 +66,36 @@ impl World {
         };
         // A device that reconnects may be asked again for as long as the service waits for it.
         let deadline_to_answer = self.now + request.connect_timeout + self.settings.handshake + TICK;
-        let repeated = request.stream.is_some();
-        self.requests.insert(requester, PendingRequest { request: request.clone(), deadline_to_answer, repeated });
-        self.broker.handle(Input::OpenRequested { requester, request: request.clone() }, self.now);
-        if let Some(id) = stream {
-            self.check_repeated_request(id, &request);
+        let earlier = stream.and_then(|id| self.request_of(id));
+        let repeats = earlier.as_ref().is_some_and(|(earlier, _)| {
+            !request.standby && (&earlier.service, &earlier.device) == (&request.service, &request.device)
+        });
+        let was_open = earlier.as_ref().is_some_and(|(_, word)| matches!(*word, "open" | "interrupted"));
+        let must_fail = earlier.is_some() && (!repeats || was_open);
+        self.requests.insert(requester, PendingRequest { request: request.clone(), deadline_to_answer, must_fail });
+        self.broker.handle(Input::OpenRequested { requester, request }, self.now);
+        if let Some((id, (_, word))) = stream.zip(earlier) {
+            self.check_repeated_request(id, word, repeats);
         }
     }
 
-    /// A repeated request ends the stream of the first; a late first one, or another service's, ends nothing.
-    pub(super) fn check_repeated_request(&mut self, id: StreamId, request: &OpenRequest) {
+    fn request_of(&self, id: StreamId) -> Option<(OpenRequest, &'static str)> {
+        let found = self.broker.all_streams().find(|(other, ..)| *other == id);
+        found.map(|(_, request, word, _)| (request.clone(), word))
+    }
+
+    /// A repeated request ends the earlier one, and may take its place; a late first one, or one for another stream,
+    /// ends nothing.
+    fn check_repeated_request(&mut self, id: StreamId, word: &str, repeats: bool) {
         self.repeated += 1;
-        let theirs = |service: &ServiceName| *service == request.service && !request.standby;
-        match self
-            .broker
-            .all_streams()
-            .find(|(other, ..)| *other == id)
-            .map(|(_, earlier, ..)| theirs(&earlier.service))
-        {
-            Some(true) => _ = self.ended.insert(id),
-            Some(false) => {}
-            None => assert!(!request.standby, "a late request ended its stream"),
+        let after = self.state(id);
+        if !repeats {
+            assert_eq!(after, Some(word), "a request that repeats nothing changed a stream");
+        } else if matches!(word, "open" | "interrupted") || after.is_none() {
+            self.ended.insert(id);
+        } else {
+            self.replaced += 1;
+            self.accepted.remove(&id);
         }
     }
 
@@ -116,7 +125,11 @@ impl World {
         let kinds = [RefusalKind::TargetRefused, RefusalKind::AuthenticationFailed];
         let reason = if accepted { None } else { self.pick(&kinds).map(Refusal::from) };
         let response = StreamResponse { request_id: request.stream, accepted, reason };
-        let standby = self.random_below(2) == 0;
+        let (standby, stream) = (self.on_standby.contains(&request.stream), request.stream);
+        if standby && self.random_below(8) == 0 {
+            let was_sent = self.random_below(2) == 0;
+            return self.broker.handle(Input::StandbyFailed { connection, stream, was_sent }, self.now);
+        }
         self.broker.handle(Input::DeviceResponded { connection, response, standby }, self.now);
     }
 

@@ -34,13 +34,22 @@ impl World {
         let device = self.devices.get(&connection).expect("asked a device that is not connected").clone();
         let principal = Principal { role: Role::Device, id: device.clone().into() };
         let (stream, token) = (request.stream, request.token.clone());
-        if !request.early.is_empty() {
+        let on_standby = !request.repeated && self.random_below(2) == 0;
+        if on_standby {
+            self.on_standby.insert(stream);
+        } else {
+            self.on_standby.remove(&stream);
+            self.broker.early_unsent(stream);
+        }
+        assert!(!request.repeated || request.early.is_empty(), "early data was sent again");
+        if on_standby && !request.early.is_empty() {
             let agent = (device.clone(), self.runs[&connection]);
             let first = self.early_at.entry(stream).or_insert_with(|| agent.clone());
             assert_eq!(*first, agent, "early data went to two agents");
         }
-        self.tokens.retain(|ticket| ticket.stream != stream);
-        self.void_tickets(stream);
+        self.tokens.retain(|ticket| ticket.stream != stream || ticket.principal.role == Role::Service);
+        let resumes = request.protocol == Some(StreamProtocol::Resumable);
+        self.void_tickets(stream, self.runs[&connection], resumes);
         self.tokens.push(IssuedToken { stream, device, principal, token, issued_at: self.now });
         self.device_requests.push((connection, request));
     }
@@ -49,12 +58,13 @@ impl World {
         let request = self.requests.remove(&requester).expect("answered an unknown request, or twice");
         assert!(self.answered.insert(requester), "answered twice");
         assert!(self.now <= request.deadline_to_answer, "answered late: {answer:?}");
-        assert!(!request.repeated || answer.is_err(), "one request, two streams");
+        assert!(!request.must_fail || answer.is_err(), "one request, two streams");
         match answer {
             Ok(grant) => {
                 self.accepted.insert(grant.stream);
                 let (stream, device, token) = (grant.stream, request.request.device, grant.token);
                 let principal = Principal { role: Role::Service, id: request.request.service.into() };
+                self.tokens.retain(|ticket| ticket.stream != stream || ticket.principal.role == Role::Device);
                 self.tokens.push(IssuedToken { stream, device, principal, token, issued_at: self.now });
             }
             Err(refusal) => {

@@ -10,7 +10,7 @@ use devstream::proto::resume;
 pub(super) struct IssuedTicket {
     pub(super) ticket: resume::ResumeTicket,
     run: u64,
-    /// The device was asked again since: that handshake supersedes the ticket.
+    /// Another run of the agent was asked since, or without resumption: the ticket is for the former stream.
     void: bool,
 }
 
@@ -19,7 +19,8 @@ pub(super) struct IssuedTicket {
 enum Expected {
     LegAdmission,
     Refusal,
-    /// Undetermined: the end of the grace time is within one step of the clock.
+    /// Undetermined: the end of the grace time is within one step of the clock, or the stream's protocol is not known
+    /// here.
     Either,
 }
 
@@ -70,7 +71,10 @@ impl World {
         let own = principal == ticket.principal()
             && (&bridge.device, bridge.stream, bridge.role) == (&ticket.device, ticket.stream, ticket.role);
         let good = !void || self.issued_tickets.iter().any(|issued| !issued.void && issued.ticket == ticket);
-        let expected = if own && good { self.expected(&ticket, run) } else { Expected::Refusal };
+        let expected = match self.expected(&ticket, run) {
+            expected if own && (good || expected == Expected::Either) => expected,
+            _ => Expected::Refusal,
+        };
         let leg = self.connection();
         self.resuming.insert(leg, ResumeAttempt { ticket: ticket.clone(), expected });
         let named = ServiceName::from(principal.id.clone());
@@ -106,7 +110,7 @@ impl World {
             OpenRequest { service, scope, until, protocols: StreamProtocol::ALL.to_vec(), ..plain_request(&device) };
         let deadline_to_answer = self.now + self.settings.handshake + TICK;
         self.requests
-            .insert(requester, PendingRequest { request: request.clone(), deadline_to_answer, repeated: false });
+            .insert(requester, PendingRequest { request: request.clone(), deadline_to_answer, must_fail: false });
         self.broker.handle(Input::OpenRequested { requester, request }, self.now);
         self.process_outputs();
         let Some((connection, request)) = self.device_requests.pop() else { return };
@@ -135,6 +139,8 @@ impl World {
         match word {
             _ if self.has_another_run(ticket) => Expected::Either,
             Some("open" | "interrupted") => Expected::LegAdmission,
+            // The ends of a resumable stream may return from the device's acceptance on.
+            Some("accepted") => Expected::Either,
             Some(_) => Expected::Refusal,
             None if run == self.run => Expected::Refusal,
             None => {
@@ -151,7 +157,7 @@ impl World {
         }
     }
 
-    fn state(&self, stream: StreamId) -> Option<&'static str> {
+    pub(super) fn state(&self, stream: StreamId) -> Option<&'static str> {
         self.broker.all_streams().find(|(id, ..)| *id == stream).map(|(_, _, word, _)| word)
     }
 
@@ -178,11 +184,14 @@ impl World {
         if let Some(ResumeAttempt { ticket, expected }) = self.resuming.remove(&leg) {
             // A scope that excludes the stream takes precedence over the ticket.
             let refused = kind == RefusalKind::NotResumed && self.has_another_run(&ticket)
-                || kind == RefusalKind::AuthenticationFailed && expected != Expected::LegAdmission
+                || matches!(kind, RefusalKind::AuthenticationFailed | RefusalKind::Interrupted)
+                    && expected != Expected::LegAdmission
                 || kind == RefusalKind::AlreadyEnded
                     && expected != Expected::LegAdmission
                     && self.ended_cleanly.contains(&ticket.stream)
-                || kind == RefusalKind::NotPermitted && expected != Expected::Refusal && ticket.role == Role::Service;
+                || matches!(kind, RefusalKind::NotPermitted | RefusalKind::AccessEnded)
+                    && expected != Expected::Refusal
+                    && ticket.role == Role::Service;
             assert!(refused, "refused as {kind:?}, and was due {expected:?}: {ticket:?}");
             return;
         }
@@ -336,10 +345,15 @@ impl World {
         }
     }
 
-    pub(super) fn void_tickets(&mut self, stream: StreamId) {
+    /// Voids a stream's tickets that are not for this run of the agent, or for its end of an earlier request, or not for
+    /// a stream that resumes.
+    pub(super) fn void_tickets(&mut self, stream: StreamId, run: u64, resumes: bool) {
         self.issued_tickets
             .iter_mut()
-            .filter(|issued| issued.ticket.stream == stream)
+            .filter(|issued| {
+                issued.ticket.stream == stream
+                    && (issued.ticket.agent != run || issued.ticket.role == Role::Device || !resumes)
+            })
             .for_each(|issued| issued.void = true);
     }
 

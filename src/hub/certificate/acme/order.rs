@@ -30,6 +30,7 @@ use crate::net::tls::{client_config, provider};
 use crate::net::transport::dial::{DialTrace, dial};
 use crate::proto::join::{DEFAULT_PORT, HubAddress};
 use crate::proto::limits::RESPONSE_BODY_BYTES;
+use crate::proto::refusal::Refusal;
 use crate::proto::via::ProxySettings;
 
 /// The limit on one request, after connecting.
@@ -191,7 +192,7 @@ async fn send(
     head.uri = head.uri.path_and_query().map_or("/", |path| path.as_str()).parse()?;
     let response =
         round_trip(stream, Request::from_parts(head, Full::new(body)), REQUEST_TIMEOUT, RESPONSE_BODY_BYTES).await;
-    let (response, _) = response.map_err(|refusal| failed(&refusal.detail.as_str()))?;
+    let (response, _) = response.map_err(|error| failed(&Refusal::from(error).detail.as_str()))?;
     Ok(response.map(Full::new))
 }
 

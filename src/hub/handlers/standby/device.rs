@@ -13,7 +13,7 @@ use crate::proto::id::{DeviceId, Role};
 use crate::proto::message::{StreamRequest, StreamResponse};
 use crate::proto::refusal::RefusalKind;
 use crate::proto::scope::Scope;
-use crate::proto::standby::{EarlyLength, ResumeGrant, StandbyFromHub, StandbyStreamRequest, StandbyToHub};
+use crate::proto::standby::{EarlyLength, StandbyFromHub, StandbyStreamRequest, StandbyToHub};
 
 impl StandbyEnd {
     /// Replaces the end of a connection whose request is repeated on the control connection: a device that was merely
@@ -42,7 +42,7 @@ impl Standby<'_> {
         let response = match response {
             Ok(response) => response,
             Err(end) => {
-                self.shared.streams.broker.standby_failed(connection, request);
+                self.shared.streams.broker.standby_failed(connection, request.stream, true);
                 return close(channel, end.refuse_if_withdrawn()).await;
             }
         };
@@ -97,7 +97,7 @@ impl Standby<'_> {
         };
         receiver.close();
         if let Ok(StandbyRequest { connection, request, .. }) = receiver.try_recv() {
-            self.shared.streams.broker.standby_failed(connection, request);
+            self.shared.streams.broker.standby_failed(connection, request.stream, false);
         }
         Err(end)
     }
@@ -110,13 +110,12 @@ impl Standby<'_> {
         channel: &mut Channel,
     ) -> Result<StreamResponse, StandbyEnd> {
         let url = self.shared.endpoints.streaming_url(&self.identity.authority, device, request.stream, Role::Device);
+        let resume_grant = request.ticket.as_ref().map(|ticket| self.shared.streams.resume_grant(ticket));
         // No token: this connection becomes the leg.
-        let stream = StreamRequest { authorization_token: None, ..request.to_stream_request(url) };
-        let resume_credential = request.ticket.as_ref().map(|(ticket, grace)| self.resume_credential(ticket, *grace));
+        let stream = StreamRequest { authorization_token: None, ..request.to_stream_request(url, resume_grant) };
         let early =
             EarlyLength::try_from(request.early.len()).map_err(|_| StandbyEnd::Refused(RefusalKind::HubFailed))?;
-        let resume_grant = resume_credential.as_ref().map(ResumeGrant::from);
-        let message = StandbyFromHub::StreamRequest(StandbyStreamRequest { stream, resume_grant, early });
+        let message = StandbyFromHub::StreamRequest(StandbyStreamRequest { stream, early });
         channel.send_with(&message, request.early.clone()).await?;
         let message = timeout(self.shared.config.broker.handshake, channel.receive_response()).await;
         match message.unwrap_or(Err(ChannelError::Silent))? {

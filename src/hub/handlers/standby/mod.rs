@@ -7,7 +7,7 @@
 mod device;
 mod service;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::header;
 
@@ -28,7 +28,7 @@ use crate::net::websocket::{SocketKind, WebSocket};
 use crate::proto::http::{Bridge, list_contains};
 use crate::proto::id::{DeviceId, Principal, Role, StreamId};
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::resume::{ResumeCredential, ResumeTicket};
+use crate::proto::resume::ResumeGrant;
 use crate::proto::scope::Scope;
 use crate::proto::standby::{RUN_HEADER, STANDBY_PROTOCOL, StandbyToHub};
 use crate::proto::websocket::unmasked;
@@ -155,7 +155,7 @@ impl Standby<'_> {
         (device, stream): (&DeviceId, StreamId),
         scope: Scope,
         credential: LegCredential,
-    ) -> Result<(PendingLeg, Option<ResumeCredential>), Refusal> {
+    ) -> Result<(PendingLeg, Option<ResumeGrant>), Refusal> {
         self.shared.activity.audit_checkpoint()?;
         let role = self.identity.principal.role;
         let attach = LegAttach {
@@ -169,15 +169,11 @@ impl Standby<'_> {
         };
         let ((admission, rendezvous), guard) = self.shared.streams.broker.attach_leg(attach)?;
         let idle_timeout = admission.protocol.map(|_| self.shared.config.idle_timeout);
-        let resume_credential = admission.ticket.map(|(ticket, grace)| self.resume_credential(&ticket, grace));
+        let resume_grant = admission.ticket.as_ref().map(|ticket| self.shared.streams.resume_grant(ticket));
         Ok((
             PendingLeg { rendezvous, guard, idle_timeout, reusable: admission.reusable_by_run.is_some() },
-            resume_credential,
+            resume_grant,
         ))
-    }
-
-    fn resume_credential(&self, ticket: &ResumeTicket, grace: Duration) -> ResumeCredential {
-        ResumeCredential { token: self.shared.streams.resume_key.sign(ticket), grace }
     }
 
     /// Waits for the next message for as long as the identity may stand by with this key.

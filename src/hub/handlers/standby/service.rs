@@ -13,8 +13,8 @@ use crate::net::tunnel::relay::Leg;
 use crate::proto::id::{DeviceId, Role};
 use crate::proto::message::encode;
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::resume::ResumeCredential;
-use crate::proto::standby::{ResumeGrant, StandbyFromHub, StandbyOpenRequest, StandbyOpened, StandbyToHub};
+use crate::proto::resume::ResumeGrant;
+use crate::proto::standby::{StandbyFromHub, StandbyOpenRequest, StandbyOpened, StandbyToHub};
 
 impl Standby<'_> {
     /// Serves one stream that the service opens. Returns the channel if it stands by again.
@@ -59,12 +59,8 @@ impl Standby<'_> {
         };
         let token = LegCredential::Token(grant.token.hash());
         match self.attach_leg((&device, grant.stream), scope, token) {
-            Ok((pending, resume_credential)) => {
-                if leg
-                    .send_text(encode(&self.opened_message(&device, &grant, resume_credential.as_ref())))
-                    .await
-                    .is_err()
-                {
+            Ok((pending, resume_grant)) => {
+                if leg.send_text(encode(&self.opened_message(&device, &grant, resume_grant))).await.is_err() {
                     return None;
                 }
                 if grant.early_data_delivered && is_ahead {
@@ -95,16 +91,11 @@ impl Standby<'_> {
         open::open_stream(self.shared, self.context, record, params).await
     }
 
-    fn opened_message(
-        &self,
-        device: &DeviceId,
-        grant: &Grant,
-        resume_credential: Option<&ResumeCredential>,
-    ) -> StandbyFromHub {
+    fn opened_message(&self, device: &DeviceId, grant: &Grant, resume_grant: Option<ResumeGrant>) -> StandbyFromHub {
         StandbyFromHub::Opened(StandbyOpened {
             url: self.shared.endpoints.streaming_url(&self.identity.authority, device, grant.stream, Role::Service),
             protocol: grant.protocol.map(|protocol| protocol.as_str().to_owned()),
-            resume_grant: resume_credential.map(ResumeGrant::from),
+            resume_grant,
             reusable: grant.reusable,
         })
     }

@@ -150,12 +150,15 @@ where
         resume_credential.as_ref().map_or(Duration::ZERO, |resume_credential| resume_credential.grace),
     );
     loop {
-        let (why, reconnect_delay) =
-            match connection::run_connection(local, socket, state, &mut rejoin_timer, context).await {
-                ConnectionEnd::Ended(outcome, _) => return (resolve_outcome(outcome, state), None),
-                ConnectionEnd::Reusable(socket) => return (Ending::Clean.into(), Some(socket)),
-                ConnectionEnd::Lost(why, reconnect_delay) => (why, reconnect_delay),
-            };
+        let end = match socket {
+            Some(socket) => connection::run_connection(local, socket, state, &mut rejoin_timer, context).await,
+            None => ConnectionEnd::Lost("the connection was lost while it was opened".into(), Duration::ZERO),
+        };
+        let (why, reconnect_delay) = match end {
+            ConnectionEnd::Ended(outcome, _) => return (resolve_outcome(outcome, state), None),
+            ConnectionEnd::Reusable(socket) => return (Ending::Clean.into(), Some(socket)),
+            ConnectionEnd::Lost(why, reconnect_delay) => (why, reconnect_delay),
+        };
         let Some(last) = resume_credential.filter(|_| state.is_resumable()) else {
             return (Ending::Broken.into(), None);
         };

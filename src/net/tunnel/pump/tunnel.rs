@@ -11,8 +11,9 @@ use crate::proto::stream::StreamProtocol;
 /// A stream's WebSocket and what both ends agreed for it.
 #[derive(Debug)]
 pub struct Tunnel<T> {
-    /// The WebSocket.
-    pub socket: WebSocket<T>,
+    /// The WebSocket; `None` if its connection was lost before its upgrade was answered: the hub may have joined it, and
+    /// the stream begins with a rejoin.
+    pub socket: Option<WebSocket<T>>,
     /// The protocol of the stream; `None` for bytes without control messages.
     pub protocol: Option<StreamProtocol>,
     /// The credential to rejoin with, where both ends can resume.
@@ -30,7 +31,13 @@ impl<T> Tunnel<T> {
         protocol: Option<StreamProtocol>,
         resume_credential: Option<ResumeCredential>,
     ) -> Self {
-        Self { socket, protocol, resume_credential, early: EarlyData::default(), reusable: false }
+        Self { socket: Some(socket), protocol, resume_credential, early: EarlyData::default(), reusable: false }
+    }
+
+    /// Creates the tunnel of a resumable stream whose first WebSocket was lost.
+    pub fn lost(resume_credential: ResumeCredential) -> Self {
+        let (protocol, early) = (Some(StreamProtocol::Resumable), EarlyData::default());
+        Self { socket: None, protocol, resume_credential: Some(resume_credential), early, reusable: false }
     }
 }
 

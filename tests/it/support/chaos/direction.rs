@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Direction, Fault, Link, pick, splitmix64};
+use super::{Direction, Fault, Link, Shared, pick, splitmix64};
 
 /// Read at once: large, so that a debug build carries hundreds of MiB a second.
 const CHUNK: usize = 256 * 1024;
@@ -69,7 +69,7 @@ pub(super) async fn carry(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     (link, direction): (&Link, usize),
-    passed: &AtomicU64,
+    shared: &Shared,
 ) -> io::Result<()> {
     let mut rules = link.rules[direction].subscribe();
     let mut channel = Channel { random: 2 * link.number + direction as u64, ..Channel::default() };
@@ -92,8 +92,9 @@ pub(super) async fn carry(
             changed = rules.changed() => if changed.is_err() { return Ok(()) },
             written = to.write(front), if waits && is_due => {
                 let written = written?;
-                passed.fetch_add(written as u64, Ordering::Relaxed);
+                shared.bytes.fetch_add(written as u64, Ordering::Relaxed);
                 channel.wrote(written, now.rate);
+                channel.check_fuse()?;
             }
             () = sleep_until(due), if waits && !is_due => {}
             read = from.read_buf(&mut buffer), if !now.frozen && channel.has_room(&now) => match read {
@@ -101,7 +102,10 @@ pub(super) async fn carry(
                     buffer.clear();
                     link.lost.store(true, Ordering::Relaxed);
                 }
-                Ok(count) if count > 0 => channel.take(buffer.split().freeze(), &now),
+                Ok(count) if count > 0 => {
+                    channel.take(buffer.split().freeze(), &now, shared);
+                    channel.check_fuse()?;
+                }
                 Err(error) if !now.black_hole && !channel.cut_off => return Err(error),
                 Ok(_) | Err(_) => {
                     channel.source_ended = true;
@@ -129,6 +133,10 @@ struct Channel {
     /// Drops further bytes.
     cut_off: bool,
     sink_ended: bool,
+    /// Cuts the connection after the record that is passing …
+    last: bool,
+    /// … which has passed.
+    burnt: bool,
 }
 
 impl Channel {
@@ -142,8 +150,28 @@ impl Channel {
         !self.sink_ended && self.queue.is_empty() && (self.source_ended || self.cut_off)
     }
 
-    fn take(&mut self, mut bytes: Bytes, now: &Rules) {
-        if self.cut_off {
+    /// Ends the connection once everything before its cut has passed.
+    fn check_fuse(&self) -> io::Result<()> {
+        if self.burnt && self.queue.is_empty() { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
+    }
+
+    /// Drops what follows the record after which the connection is cut.
+    fn burn(&mut self, bytes: &mut Bytes, shared: &Shared) {
+        let mut records = self.records;
+        let mut passed = 0;
+        while passed < bytes.len() && !self.burnt {
+            let starts = records.is_at_an_edge();
+            let (length, _) = records.up_to_an_edge(&bytes[passed..]);
+            let (passes, last) = if starts { shared.count_record() } else { (true, self.last) };
+            (self.burnt, self.last) = (!passes || last && records.is_at_an_edge(), last);
+            passed += if passes { length } else { 0 };
+        }
+        bytes.truncate(passed);
+    }
+
+    fn take(&mut self, mut bytes: Bytes, now: &Rules, shared: &Shared) {
+        self.burn(&mut bytes, shared);
+        if self.cut_off || bytes.is_empty() {
             return;
         }
         if now.truncated {
@@ -187,7 +215,7 @@ impl Channel {
 }
 
 /// Tracks the boundaries of TLS records (RFC 8446 section 5.1).
-#[derive(Default)]
+#[derive(Default, Clone, Copy)]
 struct Records {
     head: [u8; RECORD_HEAD],
     /// Bytes of the header received so far …

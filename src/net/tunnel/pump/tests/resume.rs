@@ -150,6 +150,25 @@ async fn a_stream_that_is_cut_at_any_byte_of_its_end_has_ended_cleanly_for_both(
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_end_whose_first_websocket_was_lost_begins_with_a_rejoin() {
+    let hub = Arc::new(TestHub::default());
+    let (near, far) = pair(Some(0), WebSocketRole::Client);
+    drop(far);
+    let tunnels = [
+        Tunnel::new(near, Some(StreamProtocol::Resumable), Some(resume_credential())),
+        Tunnel::lost(resume_credential()),
+    ];
+    let roles = [WebSocketRole::Client, WebSocketRole::Server];
+    let mut sides =
+        tunnels.into_iter().zip(roles).map(|(tunnel, role)| resumable(tunnel, RejoinPath { hub: hub.clone(), role }));
+    let ((a, left), (b, right)) = (sides.next().unwrap(), sides.next().unwrap());
+    let all = async { tokio::join!(left, right, exchange(a, vec![1; 10]), exchange(b, vec![2; 10])) };
+    let (left, right, at_a, at_b) = timeout(LONG, all).await.unwrap();
+    assert_eq!((at_a, at_b), (vec![2; 10], vec![1; 10]));
+    assert_eq!((left.ending, right.ending), (Ending::Clean, Ending::Clean));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_is_not_resumed_in_time_is_reset_with_the_reason() {
     let hub = Arc::new(TestHub::default());
     hub.cuts.lock().push_back(2000);
