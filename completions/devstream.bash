@@ -882,7 +882,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__device__subcmd__agent)
-            opts="-v -q -h --forward --id --allow-service --accept-command --hub --ca --allow-tls-inspection --via --via-login --no-resume --dead-after --standbys --drain-timeout --config --verbose --quiet --log-format --profile --help"
+            opts="-v -q -h --forward --id --allow-service --accept-command --hub --ca --allow-tls-inspection --via --via-login --no-resume --dead-after --standbys --max-streams --memory-budget --drain-timeout --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -947,6 +947,14 @@ _devstream() {
                     return 0
                     ;;
                 --standbys)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-streams)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --memory-budget)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -4653,7 +4661,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__service__subcmd__proxy)
-            opts="-v -q -h --device --local --stdio --strip --stream --connect-timeout --response-timeout --hub --ca --allow-tls-inspection --via --via-login --no-resume --dead-after --standbys --drain-timeout --config --verbose --quiet --log-format --profile --help"
+            opts="-v -q -h --device --local --stdio --strip --stream --connect-timeout --response-timeout --hub --ca --allow-tls-inspection --via --via-login --no-resume --dead-after --standbys --max-streams --memory-budget --drain-timeout --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4726,6 +4734,14 @@ _devstream() {
                     return 0
                     ;;
                 --standbys)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-streams)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --memory-budget)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

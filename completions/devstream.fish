@@ -274,6 +274,8 @@ complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l via
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l via-login -d 'Read the proxy\'s USER:PASSWORD from this file; no other user may have access to it' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l dead-after -d 'Close connections that are silent this long; from 4 s to a day' -r
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l standbys -d 'Keep this many standby connections for further streams, so that they open at once; 0 keeps none' -r
+complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l max-streams -d 'Maximum streams; a device refuses more, and a proxy leaves further local connections waiting' -r
+complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l memory-budget -d 'Maximum bytes that all streams hold, received and not delivered or sent and not acknowledged; at least 1MiB' -r
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l drain-timeout -d 'Let running streams go on for this long after a first SIGTERM or Ctrl-C' -r
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l config -d 'Read this configuration file [default: devstream/config.toml in the user\'s configuration directory, if it exists]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
@@ -296,6 +298,8 @@ complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l vi
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l via-login -d 'Read the proxy\'s USER:PASSWORD from this file; no other user may have access to it' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l dead-after -d 'Close connections that are silent this long; from 4 s to a day' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l standbys -d 'Keep this many standby connections for further streams, so that they open at once; 0 keeps none' -r
+complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l max-streams -d 'Maximum streams; a device refuses more, and a proxy leaves further local connections waiting' -r
+complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l memory-budget -d 'Maximum bytes that all streams hold, received and not delivered or sent and not acknowledged; at least 1MiB' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l drain-timeout -d 'Let running streams go on for this long after a first SIGTERM or Ctrl-C' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l config -d 'Read this configuration file [default: devstream/config.toml in the user\'s configuration directory, if it exists]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'

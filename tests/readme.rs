@@ -5,10 +5,11 @@ use std::path::Path;
 
 use devstream::proto::limits::{
     AUTH_TIMEOUT, CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, CONTROL_MESSAGE_BYTES, CONTROL_MESSAGE_DEPTH,
-    FORWARDS_PER_DEVICE, HALF_OPEN_GRACE, MAX_RECEIVED_MESSAGE_BYTES, MAX_SENT_MESSAGE_BYTES, PENDING_PER_DEVICE,
-    PENDING_PER_SERVICE, PENDING_PER_SERVICE_AND_DEVICE, REQUEST_BODY_BYTES, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_BYTES,
-    REQUEST_HEAD_TIMEOUT, REQUEST_HEADERS, STREAM_CONTROL_BYTES, STREAMS_PER_DEVICE, STREAMS_PER_HUB,
-    STREAMS_PER_SERVICE, TLS_HANDSHAKE_TIMEOUT, UNAUTHENTICATED_CONNECTIONS, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
+    FORWARDS_PER_DEVICE, HALF_OPEN_GRACE, MAX_RECEIVED_MESSAGE_BYTES, MAX_SENT_MESSAGE_BYTES, MEMORY_BUDGET,
+    PENDING_PER_DEVICE, PENDING_PER_SERVICE, PENDING_PER_SERVICE_AND_DEVICE, REQUEST_BODY_BYTES, REQUEST_BODY_TIMEOUT,
+    REQUEST_HEAD_BYTES, REQUEST_HEAD_TIMEOUT, REQUEST_HEADERS, STREAM_CONTROL_BYTES, STREAM_RESERVE,
+    STREAMS_PER_CLIENT, STREAMS_PER_DEVICE, STREAMS_PER_HUB, STREAMS_PER_SERVICE, TLS_HANDSHAKE_TIMEOUT,
+    UNAUTHENTICATED_CONNECTIONS, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
 };
 use devstream::proto::refusal::{RefusalKind, TABLE};
 
@@ -74,6 +75,10 @@ fn the_limits_in_the_readme_are_the_constants() {
         format!("| the same of one service alone at the device | {} |", STREAMS_PER_DEVICE / 2),
         format!("| concurrent streams of one service | {STREAMS_PER_SERVICE} |"),
         format!("| concurrent streams of one hub | {STREAMS_PER_HUB} |"),
+        format!("| streams of one agent or proxy (`--max-streams`) | {STREAMS_PER_CLIENT} |"),
+        format!("for all its streams (`--memory-budget`) | {} MiB |", MEMORY_BUDGET / 1024 / 1024),
+        format!("down to {} KiB each way", STREAM_RESERVE / 1024),
+        format!("room for one stream per {} KiB", 4 * STREAM_RESERVE / 1024),
         format!("| size of a control message | {} KiB |", kib(CONTROL_MESSAGE_BYTES)),
         format!("| size of a request head (`--max-head`) | {} KiB |", kib(REQUEST_HEAD_BYTES)),
         format!("| unauthenticated connections (`--max-unauthenticated`) | {UNAUTHENTICATED_CONNECTIONS} |"),

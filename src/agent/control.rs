@@ -191,11 +191,14 @@ impl Session {
     fn start_stream(&mut self, request: StreamRequest) {
         let stop = CancellationToken::new();
         let id = request.request_id;
-        let full = self.context.is_full() || self.pending.len() >= PENDING_PER_DEVICE;
+        let too_many = || format!("it has {PENDING_PER_DEVICE} streams being opened");
+        let refusal = self.context.limit_refusal().or_else(|| {
+            (self.pending.len() >= PENDING_PER_DEVICE).then(|| Refusal::new(RefusalKind::DeviceBusy, too_many()))
+        });
         standby::refill(&self.context);
         let stream_guard = self.context.begin_stream(&request);
         let context = self.context.clone();
-        let work = stream::serve(context.clone(), self.client.clone(), request, self.response_sender.clone(), full);
+        let work = stream::serve(context.clone(), self.client.clone(), request, self.response_sender.clone(), refusal);
         self.pending.insert(id, stop.clone());
         self.context.streams.spawn(async move {
             // Cancelled before its response, a request is dropped together with its target.

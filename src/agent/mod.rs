@@ -37,7 +37,7 @@ use crate::net::os::sd_notify;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
 use crate::proto::backoff::{ReconnectBackoff, jittered};
-use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_BACKOFF, STREAMS_PER_DEVICE};
+use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_BACKOFF};
 use crate::proto::message::StreamRequest;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
@@ -117,9 +117,10 @@ struct AgentContext {
 }
 
 impl AgentContext {
-    /// Reports whether the device is at [`STREAMS_PER_DEVICE`].
-    fn is_full(&self) -> bool {
-        self.streams.count().max(self.handlers.count()) >= STREAMS_PER_DEVICE
+    /// Returns the refusal of one more stream if the agent is at its limit.
+    fn limit_refusal(&self) -> Option<Refusal> {
+        let limits = self.config.client_factory.runtime().limits();
+        (self.streams.count().max(self.handlers.count()) >= limits.streams()).then(|| limits.refusal())
     }
 
     /// Counts and reports a requested stream; dropping the guard reports its end.

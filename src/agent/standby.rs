@@ -43,11 +43,11 @@ async fn standby_loop(context: AgentContext, mut standby: Standby) {
             refill(&context);
         }
         let (done, next) = oneshot::channel();
-        let (stream_context, full) = (context.clone(), context.is_full());
+        let (stream_context, refusal) = (context.clone(), context.limit_refusal());
         let stream_guard = context.begin_stream(&request.stream);
         context.streams.spawn(async move {
             let _guard = stream_guard;
-            let _ = done.send(stream::serve_standby(stream_context, request, early, standby, full).await);
+            let _ = done.send(stream::serve_standby(stream_context, request, early, standby, refusal).await);
         });
         match next.await {
             Ok(Some(next)) => standby = next,

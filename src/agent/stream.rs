@@ -30,10 +30,10 @@ pub(super) async fn serve(
     client: Client,
     request: StreamRequest,
     response_sender: mpsc::Sender<StreamResponse>,
-    full: bool,
+    limit_refusal: Option<Refusal>,
 ) -> Option<Standby> {
     let attempt = begin(&context, &request, RequestPath::Control);
-    let connected = connect_target(&context, &request, &attempt, full).await;
+    let connected = connect_target(&context, &request, &attempt, limit_refusal).await;
     if is_superseded(&context, &attempt) {
         return None;
     }
@@ -68,12 +68,12 @@ pub(super) async fn serve_standby(
     standby_request: StandbyStreamRequest,
     early: Bytes,
     mut standby: Standby,
-    full: bool,
+    limit_refusal: Option<Refusal>,
 ) -> Option<Standby> {
     let request = standby_request.stream;
     let attempt = begin(&context, &request, RequestPath::Standby);
     let connected = tokio::select! {
-        connected = connect_target(&context, &request, &attempt, full) => connected,
+        connected = connect_target(&context, &request, &attempt, limit_refusal) => connected,
         // Reading answers the hub's pings meanwhile. Any message, like the connection's end, cancels the request.
         message = standby.channel.next::<StandbyFromHub>() => {
             standby.close(message.err()).await;
@@ -130,14 +130,14 @@ async fn connect_target(
     context: &AgentContext,
     request: &StreamRequest,
     attempt: &Result<Attempt, Refusal>,
-    full: bool,
+    limit_refusal: Option<Refusal>,
 ) -> Result<TargetConnection, Refusal> {
     if let Err(refusal) = attempt {
         return Err(refusal.clone());
     }
     let config: &AgentConfig = &context.config;
-    if full {
-        return Err(Refusal::new(RefusalKind::RejectedByDevice, "the device is at its limit of streams"));
+    if let Some(refusal) = limit_refusal {
+        return Err(refusal);
     }
     let target = config.targets.find(&request.stream_name).ok_or(RefusalKind::StreamNotOffered)?;
     access_policy::check(&config.access_policy, &config.device, request).await?;

@@ -57,7 +57,8 @@ impl Incoming {
     }
 
     /// Rejects the request. The service receives the reason: `Refusal::new(RefusalKind::RejectedByDevice, "under
-    /// maintenance")`, or one of the `Target…` kinds; any other kind is sent as [`RefusalKind::RejectedByDevice`].
+    /// maintenance")`, [`RefusalKind::DeviceBusy`] or one of the `Target…` kinds; any other kind is sent as
+    /// [`RefusalKind::RejectedByDevice`].
     pub fn reject(self, why: impl Into<Refusal>) {
         let _ = self.response.send(Err(why.into()));
     }

@@ -108,7 +108,8 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     let (status, hint_shown, hint) = (status_server.clone(), Once::new(), connect_hint(&principal, &agent.forward));
     let config = AgentConfig {
         device: principal.id.clone().into(),
-        client_factory: status_server.record_hub(client_factory(principal, agent.hub)),
+        client_factory: status_server
+            .record_hub(client_factory(principal, agent.hub).with_limits(agent.limits.limits())),
         targets: agent.forward.into_iter().collect(),
         access_policy: AccessPolicy { services: agent.allow_service, command: agent.accept_command },
         exit_when_key_refused: has_service_credential(),
@@ -249,7 +250,7 @@ pub(super) fn proxy_config(
     observer: impl Fn(proxy::Event) + Send + Sync + 'static,
 ) -> Result<ProxyConfig, Failure> {
     Ok(ProxyConfig {
-        client_factory: client_factory(principal, proxy.hub),
+        client_factory: client_factory(principal, proxy.hub).with_limits(proxy.limits.limits()),
         device: without_suffix(proxy.device, proxy.strip.as_deref()).map_err(Failure::Usage)?,
         locals: proxy.local,
         connect_timeout: proxy.connect_timeout,

@@ -13,6 +13,7 @@ pub mod log_throttle;
 pub mod os;
 pub mod runtime;
 pub mod shutdown;
+pub mod stream_memory;
 pub mod tasks;
 pub mod tls;
 pub mod transport;

@@ -1,18 +1,17 @@
-//! The state that all connections of one client share: the memory budget of its streams, the limits of its concurrent
-//! openings and rejoins, and the route to its hub. It belongs to a [`ClientFactory`](crate::net::client::ClientFactory), so that
-//! clients of different hubs in one process do not affect each other.
+//! The state that all connections of one client share: the limits and the memory of its streams, the limits of its
+//! concurrent openings and rejoins, and the route to its hub. It belongs to a
+//! [`ClientFactory`](crate::net::client::ClientFactory), so that clients of different hubs in one process do not affect
+//! each other.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::net::os::network_monitor::{NetworkMonitor, RouteDestination};
-use crate::proto::limits::{
-    CONCURRENT_REJOINS, INITIAL_CONCURRENT_OPENINGS, INITIAL_WINDOW, MAX_WINDOW, WINDOW_BUDGET,
-};
+use crate::net::stream_memory::{ClientLimits, StreamMemory};
+use crate::proto::limits::{CONCURRENT_REJOINS, INITIAL_CONCURRENT_OPENINGS};
 
 /// The state that a client's connections share. Clones are handles to the same state.
 #[derive(Debug, Clone)]
@@ -20,7 +19,8 @@ pub struct ClientRuntime(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    open_streams: AtomicU64,
+    limits: ClientLimits,
+    stream_memory: StreamMemory,
     opening_permits: Semaphore,
     /// The number of opening permits, free ones and held ones.
     opening_limit: Mutex<usize>,
@@ -30,17 +30,33 @@ struct Inner {
 
 impl Default for ClientRuntime {
     fn default() -> Self {
+        Self::new(ClientLimits::default())
+    }
+}
+
+impl ClientRuntime {
+    /// Creates the state of a client without connections.
+    pub fn new(limits: ClientLimits) -> Self {
         Self(Arc::new(Inner {
-            open_streams: AtomicU64::new(0),
+            limits,
+            stream_memory: StreamMemory::new(&limits),
             opening_permits: Semaphore::new(INITIAL_CONCURRENT_OPENINGS),
             opening_limit: Mutex::new(INITIAL_CONCURRENT_OPENINGS),
             rejoin_permits: Semaphore::new(CONCURRENT_REJOINS),
             route: RouteDestination::default(),
         }))
     }
-}
 
-impl ClientRuntime {
+    /// The limits of the client's streams, which their owner applies.
+    pub fn limits(&self) -> &ClientLimits {
+        &self.0.limits
+    }
+
+    /// The memory that the client's streams share.
+    pub(in crate::net) fn stream_memory(&self) -> &StreamMemory {
+        &self.0.stream_memory
+    }
+
     /// Creates a monitor of the network on the route to the hub, and the task that drives it.
     pub fn monitor_network(&self) -> (NetworkMonitor, impl Future<Output = ()> + Send + use<>) {
         NetworkMonitor::new(self.0.route.clone())
@@ -79,30 +95,6 @@ impl ClientRuntime {
     pub(in crate::net) async fn rejoin_permit(&self) -> Option<SemaphorePermit<'_>> {
         self.0.rejoin_permits.acquire().await.ok()
     }
-
-    /// Counts one more stream for as long as the guard lives.
-    pub(in crate::net) fn open_stream(&self) -> StreamGuard {
-        self.0.open_streams.fetch_add(1, Ordering::Relaxed);
-        StreamGuard(self.clone())
-    }
-}
-
-/// An open stream in its client's count.
-#[derive(Debug)]
-pub(in crate::net) struct StreamGuard(ClientRuntime);
-
-impl StreamGuard {
-    /// This stream's share of [`WINDOW_BUDGET`], in bytes.
-    pub(in crate::net) fn window_share(&self) -> u64 {
-        let streams = self.0.0.open_streams.load(Ordering::Relaxed).max(1);
-        (WINDOW_BUDGET / streams).clamp(INITIAL_WINDOW, MAX_WINDOW)
-    }
-}
-
-impl Drop for StreamGuard {
-    fn drop(&mut self) {
-        self.0.0.open_streams.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]
@@ -112,14 +104,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_clients_streams_and_rejoins_do_not_affect_another_client() {
+    async fn one_clients_rejoins_do_not_affect_another_client() {
         let (busy, idle) = (ClientRuntime::default(), ClientRuntime::default());
-        let streams: Vec<_> = (0..WINDOW_BUDGET / INITIAL_WINDOW).map(|_| busy.open_stream()).collect();
-        assert_eq!(streams[0].window_share(), INITIAL_WINDOW);
-        assert_eq!(idle.open_stream().window_share(), MAX_WINDOW);
-        drop(streams);
-        assert_eq!(busy.open_stream().window_share(), MAX_WINDOW, "closed streams give their share back");
-
         let mut permits = Vec::new();
         while let Some(Some(permit)) = busy.rejoin_permit().now_or_never() {
             permits.push(permit);

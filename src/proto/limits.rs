@@ -72,6 +72,11 @@ pub const STREAMS_PER_DEVICE: usize = 2048;
 /// Limit of concurrent streams of one service.
 pub const STREAMS_PER_SERVICE: usize = 2048;
 
+/// Default limit of concurrent streams of one agent or proxy: what the hub allows a device or a service, whichever is
+/// more.
+pub const STREAMS_PER_CLIENT: usize =
+    if STREAMS_PER_DEVICE > STREAMS_PER_SERVICE { STREAMS_PER_DEVICE } else { STREAMS_PER_SERVICE };
+
 /// Limit of concurrent streams of the hub: at two file descriptors each, they fit in 20,000.
 pub const STREAMS_PER_HUB: usize = 8192;
 
@@ -147,9 +152,16 @@ pub const LONG_PATH_WINDOW: u64 = 2 * 1024 * 1024;
 /// Largest window of one stream, in bytes: 1.3 Gbit/s at a round-trip time of 200 ms.
 pub const MAX_WINDOW: u64 = 32 * 1024 * 1024;
 
-/// Limit of all windows of a client together, in bytes, as long as each can have [`INITIAL_WINDOW`]. It bounds what
-/// stalled readers make the client hold, and separately what it keeps of its own unacknowledged bytes.
-pub const WINDOW_BUDGET: u64 = 32 * 1024 * 1024;
+/// Default limit of the bytes that all streams of a client hold: received and not delivered, and sent and not
+/// acknowledged. Half of it is a pool of which one direction may take half, which is then [`MAX_WINDOW`].
+pub const MEMORY_BUDGET: u64 = 4 * MAX_WINDOW;
+
+/// Lower bound of the configurable memory budget: that of a dozen streams.
+pub const MIN_MEMORY_BUDGET: u64 = 1024 * 1024;
+
+/// Bytes of the memory budget that each direction of a stream may hold, whatever the others hold: a stream still carries
+/// 100 KiB/s at a round-trip time of 150 ms.
+pub const STREAM_RESERVE: u64 = 16 * 1024;
 
 /// Bytes of a transfer that are acknowledged first, on a path that looks long: the first flight of TCP's slow start.
 pub const FIRST_ACK: u64 = 14 * 1024;
@@ -158,11 +170,12 @@ pub const FIRST_ACK: u64 = 14 * 1024;
 pub const ACK_EVERY: u64 = 64 * 1024;
 
 /// Bytes written to the local side per acknowledgement, at most: where the window is large, since each acknowledgement
-/// wakes three processes. Less than [`INITIAL_WINDOW`], which is all that a sender with many streams may have in flight
-/// on each: it must not wait for an acknowledgement that is not due.
+/// wakes three processes. Less than [`INITIAL_WINDOW`], which is all that a sender may have in flight at first: it must
+/// not wait for an acknowledgement that is not due.
 pub const MAX_ACK_EVERY: u64 = INITIAL_WINDOW / 4 * 3;
 
-/// Messages, of whatever size, per acknowledgement: the sender keeps each of them until then.
+/// Messages, of whatever size, per acknowledgement: the sender keeps each of them until then. One that may keep only
+/// [`STREAM_RESERVE`] divides that into this number.
 pub const ACK_MESSAGES: u32 = 64;
 
 /// Limit of chunks that an end keeps until they are acknowledged: a window of single bytes would take many times its

@@ -71,6 +71,9 @@ table! {
     TargetTimedOut "target-timed-out" 200 0 "" 4423 17
         "the device's connection to the target timed out"
         "check for a firewall on or behind the device that drops the connection";
+    DeviceBusy "device-busy" 200 0 "" 4424 42
+        "the device has reached a limit of its own"
+        "try again shortly, or close some streams; the device's operator can raise the limit";
     HandshakeTimedOut "handshake-timed-out" 504 504101 "GatewayTimeout" 4408 18
         "the stream was not established in time"
         "the device is connected but does not respond; it may be overloaded or suspended";
@@ -169,9 +172,9 @@ impl RefusalKind {
         &TABLE[self as usize]
     }
 
-    /// Reports whether the hub has no capacity for the moment: the same request may succeed shortly.
+    /// Reports whether the hub or the device has no capacity for the moment: the same request may succeed shortly.
     pub fn is_busy(self) -> bool {
-        matches!(self, Self::HubBusy | Self::ConnectionRejected)
+        matches!(self, Self::HubBusy | Self::DeviceBusy | Self::ConnectionRejected)
     }
 }
 

@@ -26,6 +26,7 @@ use tokio::time::{sleep, timeout};
 use self::config::ProxyConfig;
 pub use self::connector::Connector;
 use self::opener::Opener;
+use crate::net::log_throttle::LogThrottle;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
 use crate::net::transport::accept::accept_loop;
@@ -33,7 +34,6 @@ use crate::net::transport::socket;
 use crate::net::tunnel::pump::{Counters, TransportOptions};
 use crate::proto::forward::{HostPort, LocalForward};
 use crate::proto::id::StreamName;
-use crate::proto::limits::STREAMS_PER_SERVICE;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::Ending;
 
@@ -105,15 +105,22 @@ impl ServiceProxy {
         watch.spawn(monitor_task);
         let opener = Arc::new(Opener::new(config.clone(), network));
         let next_number = Arc::new(AtomicU64::new(1));
-        // The hub would refuse more. Further connections wait in the listen backlog, where they cost no descriptors.
-        let permits = Arc::new(Semaphore::new(STREAMS_PER_SERVICE));
+        // Of further connections one waits here, and the others in the listen backlog, where they cost no descriptors.
+        let limits = *config.client_factory.runtime().limits();
+        let permits = Arc::new(Semaphore::new(limits.streams()));
+        let at_limit = Arc::new(LogThrottle::default());
         for (listener, name) in listeners {
             let (opener, streams, permits) = (opener.clone(), streams.clone(), permits.clone());
-            let next_number = next_number.clone();
+            let (next_number, at_limit) = (next_number.clone(), at_limit.clone());
             accepting.spawn(async move {
                 let accept = || async {
+                    let accepted = listener.accept().await?;
+                    if permits.available_permits() == 0 && at_limit.should_log() {
+                        let why = limits.describe();
+                        tracing::warn!(target: "service-proxy", "local connections wait until a stream ends: {why}");
+                    }
                     let permit = permits.clone().acquire_owned().await.map_err(io::Error::other)?;
-                    listener.accept().await.map(|accepted| (permit, accepted))
+                    Ok((permit, accepted))
                 };
                 let on_error = |error: &io::Error| {
                     tracing::warn!(target: "service-proxy", %error, "could not accept a local connection");

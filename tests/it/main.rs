@@ -14,6 +14,7 @@ mod certificates;
 mod chaos;
 mod check;
 mod cli;
+mod client_limits;
 mod completion;
 mod config;
 mod conformance;

@@ -5,6 +5,7 @@
 mod activity;
 mod certificate;
 mod check;
+mod client_limits;
 mod config_command;
 mod epilogue;
 mod hub;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
+use super::client_limits::ClientLimitArgs;
 use super::transport::TransportArgs;
 use super::value_parsers::{handshake_seconds, in_seconds, seconds};
 use super::{ConfigFile, DRAIN_SECONDS, HubArgs};
@@ -39,6 +40,8 @@ pub(in crate::cli) struct DeviceAgent {
     pub(in crate::cli) hub: HubArgs,
     #[command(flatten)]
     pub(in crate::cli) transport: TransportArgs,
+    #[command(flatten)]
+    pub(in crate::cli) limits: ClientLimitArgs,
     #[command(flatten)]
     pub(in crate::cli) drain: DrainArgs,
     #[command(flatten)]
@@ -91,6 +94,8 @@ pub(in crate::cli) struct ServiceProxy {
     pub(in crate::cli) hub: HubArgs,
     #[command(flatten)]
     pub(in crate::cli) transport: TransportArgs,
+    #[command(flatten)]
+    pub(in crate::cli) limits: ClientLimitArgs,
     #[command(flatten)]
     pub(in crate::cli) drain: DrainArgs,
     #[command(flatten)]

@@ -83,6 +83,11 @@ pub(super) fn in_minutes(time: Duration) -> String {
     format!("{}m", time.as_secs() / 60)
 }
 
+/// Writes a default in MiB, as it would be typed.
+pub(super) fn in_mebibytes(bytes: u64) -> String {
+    format!("{}MiB", bytes / 1024 / 1024)
+}
+
 /// Writes a default in KiB, as it would be typed.
 pub(super) fn in_kibibytes(bytes: usize) -> String {
     format!("{}KiB", bytes / 1024)

@@ -302,12 +302,13 @@ impl LegSlot {
 }
 
 /// The refusals that a device may give: for itself and its targets, not for the hub.
-pub(super) const DEVICE_REFUSALS: [RefusalKind; 5] = [
+pub(super) const DEVICE_REFUSALS: [RefusalKind; 6] = [
     RefusalKind::RejectedByDevice,
     RefusalKind::StreamNotOffered,
     RefusalKind::TargetRefused,
     RefusalKind::TargetUnreachable,
     RefusalKind::TargetTimedOut,
+    RefusalKind::DeviceBusy,
 ];
 
 pub(super) fn device_refusal(reason: Option<Refusal>) -> Refusal {

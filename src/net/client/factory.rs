@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Client;
 use crate::net::runtime::ClientRuntime;
+use crate::net::stream_memory::ClientLimits;
 use crate::proto::refusal::Refusal;
 
 type Build = dyn Fn() -> Pin<Box<dyn Future<Output = Result<Client, Refusal>> + Send>> + Send + Sync;
@@ -25,6 +26,12 @@ impl ClientFactory {
         F: Future<Output = Result<Client, Refusal>> + Send + 'static,
     {
         Self { build: Arc::new(move || Box::pin(build())), runtime: ClientRuntime::default() }
+    }
+
+    /// A factory of the same clients with these limits, and a runtime of its own.
+    #[must_use]
+    pub fn with_limits(self, limits: ClientLimits) -> Self {
+        Self { build: self.build, runtime: ClientRuntime::new(limits) }
     }
 
     /// A factory of the same clients that passes each one to `inspect`.

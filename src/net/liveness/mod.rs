@@ -44,6 +44,11 @@ impl Liveness {
         self.created_at + Duration::from_nanos(self.last_write.load(Ordering::Relaxed))
     }
 
+    /// Restarts the time since the last read, for a peer that was deliberately not read.
+    pub(in crate::net) fn restart_read_timer(&self) {
+        self.touch(&self.last_read);
+    }
+
     fn touch(&self, instant: &AtomicU64) {
         let elapsed = clock::now().saturating_duration_since(self.created_at).as_nanos();
         instant.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Ordering::Relaxed);

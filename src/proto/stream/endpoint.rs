@@ -48,10 +48,11 @@ pub struct StreamEndpoint {
     protocol: Option<StreamProtocol>,
     outgoing: SendState,
     incoming: ReceiveState,
-    /// Bytes for the local side; the small messages after them, coalesced; and the length of both.
+    /// Bytes for the local side, and the small messages after them, coalesced.
     queue: VecDeque<Bytes>,
     coalesced: BytesMut,
-    queued: usize,
+    /// The bytes received that are not written to the local side.
+    undelivered: usize,
     /// No more bytes will be queued: the peer's direction has ended or the peer has closed.
     received_all: bool,
     /// The end of the peer's direction has been passed on to the local side.
@@ -87,7 +88,7 @@ impl StreamEndpoint {
             incoming: ReceiveState::new(first),
             queue: VecDeque::new(),
             coalesced: BytesMut::new(),
-            queued: 0,
+            undelivered: 0,
             received_all: false,
             end_written: false,
             peer_closed: false,
@@ -264,7 +265,7 @@ impl StreamEndpoint {
             return Err(Violation::OffsetMismatch);
         }
         self.incoming.on_bytes(bytes.len())?;
-        self.queued += bytes.len();
+        self.undelivered += bytes.len();
         if bytes.len() < COALESCE_BELOW {
             self.coalesced.extend_from_slice(bytes);
         } else {
@@ -294,17 +295,20 @@ impl StreamEndpoint {
         self.peer_closed
     }
 
-    /// Returns the number of queued bytes.
-    pub fn queued(&self) -> usize {
-        self.queued
+    /// Returns the number of bytes received that are not written to the local side.
+    pub fn undelivered(&self) -> usize {
+        self.undelivered
+    }
+
+    /// Returns the number of bytes kept until the peer acknowledges them.
+    pub fn unacked(&self) -> u64 {
+        self.outgoing.unacked()
     }
 
     /// Takes the next bytes for the local side.
     pub fn pop_local(&mut self) -> Option<Bytes> {
         let coalesced = || Some(std::mem::take(&mut self.coalesced).freeze()).filter(|coalesced| !coalesced.is_empty());
-        let bytes = self.queue.pop_front().or_else(coalesced)?;
-        self.queued -= bytes.len();
-        Some(bytes)
+        self.queue.pop_front().or_else(coalesced)
     }
 
     /// Reports whether an acknowledgement is due.
@@ -320,6 +324,7 @@ impl StreamEndpoint {
     /// Records bytes as written to the local side.
     pub fn on_written(&mut self, bytes: usize) {
         self.incoming.on_written(bytes);
+        self.undelivered = self.undelivered.saturating_sub(bytes);
     }
 
     /// Records the end of the peer's direction as passed on to the local side.

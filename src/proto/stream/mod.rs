@@ -37,8 +37,8 @@ pub enum StreamControl {
         bytes: u64,
     },
     /// Acknowledges the bytes written to the sender's local side, and grants a window beyond them. The window is the
-    /// only flow control: neither end ever leaves bytes unread on the WebSocket, so an acknowledgement is never stuck
-    /// behind them, and a full window blocks nothing but the writer.
+    /// only flow control: neither end leaves bytes unread on the WebSocket, so an acknowledgement is never stuck behind
+    /// them, and a full window blocks nothing but the writer. The exception is an end whose memory budget is used up.
     Ack {
         /// Acknowledged bytes since the start of the stream.
         bytes: u64,

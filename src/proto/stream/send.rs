@@ -5,11 +5,17 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use super::{StreamControl, Violation};
-use crate::proto::limits::{FULL_MESSAGE_BYTES, INITIAL_WINDOW, MAX_UNACKED_CHUNKS};
+use crate::proto::limits::{
+    ACK_MESSAGES, FULL_MESSAGE_BYTES, INITIAL_WINDOW, MAX_ACK_EVERY, MAX_UNACKED_CHUNKS, STREAM_RESERVE,
+};
 
 /// Smallest remainder of a window worth a message of its own, while enough is in flight for an acknowledgement to be
 /// due: a window is no multiple of a message.
 const MIN_SEND: u64 = FULL_MESSAGE_BYTES as u64 / 2;
+
+/// Size of the messages in which a sender goes on that may keep no more than [`STREAM_RESERVE`]: however few bytes they
+/// are, an acknowledgement is due for their number.
+const SMALL_MESSAGE: u64 = STREAM_RESERVE / ACK_MESSAGES as u64;
 
 /// Limit of spare buffers: an acknowledgement frees a few messages.
 const MAX_SPARE_BUFFERS: usize = 4;
@@ -79,17 +85,26 @@ impl SendState {
     }
 
     /// Returns the number of bytes that may be read from the local side, if no more than `max_unacked` may be kept
-    /// unacknowledged.
+    /// unacknowledged: at least [`STREAM_RESERVE`].
     pub fn capacity(&self, max_unacked: u64) -> u64 {
-        let bound = if self.is_resumable {
-            self.send_limit.min(self.unacked_from.saturating_add(max_unacked))
+        if self.end != EndState::Open || self.unacked.len() >= MAX_UNACKED_CHUNKS {
+            return 0;
+        }
+        let (window, under_way) = (self.send_limit.saturating_sub(self.accepted), self.accepted - self.acknowledged);
+        let room = if self.is_resumable { max_unacked.saturating_sub(STREAM_RESERVE + self.unacked()) } else { window };
+        let capacity = window.min(room);
+        if capacity < MIN_SEND && under_way >= INITIAL_WINDOW - MIN_SEND {
+            0
+        } else if capacity == 0 && under_way < MAX_ACK_EVERY && self.unacked.len() < ACK_MESSAGES as usize {
+            window.min(SMALL_MESSAGE)
         } else {
-            self.send_limit
-        };
-        let open = self.end == EndState::Open && self.unacked.len() < MAX_UNACKED_CHUNKS;
-        let capacity = if open { bound.saturating_sub(self.accepted) } else { 0 };
-        let under_way = self.accepted - self.acknowledged;
-        if capacity < MIN_SEND && under_way >= INITIAL_WINDOW - MIN_SEND { 0 } else { capacity }
+            capacity
+        }
+    }
+
+    /// Returns the number of bytes kept until they are acknowledged.
+    pub fn unacked(&self) -> u64 {
+        if self.is_resumable { self.accepted - self.unacked_from } else { 0 }
     }
 
     /// Queues bytes of the local side.
@@ -215,122 +230,4 @@ impl SendState {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MANY: u64 = 1 << 20;
-
-    fn sent(outgoing: &mut SendState) -> Vec<u8> {
-        let mut all = Vec::new();
-        while let Some(Chunk::Bytes(bytes)) = outgoing.next_chunk() {
-            all.extend_from_slice(&bytes);
-        }
-        all
-    }
-
-    #[test]
-    fn unacknowledged_bytes_are_resent_from_the_peers_offset() {
-        let mut outgoing = SendState::new(true, MANY);
-        outgoing.push(Bytes::from_static(b"abcde"));
-        outgoing.push(Bytes::from_static(b"fgh"));
-        assert_eq!(sent(&mut outgoing), b"abcdefgh");
-        outgoing.on_ack(2, MANY, false).unwrap();
-        for received in [3, 8, 2, 5, 6] {
-            outgoing.rewind(received).unwrap();
-            assert_eq!(sent(&mut outgoing), b"abcdefgh"[usize::try_from(received).unwrap()..]);
-        }
-        outgoing.on_ack(7, MANY, false).unwrap();
-        assert!(outgoing.rewind(6).is_err(), "acknowledged bytes are gone");
-        outgoing.rewind(7).unwrap();
-        assert_eq!(sent(&mut outgoing), b"h");
-    }
-
-    #[test]
-    fn impossible_offsets_are_errors() {
-        let mut outgoing = SendState::new(true, MANY);
-        outgoing.push(Bytes::from_static(b"abc"));
-        assert!(outgoing.on_ack(1, 0, false).is_err(), "nothing was sent");
-        assert!(outgoing.rewind(1).is_err());
-        sent(&mut outgoing);
-        assert!(outgoing.on_ack(3, 0, true).is_err(), "no end was sent");
-        assert!(outgoing.on_ack(4, 0, false).is_err());
-        assert!(outgoing.rewind(4).is_err());
-    }
-
-    #[test]
-    fn the_end_is_resent_until_it_is_acknowledged() {
-        let mut outgoing = SendState::new(true, MANY);
-        outgoing.push(Bytes::from_static(b"abc"));
-        outgoing.finish();
-        let end = Some(Chunk::End(StreamControl::End { bytes: 3 }));
-        assert!(matches!(outgoing.next_chunk(), Some(Chunk::Bytes(_))));
-        assert_eq!(outgoing.next_chunk(), end);
-        outgoing.rewind(3).unwrap();
-        assert!(!outgoing.is_end_sent());
-        assert_eq!(outgoing.next_chunk(), end);
-        outgoing.rewind(3).unwrap();
-        outgoing.on_ack(3, 0, true).unwrap();
-        assert_eq!(outgoing.next_chunk(), None, "it was acknowledged");
-        outgoing.rewind(3).unwrap();
-        assert_eq!(outgoing.next_chunk(), None);
-    }
-
-    #[test]
-    fn no_more_is_kept_than_the_share_and_no_more_sent_than_the_window() {
-        let mut outgoing = SendState::new(true, 10);
-        assert_eq!((outgoing.capacity(4), outgoing.capacity(40)), (4, 10));
-        outgoing.push(Bytes::from_static(b"abcd"));
-        assert_eq!(outgoing.capacity(4), 0);
-        sent(&mut outgoing);
-        outgoing.on_ack(3, 20, false).unwrap();
-        assert_eq!((outgoing.capacity(4), outgoing.capacity(40)), (3, 19));
-    }
-
-    #[test]
-    fn the_remainder_of_a_large_window_is_no_message_of_its_own() {
-        let mut outgoing = SendState::new(true, INITIAL_WINDOW);
-        while outgoing.capacity(MANY) > 0 {
-            let bytes = usize::try_from(outgoing.capacity(MANY)).unwrap().min(FULL_MESSAGE_BYTES);
-            assert_eq!(bytes, FULL_MESSAGE_BYTES);
-            outgoing.push(Bytes::from(vec![0; bytes]));
-        }
-        sent(&mut outgoing);
-        outgoing.on_ack(FULL_MESSAGE_BYTES as u64, INITIAL_WINDOW, false).unwrap();
-        assert!(outgoing.capacity(MANY) >= FULL_MESSAGE_BYTES as u64);
-    }
-
-    #[test]
-    fn acknowledged_bytes_free_their_buffers_for_reuse() {
-        let mut outgoing = SendState::new(true, MANY);
-        for _ in 0..2 {
-            outgoing.push(Bytes::from(vec![0; FULL_MESSAGE_BYTES]));
-        }
-        sent(&mut outgoing);
-        outgoing.on_ack(FULL_MESSAGE_BYTES as u64, MANY, false).unwrap();
-        assert!(
-            outgoing
-                .take_spare_buffer()
-                .is_some_and(|block| block.is_empty() && block.capacity() >= FULL_MESSAGE_BYTES)
-        );
-        outgoing.on_ack(2 * FULL_MESSAGE_BYTES as u64, MANY, false).unwrap();
-        assert!(outgoing.take_spare_buffer().is_none(), "an idle stream holds nothing");
-    }
-
-    #[test]
-    fn a_writer_of_single_bytes_is_limited_by_their_number() {
-        let mut outgoing = SendState::new(true, MANY);
-        while outgoing.capacity(MANY) > 0 {
-            outgoing.push(Bytes::from_static(b"x"));
-        }
-        assert_eq!(outgoing.accepted, MAX_UNACKED_CHUNKS as u64);
-    }
-
-    #[test]
-    fn streams_that_are_not_resumable_keep_nothing() {
-        let mut outgoing = SendState::new(false, MANY);
-        outgoing.push(Bytes::from_static(b"abcd"));
-        sent(&mut outgoing);
-        assert!(outgoing.unacked.is_empty());
-        assert!(outgoing.rewind(4).is_err());
-    }
-}
+mod tests;

@@ -140,15 +140,17 @@ impl Simulation {
 
     /// Writes and reads; returns `true` if there is more to do.
     fn application(&mut self, number: usize) -> bool {
-        let (now, share) = (self.now, self.share);
+        let (now, share) = (self.now, self.kept_share);
         let other = &self.sides[1 - number];
         let (others_written, others_all) = (other.bytes_written, other.finished);
         let side = &mut self.sides[number];
-        let capacity = usize::try_from(side.end.capacity(share)).unwrap();
-        let length = capacity.min(side.step).min(side.size - side.bytes_written).min(MAX_SENT_MESSAGE_BYTES);
-        if length > 0 {
+        let until = side.size.min(side.bytes_written + side.step);
+        let mut capacity = usize::try_from(side.end.capacity(share)).unwrap();
+        while capacity > 0 && side.bytes_written < until {
+            let length = capacity.min(until - side.bytes_written).min(MAX_SENT_MESSAGE_BYTES);
             side.end.push_local(self.pattern.slice(side.bytes_written..side.bytes_written + length));
             side.bytes_written += length;
+            capacity = usize::try_from(side.end.capacity(share)).unwrap();
         }
         // End of file is read as bytes are: when there is capacity.
         if side.bytes_written == side.size && !side.finished && capacity > 0 {
@@ -170,14 +172,14 @@ impl Simulation {
             if side.writing == 0 && side.chunk > 0 {
                 side.end.on_written(std::mem::take(&mut side.chunk));
             }
-            if side.writing == 0 && side.end.queued() == 0 && side.end.has_received_all() && !side.ended {
+            if side.end.undelivered() == 0 && side.end.has_received_all() && !side.ended {
                 assert!(others_all && side.bytes_read == others_written, "the end before all bytes");
                 side.ended = true;
                 side.end.on_end_written();
             }
         }
         let more_to_write = !side.finished && side.end.capacity(share) > 0;
-        let more_to_read = side.writing > 0 || side.end.queued() > 0;
+        let more_to_read = side.end.undelivered() > 0;
         more_to_write || more_to_read && side.reads(now)
     }
 

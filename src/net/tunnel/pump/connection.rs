@@ -82,7 +82,7 @@ pub(super) async fn run_connection<R: AsyncRead + Unpin, T: Transport, J>(
     let liveness = socket.liveness.clone();
     let connection_end = tokio::select! {
         connection_end = send(local, &mut socket.writer, state, context) => connection_end,
-        connection_end = receive(&mut socket.reader, state, rejoin_timer, context) => connection_end,
+        connection_end = receive(&mut socket.reader, &liveness, state, rejoin_timer, context) => connection_end,
         () = state.finished() => ConnectionEnd::ended(Ending::Clean, CLOSE_NORMAL, ""),
         () = state.wait_local_reset() => {
             ConnectionEnd::ended(Ending::LocalReset, CLOSE_RESET, "the application reset its connection")
@@ -145,8 +145,10 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
             return broken.into();
         }
         let room = state.capacity();
-        if room > 0 && !(block..=8 * block).contains(&buffer.capacity()) {
-            buffer = state.block(block);
+        // A message is kept with all of its block: a small one must not keep a large block.
+        let size = usize::try_from(room).ok().filter(|room| *room < MIN_READ_BLOCK).unwrap_or(block);
+        if room > 0 && !(size..=8 * size).contains(&buffer.capacity()) {
+            buffer = state.block(size);
         }
         let mut source = (&mut *local).take(room);
         tokio::select! {
@@ -196,13 +198,14 @@ async fn send_pending<T: Transport>(
 /// Receives into the queue for the local side, until the WebSocket is closed or lost.
 async fn receive<T: Transport, J>(
     reader: &mut Reader<T>,
+    liveness: &Liveness,
     state: &PumpState,
     rejoin_timer: &mut RejoinTimer,
     context: &PumpContext<'_, J>,
 ) -> ConnectionEnd<T> {
     let mut reconnect_delay = Duration::ZERO;
     loop {
-        state.wait_for_legacy_room().await;
+        state.wait_for_room(liveness).await;
         let received = tokio::select! {
             biased;
             // Further messages belong to the next stream.

@@ -120,7 +120,7 @@ where
     T: Transport,
     J: Rejoin<T>,
 {
-    let state = PumpState::new(&tunnel, context.runtime.open_stream());
+    let state = PumpState::new(&tunnel, context.runtime.stream_memory());
     let (mut reader, writer) = local;
     let parts = async {
         let mut connections = pin!(run_connections(&mut reader, tunnel, &state, &context));

@@ -4,17 +4,22 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, MutexGuard};
+use tokio::time::timeout;
 
 use super::{EarlyData, Tunnel};
+use crate::net::liveness::Liveness;
 use crate::net::os::clock;
-use crate::net::runtime::StreamGuard;
-use crate::proto::limits::{FULL_MESSAGE_BYTES, MAX_RECEIVED_MESSAGE_BYTES};
+use crate::net::stream_memory::{StreamMemory, StreamShares};
+use crate::proto::limits::{FULL_MESSAGE_BYTES, MAX_RECEIVED_MESSAGE_BYTES, STREAM_RESERVE};
 use crate::proto::stream::Violation;
 use crate::proto::stream::endpoint::{CloseMeaning, NextSend, StreamEndpoint};
+
+/// The interval at which a stream that is not read looks whether other streams have freed memory.
+const ROOM_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The shared state of one pump.
 pub(super) struct PumpState {
@@ -26,21 +31,23 @@ pub(super) struct PumpState {
     local_reset: AtomicBool,
     /// The end of the peer's direction is delivered, and not acknowledged yet.
     end_delivered: AtomicBool,
-    /// Counts the stream among those that share the client's windows.
-    guard: StreamGuard,
+    memory: StreamShares,
+    /// The WebSocket is not read, because too much is undelivered.
+    paused: AtomicBool,
     started_at: Instant,
 }
 
 impl PumpState {
     /// Creates the state of a stream, with its early data.
-    pub(super) fn new<T>(tunnel: &Tunnel<T>, guard: StreamGuard) -> Self {
+    pub(super) fn new<T>(tunnel: &Tunnel<T>, memory: &StreamMemory) -> Self {
         Self {
             endpoint: Mutex::new(initial_endpoint(tunnel)),
             sender_wakeup: AtomicBool::new(false),
             repoll: AtomicBool::new(false),
             local_reset: AtomicBool::new(false),
             end_delivered: AtomicBool::new(false),
-            guard,
+            memory: memory.open_stream(),
+            paused: AtomicBool::new(false),
             started_at: clock::now(),
         }
     }
@@ -120,6 +127,7 @@ impl PumpState {
     /// Starts a new WebSocket in place of the lost one.
     pub(super) fn attach(&self) {
         self.endpoint().attach();
+        self.paused.store(false, Ordering::Relaxed);
         self.wake_sender();
     }
 
@@ -138,7 +146,7 @@ impl PumpState {
     pub(super) fn next_send(&self) -> Option<NextSend> {
         let mut end = self.endpoint();
         end.set_now(clock::now().saturating_duration_since(self.started_at));
-        end.next_send(self.guard.window_share())
+        end.next_send(self.memory.window())
     }
 
     /// Records that everything so far was flushed.
@@ -163,7 +171,7 @@ impl PumpState {
 
     /// The number of bytes that may be read from the local side now.
     pub(super) fn capacity(&self) -> u64 {
-        self.endpoint().capacity(self.guard.window_share())
+        self.endpoint().capacity(self.memory.sending.limit())
     }
 
     /// Returns an empty read buffer of at least this size.
@@ -177,6 +185,7 @@ impl PumpState {
         let is_end = bytes.is_empty();
         let mut end = self.endpoint();
         end.push_local(bytes);
+        self.memory.sending.set_held(end.unacked());
         if is_end && self.end_delivered.load(Ordering::Relaxed) {
             end.on_end_written();
             self.request_poll();
@@ -191,12 +200,33 @@ impl PumpState {
     /// Handles the peer's acknowledgement: the bytes delivered, its window, and whether it delivered the end.
     pub(super) fn acknowledged(&self, bytes: u64, window: u64, end: bool) -> Result<(), Violation> {
         self.wake_sender();
-        self.endpoint().on_ack(bytes, window, end)
+        let mut endpoint = self.endpoint();
+        let acknowledged = endpoint.on_ack(bytes, window, end);
+        self.memory.sending.set_held(endpoint.unacked());
+        acknowledged
     }
 
-    /// Waits for room for another message from a peer without `devstream.v1`, which knows no windows.
-    pub(super) async fn wait_for_legacy_room(&self) {
-        self.until(|end| (end.has_stream_protocol() || end.queued() < MAX_RECEIVED_MESSAGE_BYTES).then_some(())).await;
+    /// Waits for room for another message. The window is room enough, unless the client's other streams hold so much
+    /// that this one may not use it; a peer without `devstream.v1` knows no windows.
+    pub(super) async fn wait_for_room(&self, liveness: &Liveness) {
+        if self.has_room(&self.endpoint()) {
+            return;
+        }
+        self.paused.store(true, Ordering::Relaxed);
+        let room = || self.until(|end| self.has_room(end).then_some(()));
+        while timeout(ROOM_CHECK_INTERVAL, room()).await.is_err() {
+            // A peer that is not read is not silent.
+            liveness.restart_read_timer();
+        }
+        liveness.restart_read_timer();
+        self.paused.store(false, Ordering::Relaxed);
+    }
+
+    fn has_room(&self, end: &StreamEndpoint) -> bool {
+        let undelivered = end.undelivered() as u64;
+        undelivered < STREAM_RESERVE
+            || undelivered < self.memory.receiving.limit()
+                && (end.has_stream_protocol() || undelivered < MAX_RECEIVED_MESSAGE_BYTES as u64)
     }
 
     /// Queues received bytes for the local side.
@@ -204,7 +234,9 @@ impl PumpState {
         self.request_poll();
         let mut end = self.endpoint();
         end.set_now(clock::now().saturating_duration_since(self.started_at));
-        end.on_bytes(bytes)
+        let fits = end.on_bytes(bytes);
+        self.memory.receiving.set_held(end.undelivered() as u64);
+        fits
     }
 
     /// Handles the end of the peer's direction, after this many bytes.
@@ -243,10 +275,10 @@ impl PumpState {
     pub(super) fn written(&self, bytes: usize) {
         let mut end = self.endpoint();
         end.on_written(bytes);
+        self.memory.receiving.set_held(end.undelivered() as u64);
         if end.has_ack_due() {
             self.wake_sender();
-        } else if !end.has_stream_protocol() {
-            // There may be room for a peer without windows.
+        } else if self.paused.load(Ordering::Relaxed) {
             self.request_poll();
         }
     }

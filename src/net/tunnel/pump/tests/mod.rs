@@ -2,6 +2,7 @@
 
 #![allow(clippy::large_futures, reason = "only the connections of a running process are many")]
 
+mod memory;
 mod resume;
 mod reuse;
 
