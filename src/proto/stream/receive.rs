@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use super::window::{LONG_ROUND_TRIP, ReceiveWindow};
+use super::window::{LONG_ROUND_TRIP, ReceiveWindow, ack_interval};
 use super::{StreamControl, Violation};
-use crate::proto::limits::{ACK_EVERY, ACK_MESSAGES, FIRST_ACK, INITIAL_WINDOW, MAX_ACK_EVERY};
+use crate::proto::limits::{ACK_MESSAGES, FIRST_ACK, INITIAL_WINDOW};
 
 /// The state of the incoming direction. All offsets are in bytes since the start of the stream.
 #[derive(Debug)]
@@ -122,7 +122,7 @@ impl ReceiveState {
     pub fn has_ack_due(&self) -> bool {
         let unacked = self.written - self.acked;
         // However large the window, the peer may be limited to less in flight, and wait for this.
-        let much = unacked >= (self.window.size() / 4).clamp(ACK_EVERY, MAX_ACK_EVERY) || self.is_bulk_of_long_path();
+        let much = unacked >= ack_interval(self.window.size()) || self.is_bulk_of_long_path();
         let many = self.unacked_messages >= ACK_MESSAGES && unacked > 0;
         self.end.is_none() && (much || many) || self.needs_ack || self.end_written && !self.end_acked
     }

@@ -4,10 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
+use super::window::ack_interval;
 use super::{StreamControl, Violation};
-use crate::proto::limits::{
-    ACK_MESSAGES, FULL_MESSAGE_BYTES, INITIAL_WINDOW, MAX_ACK_EVERY, MAX_UNACKED_CHUNKS, STREAM_RESERVE,
-};
+use crate::proto::limits::{ACK_MESSAGES, FULL_MESSAGE_BYTES, INITIAL_WINDOW, MAX_UNACKED_CHUNKS, STREAM_RESERVE};
 
 /// Smallest remainder of a window worth a message of its own, while enough is in flight for an acknowledgement to be
 /// due: a window is no multiple of a message.
@@ -63,6 +62,8 @@ pub struct SendState {
     /// Acknowledged offset, and the offset up to which the peer accepts bytes.
     acknowledged: u64,
     send_limit: u64,
+    /// The peer's window, by which its acknowledgements are due.
+    window: u64,
     end: EndState,
 }
 
@@ -80,6 +81,7 @@ impl SendState {
             highest_sent: 0,
             acknowledged: 0,
             send_limit,
+            window: send_limit,
             end: EndState::Open,
         }
     }
@@ -95,7 +97,7 @@ impl SendState {
         let capacity = window.min(room);
         if capacity < MIN_SEND && under_way >= INITIAL_WINDOW - MIN_SEND {
             0
-        } else if capacity == 0 && under_way < MAX_ACK_EVERY && self.unacked.len() < ACK_MESSAGES as usize {
+        } else if capacity == 0 && under_way < ack_interval(self.window) && self.unacked.len() < ACK_MESSAGES as usize {
             window.min(SMALL_MESSAGE)
         } else {
             capacity
@@ -156,6 +158,7 @@ impl SendState {
         }
         self.acknowledged = self.acknowledged.max(bytes);
         self.send_limit = self.send_limit.max(bytes.saturating_add(window));
+        self.window = window;
         if end {
             self.end = EndState::Acknowledged;
         }

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::proto::limits::{INITIAL_WINDOW, LONG_PATH_WINDOW};
+use crate::proto::limits::{ACK_EVERY, INITIAL_WINDOW, LONG_PATH_WINDOW, MAX_ACK_EVERY};
 
 /// Round-trip time from which a path counts as long.
 pub const LONG_ROUND_TRIP: Duration = Duration::from_millis(5);
@@ -22,6 +22,11 @@ const LONG_PATH_FACTOR: u64 = 16;
 
 /// Window of a short path, in deliveries of one round trip: bytes that wait longer have left the processor's caches.
 const SHORT_PATH_FACTOR: u64 = 4;
+
+/// Returns the number of bytes written to the local side after which an acknowledgement is due, with this window.
+pub fn ack_interval(window: u64) -> u64 {
+    (window / 4).clamp(ACK_EVERY, MAX_ACK_EVERY)
+}
 
 /// The window of one direction, and the measurements that it is derived from.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The outgoing direction, alone and with the peer that acknowledges it.
 
 use super::*;
-use crate::proto::limits::{MAX_WINDOW, STREAM_RESERVE};
+use crate::proto::limits::{MAX_ACK_EVERY, MAX_WINDOW, STREAM_RESERVE};
 use crate::proto::stream::receive::ReceiveState;
 
 const MANY: u64 = 1 << 20;
@@ -112,6 +112,19 @@ fn a_sender_with_a_small_share_is_acknowledged_all_the_same() {
             assert!(most <= share, "{most} of {share}");
             assert!(messages <= (4 << 20) / share * (u64::from(ACK_MESSAGES) + 4), "{share}: {messages}");
         }
+    }
+}
+
+/// Messages of a few bytes cost as much as full ones.
+#[test]
+fn a_sender_sends_no_small_messages_once_an_acknowledgement_is_due() {
+    for window in [INITIAL_WINDOW, MAX_WINDOW] {
+        let (mut outgoing, share) = (SendState::new(true, window), STREAM_RESERVE + ack_interval(window));
+        while outgoing.capacity(share) > 0 {
+            let capacity = usize::try_from(outgoing.capacity(share)).unwrap().min(FULL_MESSAGE_BYTES);
+            outgoing.push(Bytes::from(vec![0; capacity]));
+        }
+        assert!(outgoing.unacked.len() <= 4, "{window}: {} messages", outgoing.unacked.len());
     }
 }
 
