@@ -30,6 +30,7 @@ pub use self::device::Device;
 use self::recent_requests::RecentRequests;
 pub use self::targets::{Incoming, Targets};
 use crate::net::client::standby::StandbyPool;
+use crate::net::log_throttle::LogThrottle;
 use crate::net::os::clock;
 use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::os::random;
@@ -65,6 +66,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
         standby_pool: Arc::new(StandbyPool::new(config.transport, Some(run))),
         standbys: Tasks::default(),
         recent_requests: Arc::default(),
+        busy_log: Arc::default(),
         config: Arc::new(config),
         network,
         run,
@@ -108,6 +110,8 @@ struct AgentContext {
     /// Tasks of connections on standby.
     standbys: Tasks,
     recent_requests: Arc<Mutex<RecentRequests>>,
+    /// Throttles the log of streams refused at the agent's limit: their services try again.
+    busy_log: Arc<LogThrottle>,
     /// Tasks of streams.
     streams: Tasks,
     /// Streams requested since the start.

@@ -42,7 +42,7 @@ pub(super) async fn serve(
     let target = match connected {
         Ok(target) => target,
         Err(refusal) => {
-            log_refusal(&request, &refusal);
+            log_refusal(&context, &request, &refusal);
             return None;
         }
     };
@@ -96,7 +96,7 @@ pub(super) async fn serve_standby(
     let target = match connected {
         Ok(target) => target,
         Err(refusal) => {
-            log_refusal(&request, &refusal);
+            log_refusal(&context, &request, &refusal);
             return Some(standby);
         }
     };
@@ -149,7 +149,10 @@ fn response(request: &StreamRequest, connected: &Result<TargetConnection, Refusa
     StreamResponse { request_id: request.request_id, accepted: connected.is_ok(), reason }
 }
 
-fn log_refusal(request: &StreamRequest, refusal: &Refusal) {
+fn log_refusal(context: &AgentContext, request: &StreamRequest, refusal: &Refusal) {
+    if refusal.kind == RefusalKind::DeviceBusy && !context.busy_log.should_log() {
+        return;
+    }
     let StreamRequest { stream_name, service, .. } = request;
     tracing::warn!(target: "device-agent", "{stream_name}: refused {service}: {refusal}");
 }

@@ -39,9 +39,9 @@ impl ClientLimits {
     pub fn describe(&self) -> String {
         let streams = self.streams();
         if self.max_streams <= self.reserves() {
-            format!("its --max-streams is {streams}")
+            format!("--max-streams is {streams}")
         } else {
-            format!("its --memory-budget has room for {streams} streams")
+            format!("--memory-budget has room for {streams} streams")
         }
     }
 
@@ -224,8 +224,8 @@ mod tests {
     fn the_limit_that_is_reached_first_is_the_one_that_is_named() {
         let few = ClientLimits { max_streams: 3, memory_budget: 128 * MIB };
         let small = ClientLimits { max_streams: 100, memory_budget: MIB };
-        assert_eq!((few.streams(), few.describe()), (3, "its --max-streams is 3".into()));
-        assert_eq!((small.streams(), small.describe()), (16, "its --memory-budget has room for 16 streams".into()));
+        assert_eq!((few.streams(), few.describe()), (3, "--max-streams is 3".into()));
+        assert_eq!((small.streams(), small.describe()), (16, "--memory-budget has room for 16 streams".into()));
     }
 
     #[test]

@@ -77,8 +77,8 @@ fn an_agent_at_its_limit_refuses_streams_and_names_the_flag() {
     let (target, machine) = (Target::echo(), Machine::new());
     let _hub = Hub::start(&machine);
     for (flags, streams, named) in [
-        (["--max-streams", "2"], 2, "its --max-streams is 2"),
-        (["--memory-budget", "1MiB"], 16, "its --memory-budget has room for 16 streams"),
+        (["--max-streams", "2"], 2, "--max-streams is 2"),
+        (["--memory-budget", "1MiB"], 16, "--memory-budget has room for 16 streams"),
     ] {
         let agent = agent(&machine, target.port, &flags);
         let proxy = ServiceProxy::start(&machine);
@@ -88,6 +88,7 @@ fn an_agent_at_its_limit_refuses_streams_and_names_the_flag() {
         let refused = machine.run(&asked_once);
         assert_is(&refused, RefusalKind::DeviceBusy);
         assert!(refused.stderr.contains(named), "{refused:?}");
+        assert_eq!(agent.log().matches("refused").count(), 1, "it was asked again and again");
         open[0].shutdown(Shutdown::Write).unwrap();
         assert_eq!(drain(&mut open[0]).end, StreamEnd::Eof);
         open[0] = proxy.connect();
@@ -108,7 +109,7 @@ fn a_proxy_at_its_limit_has_further_connections_wait_on_every_port() {
         let mut first = connect(proxy.port);
         is_alive(&mut first);
         let mut waiting = connect(port);
-        proxy.process.wait_line("local connections wait until a stream ends: its --max-streams is 1");
+        proxy.process.wait_line("local connections wait until a stream ends: --max-streams is 1");
         waiting.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         assert_eq!(drain(&mut waiting).end, StreamEnd::Stalled, "neither served nor reset");
         waiting.set_read_timeout(Some(TIMEOUT)).unwrap();
