@@ -1,46 +1,79 @@
 //! The format of one line: writing events and reading them.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::hub::event::Event;
 use crate::net::os::clock::now_rfc3339;
+use crate::proto::id::{DeviceId, Role, ServiceName, StreamId, StreamName};
 use crate::proto::timestamp::Timestamp;
 
+/// A line as it is written: the fields in the order of their names.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    category: &'static str,
+    duration_ms: Option<u64>,
+    operation_name: &'static str,
+    properties: RecordProperties,
+    result_type: &'static str,
+    time: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RecordProperties {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_to_device: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_to_service: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_id: Option<DeviceId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_by: Option<Role>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lines_lost: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer_address: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_id: Option<ServiceName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_address: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_id: Option<StreamId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_name: Option<StreamName>,
+}
+
 /// Formats an event as a line with the present time.
+#[expect(clippy::expect_used, reason = "text and numbers always serialise")]
 pub(super) fn json(event: Event) -> String {
-    let mut properties = Map::new();
-    let mut put = |name: &str, value: Option<String>| {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
-            properties.insert(name.into(), value.into());
-        }
+    let record = Record {
+        category: "DeviceStreams",
+        duration_ms: event.took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+        operation_name: event.operation.word(),
+        properties: RecordProperties {
+            bytes_to_device: event.bytes.map(|(to_device, _)| to_device),
+            bytes_to_service: event.bytes.map(|(_, to_service)| to_service),
+            device_id: event.device,
+            ended_by: event.ended_by,
+            lines_lost: event.lost,
+            peer_address: event.peer,
+            reason: event.reason,
+            service_id: event.service,
+            source_address: event.source,
+            stream_id: event.stream,
+            stream_name: event.name,
+        },
+        result_type: event.result,
+        time: now_rfc3339(),
     };
-    put("streamId", event.stream.map(|id| id.to_string()));
-    put("streamName", event.name.map(|name| name.to_string()));
-    put("deviceId", event.device.map(|id| id.to_string()));
-    put("serviceId", event.service.map(|name| name.to_string()));
-    put("sourceAddress", event.source.map(|address| address.to_string()));
-    put("peerAddress", event.peer.map(|address| address.to_string()));
-    put("reason", Some(event.reason));
-    put("endedBy", event.ended_by.map(|role| role.to_string()));
-    if let Some((to_device, to_service)) = event.bytes {
-        properties.insert("bytesToDevice".into(), to_device.into());
-        properties.insert("bytesToService".into(), to_service.into());
-    }
-    if let Some(lost) = event.lost {
-        properties.insert("linesLost".into(), lost.into());
-    }
-    let record = json!({
-        "time": now_rfc3339(),
-        "category": "DeviceStreams",
-        "operationName": event.operation.word(),
-        "resultType": event.result,
-        "durationMs": event.took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
-        "properties": properties,
-    });
-    format!("{record}\n")
+    serde_json::to_string(&record).expect("plain data serialises") + "\n"
 }
 
 /// The fields by which lines are filtered. Parsing them proves that the line is complete.
