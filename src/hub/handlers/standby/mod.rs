@@ -7,7 +7,7 @@
 mod device;
 mod service;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::header;
 
@@ -28,7 +28,7 @@ use crate::net::websocket::{SocketKind, WebSocket};
 use crate::proto::http::{Bridge, list_contains};
 use crate::proto::id::{DeviceId, Principal, Role, StreamId};
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::resume::ResumeGrant;
+use crate::proto::resume::ResumeTicket;
 use crate::proto::scope::Scope;
 use crate::proto::standby::{RUN_HEADER, STANDBY_PROTOCOL, StandbyToHub};
 use crate::proto::websocket::unmasked;
@@ -149,13 +149,13 @@ impl Standby<'_> {
         }
     }
 
-    /// Attaches this connection to a stream as one of its legs.
+    /// Attaches this connection to a stream as one of its legs. Returns its ticket too, if the stream can be resumed.
     fn attach_leg(
         &self,
         (device, stream): (&DeviceId, StreamId),
         scope: Scope,
         credential: LegCredential,
-    ) -> Result<(PendingLeg, Option<ResumeGrant>), Refusal> {
+    ) -> Result<(PendingLeg, Option<(ResumeTicket, Duration)>), Refusal> {
         self.shared.activity.audit_checkpoint()?;
         let role = self.identity.principal.role;
         let attach = LegAttach {
@@ -169,11 +169,8 @@ impl Standby<'_> {
         };
         let ((admission, rendezvous), guard) = self.shared.streams.broker.attach_leg(attach)?;
         let idle_timeout = admission.protocol.map(|_| self.shared.config.idle_timeout);
-        let resume_grant = admission.ticket.as_ref().map(|ticket| self.shared.streams.resume_grant(ticket));
-        Ok((
-            PendingLeg { rendezvous, guard, idle_timeout, reusable: admission.reusable_by_run.is_some() },
-            resume_grant,
-        ))
+        let reusable = admission.reusable_by_run.is_some();
+        Ok((PendingLeg { rendezvous, guard, idle_timeout, reusable }, admission.ticket))
     }
 
     /// Waits for the next message for as long as the identity may stand by with this key.

@@ -59,7 +59,8 @@ impl Standby<'_> {
         };
         let token = LegCredential::Token(grant.token.hash());
         match self.attach_leg((&device, grant.stream), scope, token) {
-            Ok((pending, resume_grant)) => {
+            Ok((pending, ticket)) => {
+                let resume_grant = ticket.as_ref().map(|ticket| self.shared.streams.resume_grant(ticket));
                 if leg.send_text(encode(&self.opened_message(&device, &grant, resume_grant))).await.is_err() {
                     return None;
                 }
