@@ -19,6 +19,10 @@ const BATCH_DELAY: Duration = Duration::from_millis(5);
 /// A batch of this size is written without further delay.
 const BATCH: usize = QUEUE / 8;
 
+/// Size limit of messages that are written together: that of a write which no other process's can interrupt in a pipe
+/// (`PIPE_BUF`).
+const WRITE_SIZE: usize = 4096;
+
 /// The limit on writing the rest of the queue at exit.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -102,7 +106,7 @@ impl Queue {
     fn write_out(&self, mut write: impl FnMut(&[u8]) -> io::Result<()>, dropped_notice: fn(u64) -> String) {
         loop {
             // A failure to write to standard error cannot be reported anywhere.
-            self.next_batch().iter().for_each(|message| drop(write(message)));
+            join(self.next_batch()).iter().for_each(|messages| drop(write(messages)));
             // Read after the batch: messages are dropped while a write blocks.
             let dropped = std::mem::take(&mut self.lock().dropped);
             if dropped > 0 {
@@ -127,6 +131,18 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock()
     }
+}
+
+/// Joins messages up to [`WRITE_SIZE`]: each write is a system call, and wakes the reader.
+fn join(messages: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let mut joined: Vec<Vec<u8>> = Vec::new();
+    for message in messages {
+        match joined.last_mut() {
+            Some(last) if last.len() + message.len() <= WRITE_SIZE => last.extend(message),
+            _ => joined.push(message),
+        }
+    }
+    joined
 }
 
 #[cfg(test)]
@@ -156,7 +172,14 @@ mod tests {
         assert_eq!(queue.lock().messages.len(), QUEUE, "a flush is limited");
         assert_eq!(read.recv().unwrap(), "first");
         assert_eq!(read.recv().unwrap(), "dropped 3");
-        (0..QUEUE).for_each(|number| assert_eq!(read.recv().unwrap(), number.to_string()));
+        let all: String = (0..QUEUE).map(|number| number.to_string()).collect();
+        let mut seen = String::new();
+        while seen.len() < all.len() {
+            let written = read.recv().unwrap();
+            assert!(written.len() <= WRITE_SIZE);
+            seen += &written;
+        }
+        assert_eq!(seen, all);
         queue.push(b"later".to_vec());
         assert_eq!(read.recv().unwrap(), "later", "reported once");
     }
