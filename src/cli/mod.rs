@@ -110,6 +110,7 @@ pub fn main() -> ExitCode {
         logging::start(filter, cli.log_format);
         run(cli, inherited, table)
     });
+    let done = done.and_then(|()| output::finish().map_err(|error| Failure::Other(error.into())));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(name, &failure),
@@ -117,8 +118,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, inherited: InheritedSockets, table: Option<Table>) -> Result<(), Failure> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the async runtime")?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = cli.command.worker_threads() {
+        runtime.worker_threads(threads);
+    }
+    let runtime = runtime.enable_all().build().context("cannot start the async runtime")?;
     let done = runtime.block_on(async {
         match cli.command {
             // Boxed: unboxed, the largest of these futures would size the stack of every command.

@@ -231,7 +231,8 @@ async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
     let signals = Signals::catch()?;
     // `ssh` ends its ProxyCommand with SIGHUP: the stream is closed then, instead of waiting to be resumed.
     let (hangup, hung_up) = (HangupSignal::listen()?, Reload::default());
-    let mut work = Box::pin(proxy::pipe(config, stream, (tokio::io::stdin(), stdio::Output::new()), &shutdown));
+    let (input, output, pipe_error) = stdio::open();
+    let mut work = Box::pin(proxy::pipe(config, stream, (input, output), &shutdown));
     let work = async {
         tokio::select! {
             done = &mut work => done,
@@ -240,7 +241,10 @@ async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
     };
     let work = status_server.serve_while_delayed(hangup.run_with_reload(&hung_up, work));
     let done = signals.run_with_shutdown(&shutdown, work).await?;
-    done.map_err(|(_, refusal)| Failure::Refused(refusal))
+    match (done, pipe_error.get()) {
+        (Ok(()), Some(error)) => Err(Failure::Other(anyhow!("{error}"))),
+        (done, _) => done.map_err(|(_, refusal)| Failure::Refused(refusal)),
+    }
 }
 
 /// Converts the flags of a service-proxy to its settings.

@@ -33,6 +33,7 @@ pub mod secret;
 pub mod standby;
 pub mod status;
 pub mod stream;
+pub mod text;
 pub mod timestamp;
 pub mod token_bucket;
 pub mod via;

@@ -1,11 +1,12 @@
 //! The command line: help, lists, and errors with advice.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::TcpListener;
+use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::machine::Machine;
+use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::{Finished, Process};
 use crate::support::roles::{Agent, Hub, OneMachine};
 use crate::support::targets::{Target, closed_port, is_alive};
@@ -23,6 +24,43 @@ fn help_names_the_main_commands_and_exit_codes() {
     for row in devstream::proto::refusal::TABLE.iter().filter(|row| row.exit > 2) {
         assert!(help.contains(&format!("  {}  {}\n", row.exit, row.sentence)), "no {row:?} in {help}");
     }
+}
+
+#[test]
+fn output_that_cannot_be_written_fails_every_command_and_a_closed_pipe_fails_none() {
+    let (target, machine) = (Target::source(1, 1024), Machine::new());
+    let _hub = Hub::start(&machine);
+    let _agent = Agent::start(&machine, &[&target.port.to_string()]);
+    let stdio = ["service-proxy", "--device", DEVICE, "--stdio"];
+    for arguments in [
+        &["hub", "device", "add", "other"][..],
+        &["hub", "device", "list"],
+        &["hub", "device", "list", "--json"],
+        &["hub", "logs"],
+        &["hub", "logs", "--json"],
+        &["hub", "show"],
+        &["status"],
+        &["completions", "bash"],
+        &["config", "show"],
+        &stdio,
+    ] {
+        let run = |stdout: Stdio| {
+            let mut command = machine.command(DEVSTREAM);
+            command.args(arguments).stdin(Stdio::null()).stdout(stdout).output().expect("it runs")
+        };
+        let full = run(File::options().write(true).open("/dev/full").unwrap().into());
+        let stderr = String::from_utf8_lossy(&full.stderr).into_owned();
+        assert_eq!(full.status.code(), Some(1), "{arguments:?}: {stderr}");
+        assert!(stderr.contains("standard output: No space left on device"), "{arguments:?}: {stderr}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let closed = run(writer.into());
+        assert_eq!(closed.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&closed.stderr));
+    }
+    let mut command = machine.command(DEVSTREAM);
+    let unreadable = command.args(stdio).stdin(File::open("/").unwrap()).output().expect("it runs");
+    let stderr = String::from_utf8_lossy(&unreadable.stderr).into_owned();
+    assert!(unreadable.status.code() == Some(1) && stderr.contains("cannot read standard input"), "{stderr}");
 }
 
 #[test]

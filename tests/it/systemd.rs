@@ -145,6 +145,16 @@ fn a_service_that_would_not_start_is_not_installed() {
         assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""), "{arguments:?}: {finished:?}");
         assert!(finished.stderr.contains(named), "{arguments:?}: {finished:?}");
     }
+    for (variable, arguments) in [
+        (Some(("XDG_DATA_HOME", "/x\nExecStartPre=/y")), &["--forward", "22"][..]),
+        (None, &["--forward", "22", "--via", "http://proxy:1", "--via-login", "/x\nExecStartPre=/y"]),
+    ] {
+        let mut command = machine.command(DEVSTREAM);
+        command.args(["service", "install", "device-agent", "--print", "--"]).args(arguments).envs(variable);
+        let finished = Process::start(&mut command).finish();
+        assert_eq!((finished.code, finished.stdout.as_str()), (Some(2), ""), "{arguments:?}: {finished:?}");
+        assert!(finished.stderr.contains("control character"), "{arguments:?}: {finished:?}");
+    }
     // The service will not run in the environment of whoever installs it.
     let mut command = machine.command(DEVSTREAM);
     command.args(["service", "install", "device-agent", "--print"]).env("DEVSTREAM_FORWARD", "22");

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 
 use crate::cli::Failure;
 use crate::cli::args::Logs;
-use crate::cli::output::stdio;
+use crate::cli::output::{OutputError, harmless_if_closed, stdio};
 use crate::hub::activity::{Filter, Line, Reader};
 use crate::hub::state::activity_log;
 use crate::net::os::clock;
@@ -38,10 +38,14 @@ pub(in crate::cli) async fn run(logs: &Logs, state: &Path) -> Result<(), Failure
         (Vec::new(), Reader::open(&path, filter).map_err(cannot)?)
     };
     let mut printer = LinePrinter { json: logs.json, out: BufWriter::with_capacity(WRITE_BUFFER, io::stdout()) };
-    let mut has_more = printer.print(last.into_iter().map(Ok)).map_err(cannot)?;
+    let failed = |error| match error {
+        PrintError::Log(error) => cannot(error),
+        PrintError::Output(error) => Failure::Other(OutputError::from(error).into()),
+    };
+    let mut has_more = printer.print(last.into_iter().map(Ok)).map_err(failed)?;
     let mut reader = RemainingLines(reader);
     while has_more {
-        has_more = printer.print(&mut reader).map_err(cannot)? && logs.follow && !stdio::is_closed();
+        has_more = printer.print(&mut reader).map_err(failed)? && logs.follow && !stdio::is_closed();
         if has_more {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
@@ -68,15 +72,30 @@ struct LinePrinter<W: Write> {
 }
 
 impl<W: Write> LinePrinter<W> {
-    /// Prints all lines. Returns false once the reader has closed its end, which is no error: `head` does.
-    fn print(&mut self, lines: impl Iterator<Item = io::Result<Line>>) -> io::Result<bool> {
+    /// Prints all lines. Returns false once the reader has closed its end.
+    fn print(&mut self, lines: impl Iterator<Item = io::Result<Line>>) -> Result<bool, PrintError> {
         for line in lines {
-            let line = line?;
+            let line = line.map_err(PrintError::Log)?;
             let text = if self.json { line.json() } else { &line.text() };
-            if writeln!(self.out, "{text}").is_err() {
-                return Ok(false);
+            let written = writeln!(self.out, "{text}");
+            if written.is_err() {
+                return self.closed(written);
             }
         }
-        Ok(self.out.flush().is_ok())
+        let flushed = self.out.flush();
+        if flushed.is_err() { self.closed(flushed) } else { Ok(true) }
     }
+
+    /// Decides whether an error of standard output is one. What is still buffered would fail again.
+    fn closed(&mut self, written: io::Result<()>) -> Result<bool, PrintError> {
+        harmless_if_closed(written).map(|()| false).map_err(PrintError::Output)
+    }
+}
+
+/// Why lines could not be printed.
+enum PrintError {
+    /// The log could not be read.
+    Log(io::Error),
+    /// Standard output could not be written.
+    Output(io::Error),
 }

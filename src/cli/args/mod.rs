@@ -20,6 +20,7 @@ mod transport;
 mod value_parsers;
 
 use std::path::PathBuf;
+use std::thread::available_parallelism;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
@@ -143,6 +144,13 @@ impl Command {
             Self::Config(_) => "config",
             Self::Completions(_) => "completions",
         }
+    }
+
+    /// The number of the async runtime's threads; `None` for one per processor. An agent or a proxy takes half of the
+    /// processors: the other half is for the programs that it serves, and fewer threads wake each other less.
+    pub(super) fn worker_threads(&self) -> Option<usize> {
+        let is_end = matches!(self, Self::DeviceAgent(_) | Self::ServiceProxy(_) | Self::Rdp(_));
+        is_end.then(|| available_parallelism().map_or(1, |processors| (processors.get() / 2).max(1)))
     }
 
     /// Reports whether it runs until a signal.

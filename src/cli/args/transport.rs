@@ -20,6 +20,7 @@ use crate::proto::limits::{
 };
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::secret::ProxyCredentials;
+use crate::proto::text;
 use crate::proto::via::{ProxySettings, ProxyUrl};
 
 #[derive(Debug, Clone, Default, Args)]
@@ -90,7 +91,8 @@ fn credentials(file: &Path) -> anyhow::Result<ProxyCredentials> {
     let unusable = || format!("cannot use --via-login {}", file.display());
     let credential = paths::credential(VIA_LOGIN);
     let bytes = read_secret(credential.as_deref().unwrap_or(file), CREDENTIALS_FILE_BYTES).with_context(unusable)?;
-    let text = zeroize::Zeroizing::new(String::from_utf8(bytes).context("not valid UTF-8").with_context(unusable)?);
+    let bytes = zeroize::Zeroizing::new(bytes);
+    let text = zeroize::Zeroizing::new(text::decode(&bytes).context("it is not UTF-8 text").with_context(unusable)?);
     ProxyCredentials::parse(&text).context("it must be one line, USER:PASSWORD").with_context(unusable)
 }
 

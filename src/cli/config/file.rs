@@ -13,6 +13,7 @@ use toml::de::{DeInteger, DeString, DeTable, DeValue};
 
 use super::{SECTIONS, settings, without_environment};
 use crate::cli::profile::Profile;
+use crate::proto::text;
 
 /// The table of sections for one profile.
 const PROFILE: &str = "profile";
@@ -78,12 +79,12 @@ struct Parser<'a> {
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(FILE_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > FILE_BYTES {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES {
         return Err(io::Error::other(format!("longer than {FILE_BYTES} bytes")));
     }
-    Ok(text)
+    text::decode(&bytes).ok_or_else(|| io::Error::other("it is not UTF-8 text"))
 }
 
 impl Parser<'_> {

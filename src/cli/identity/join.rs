@@ -19,6 +19,7 @@ use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::join::{JoinLink, JoinRequest};
 use crate::proto::key::PrivateKey;
 use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::text;
 
 /// The limit on standard input; links are far shorter.
 const LINK_BYTES: u64 = 4096;
@@ -120,10 +121,11 @@ fn explain(refusal: Refusal) -> Refusal {
 }
 
 fn read_link() -> Result<String, Failure> {
-    let mut typed = String::new();
-    let read = std::io::stdin().lock().take(LINK_BYTES).read_to_string(&mut typed);
+    let mut typed = Vec::new();
+    let read = std::io::stdin().lock().take(LINK_BYTES).read_to_end(&mut typed);
     read.context("cannot read the join link from standard input")?;
-    Ok(typed)
+    let text = text::decode(&typed).context("the join link on standard input is not text")?;
+    Ok(text)
 }
 
 /// Returns the link, also from the whole command that a hub prints.

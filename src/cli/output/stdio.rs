@@ -2,32 +2,68 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncWrite, Stdout};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, Stdin, Stdout};
 
 /// Standard output whose shutdown is an end of file for its reader: `ssh` waits for that before it closes its own
 /// direction.
 #[derive(Debug)]
-pub(in crate::cli) struct Output(Stdout);
+pub(in crate::cli) struct Output(Stdout, FirstError);
 
-impl Output {
-    pub(in crate::cli) fn new() -> Self {
-        Self(tokio::io::stdout())
+/// Standard input as the other direction.
+#[derive(Debug)]
+pub(in crate::cli) struct Input(Stdin, FirstError);
+
+/// The first error of either, but for a pipe that its reader has closed. To the stream it is a reset.
+#[derive(Debug, Clone, Default)]
+pub(in crate::cli) struct FirstError(Arc<OnceLock<String>>);
+
+impl FirstError {
+    /// Returns the error, if there was one.
+    pub(in crate::cli) fn get(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
+
+    fn record<T>(&self, doing: &str, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let Poll::Ready(Err(error)) = &polled
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            let _ = self.0.set(format!("{doing}: {error}"));
+        }
+        polled
     }
 }
 
+/// Opens both directions.
+pub(in crate::cli) fn open() -> (Input, Output, FirstError) {
+    let errors = FirstError::default();
+    (Input(tokio::io::stdin(), errors.clone()), Output(tokio::io::stdout(), errors.clone()), errors)
+}
+
+impl AsyncRead for Input {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.0).poll_read(cx, buffer);
+        self.1.record("cannot read standard input", read)
+    }
+}
+
+const CANNOT_WRITE: &str = "cannot write to standard output";
+
 impl AsyncWrite for Output {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.0).poll_write(cx, bytes);
+        self.1.record(CANNOT_WRITE, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        let flushed = Pin::new(&mut self.0).poll_flush(cx);
+        self.1.record(CANNOT_WRITE, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.0).poll_flush(cx))?;
+        ready!(self.as_mut().poll_flush(cx))?;
         Poll::Ready(close_stdout())
     }
 }

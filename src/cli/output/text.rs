@@ -1,16 +1,51 @@
 //! Results on standard output, and messages on standard error.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::sync::OnceLock;
 
 use tracing::Level;
 
 use super::format::format_columns;
 use super::{logging, stderr};
 
-/// Prints a result on standard output. A reader that has closed its end is no error.
+/// The first error of standard output, for [`finish`].
+static OUTPUT_ERROR: OnceLock<io::Error> = OnceLock::new();
+
+/// Prints a result on standard output. An error shows at the end of the command.
 pub(in crate::cli) fn print(text: &str) {
     let newline = if text.ends_with('\n') { "" } else { "\n" };
-    let _ = write!(std::io::stdout().lock(), "{text}{newline}");
+    record(write!(io::stdout().lock(), "{text}{newline}"));
+}
+
+/// Flushes standard output, and returns its first error since the start.
+pub(in crate::cli) fn finish() -> Result<(), OutputError> {
+    record(io::stdout().lock().flush());
+    OUTPUT_ERROR.get().map_or(Ok(()), |error| Err(OutputError(error.to_string())))
+}
+
+fn record(written: io::Result<()>) {
+    if let Err(error) = harmless_if_closed(written) {
+        let _ = OUTPUT_ERROR.set(error);
+    }
+}
+
+/// Takes a pipe whose reader has closed its end for success: `head` closes it.
+pub(in crate::cli) fn harmless_if_closed(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// An error of standard output: what was printed is not where it should be.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output: {0}")]
+pub(in crate::cli) struct OutputError(String);
+
+impl From<io::Error> for OutputError {
+    fn from(error: io::Error) -> Self {
+        Self(error.to_string())
+    }
 }
 
 /// Prints a message on standard error.

@@ -49,7 +49,7 @@ pub(super) fn plan(
             let login = if dials_out { proxy_login(&via)? } else { None };
             let streaming = config.streaming.map(|streaming| streaming.listen);
             let file = login.as_ref().map(|(file, _)| file.as_path());
-            let units = units::hub(&service(config.drain), &config.listen, streaming, &key, file);
+            let units = units::hub(&service(config.drain), &config.listen, streaming, &key, file)?;
             Ok(Plan { units, needed: needed.into_iter().chain(login.clone()).collect() })
         }
         Command::DeviceAgent(DeviceAgent { hub, .. }) if is_other(&hub, profile) => bail!(PROFILE_FIRST),
@@ -99,7 +99,7 @@ fn client(service: &Service<'_>, profile: &Profile, role: Role, via: &ViaArgs) -
     let needed = units::credentials(&identity).map(|file| (file, "first join the hub, as root: devstream join LINK"));
     let login = proxy_login(via)?;
     let file = login.as_ref().map(|(file, _)| file.as_path());
-    let units = units::client(service, &identity, file);
+    let units = units::client(service, &identity, file)?;
     Ok(Plan { units, needed: needed.into_iter().chain(login.clone()).collect() })
 }
 

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::bail;
+
 use super::access::KeyAccess;
 use crate::cli::args::VIA_LOGIN;
 use crate::cli::paths::{IDENTITY_FILE, KEY_FILE};
@@ -46,7 +48,7 @@ pub(super) fn hub(
     streaming: Option<SocketAddr>,
     key: &KeyAccess,
     via_login: Option<&Path>,
-) -> Vec<Unit> {
+) -> anyhow::Result<Vec<Unit>> {
     let mut units = vec![socket("devstream-hub.socket", "hub", "its sockets", listen)];
     if let Some(address) = streaming {
         units.push(socket(
@@ -58,9 +60,9 @@ pub(super) fn hub(
     }
     let names: Vec<_> = units.iter().map(|unit| unit.name.as_str()).collect();
     let sockets = names.join(" ");
-    let settings = format!("{}{}{}", HUB.replace("{sockets}", &sockets), group_of(key), load_proxy_login(via_login));
-    units.push(service.unit(&settings, &format!("Also={sockets}")));
-    units
+    let settings = format!("{}{}{}", fill(HUB, &[("sockets", &sockets)]), group_of(key), load_proxy_login(via_login)?);
+    units.push(service.unit(&settings, &format!("Also={sockets}"))?);
+    Ok(units)
 }
 
 /// Returns the setting that lets the service read its certificate's key.
@@ -75,12 +77,10 @@ fn group_of(key: &KeyAccess) -> String {
 }
 
 /// Returns the unit of a device-agent or service-proxy, with the identity in that directory.
-pub(super) fn client(service: &Service<'_>, identity: &Path, via_login: Option<&Path>) -> Vec<Unit> {
-    let settings = CLIENT
-        .replace("{key}", &load_key(identity))
-        .replace("{identity}", &specifiers(&identity.display().to_string()))
-        .replace("{role}", service.role);
-    vec![service.unit(&format!("{settings}{}", load_proxy_login(via_login)), "")]
+pub(super) fn client(service: &Service<'_>, identity: &Path, via_login: Option<&Path>) -> anyhow::Result<Vec<Unit>> {
+    let (key, directory) = (load_key(identity)?, setting(&identity.display().to_string())?);
+    let settings = fill(CLIENT, &[("key", &key), ("identity", &directory), ("role", service.role)]);
+    Ok(vec![service.unit(&format!("{settings}{}", load_proxy_login(via_login)?), "")?])
 }
 
 /// Returns the files that the unit of [`client`] needs.
@@ -90,64 +90,97 @@ pub(super) fn credentials(identity: &Path) -> [PathBuf; 2] {
 
 /// Reports whether a unit loads the key in that directory.
 pub(super) fn takes_key(unit: &str, identity: &Path) -> bool {
-    let line = load_key(identity);
-    unit.lines().any(|other| other == line)
+    load_key(identity).is_ok_and(|line| unit.lines().any(|other| other == line))
 }
 
-fn load_key(identity: &Path) -> String {
+fn load_key(identity: &Path) -> anyhow::Result<String> {
     load_credential(KEY_FILE, &identity.join(KEY_FILE))
 }
 
-fn load_proxy_login(via_login: Option<&Path>) -> String {
-    let line = via_login.map(|file| load_credential(VIA_LOGIN, file));
-    let comment = "# The proxy's USER:PASSWORD, readable by this service only.";
-    line.map_or_else(String::new, |line| format!("{comment}\n{line}\n"))
+fn load_proxy_login(via_login: Option<&Path>) -> anyhow::Result<String> {
+    let Some(file) = via_login else { return Ok(String::new()) };
+    let line = load_credential(VIA_LOGIN, file)?;
+    Ok(format!("# The proxy's USER:PASSWORD, readable by this service only.\n{line}\n"))
 }
 
-fn load_credential(name: &str, file: &Path) -> String {
-    format!("LoadCredential={name}:{}", specifiers(&file.display().to_string()))
+fn load_credential(name: &str, file: &Path) -> anyhow::Result<String> {
+    Ok(format!("LoadCredential={name}:{}", setting(&file.display().to_string())?))
 }
 
 impl Service<'_> {
-    fn unit(&self, settings: &str, install: &str) -> Unit {
-        let arguments: String = self.arguments.iter().map(|argument| format!(" {}", quote(argument))).collect();
-        let text = SERVICE
-            .replace("{name}", self.name)
-            .replace("{role}", self.role)
-            .replace("{stop}", &(self.drain + STOP_RESERVE).as_secs().to_string())
-            .replace("{settings}", settings.trim_end())
-            .replace("{install}", install)
-            .replace("{program}", &quote(&self.program.display().to_string()))
-            .replace("{arguments}", &arguments);
-        Unit { name: format!("devstream-{}.service", self.name), text: format!("{}\n", text.trim_end()) }
+    fn unit(&self, settings: &str, install: &str) -> anyhow::Result<Unit> {
+        let mut arguments = String::new();
+        for argument in self.arguments {
+            arguments += &format!(" {}", quote(argument)?);
+        }
+        let values = [
+            ("name", self.name),
+            ("role", self.role),
+            ("stop", &(self.drain + STOP_RESERVE).as_secs().to_string()),
+            ("settings", settings.trim_end()),
+            ("install", install),
+            ("program", &quote(&self.program.display().to_string())?),
+            ("arguments", &arguments),
+        ];
+        let text = fill(SERVICE, &values);
+        Ok(Unit { name: format!("devstream-{}.service", self.name), text: format!("{}\n", text.trim_end()) })
     }
 }
 
 fn socket(unit: &str, name: &str, description: &str, addresses: &[SocketAddr]) -> Unit {
     let listen: Vec<_> = addresses.iter().map(|address| format!("ListenStream={address}")).collect();
-    let text =
-        SOCKET.replace("{description}", description).replace("{name}", name).replace("{listen}", &listen.join("\n"));
+    let text = fill(SOCKET, &[("description", description), ("name", name), ("listen", &listen.join("\n"))]);
     Unit { name: unit.into(), text }
 }
 
-/// Quotes an argument of a command line for systemd (systemd.service(5), systemd.syntax(7)).
-fn quote(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@+".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
+/// Fills in a template: each `{name}` once, and none within the values.
+fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    let (mut text, mut rest) = (String::new(), template);
+    while let Some(start) = rest.find('{') {
+        text += &rest[..start];
+        rest = &rest[start..];
+        let value = values.iter().find_map(|(name, value)| {
+            let after = rest.strip_prefix('{')?.strip_prefix(name)?.strip_prefix('}')?;
+            Some((value, after))
+        });
+        let (value, after) = value.map_or_else(|| rest.split_at(1), |(value, after)| (*value, after));
+        text += value;
+        rest = after;
     }
-    let escaped = specifiers(text).replace('\\', "\\\\").replace('"', "\\\"").replace('$', "$$").replace('\n', "\\n");
-    format!("\"{escaped}\"")
+    text + rest
 }
 
-/// Escapes percent signs, which start specifiers.
-fn specifiers(text: &str) -> String {
-    text.replace('%', "%%")
+/// Writes the value of a setting. Percent signs start specifiers.
+fn setting(text: &str) -> anyhow::Result<String> {
+    if text.chars().any(char::is_control) || text.ends_with('\\') {
+        bail!("{text:?} cannot stand in a unit file: it contains a control character, or ends with a backslash");
+    }
+    Ok(text.replace('%', "%%"))
+}
+
+/// Quotes an argument of a command line for systemd (systemd.service(5), systemd.syntax(7)).
+fn quote(text: &str) -> anyhow::Result<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@+".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return Ok(text.to_owned());
+    }
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "$$");
+    setting(&format!("\"{escaped}\""))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::quote;
+    use super::{fill, quote, setting};
+
+    #[test]
+    fn no_value_adds_a_line_or_joins_two_or_is_filled_in_itself() {
+        for text in ["/a\nExecStartPre=/b", "/a\r", "/a\u{1b}[2J", "/a\\"] {
+            assert!(setting(text).is_err(), "{text:?}");
+        }
+        assert!(quote("a\nExecStart=b").is_err());
+        let values = [("program", "/{arguments}"), ("arguments", " --x={program}")];
+        assert_eq!(fill("{program}{arguments} ${HOME} {", &values), "/{arguments} --x={program} ${HOME} {");
+    }
 
     #[test]
     fn quoted_arguments_reach_the_program_unchanged() {
@@ -157,9 +190,8 @@ mod tests {
             ("", r#""""#),
             ("a b", r#""a b""#),
             (r#"100% $HOME "x" \"#, r#""100%% $$HOME \"x\" \\""#),
-            ("a\nExecStart=b", r#""a\nExecStart=b""#),
         ] {
-            assert_eq!(quote(given), written);
+            assert_eq!(quote(given).unwrap(), written);
         }
     }
 }
