@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use devstream::hub::broker::{Broker, Input, LegAttach, LegCredential, LegExit, OpenRequest, Output, Settings};
+use devstream::hub::broker::{Broker, Input, LegAttach, LegCredential, LegExit, LegKey, OpenRequest, Output, Settings};
 use devstream::net::os::clock;
 use devstream::proto::auth::{Binding, Credential, Session};
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, StreamId};
-use devstream::proto::key::PrivateKey;
+use devstream::proto::key::{PrivateKey, PublicKey};
 use devstream::proto::limits::MAX_SENT_MESSAGE_BYTES;
 use devstream::proto::message::{self, Hello, StreamResponse, ToDevice};
 use devstream::proto::scope::Scope;
@@ -206,6 +206,7 @@ impl BrokerScenario {
             address: address(),
             scope: Scope::everything(),
             until: None,
+            key: LegKey { key: PublicKey::from_bytes([0; 32]), until: None },
         }));
         leg
     }

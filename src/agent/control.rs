@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::config::AgentConfig;
+use super::recent_requests::RequestPath;
+use super::responses::{QueuedResponse, ResponseSender};
 use super::{AgentContext, Event, standby, stream};
 use crate::net::client::{Client, Connection};
 use crate::net::os::clock;
@@ -18,7 +21,7 @@ use crate::proto::backoff::ReconnectBackoff;
 use crate::proto::http::{CONTROL_PROTOCOL, Route};
 use crate::proto::id::StreamId;
 use crate::proto::limits::PENDING_PER_DEVICE;
-use crate::proto::message::{Hello, StreamRequest, StreamResponse, ToDevice, ToHub};
+use crate::proto::message::{Hello, StreamRequest, ToDevice, ToHub};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// The reason that a control connection ended or could not be opened.
@@ -114,9 +117,9 @@ struct Session {
     context: AgentContext,
     client: Client,
     /// Requests without a response yet, with the token that cancels their work.
-    pending: HashMap<StreamId, CancellationToken>,
-    response_sender: mpsc::Sender<StreamResponse>,
-    response_receiver: mpsc::Receiver<StreamResponse>,
+    pending: HashMap<StreamId, Arc<CancellationToken>>,
+    response_sender: mpsc::Sender<QueuedResponse>,
+    response_receiver: mpsc::Receiver<QueuedResponse>,
 }
 
 impl Session {
@@ -145,7 +148,10 @@ impl Session {
                     Ok(message) => self.handle_message(message, backoff),
                     Err(ended) => Err(ended.into()),
                 },
-                Some(response) = self.response_receiver.recv() => {
+                Some(QueuedResponse { superseded, response }) = self.response_receiver.recv() => {
+                    if superseded.is_cancelled() {
+                        continue;
+                    }
                     self.pending.remove(&response.request_id);
                     channel.send(&ToHub::StreamResponse(response)).await.map_err(SessionEnd::from)
                 }
@@ -189,20 +195,23 @@ impl Session {
 
     /// Serves the request in a task of its own, so that no request delays this loop or another request.
     fn start_stream(&mut self, request: StreamRequest) {
-        let stop = CancellationToken::new();
         let id = request.request_id;
-        let too_many = || format!("it has {PENDING_PER_DEVICE} streams being opened");
-        let refusal = self.context.limit_refusal().or_else(|| {
-            (self.pending.len() >= PENDING_PER_DEVICE).then(|| Refusal::new(RefusalKind::DeviceBusy, too_many()))
-        });
+        let attempt = self.context.begin_attempt(&request, RequestPath::Control);
+        let too_many =
+            || Refusal::new(RefusalKind::DeviceBusy, format!("it has {PENDING_PER_DEVICE} streams being opened"));
+        let has_room = self.pending.len() < PENDING_PER_DEVICE || self.pending.contains_key(&id);
+        let attempt = attempt.and_then(|attempt| if has_room { Ok(attempt) } else { Err(too_many()) });
+        let superseded = attempt.as_ref().map(|attempt| attempt.superseded.clone()).unwrap_or_default();
+        // Until its response, the hub may cancel it too.
+        self.pending.insert(id, superseded.clone());
         standby::refill(&self.context);
         let stream_guard = self.context.begin_stream(&request);
         let context = self.context.clone();
-        let work = stream::serve(context.clone(), self.client.clone(), request, self.response_sender.clone(), refusal);
-        self.pending.insert(id, stop.clone());
+        let responses = ResponseSender::new(superseded.clone(), self.response_sender.clone());
+        let work = stream::serve(context.clone(), self.client.clone(), request, responses, attempt);
         self.context.streams.spawn(async move {
-            // Cancelled before its response, a request is dropped together with its target.
-            let idle = stop.run_until_cancelled_owned(Box::pin(work)).await.flatten();
+            // Cancelled, a request is dropped together with its target.
+            let idle = superseded.run_until_cancelled(Box::pin(work)).await.flatten();
             drop(stream_guard);
             if let Some(idle) = idle {
                 standby::keep(&context, idle);

@@ -11,6 +11,7 @@ pub mod connect;
 mod control;
 mod device;
 pub mod recent_requests;
+mod responses;
 mod standby;
 mod stream;
 mod targets;
@@ -27,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use self::config::AgentConfig;
 use self::control::SessionEnd;
 pub use self::device::Device;
-use self::recent_requests::RecentRequests;
+use self::recent_requests::{Attempt, RecentRequests, RequestPath};
 pub use self::targets::{Incoming, Targets};
 use crate::net::client::standby::StandbyPool;
 use crate::net::log_throttle::LogThrottle;
@@ -121,10 +122,17 @@ struct AgentContext {
 }
 
 impl AgentContext {
-    /// Returns the refusal of one more stream if the agent is at its limit.
-    fn limit_refusal(&self) -> Option<Refusal> {
+    /// Begins to serve a request, unless the agent is at its limit, or bytes would reach the target a second time.
+    fn begin_attempt(&self, request: &StreamRequest, path: RequestPath) -> Result<Attempt, Refusal> {
+        let attempt = self.recent_requests.lock().begin(request.request_id, path);
+        let lost = || Refusal::new(RefusalKind::RejectedByDevice, RefusalKind::LostWhileOpening.row().sentence);
+        let attempt = attempt.ok_or_else(lost)?;
         let limits = self.config.client_factory.runtime().limits();
-        (self.streams.count().max(self.handlers.count()) >= limits.streams()).then(|| limits.refusal())
+        let is_at_limit = self.streams.count().max(self.handlers.count()) >= limits.streams();
+        if is_at_limit && !attempt.replaces_running {
+            return Err(limits.refusal());
+        }
+        Ok(attempt)
     }
 
     /// Counts and reports a requested stream; dropping the guard reports its end.

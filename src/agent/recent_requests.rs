@@ -1,6 +1,12 @@
-//! PURE. Which request of the hub is served: it repeats one whose connection broke before the response, or before the
-//! stream's WebSockets were joined.
+//! Which request of the hub is served: it repeats one whose connection broke before the response, or before the
+//! stream's WebSockets were joined. No input or output, and no clock.
 
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::net::tunnel::pump::Counters;
 use crate::proto::bounded_map::BoundedMap;
 use crate::proto::id::StreamId;
 
@@ -17,10 +23,16 @@ pub enum RequestPath {
 }
 
 /// A request that is served, until a repetition supersedes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Attempt {
     request: StreamId,
     number: u64,
+    /// Ends the work on it: cancelled when a repetition supersedes it, or the hub cancels the request.
+    pub superseded: Arc<CancellationToken>,
+    /// The bytes that the stream has carried.
+    pub counters: Arc<Counters>,
+    /// An earlier attempt was still running, and gave its place to this one.
+    pub replaces_running: bool,
 }
 
 /// The latest attempt of a request.
@@ -29,6 +41,16 @@ struct Latest {
     number: u64,
     /// Early data is about to be written to the target, or has been.
     passes_early: bool,
+    counters: Arc<Counters>,
+    /// Gone once the attempt is.
+    superseded: Weak<CancellationToken>,
+}
+
+impl Latest {
+    /// Reports whether the target has bytes of the service, or is about to.
+    fn has_passed_bytes(&self) -> bool {
+        self.passes_early || self.counters.received.load(Ordering::Relaxed) > 0
+    }
 }
 
 /// The latest requests.
@@ -46,27 +68,29 @@ impl Default for RecentRequests {
 
 impl RecentRequests {
     /// Begins to serve a request; `None` if it must be refused. The hub repeats requests on the control connection: a
-    /// repetition supersedes the earlier attempt, unless that passes early data on. A known request on a standby
-    /// connection is the original, arriving late.
+    /// repetition supersedes the earlier attempt and ends its work, unless the target has bytes of that. A known request
+    /// on a standby connection is the original, arriving late.
     pub fn begin(&mut self, request: StreamId, path: RequestPath) -> Option<Attempt> {
         let number = self.next_number;
+        let mut replaces_running = false;
         if let Some(latest) = self.latest.get(&request) {
-            if path == RequestPath::Standby || latest.passes_early {
+            if path == RequestPath::Standby || latest.has_passed_bytes() {
                 return None;
             }
+            let running = latest.superseded.upgrade();
+            replaces_running = running.inspect(|superseded| superseded.cancel()).is_some();
             self.latest.remove(&request);
         }
         self.next_number += 1;
-        self.latest.insert(request, Latest { number, passes_early: false });
-        Some(Attempt { request, number })
+        let (superseded, counters) = (Arc::<CancellationToken>::default(), Arc::<Counters>::default());
+        let latest =
+            Latest { number, passes_early: false, counters: counters.clone(), superseded: Arc::downgrade(&superseded) };
+        self.latest.insert(request, latest);
+        Some(Attempt { request, number, superseded, counters, replaces_running })
     }
 
-    /// Reports whether no repetition has superseded the attempt.
-    pub fn is_latest(&self, attempt: &Attempt) -> bool {
-        self.latest.get(&attempt.request).is_none_or(|latest| latest.number == attempt.number)
-    }
-
-    /// Decides, before the acceptance is sent, that the attempt passes its early data on; fails if it was superseded.
+    /// Decides, before the acceptance is sent, that the attempt passes its early data on; fails if it was superseded, or
+    /// is too old to tell.
     pub fn pass_early(&mut self, attempt: &Attempt) -> bool {
         self.set_passes_early(attempt, true)
     }
@@ -77,12 +101,13 @@ impl RecentRequests {
     }
 
     fn set_passes_early(&mut self, attempt: &Attempt, passes_early: bool) -> bool {
-        if !self.is_latest(attempt) {
+        // One that was forgotten may have been superseded meanwhile; the hub repeats it.
+        if self.latest.get(&attempt.request).is_none_or(|latest| latest.number != attempt.number) {
             return false;
         }
-        self.latest.insert(attempt.request, Latest { number: attempt.number, passes_early });
-        if let Some(latest) = self.latest.get_mut(&attempt.request) {
-            latest.passes_early = passes_early;
+        // As the newest, since a repetition may still come.
+        if let Some(latest) = self.latest.remove(&attempt.request) {
+            self.latest.insert(attempt.request, Latest { passes_early, ..latest });
         }
         true
     }
@@ -105,11 +130,32 @@ mod tests {
             let mut requests = RecentRequests::default();
             let earlier = requests.begin(id(1), first).unwrap();
             let later = requests.begin(id(1), Control).unwrap();
-            assert!(!requests.is_latest(&earlier) && requests.is_latest(&later));
+            assert!(earlier.superseded.is_cancelled() && !later.superseded.is_cancelled());
             assert!(!requests.pass_early(&earlier), "superseded: it would be delivered twice");
-            assert_eq!(requests.begin(id(1), Standby), None, "it is the original, arriving late");
-            assert!(requests.is_latest(&later));
+            assert!(requests.begin(id(1), Standby).is_none(), "it is the original, arriving late");
+            assert!(!later.superseded.is_cancelled());
         }
+    }
+
+    #[test]
+    fn a_repetition_ends_the_work_of_the_earlier_attempt_and_takes_its_place() {
+        let mut requests = RecentRequests::default();
+        let earlier = requests.begin(id(1), Control).unwrap();
+        let later = requests.begin(id(1), Control).unwrap();
+        assert!(earlier.superseded.is_cancelled() && later.replaces_running && !earlier.replaces_running);
+        drop((earlier, later));
+        assert!(!requests.begin(id(1), Control).unwrap().replaces_running, "none was running");
+    }
+
+    #[test]
+    fn a_request_whose_stream_has_delivered_bytes_is_not_served_again() {
+        let mut requests = RecentRequests::default();
+        let attempt = requests.begin(id(1), Control).unwrap();
+        attempt.counters.received.store(1, Ordering::Relaxed);
+        assert!(requests.begin(id(1), Control).is_none());
+        assert!(!attempt.superseded.is_cancelled());
+        drop(attempt);
+        assert!(requests.begin(id(1), Control).is_none(), "its end changes nothing");
     }
 
     #[test]
@@ -117,21 +163,25 @@ mod tests {
         let mut requests = RecentRequests::default();
         let attempt = requests.begin(id(1), Standby).unwrap();
         assert!(requests.pass_early(&attempt));
-        assert_eq!(requests.begin(id(1), Control), None);
-        assert!(requests.is_latest(&attempt));
+        assert!(requests.begin(id(1), Control).is_none());
+        assert!(!attempt.superseded.is_cancelled());
         requests.withhold_early(&attempt);
         assert!(requests.begin(id(1), Control).is_some(), "it was not passed on after all");
     }
 
     #[test]
-    fn the_oldest_request_is_forgotten_at_the_limit_and_goes_on() {
+    fn the_oldest_request_is_forgotten_at_the_limit_and_passes_no_early_data() {
         let mut requests = RecentRequests::default();
-        let first = requests.begin(id(0), Standby).unwrap();
-        for number in 1..=u16::try_from(MAX_RECENT_REQUESTS).unwrap() {
+        let (first, second) = (requests.begin(id(0), Standby).unwrap(), requests.begin(id(1), Standby).unwrap());
+        for number in 2..=u16::try_from(MAX_RECENT_REQUESTS).unwrap() {
+            if number == 1000 {
+                assert!(requests.pass_early(&second));
+            }
             assert!(requests.begin(id(number), Standby).is_some());
         }
-        assert!(requests.is_latest(&first) && requests.pass_early(&first));
-        assert!(requests.begin(id(MAX_RECENT_REQUESTS.try_into().unwrap()), Standby).is_none());
-        assert!(requests.begin(id(1), Standby).is_some());
+        assert!(!first.superseded.is_cancelled(), "it goes on");
+        assert!(!requests.pass_early(&first), "it may have been superseded, and that forgotten");
+        assert!(requests.begin(id(u16::MAX), Standby).is_some());
+        assert!(requests.begin(id(1), Control).is_none(), "remembered from when it passed its early data on");
     }
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::recent_requests::RequestPath;
 use super::{AgentContext, stream};
 use crate::net::client::standby::Standby;
 use crate::net::websocket::channel::ChannelError;
@@ -43,11 +44,14 @@ async fn standby_loop(context: AgentContext, mut standby: Standby) {
             refill(&context);
         }
         let (done, next) = oneshot::channel();
-        let (stream_context, refusal) = (context.clone(), context.limit_refusal());
-        let stream_guard = context.begin_stream(&request.stream);
+        let attempt = context.begin_attempt(&request.stream, RequestPath::Standby);
+        let (stream_context, stream_guard) = (context.clone(), context.begin_stream(&request.stream));
+        let superseded = attempt.as_ref().map(|attempt| attempt.superseded.clone()).unwrap_or_default();
         context.streams.spawn(async move {
             let _guard = stream_guard;
-            let _ = done.send(stream::serve_standby(stream_context, request, early, standby, refusal).await);
+            let work = stream::serve_standby(stream_context, request, early, standby, attempt);
+            // Superseded, a request is dropped together with its target and its connection.
+            let _ = done.send(superseded.run_until_cancelled(Box::pin(work)).await.flatten());
         });
         match next.await {
             Ok(Some(next)) => standby = next,

@@ -1,11 +1,12 @@
 //! One stream on the device: access policy, target, response, WebSocket, then its bytes.
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use futures_util::FutureExt as _;
 use tokio::time::{sleep, timeout};
 
 use super::config::AgentConfig;
-use super::recent_requests::{Attempt, RequestPath};
+use super::recent_requests::Attempt;
+use super::responses::ResponseSender;
 use super::targets::TargetConnection;
 use super::{AgentContext, access_policy};
 use crate::net::client::standby::Standby;
@@ -15,7 +16,7 @@ use crate::net::transport::socket::close_gracefully;
 use crate::net::tunnel::pump::{Counters, EarlyData, Outcome, PumpContext, StreamEvent, Tunnel};
 use crate::net::websocket::WebSocket;
 use crate::proto::backoff::{Backoff, Jitter};
-use crate::proto::limits::{BUSY_RETRY_BASE, BUSY_RETRY_CAP, OPEN_RETRIES, TOKEN_LIFETIME};
+use crate::proto::limits::{BUSY_RETRY_BASE, BUSY_RETRY_CAP, EARLY_DATA_BYTES, OPEN_RETRIES, TOKEN_LIFETIME};
 use crate::proto::message::{StreamRequest, StreamResponse};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::ResumeGrant;
@@ -29,16 +30,13 @@ pub(super) async fn serve(
     context: AgentContext,
     client: Client,
     request: StreamRequest,
-    response_sender: mpsc::Sender<StreamResponse>,
-    limit_refusal: Option<Refusal>,
+    responses: ResponseSender,
+    attempt: Result<Attempt, Refusal>,
 ) -> Option<Standby> {
-    let attempt = begin(&context, &request, RequestPath::Control);
-    let connected = connect_target(&context, &request, &attempt, limit_refusal).await;
-    if is_superseded(&context, &attempt) {
-        return None;
-    }
+    let connected = connect_target(&context, &request, &attempt).await;
     // Once the control connection has ended, the hub repeats the request on the next one.
-    response_sender.send(response(&request, &connected)).await.ok()?;
+    responses.send(response(&request, &connected)).await?;
+    let attempt = attempt.ok()?;
     let target = match connected {
         Ok(target) => target,
         Err(refusal) => {
@@ -49,13 +47,13 @@ pub(super) async fn serve(
     match open_tunnel(&context, &client, &request).await {
         Ok(tunnel) => {
             let slot = request.reusable.then(|| context.standby_pool.reserve(&client));
-            let idle_socket = carry(&context, &client, &request, target, tunnel).await;
-            idle_socket.zip(slot).map(|(socket, slot)| Standby::from_parts(socket, slot))
+            let idle_socket = carry(&context, &client, &request, &attempt.counters, target, tunnel).await;
+            idle_socket.zip(slot).map(|(socket, slot)| Standby::from_parts(socket, slot, attempt.counters.total()))
         }
         Err(response) => {
             // The service learns the reason at once, unless the control connection has ended too.
             if let Some(response) = response {
-                let _ = response_sender.send(response).await;
+                let _ = responses.send(response).await;
             }
             None
         }
@@ -68,12 +66,11 @@ pub(super) async fn serve_standby(
     standby_request: StandbyStreamRequest,
     early: Bytes,
     mut standby: Standby,
-    limit_refusal: Option<Refusal>,
+    attempt: Result<Attempt, Refusal>,
 ) -> Option<Standby> {
     let request = standby_request.stream;
-    let attempt = begin(&context, &request, RequestPath::Standby);
     let connected = tokio::select! {
-        connected = connect_target(&context, &request, &attempt, limit_refusal) => connected,
+        connected = connect_target(&context, &request, &attempt) => connected,
         // Reading answers the hub's pings meanwhile. Any message, like the connection's end, cancels the request.
         message = standby.channel.next::<StandbyFromHub>() => {
             standby.close(message.err()).await;
@@ -82,12 +79,16 @@ pub(super) async fn serve_standby(
     };
     // Decided before the hub knows of the acceptance: from then on, it relies on the early data being passed on.
     let passes_early = attempt.as_ref().ok().filter(|_| connected.is_ok() && !early.is_empty());
-    if is_superseded(&context, &attempt)
-        || passes_early.is_some_and(|attempt| !context.recent_requests.lock().pass_early(attempt))
-    {
+    if passes_early.is_some_and(|attempt| !context.recent_requests.lock().pass_early(attempt)) {
         return None;
     }
-    if standby.channel.send(&StandbyToHub::StreamResponse(response(&request, &connected))).await.is_err() {
+    let message = StandbyToHub::StreamResponse(response(&request, &connected));
+    // A target that has bytes of the service answers soon, in most protocols: the acceptance goes out with the answer.
+    let sent = match passes_early {
+        Some(_) if early.len() < EARLY_DATA_BYTES => standby.channel.buffer(&message).await,
+        _ => standby.channel.send(&message).await,
+    };
+    if sent.is_err() {
         if let Some(attempt) = passes_early {
             context.recent_requests.lock().withhold_early(attempt);
         }
@@ -100,6 +101,7 @@ pub(super) async fn serve_standby(
             return Some(standby);
         }
     };
+    let attempt = attempt.ok()?;
     let (socket, slot) = standby.into_parts();
     let tunnel = Tunnel {
         socket: Some(socket),
@@ -107,21 +109,10 @@ pub(super) async fn serve_standby(
         resume_credential: request.resume_grant.as_ref().and_then(ResumeGrant::credential),
         early: EarlyData { received: early, ..EarlyData::default() },
         reusable: request.reusable,
+        hold_release: false,
     };
-    let socket = carry(&context, &slot.client, &request, target, tunnel).await?;
-    Some(Standby::from_parts(socket, slot))
-}
-
-/// Begins to serve a request, unless its early data may have reached the target, and would do so twice.
-fn begin(context: &AgentContext, request: &StreamRequest, path: RequestPath) -> Result<Attempt, Refusal> {
-    let attempt = context.recent_requests.lock().begin(request.request_id, path);
-    let lost = RefusalKind::LostWhileOpening.row().sentence;
-    attempt.ok_or_else(|| Refusal::new(RefusalKind::RejectedByDevice, lost))
-}
-
-/// Reports whether the hub has repeated the request while its target was connected: the repetition is answered.
-fn is_superseded(context: &AgentContext, attempt: &Result<Attempt, Refusal>) -> bool {
-    attempt.as_ref().is_ok_and(|attempt| !context.recent_requests.lock().is_latest(attempt))
+    let socket = carry(&context, &slot.client, &request, &attempt.counters, target, tunnel).await?;
+    Some(Standby::from_parts(socket, slot, attempt.counters.total()))
 }
 
 /// Connects the target, or calls its handler, if the request is to be served, the access policy allows it and a target
@@ -130,15 +121,11 @@ async fn connect_target(
     context: &AgentContext,
     request: &StreamRequest,
     attempt: &Result<Attempt, Refusal>,
-    limit_refusal: Option<Refusal>,
 ) -> Result<TargetConnection, Refusal> {
     if let Err(refusal) = attempt {
         return Err(refusal.clone());
     }
     let config: &AgentConfig = &context.config;
-    if let Some(refusal) = limit_refusal {
-        return Err(refusal);
-    }
     let target = config.targets.find(&request.stream_name).ok_or(RefusalKind::StreamNotOffered)?;
     access_policy::check(&config.access_policy, &config.device, request).await?;
     target.open(request, &context.handlers).await
@@ -220,14 +207,14 @@ async fn carry(
     context: &AgentContext,
     client: &Client,
     request: &StreamRequest,
+    counters: &Counters,
     target: TargetConnection,
     tunnel: Tunnel<Connection>,
 ) -> Option<WebSocket<Connection>> {
     let StreamRequest { stream_name, service, source, request_id, url, .. } = request;
     tracing::info!(target: "device-agent", "{stream_name}: opened for {service} at {source} id={request_id}");
-    let counters = Counters::default();
     let pump_context = PumpContext {
-        counters: &counters,
+        counters,
         on_event: &|event| log_event(request, &event),
         rejoin: ResumeTarget {
             client_factory: context.config.client_factory.clone(),
@@ -248,7 +235,10 @@ async fn carry(
     );
     if let Some(target) = target.filter(|_| ending == Ending::Clean) {
         // In the background: the target's remaining bytes must not delay the connection's next stream.
-        context.streams.spawn(close_gracefully(target));
+        let mut closing = Box::pin(close_gracefully(target));
+        if closing.as_mut().now_or_never().is_none() {
+            context.streams.spawn(closing);
+        }
     }
     socket
 }

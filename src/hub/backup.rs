@@ -9,10 +9,10 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::state::{REGISTRY, StateDirectory, create_private_directory, write_private_bytes};
+use super::state::{KNOWN_SOURCES, REGISTRY, StateDirectory, create_private_directory, write_private_bytes};
 
 /// Files that a hub recreates, and the activity log.
-const EXCLUDED: [&str; 5] = [REGISTRY, "lock", "admin.sock", "activity", "backup."];
+const EXCLUDED: [&str; 6] = [REGISTRY, KNOWN_SOURCES, "lock", "admin.sock", "activity", "backup."];
 
 /// The limit on one file: keys and certificates are far smaller, anything larger does not belong in a state directory.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;

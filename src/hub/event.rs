@@ -73,6 +73,9 @@ impl Operation {
 /// The result of a request that a device accepted.
 pub const ACCEPTED: &str = "accepted";
 
+/// The result of a join request whose code was redeemed.
+pub const JOINED: &str = "joined";
+
 /// An event with what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -169,7 +172,8 @@ impl fmt::Display for Event {
                 let ip = self.source.map(|source| format!(" {}", source.ip())).unwrap_or_default();
                 write!(f, "source{ip} {} after repeated failures", self.result)?;
             }
-            Operation::Join => write!(f, "{who} joined{source}")?,
+            Operation::Join if self.result == JOINED => write!(f, "{who} joined{source}")?,
+            Operation::Join => write!(f, "{who} did not join{source}: {}", self.result)?,
             Operation::IdentityAdded => write!(f, "{who} was added")?,
             Operation::IdentityChanged => write!(f, "{who}: {}", self.result)?,
             Operation::EnrolmentAdded | Operation::EnrolmentRemoved => write!(f, "enrolment: {}", self.result)?,

@@ -49,6 +49,7 @@ use tokio_util::sync::CancellationToken;
 use self::activity::Activity;
 use self::admission::Admission;
 use self::admission::connection_limiter::ConnectionLimiter;
+use self::admission::known_sources;
 use self::broker_handle::BrokerHandle;
 use self::certificate::{HubCertificate, names};
 use self::config::HubConfig;
@@ -87,7 +88,7 @@ pub struct Hub {
     certificate: HubCertificate,
     reload: Reload,
     writer: activity::WriterHandle,
-    _state: StateDirectory,
+    state: StateDirectory,
 }
 
 impl Hub {
@@ -118,6 +119,7 @@ impl Hub {
         let streams = Streams::new(broker, state.resume_key()?);
         let limits = &config.limits;
         let limiter = ConnectionLimiter::new(limits.unauthenticated, limits.penalties.clone());
+        limiter.restore_authenticated(known_sources::load(&state.known_sources()));
         let (allow_tls_inspection, log) = (config.allow_tls_inspection, activity.clone());
         let admission = Admission::new(limiter, limits.memory, allow_tls_inspection, log, metrics.clone());
         let shared = Arc::new(Shared {
@@ -132,7 +134,7 @@ impl Hub {
             list_lock: tokio::sync::Mutex::default(),
         });
         let reload = Reload::default();
-        Ok(Self { shared, listeners, monitor, admin, certificate, reload, writer, _state: state })
+        Ok(Self { shared, listeners, monitor, admin, certificate, reload, writer, state })
     }
 
     /// Returns the address of each listener, and whether it takes streams only.
@@ -160,7 +162,7 @@ impl Hub {
 
     /// Serves until shutdown is requested, then drains. Returns the number of streams that were cut.
     pub async fn serve(self, shutdown: Shutdown) -> anyhow::Result<usize> {
-        let Self { shared, listeners, monitor, admin, certificate, reload, writer, _state } = self;
+        let Self { shared, listeners, monitor, admin, certificate, reload, writer, state } = self;
         let tasks = Tasks::default();
         let acceptor = certificate.acceptor()?;
         let stopping = shared.streams.stopping.clone();
@@ -173,6 +175,8 @@ impl Hub {
         }
         tasks.spawn(run_until(stopping.clone(), shared.streams.broker.clone().run_timers()));
         tasks.spawn(run_until(stopping.clone(), shared.registry.clone().run_last_seen_writer()));
+        let limiter = shared.admission.limiter.clone();
+        tasks.spawn(known_sources::run_writer(limiter, state.known_sources(), stopping.clone()));
         tasks.spawn(run_until(stopping.clone(), certificate.run(reload)));
         tasks.spawn(run_until(stopping.clone(), admin::run(shared.clone(), admin, tasks.clone())));
         tasks.spawn(run_until(stopping, watchdog(shared.clone())));

@@ -6,7 +6,8 @@ use std::time::Instant;
 use tokio::time::sleep_until;
 
 use super::auth::{Action, authorize};
-use super::registry::{Record, RegistryCache};
+use super::broker::LegKey;
+use super::registry::{Record, RegistryCache, StoredKey};
 use crate::net::os::clock;
 use crate::proto::id::Principal;
 use crate::proto::key::PublicKey;
@@ -34,8 +35,14 @@ pub(super) async fn revalidate(
     let now = clock::now_utc();
     authorize(record.authz_subject(), action, now)?;
     let stored = record.valid_key(key, now).ok_or(RefusalKind::KeyReplaced)?;
-    let key_expiry = stored.until.map(|until| clock::now() + until.since(now));
+    let key_expiry = leg_key(stored).until;
     Ok(Revalidated { record, key_expiry })
+}
+
+/// Returns a stored key with its end on the monotonic clock.
+pub(super) fn leg_key(stored: &StoredKey) -> LegKey {
+    let now = clock::now_utc();
+    LegKey { key: stored.key, until: stored.until.map(|until| clock::now() + until.since(now)) }
 }
 
 /// Returns the end of a service's access on the monotonic clock, or `None` if it does not expire.

@@ -84,9 +84,17 @@ async fn tls_handshake(
     tcp: TcpStream,
     address: SocketAddr,
 ) -> Option<(Socket, Exporter)> {
-    let reason = match timeout(shared.config.limits.tls_timeout, acceptor.accept(tcp)).await {
-        Ok(Ok(accepted)) => return accepted,
-        Ok(Err(error)) => {
+    let handshake = async {
+        // One that is closed before it has sent a byte, as load balancers do to see whether a port is open, is no failure.
+        match tcp.peek(&mut [0]).await {
+            Ok(1..) => Some(acceptor.accept(tcp).await),
+            Ok(0) | Err(_) => None,
+        }
+    };
+    let reason = match timeout(shared.config.limits.tls_timeout, handshake).await {
+        Ok(None) => return None,
+        Ok(Some(Ok(accepted))) => return accepted,
+        Ok(Some(Err(error))) => {
             tracing::debug!(target: "hub", %error, "TLS handshake with {address} failed");
             PenaltyReason::ProtocolError
         }

@@ -20,6 +20,9 @@ pub const REGISTRY: &str = "registry.sqlite";
 /// The certificate of the hub's private authority. It is never replaced.
 const AUTHORITY: &str = "ca.pem";
 
+/// The sources that have authenticated lately.
+pub const KNOWN_SOURCES: &str = "known-sources";
+
 /// The locked state directory.
 #[derive(Debug)]
 pub struct StateDirectory {
@@ -74,6 +77,11 @@ impl StateDirectory {
             )
         })?;
         Ok(ResumeKey::new(&secret))
+    }
+
+    /// Returns the path of the sources that have authenticated lately.
+    pub fn known_sources(&self) -> PathBuf {
+        self.path.join(KNOWN_SOURCES)
     }
 
     /// Returns the directory for ACME accounts and certificates.

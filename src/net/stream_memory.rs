@@ -7,9 +7,12 @@
 //!
 //! A window that was granted cannot be taken back. Those of all streams together are half of the pool, so that readers
 //! that stall do not use it up, as long as each can have [`INITIAL_WINDOW`].
+//!
+//! A few streams at a time may receive more than their share: those that are deadlocked without it, since the
+//! acknowledgements that would let them send come after the bytes that they may not receive.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::proto::limits::{INITIAL_WINDOW, MAX_WINDOW, MEMORY_BUDGET, STREAM_RESERVE, STREAMS_PER_CLIENT};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -62,12 +65,26 @@ impl ClientLimits {
     }
 }
 
+/// The part of the pool's size that streams may hold beyond it to leave a deadlock.
+const EXCESS_PART_OF_POOL: u64 = 16;
+
 /// The pool of one client.
 #[derive(Debug)]
 struct Pool {
     size: u64,
     used: AtomicU64,
     streams: AtomicU64,
+    /// The number of streams that may receive more than their share now.
+    excesses: AtomicU64,
+}
+
+impl Pool {
+    /// Reports whether one stream more may receive more than its share, and counts it.
+    fn add_excess(&self) -> bool {
+        let limit = (self.size / EXCESS_PART_OF_POOL / INITIAL_WINDOW).max(1);
+        let add = |excesses| (excesses < limit).then_some(excesses + 1);
+        self.excesses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
+    }
 }
 
 /// The memory of one client's streams. Clones share it.
@@ -77,13 +94,14 @@ pub(in crate::net) struct StreamMemory(Arc<Pool>);
 impl StreamMemory {
     /// Creates the memory of a client without streams.
     pub(in crate::net) fn new(limits: &ClientLimits) -> Self {
-        Self(Arc::new(Pool { size: limits.pool(), used: AtomicU64::new(0), streams: AtomicU64::new(0) }))
+        let [used, streams, excesses] = [0; 3].map(AtomicU64::new);
+        Self(Arc::new(Pool { size: limits.pool(), used, streams, excesses }))
     }
 
     /// Creates the shares of one more stream, which holds nothing.
     pub(in crate::net) fn open_stream(&self) -> StreamShares {
         self.0.streams.fetch_add(1, Ordering::Relaxed);
-        StreamShares { sending: self.share(), receiving: self.share() }
+        StreamShares { sending: self.share(), receiving: self.share(), has_excess: AtomicBool::new(false) }
     }
 
     fn share(&self) -> MemoryShare {
@@ -98,9 +116,36 @@ pub(in crate::net) struct StreamShares {
     pub(in crate::net) sending: MemoryShare,
     /// Bytes received and not delivered.
     pub(in crate::net) receiving: MemoryShare,
+    /// The stream may receive more than its share.
+    has_excess: AtomicBool,
 }
 
 impl StreamShares {
+    /// Returns the number of bytes that may be received and not delivered.
+    pub(in crate::net) fn receiving_limit(&self) -> u64 {
+        let excess = if self.has_excess() { INITIAL_WINDOW } else { 0 };
+        self.receiving.limit() + excess
+    }
+
+    /// Reports whether more than the share may be received.
+    pub(in crate::net) fn has_excess(&self) -> bool {
+        self.has_excess.load(Ordering::Relaxed)
+    }
+
+    /// Allows [`INITIAL_WINDOW`] more to be received, until [`Self::end_excess`]; reports whether that is allowed now.
+    pub(in crate::net) fn allow_excess(&self) -> bool {
+        let allowed = self.has_excess() || self.receiving.pool.add_excess();
+        self.has_excess.store(allowed, Ordering::Relaxed);
+        allowed
+    }
+
+    /// Leaves the excess to another stream.
+    pub(in crate::net) fn end_excess(&self) {
+        if self.has_excess.swap(false, Ordering::Relaxed) {
+            self.receiving.pool.excesses.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// Returns the largest window to grant.
     pub(in crate::net) fn window(&self) -> u64 {
         let Pool { size, streams, .. } = &*self.receiving.pool;
@@ -111,6 +156,7 @@ impl StreamShares {
 
 impl Drop for StreamShares {
     fn drop(&mut self) {
+        self.end_excess();
         self.receiving.pool.streams.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -138,6 +138,10 @@ pub const STANDBY_PROBE_TIMEOUT: Duration = Duration::from_millis(1500);
 /// send first do so at once, and the others do not suffer from it.
 pub const EARLY_DATA_WAIT: Duration = Duration::from_millis(1);
 
+/// Streams at once from which the last messages of one wait for the next: it follows within a moment. Where one stream
+/// follows another, they would delay it.
+pub const BUSY_STREAMS: usize = 8;
+
 /// Limit of bytes sent with a stream's request: a TLS ClientHello, an HTTP request, an SSH banner.
 pub const EARLY_DATA_BYTES: usize = 16 * 1024;
 

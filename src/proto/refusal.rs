@@ -83,6 +83,9 @@ table! {
     StreamLimitReached "stream-limit-reached" 429 429002 "ThrottlingException" 4434 47
         "this service has as many streams as it may have"
         "close some of them; the hub's operator can allow more: devstream hub service set NAME --max-streams N";
+    MemoryUsedUp "memory-used-up" 0 0 "" 4435 48
+        "one end of the stream has no memory left for it"
+        "other streams use up the --memory-budget of the agent or of the proxy; close some, or allow more";
     Draining "draining" 503 503001 "ServiceUnavailable" 4503 20
         "the hub is shutting down or restarting"
         "try again shortly";
@@ -90,6 +93,10 @@ table! {
         "the hub rejected this identity's key"
         "the identity may have been removed or re-enrolled on another machine; get a new join link and run \
          `devstream join`";
+    IdTaken "id-taken" 409 409003 "DeviceAlreadyExists" 4436 49
+        "this id belongs to another machine"
+        "choose another one with --id; if this machine is to take that id over, its operator gives it a join link of its own: \
+         devstream hub device add ID, or devstream hub device rotate ID";
     Disabled "disabled" 403 403009 "IdentityDisabled" 4430 31
         "this identity is disabled on the hub"
         "ask the hub's operator to enable it again";

@@ -11,6 +11,7 @@ mod request;
 mod standby;
 mod stream;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -69,6 +70,9 @@ pub struct StreamInfo {
     pub counters: Counters,
 }
 
+/// Attempts to find a port that is free at every address of a name.
+const PORT_ATTEMPTS: usize = 8;
+
 /// Time for streams to send their close, and for a stream that is about to end by itself to do so.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
@@ -83,7 +87,7 @@ impl ServiceProxy {
     pub async fn bind(config: ProxyConfig) -> anyhow::Result<Self> {
         let mut listeners = Vec::new();
         for local in &config.locals {
-            listeners.push((listen(local).await?, local.stream.clone()));
+            listeners.extend(listen(local).await?.into_iter().map(|listener| (listener, local.stream.clone())));
         }
         Ok(Self { config: Arc::new(config), listeners })
     }
@@ -153,8 +157,9 @@ async fn drain_streams(opener: &Opener, streams: Tasks, drain: Duration, shutdow
         }
     }
     opener.stream_shutdown.cancel();
-    opener.standbys.end().await;
     streams.shutdown(CLOSE_GRACE).await;
+    // The connections of streams that ended just now stand by too.
+    opener.standbys.end().await;
 }
 
 /// Carries one stream between a pair of pipes and the device, as `ssh`'s `ProxyCommand` needs. At shutdown it has
@@ -198,22 +203,44 @@ async fn serve_connection(
     stream::serve(&opener, tcp, from, number, name).await;
 }
 
-async fn listen(local: &LocalForward) -> anyhow::Result<TcpListener> {
-    let listener = async {
-        let mut listener = Err(io::ErrorKind::AddrNotAvailable.into());
-        for address in lookup_host((local.bind.as_str(), local.port)).await? {
-            listener = socket::listen(address);
-            if listener.is_ok() {
+/// Listens on every address of a name, at the same port: programs try those of `localhost` in either order.
+async fn listen(local: &LocalForward) -> anyhow::Result<Vec<TcpListener>> {
+    let listeners = async {
+        let addresses: BTreeSet<_> = lookup_host((local.bind.as_str(), local.port)).await?.collect();
+        let mut listeners = listen_on_all(&addresses);
+        // A port that is free at one address may be taken at another.
+        for _ in 0..if local.port == 0 { PORT_ATTEMPTS } else { 0 } {
+            if listeners.is_ok() {
                 break;
             }
+            listeners = listen_on_all(&addresses);
         }
-        listener
+        listeners
     };
-    match listener.await {
-        Ok(listener) => Ok(listener),
+    match listeners.await {
+        Ok(listeners) => Ok(listeners),
         Err(error) => Err(anyhow!(advice(local, &error).await))
             .with_context(|| format!("cannot listen on {}: {error}", HostPort(&local.bind, local.port))),
     }
+}
+
+/// Leaves out addresses that this machine does not have, as those of IPv6 where that is off, unless those are all. A port
+/// that another program has is an error: connections to it would go there.
+fn listen_on_all(addresses: &BTreeSet<SocketAddr>) -> io::Result<Vec<TcpListener>> {
+    let (mut listeners, mut port) = (Vec::new(), None);
+    let mut absent = io::ErrorKind::AddrNotAvailable.into();
+    for address in addresses {
+        let address = SocketAddr::new(address.ip(), port.unwrap_or(address.port()));
+        match socket::listen(address) {
+            Ok(listener) => {
+                port = Some(listener.local_addr()?.port());
+                listeners.push(listener);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
+            Err(error) => absent = error,
+        }
+    }
+    if listeners.is_empty() { Err(absent) } else { Ok(listeners) }
 }
 
 /// Advice for a failed bind: the next free port, or `--local 0`.
@@ -234,4 +261,25 @@ async fn advice(local: &LocalForward, error: &io::Error) -> String {
         }
     }
     "try --local 0 for any free port".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Elsewhere, 127.0.0.2 is no address of the machine.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn every_address_that_the_machine_has_is_listened_on_at_the_same_port() {
+        let [loopback, absent] = ["127.0.0.1:0", "192.0.2.1:0"].map(|address| address.parse().unwrap());
+        let another: SocketAddr = "127.0.0.2:0".parse().unwrap();
+        let listeners = listen_on_all(&[loopback, another, absent].into()).unwrap();
+        let bound: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
+        assert_eq!(bound.iter().map(SocketAddr::ip).collect::<Vec<_>>(), [loopback.ip(), another.ip()]);
+        assert_eq!(bound[0].port(), bound[1].port());
+        assert_eq!(listen_on_all(&[absent].into()).unwrap_err().kind(), io::ErrorKind::AddrNotAvailable);
+        let taken = SocketAddr::new(another.ip(), bound[0].port());
+        let one_is_taken = [SocketAddr::new("127.0.0.3".parse().unwrap(), taken.port()), taken].into();
+        assert_eq!(listen_on_all(&one_is_taken).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
 }

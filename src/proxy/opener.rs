@@ -145,9 +145,14 @@ impl Opener {
             && let Some(standby) = self.ready_standby().await
         {
             if state.early.is_empty() {
-                let early = read_early_data(local).await;
-                state.early = early
-                    .map_err(|_| Refusal::new(RefusalKind::LocalShutdown, "the application reset its connection"))?;
+                match read_early_data(local).await {
+                    Ok(early) => state.early = early,
+                    Err(_) => {
+                        self.standbys.put(standby);
+                        let why = "the application reset its connection";
+                        return Err(Refusal::new(RefusalKind::LocalShutdown, why).into());
+                    }
+                }
             }
             let id = StreamId::from_bytes(random::bytes());
             match self.open_on_standby(standby, id, name, &state.early).await {
@@ -193,6 +198,7 @@ impl Opener {
             resume_credential: opened.resume_grant.and_then(|grant| grant.credential()),
             early: EarlyData { sent: early.clone(), ..EarlyData::default() },
             reusable: opened.reusable,
+            hold_release: false,
         };
         let resume_target = self.resume_target(&slot.client, opened.url);
         Ok(Ok(OpenedTunnel { tunnel, resume_target, slot: Some(slot) }))

@@ -13,6 +13,9 @@ use crate::net::tasks::Tasks;
 use crate::net::tunnel::pump::TransportOptions;
 use crate::proto::message::StandbyOffer;
 
+/// The time for idle standbys to send their close, and before it the last messages of streams that have just ended.
+const CLOSE_TIME: Duration = Duration::from_millis(100);
+
 /// The proxy's standbys; clones share them.
 #[derive(Clone)]
 pub(super) struct Standbys(Arc<Inner>);
@@ -111,6 +114,11 @@ impl Standbys {
         });
     }
 
+    /// Returns the number of connections that carry streams, and will stand by after them.
+    pub(super) fn carrying(&self) -> usize {
+        self.0.pool.connections().saturating_sub(self.idle().len())
+    }
+
     /// Drops all idle standbys after a dead one: they share its network path.
     pub(super) fn clear_idle(&self) {
         self.idle().clear();
@@ -118,7 +126,8 @@ impl Standbys {
 
     /// Closes idle standbys. Streams continue.
     pub(super) async fn end(&self) {
-        self.0.tasks.clone().shutdown(Duration::ZERO).await;
+        self.clear_idle();
+        self.0.tasks.clone().shutdown(CLOSE_TIME).await;
     }
 
     /// Aborts idle standbys without waiting for their close.

@@ -10,9 +10,10 @@ use super::opener::{OpenedTunnel, Opener};
 use super::{Event, StreamInfo};
 use crate::net::client::standby::Standby;
 use crate::net::transport::socket;
-use crate::net::tunnel::pump::{Counters, Outcome, StreamEvent, pump};
+use crate::net::tunnel::pump::{Counters, Outcome, StreamEvent, Tunnel, pump};
 use crate::net::tunnel::stream::{Stream, pair};
 use crate::proto::id::{DeviceId, StreamName};
+use crate::proto::limits::BUSY_STREAMS;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::Ending;
 
@@ -82,7 +83,7 @@ pub(super) async fn open(
         let counters = Counters::default();
         let (_, socket) = local.drive(tunnel, opener.pump_context(resume_target, &counters, &|_| {})).await;
         if let Some((socket, slot)) = socket.zip(slot) {
-            opener.standbys.put(Standby::from_parts(socket, slot));
+            opener.standbys.put(Standby::from_parts(socket, slot, counters.total()));
         }
     };
     Ok((stream, work))
@@ -132,9 +133,10 @@ where
         });
     };
     let pump_context = opener.pump_context(opened.resume_target, &info.counters, &on_event);
-    let (outcome, socket) = pump(local, opened.tunnel, pump_context).await;
+    let tunnel = Tunnel { hold_release: opener.standbys.carrying() >= BUSY_STREAMS, ..opened.tunnel };
+    let (outcome, socket) = pump(local, tunnel, pump_context).await;
     if let Some((socket, slot)) = socket.zip(opened.slot) {
-        opener.standbys.put(Standby::from_parts(socket, slot));
+        opener.standbys.put(Standby::from_parts(socket, slot, info.counters.total()));
     }
     outcome
 }

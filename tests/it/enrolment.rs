@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use devstream::proto::admin::{Enrolment, Identity};
 use devstream::proto::id::DeviceId;
 use devstream::proto::refusal::RefusalKind;
+use rusqlite::{Connection, TransactionBehavior};
 
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::{Finished, Process};
@@ -61,24 +62,64 @@ fn an_interrupted_join_is_complete_and_logged_or_has_no_effect() {
 }
 
 #[test]
+fn a_wrong_join_code_is_looked_up_and_changes_nothing() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    let (link, others) = (hub.device_link("pi-1"), hub.device_link("pi-2"));
+    let unjoined = RawClient::before_joining(&link);
+    let path = machine.home().join(".local/share/devstream/hub/registry.sqlite");
+    let mut registry = Connection::open(path).expect("the registry");
+    // While another program holds the registry it can be read, and not be changed.
+    let held = registry.transaction_with_behavior(TransactionBehavior::Immediate).expect("it can be held");
+    let refused = unjoined.redeem(&others);
+    assert_eq!(refused.status, 401, "{refused:?}");
+    drop(held);
+    assert_eq!(unjoined.redeem(&link).status, 204, "the right code");
+    assert_eq!(unjoined.redeem(&others).status, 204, "a machine that has joined may ask again, with whatever code");
+    hub.ask(&["device", "remove", "pi-2"]);
+    hub.wait_activity("identityRemoved", None);
+    let joins = hub
+        .activity()
+        .iter()
+        .filter(|entry| entry["operationName"] == "join" && entry["resultType"] == "joined")
+        .count();
+    assert_eq!(joins, 1, "and nothing happened again");
+}
+
+#[test]
 fn a_shared_secret_enrols_only_free_ids_that_match_it() {
     let hub = Hub::start(&Machine::new());
     hub.device_link("plant-a-kept");
     hub.ask(&["device", "disable", "plant-a-kept"]);
     let link = hub.link(&["enroll", "add", "--device", "plant-a-*", "--uses", "9"]);
     assert_eq!(join(&Machine::new(), &link, &["--id", "plant-a-1"]).code, Some(0));
-    for (id, why) in [
-        ("plant-b-1", "another pattern"),
-        ("plant-a-1", "it has joined, with another key"),
-        ("plant-a-kept", "it is disabled"),
-    ] {
+    let finished = join(&Machine::new(), &link, &["--id", "plant-b-1"]);
+    assert_is(&finished, RefusalKind::AuthenticationFailed);
+    assert!(finished.stderr.contains("for another hub or id"), "another pattern: {finished:?}");
+    for (id, why) in [("plant-a-1", "it has joined, with another key"), ("plant-a-kept", "it was added by hand")] {
         let finished = join(&Machine::new(), &link, &["--id", id]);
-        assert_is(&finished, RefusalKind::AuthenticationFailed);
-        assert!(finished.stderr.contains("for another hub or id"), "{why}: {finished:?}");
+        assert_is(&finished, RefusalKind::IdTaken);
+        assert!(finished.stderr.contains("--id"), "{why}: {finished:?}");
+        hub.wait_activity("join", Some(RefusalKind::IdTaken.row().label));
     }
     assert_eq!(key(&hub, 1).used, 1, "nobody else spent it");
     let devices: Vec<Identity> = hub.json(&["device", "list"]);
     assert_eq!(devices.len(), 2, "{devices:?}");
+}
+
+#[test]
+fn a_shared_secret_gives_a_removed_id_to_nobody_until_it_is_added_again() {
+    let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
+    let link = hub.link(&["enroll", "add", "--device", "*", "--uses", "9"]);
+    assert_eq!(join(&machine, &link, &["--id", "stolen"]).code, Some(0));
+    hub.ask(&["device", "remove", "stolen"]);
+    for thief in [&machine, &Machine::new()] {
+        assert_is(&join(thief, &link, &["--id", "stolen", "--replace"]), RefusalKind::IdTaken);
+    }
+    assert!(hub.json::<Vec<Identity>>(&["device", "list"]).is_empty());
+    let own = hub.device_link("stolen");
+    assert_is(&join(&Machine::new(), &link, &["--id", "stolen"]), RefusalKind::IdTaken);
+    assert_eq!(join(&Machine::new(), &own, &[]).code, Some(0));
 }
 
 #[test]
@@ -126,6 +167,25 @@ fn a_join_without_an_id_uses_the_machines_name() {
     let name = Process::start(&mut machine.command("hostname")).finish().stdout;
     let own = name.trim().split('.').next().unwrap_or_default();
     assert!(devices[0].principal.id.as_str().starts_with(own), "{devices:?} on {name}");
+}
+
+#[test]
+fn a_join_link_is_read_in_every_encoding_that_editors_write() {
+    let hub = Hub::start(&Machine::new());
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    for (number, encode) in
+        [&(|link: &str| [b"\xEF\xBB\xBF", link.as_bytes()].concat()) as &dyn Fn(&str) -> Vec<u8>, &|link: &str| {
+            [&[0xFF, 0xFE], utf16(&format!("{link}\r\n")).as_slice()].concat()
+        }]
+        .into_iter()
+        .enumerate()
+    {
+        let link = hub.device_link(&format!("pi-{number}"));
+        let machine = Machine::new();
+        let mut join = machine.command(DEVSTREAM);
+        let joined = Process::start_with_input(join.arg("join"), encode(&link)).finish();
+        assert_eq!(joined.code, Some(0), "{joined:?}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use devstream::proto::refusal::RefusalKind;
 use crate::support::bytes::{StreamEnd, drain};
 use crate::support::machine::Machine;
 use crate::support::process::Process;
-use crate::support::raw::RawClient;
+use crate::support::raw::{RawClient, RawDevice};
 use crate::support::roles::{Agent, Hub, ServiceProxy, ThreeMachines, assert_is, pipe};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{AT_ONCE, DEVICE, SOON, poll, within};
@@ -146,6 +146,26 @@ fn a_replaced_device_key_is_valid_during_the_overlap_only() {
     assert_eq!(code, RefusalKind::KeyReplaced.row().close);
     assert_eq!(old.control(DEVICE).err().map(|answer| answer.status), Some(401));
     online(&new);
+}
+
+/// It goes on meanwhile, and not a moment longer: nothing resumes it with the new key.
+#[test]
+fn a_stream_that_cannot_be_resumed_ends_with_the_overlap_of_either_key() {
+    for (role, id) in [("device", DEVICE), ("service", "alice")] {
+        let hub = Hub::start(&Machine::new());
+        let mut device = RawDevice::online(RawClient::join(&hub.device_link(DEVICE)), &["ssh"]);
+        let alice = RawClient::join(&hub.service_link("alice"));
+        let pending = alice.open("ssh", &[]);
+        let request = device.request();
+        device.accept(&request);
+        let mut at_service = alice.attach(&pending.answer().grant()).unwrap();
+        let mut at_device = device.identity.attach(&(&request).into()).unwrap();
+        let _new = RawClient::join(&hub.link(&[role, "rotate", id, "--overlap", "2s"]));
+        at_service.bytes(b"hello").unwrap();
+        assert_eq!(at_device.expect_bytes(5), b"hello", "{role}");
+        let code = within(SOON, "the end of the overlap", || at_service.expect_close());
+        assert_eq!(code, RefusalKind::KeyReplaced.row().close, "{role}");
+    }
 }
 
 #[test]

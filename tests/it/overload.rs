@@ -1,7 +1,9 @@
 //! Overload: a hub short of resources, or under attack, keeps open streams and recovers.
 
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +16,7 @@ use crate::support::memory::MemoryGroup;
 use crate::support::raw::RawClient;
 use crate::support::roles::{Agent, Hub, ServiceProxy, connect};
 use crate::support::targets::{Target, is_alive};
-use crate::support::{DEVICE, TIMEOUT};
+use crate::support::{DEVICE, SOON, TIMEOUT, poll};
 
 /// A second address of this machine, as another source.
 const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -77,6 +79,44 @@ fn a_source_with_authenticated_connections_is_throttled_and_not_banned() {
     assert!(start.elapsed() >= Duration::from_secs(1));
     assert_eq!(alice.ask("GET", "/devices", &[], "").status, 200);
     drop((held, held_open));
+}
+
+/// They share an address, as behind a NAT, and the neighbour does not pause for the restart.
+#[test]
+fn an_agent_is_back_after_a_restart_of_the_hub_while_a_neighbour_sends_wrong_keys() {
+    let (machine, hub) = hub_with(&[]);
+    let agent = Agent::start(&machine, &["22"]);
+    let thief = RawClient::join(&hub.service_link("alice")).impostor(Ipv4Addr::LOCALHOST);
+    let known = machine.home().join(".local/share/devstream/hub/known-sources");
+    poll("the agent's address on disk", || {
+        fs::read_to_string(&known).is_ok_and(|text| text.contains("127.0.0.1")).then_some(())
+    });
+    let (lines, port, stop) = (agent.process.lines(), hub.port, AtomicBool::new(false));
+    hub.process.kill();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let _ = thief.try_ask("GET", "/devices");
+            }
+        });
+        let hub = Hub::start_on(&machine, port, &[]);
+        let online = agent.process.find_line(lines, "is online", SOON);
+        stop.store(true, Ordering::Relaxed);
+        drop(hub);
+        assert!(online.is_some(), "it is still away: {}", agent.process);
+    });
+}
+
+/// Load balancers and monitors look whether the port is open.
+#[test]
+fn connections_without_a_byte_cost_no_penalty() {
+    let (_machine, hub) = hub_with(&[]);
+    for _ in 0..40 {
+        drop(connect(hub.port));
+    }
+    let alice = RawClient::join(&hub.service_link("alice"));
+    assert_eq!(alice.ask("GET", "/devices", &[], "").status, 200);
+    assert!(hub.activity().iter().all(|entry| entry["operationName"] != "sourcePenalised"));
 }
 
 #[test]

@@ -56,6 +56,20 @@ fn every_wrong_token_gets_the_same_401() {
     assert!(!entry.to_string().contains(&own.token), "{entry}");
 }
 
+/// An open that is repeated voids the tokens of the attempts before: clients that lose their connections often send some.
+#[test]
+fn tokens_of_streams_that_are_gone_cost_an_authenticated_client_no_penalty() {
+    let (_machine, hub, mut device, alice) = setup(&[]);
+    let (own, others) = handshake(&mut device, &alice);
+    for _ in 0..10 {
+        for (client, grant) in [(&alice, &own), (&device.identity, &others)] {
+            let refused = client.attach(&StreamGrant { token: made_up(), ..grant.clone() }).err();
+            assert_eq!(refused.map(|answer| answer.status), Some(401));
+        }
+    }
+    assert!(hub.activity().iter().all(|entry| entry["operationName"] != "sourcePenalised"));
+}
+
 #[test]
 fn an_expired_token_gets_the_same_401_as_a_forged_one() {
     let (_machine, _hub, mut device, alice) = setup(&["--handshake-timeout", "1"]);

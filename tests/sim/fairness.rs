@@ -16,24 +16,26 @@ use devstream::proto::resume::ResumeTicket;
 use devstream::proto::scope::Scope;
 use devstream::proto::secret::StreamToken;
 
-use super::world::{address, name, plain_request, random, service};
+use super::world::{address, any_key, name, plain_request, random, service};
 
 /// A broker with one device, which accepts every request and brings its leg at once.
-struct OneDevice {
-    broker: Broker,
-    device: DeviceId,
-    now: Instant,
+pub(super) struct OneDevice {
+    pub(super) broker: Broker,
+    pub(super) device: DeviceId,
+    pub(super) now: Instant,
     last: u64,
     /// Streams whose legs were refused.
-    refused: Vec<(StreamId, Refusal)>,
+    pub(super) refused: Vec<(StreamId, Refusal)>,
     legs: Vec<(ConnectionId, StreamId)>,
+    /// Streams that the hub ended, and why.
+    pub(super) ended: Vec<(StreamId, RefusalKind)>,
 }
 
 impl OneDevice {
-    fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings) -> Self {
         let (broker, device) = (Broker::new(settings, random(1)), "pi".parse().unwrap());
         let now = tokio::time::Instant::now().into_std();
-        let mut one = Self { broker, device, now, last: 0, refused: Vec::new(), legs: Vec::new() };
+        let mut one = Self { broker, device, now, last: 0, refused: Vec::new(), legs: Vec::new(), ended: Vec::new() };
         let (device, connection) = (one.device.clone(), one.connection());
         let hello = Hello {
             version: "1".into(),
@@ -61,7 +63,7 @@ impl OneDevice {
     }
 
     /// Requests a stream and brings the service's leg.
-    fn open(&mut self, number: u64) -> Result<(), Refusal> {
+    pub(super) fn open(&mut self, number: u64) -> Result<(), Refusal> {
         let Grant { stream, token, .. } = self.ask(number)?;
         let principal = Principal { role: Role::Service, id: service(number).into() };
         self.attach(stream, principal, &token);
@@ -86,17 +88,18 @@ impl OneDevice {
         self.attach_with(stream, principal, LegCredential::Token(token.hash()));
     }
 
-    fn attach_with(&mut self, stream: StreamId, principal: Principal, credential: LegCredential) {
+    pub(super) fn attach_with(&mut self, stream: StreamId, principal: Principal, credential: LegCredential) {
         let leg = self.connection();
         let bridge = Bridge { hub: "hub".into(), device: self.device.clone(), stream, role: principal.role };
         let (address, scope) = (address(), Scope::everything());
         self.legs.push((leg, stream));
-        let attach = LegAttach { leg, bridge, principal, credential, address, scope, until: None };
+        let (until, key) = (None, any_key());
+        let attach = LegAttach { leg, bridge, principal, credential, address, scope, until, key };
         self.broker.handle(Input::LegAttached(attach), self.now);
         self.process_outputs();
     }
 
-    fn process_outputs(&mut self) -> Option<Result<Grant, Refusal>> {
+    pub(super) fn process_outputs(&mut self) -> Option<Result<Grant, Refusal>> {
         let mut answer = None;
         while let Some(output) = self.broker.next_output() {
             match output {
@@ -108,6 +111,7 @@ impl OneDevice {
                     self.attach(request.stream, principal, &request.token);
                 }
                 Output::CompleteOpen { result, .. } => answer = Some(result),
+                Output::EndStream { stream, refusal } => self.ended.push((stream, refusal.kind)),
                 Output::Refuse { leg, refusal } => {
                     let stream = self.legs.iter().find(|(other, _)| *other == leg).expect("an own leg").1;
                     self.refused.push((stream, refusal));
@@ -118,7 +122,6 @@ impl OneDevice {
                 | Output::CancelRequest { .. }
                 | Output::Admit { .. }
                 | Output::Join(_)
-                | Output::EndStream { .. }
                 | Output::StreamEnded { .. }
                 | Output::Record(_) => {}
             }
@@ -126,7 +129,7 @@ impl OneDevice {
         answer
     }
 
-    fn advance(&mut self, time: Duration) {
+    pub(super) fn advance(&mut self, time: Duration) {
         self.now += time;
         self.broker.handle_timeout(self.now);
         self.process_outputs();

@@ -6,6 +6,7 @@
 
 mod fairness;
 mod journey;
+mod keys;
 mod opening;
 mod world;
 
@@ -19,7 +20,7 @@ use devstream::proto::message::StreamResponse;
 use devstream::proto::refusal::RefusalKind;
 use devstream::proto::scope::Scope;
 
-use self::world::{World, address, plain_request, service};
+use self::world::{World, address, any_key, plain_request, service};
 
 const SEEDS: u64 = 10_000;
 const STEPS: u64 = 150;
@@ -116,7 +117,8 @@ fn a_scope_narrowed_during_a_request_is_enforced_when_the_leg_attaches() {
                 let bridge = Bridge { hub: "hub".into(), device: device.clone(), stream, role: Role::Service };
                 let principal = Principal { role: Role::Service, id: service(0).into() };
                 let (credential, address, scope) = (LegCredential::Token(token.hash()), address(), narrowed.clone());
-                let side = LegAttach { leg, bridge, principal, credential, address, scope, until: None };
+                let (until, key) = (None, any_key());
+                let side = LegAttach { leg, bridge, principal, credential, address, scope, until, key };
                 world.broker.handle(Input::LegAttached(side), world.now);
             }
             Output::Refuse { refusal, .. } => refused = refusal.kind == RefusalKind::NotPermitted,

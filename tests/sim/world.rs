@@ -12,12 +12,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use devstream::hub::broker::{
-    Broker, DeviceRequest, Grant, Input, LegAdmission, LegAttach, LegCredential, LegExit, OpenRequest, Output,
+    Broker, DeviceRequest, Grant, Input, LegAdmission, LegAttach, LegCredential, LegExit, LegKey, OpenRequest, Output,
     Settings, StreamLimits,
 };
 use devstream::hub::event::Event;
 use devstream::proto::http::Bridge;
 use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
+use devstream::proto::key::PublicKey;
 use devstream::proto::message::{Hello, StreamResponse};
 use devstream::proto::refusal::{Refusal, RefusalKind};
 use devstream::proto::scope::Scope;
@@ -289,6 +290,11 @@ pub(crate) fn lost() -> LegExit {
 
 pub(crate) fn address() -> SocketAddr {
     ([192, 0, 2, 1], 1000).into()
+}
+
+/// A key that nobody replaces.
+pub(crate) fn any_key() -> LegKey {
+    LegKey { key: PublicKey::from_bytes([0; 32]), until: None }
 }
 
 /// SplitMix64's finaliser: a pseudo-random number for each input.

@@ -28,6 +28,19 @@ pub(super) struct Store {
     current_missing: bool,
 }
 
+/// A failed write, and the number of its lines that are in the file nevertheless.
+#[derive(Debug)]
+pub(super) struct WriteFailed {
+    pub(super) written: usize,
+    pub(super) error: io::Error,
+}
+
+impl From<io::Error> for WriteFailed {
+    fn from(error: io::Error) -> Self {
+        Self { written: 0, error }
+    }
+}
+
 /// The current file.
 #[derive(Debug)]
 struct CurrentFile {
@@ -51,16 +64,16 @@ impl Store {
         Ok(store)
     }
 
-    /// Writes one line, newline included. Rotates first if the file has no room for it.
-    pub(super) fn append(&mut self, line: &str, now: Timestamp) -> io::Result<()> {
+    /// Writes lines, newlines included. Rotates first if the file has no room for them.
+    pub(super) fn append(&mut self, lines: &str, now: Timestamp) -> Result<(), WriteFailed> {
         if self.current_missing {
             self.reopen()?;
             self.current_missing = false;
         }
-        if self.current.size > 0 && self.current.size + line.len() as u64 > self.settings.rotate_size {
+        if self.current.size > 0 && self.current.size + lines.len() as u64 > self.settings.rotate_size {
             self.rotate(now);
         }
-        self.current.append(line, now)
+        self.current.append(lines, now)
     }
 
     /// Rotates and deletes files by age, and notices that the current file was removed.
@@ -160,16 +173,20 @@ impl CurrentFile {
         }
     }
 
-    fn append(&mut self, line: &str, now: Timestamp) -> io::Result<()> {
+    fn append(&mut self, lines: &str, now: Timestamp) -> Result<(), WriteFailed> {
         let start = if self.ends_mid_line { "\n" } else { "" };
-        let written = self.file.write_all(start.as_bytes()).and_then(|()| self.file.write_all(line.as_bytes()));
-        match &written {
-            Ok(()) => self.size += (start.len() + line.len()) as u64,
-            Err(_) => self.size = self.file.metadata().map_or(self.size, |file| file.len()),
-        }
+        let written = self.file.write_all(start.as_bytes()).and_then(|()| self.file.write_all(lines.as_bytes()));
         self.ends_mid_line = written.is_err();
         self.first_line_at.get_or_insert(now);
-        written
+        let before = self.size + start.len() as u64;
+        let Err(error) = written else {
+            self.size = before + lines.len() as u64;
+            return Ok(());
+        };
+        self.size = self.file.metadata().map_or(self.size, |file| file.len());
+        let bytes = usize::try_from(self.size.saturating_sub(before)).unwrap_or_default();
+        let written = lines.bytes().take(bytes).filter(|byte| *byte == b'\n').count();
+        Err(WriteFailed { written, error })
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::store::Store;
+use super::store::{Store, WriteFailed};
 use super::{Counters, QUEUE, line};
 use crate::hub::event::{Event, Operation};
 use crate::net::os::clock;
@@ -18,6 +18,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The time to collect further lines after the first, unless streams wait for their lines: waking up for each would
 /// cost a busy hub more than writing it.
 const BATCH_DELAY: Duration = Duration::from_millis(5);
+
+/// The size of lines that are written together, in bytes: dozens of lines for one system call.
+const BATCH_BYTES: usize = 16 * 1024;
 
 /// The interval of rotation and retention by age.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60);
@@ -49,7 +52,7 @@ impl LogWriter {
                     if !self.required {
                         std::thread::park_timeout(BATCH_DELAY);
                     }
-                    std::iter::once(first).chain(queue.try_iter().take(QUEUE)).for_each(|line| self.process(&line));
+                    self.process(first, queue.try_iter().take(QUEUE));
                 }
                 Err(RecvTimeoutError::Timeout) => self.retry_pending(),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -66,17 +69,26 @@ impl LogWriter {
         }
     }
 
-    fn process(&mut self, line: &str) {
-        self.counters.queued.fetch_sub(1, Ordering::Relaxed);
-        self.write_or_drop(line);
-        self.counters.settled.fetch_add(1, Ordering::Release);
+    /// Writes the first line and those behind it, in as few writes as their size allows.
+    fn process(&mut self, first: String, others: impl Iterator<Item = String>) {
+        let (mut batch, mut count) = (first, 1);
+        for line in others {
+            if batch.len() + line.len() > BATCH_BYTES {
+                self.write_or_drop(&batch, count);
+                (batch, count) = (String::with_capacity(BATCH_BYTES), 0);
+            }
+            batch += &line;
+            count += 1;
+        }
+        self.write_or_drop(&batch, count);
     }
 
-    fn write_or_drop(&mut self, line: &str) {
-        if self.retry.is_none_or(|at| clock::now() >= at) && self.try_write(Some(line)) {
-            return;
-        }
-        self.counters.lost.fetch_add(1, Ordering::Release);
+    fn write_or_drop(&mut self, lines: &str, count: usize) {
+        self.counters.queued.fetch_sub(count, Ordering::Relaxed);
+        let may_write = self.retry.is_none_or(|at| clock::now() >= at);
+        let written = if may_write { self.try_write(Some((lines, count))) } else { 0 };
+        self.counters.lost.fetch_add((count - written) as u64, Ordering::Release);
+        self.counters.settled.fetch_add(count as u64, Ordering::Release);
     }
 
     /// Without new lines: reports lost lines, or checks whether the disk is writable again.
@@ -86,41 +98,43 @@ impl LogWriter {
         }
     }
 
-    /// Reports lost lines, then writes this one. Reports whether that succeeded.
-    fn try_write(&mut self, line: Option<&str>) -> bool {
+    /// Reports lost lines, then writes these. Returns the number of these that are written.
+    fn try_write(&mut self, lines: Option<(&str, usize)>) -> usize {
         let reopened = if self.retry.is_some() { self.store.reopen() } else { Ok(()) };
-        let lost = self.unreported();
-        let reported = reopened.and_then(|()| self.report_lost());
-        match reported.and_then(|()| line.map_or(Ok(()), |line| self.append(line))) {
+        let (lost, (lines, count)) = (self.unreported(), lines.unwrap_or_default());
+        let reported = reopened.and_then(|()| self.report_lost()).map_err(WriteFailed::from);
+        match reported.and_then(|()| if count > 0 { self.append(lines, count) } else { Ok(()) }) {
             Ok(()) => {
                 if self.retry.take().is_some() {
                     self.counters.failing.store(false, Ordering::Relaxed);
                     tracing::warn!(target: "hub", "the activity log is written again; {lost} lines were lost");
                 }
-                true
+                count
             }
-            Err(error) => {
+            Err(WriteFailed { written, error }) => {
                 if self.retry.replace(clock::now() + RETRY).is_none() {
                     self.counters.failing.store(true, Ordering::Relaxed);
                     let streams = if self.required { "new streams are refused" } else { "streams continue without it" };
                     tracing::error!(target: "hub", %error, "the activity log cannot be written; {streams}");
                 }
-                false
+                written
             }
         }
     }
 
-    fn append(&mut self, line: &str) -> io::Result<()> {
-        self.store.append(line, clock::now_utc())?;
-        self.counters.written.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+    fn append(&mut self, lines: &str, count: usize) -> Result<(), WriteFailed> {
+        let appended = self.store.append(lines, clock::now_utc());
+        let written = appended.as_ref().map_or_else(|failed| failed.written, |()| count);
+        self.counters.written.fetch_add(written as u64, Ordering::Relaxed);
+        appended
     }
 
     /// Writes one line that counts the lost ones before it.
     fn report_lost(&mut self) -> io::Result<()> {
         let lost = self.unreported();
         if lost > 0 {
-            self.append(&line::json(Event { lost: Some(lost), ..Event::new(Operation::ActivityLost, "lost") }))?;
+            let event = Event { lost: Some(lost), ..Event::new(Operation::ActivityLost, "lost") };
+            self.append(&line::json(event), 1).map_err(|failed| failed.error)?;
             self.reported_lost += lost;
         }
         Ok(())

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::hub::broker::Input;
+use crate::hub::broker::{Input, LegKey};
 use crate::hub::event::{Event, Operation};
 use crate::hub::registry::{CodeHash, Enrolled, Record, RegistryError, StoredKey};
 use crate::hub::revalidation::access_deadline;
@@ -24,7 +24,7 @@ type AdminResult = Result<AdminResponse, RegistryError>;
 pub(super) async fn add(shared: &Shared, principal: Principal, scope: Scope, link_seconds: u64) -> AdminResult {
     let (code, hash) = new_code(link_seconds);
     let (subject, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
-    let adding = shared.registry.change(move |registry| {
+    let adding = shared.registry.change(&principal, move |registry| {
         registry.add(&subject, &scope, &hash, clock::now_utc())?;
         activity.record(Event::about(&subject, Operation::IdentityAdded, "added"));
         Ok(())
@@ -42,7 +42,7 @@ pub(super) async fn rotate(
     let (code, hash) = new_code(link_seconds);
     let (subject, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
     let overlap = Duration::from_secs(overlap_seconds);
-    let rotating = shared.registry.change(move |registry| {
+    let rotating = shared.registry.change(&principal, move |registry| {
         registry.rotate(&subject, &hash, overlap)?;
         activity.record(Event::about(&subject, Operation::IdentityChanged, "rotating"));
         Ok(())
@@ -53,8 +53,8 @@ pub(super) async fn rotate(
 
 pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: ScopeChange) -> AdminResult {
     let principal = Principal { role: Role::Service, id: service.clone().into() };
-    let (activity, broker) = (shared.activity.clone(), shared.streams.broker.clone());
-    let changing = shared.registry.change(move |registry| {
+    let (subject, activity, broker) = (principal.clone(), shared.activity.clone(), shared.streams.broker.clone());
+    let changing = shared.registry.change(&subject, move |registry| {
         let scope = registry.rescope(&principal, change)?;
         activity.record(Event::about(&principal, Operation::IdentityChanged, "rescoped"));
         let until = access_deadline(&scope);
@@ -65,8 +65,8 @@ pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: Scope
 }
 
 pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool) -> AdminResult {
-    let (activity, broker) = (shared.activity.clone(), shared.streams.broker.clone());
-    let changing = shared.registry.change(move |registry| {
+    let (subject, activity, broker) = (principal.clone(), shared.activity.clone(), shared.streams.broker.clone());
+    let changing = shared.registry.change(&subject, move |registry| {
         registry.set_disabled(&principal, !enabled)?;
         let word = if enabled { "enabled" } else { "disabled" };
         activity.record(Event::about(&principal, Operation::IdentityChanged, word));
@@ -91,8 +91,8 @@ pub(super) async fn show(shared: &Shared, principal: Principal) -> AdminResult {
 }
 
 pub(super) async fn remove(shared: &Shared, principal: Principal) -> AdminResult {
-    let (activity, broker) = (shared.activity.clone(), shared.streams.broker.clone());
-    let removing = shared.registry.change(move |registry| {
+    let (subject, activity, broker) = (principal.clone(), shared.activity.clone(), shared.streams.broker.clone());
+    let removing = shared.registry.change(&subject, move |registry| {
         registry.remove(&principal)?;
         activity.record(Event::about(&principal, Operation::IdentityRemoved, "removed"));
         let reason = Refusal::new(RefusalKind::AuthenticationFailed, format!("{principal} was removed"));
@@ -103,13 +103,21 @@ pub(super) async fn remove(shared: &Shared, principal: Principal) -> AdminResult
 }
 
 pub(super) async fn enrol(shared: &Shared, principal: Principal, key: PublicKey) -> AdminResult {
-    let activity = shared.activity.clone();
-    let enrolling = shared.registry.change(move |registry| {
-        match registry.enrol(&principal, &key, clock::now_utc())? {
+    let (subject, activity, broker) = (principal.clone(), shared.activity.clone(), shared.streams.broker.clone());
+    let enrolling = shared.registry.change(&subject, move |registry| {
+        let enrolled = registry.enrol(&principal, &key, clock::now_utc())?;
+        match enrolled {
             Enrolled::Created => activity.record(Event::about(&principal, Operation::IdentityAdded, "added")),
-            Enrolled::KeyReplaced => activity.record(Event::about(&principal, Operation::IdentityChanged, "newKey")),
-            Enrolled::Unchanged => {}
+            Enrolled::KeyAdded | Enrolled::KeyReplaced => {
+                activity.record(Event::about(&principal, Operation::IdentityChanged, "newKey"));
+            }
+            Enrolled::Unchanged => return Ok(()),
         }
+        if enrolled == Enrolled::KeyReplaced {
+            let reason = Refusal::new(RefusalKind::KeyReplaced, principal.to_string());
+            broker.handle(Input::IdentityRevoked { principal: principal.clone(), reason });
+        }
+        broker.handle(Input::KeysChanged { principal, keys: vec![LegKey { key, until: None }] });
         Ok(())
     });
     enrolling.await?;
@@ -120,7 +128,7 @@ pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, sec
     let (code, hash) = new_code(seconds);
     let until = hash.until;
     let activity = shared.activity.clone();
-    let adding = shared.registry.change(move |registry| {
+    let adding = shared.registry.change_enrolments(move |registry| {
         let id = registry.add_enrolment(&devices, uses, &hash, clock::now_utc())?;
         let reason = format!("enrolment key {id} for {devices}, {uses} uses");
         activity.record(Event { reason, ..Event::new(Operation::EnrolmentAdded, "added") });
@@ -137,7 +145,7 @@ pub(super) async fn enrolments(shared: &Shared) -> AdminResult {
 
 pub(super) async fn remove_enrolment(shared: &Shared, id: u64) -> AdminResult {
     let activity = shared.activity.clone();
-    let removing = shared.registry.change(move |registry| {
+    let removing = shared.registry.change_enrolments(move |registry| {
         registry.remove_enrolment(id)?;
         let reason = format!("enrolment key {id}");
         activity.record(Event { reason, ..Event::new(Operation::EnrolmentRemoved, "removed") });

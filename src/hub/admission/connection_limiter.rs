@@ -1,6 +1,6 @@
 //! Limits on unauthenticated connections, in all and per source, and the penalties of sources.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -61,9 +61,9 @@ impl ConnectionLimiter {
         self.penalties().enforced(clock::now())
     }
 
-    /// Admits an unauthenticated connection unless its source is banned or a limit is reached.
+    /// Admits an unauthenticated connection unless its source is banned and has had its share, or a limit is reached.
     pub(in crate::hub) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<UnauthenticatedPermit, Rejection> {
-        if self.status(address) == SourceStatus::Banned {
+        if self.status(address) == SourceStatus::Banned && !self.penalties().admit_banned(address, clock::now()) {
             return Err(Rejection::Banned);
         }
         let source = source_prefix(address);
@@ -83,6 +83,17 @@ impl ConnectionLimiter {
     /// Returns whether a source is allowed, throttled or banned.
     pub(in crate::hub) fn status(&self, source: IpAddr) -> SourceStatus {
         self.penalties().status(source, clock::now())
+    }
+
+    /// Returns up to `limit` sources that have authenticated connections, or had some until recently.
+    pub(in crate::hub) fn authenticated_sources(&self, limit: usize) -> BTreeSet<IpAddr> {
+        self.penalties().authenticated_sources(clock::now()).take(limit).collect()
+    }
+
+    /// Counts these sources as if they had had authenticated connections until now.
+    pub(in crate::hub) fn restore_authenticated(&self, sources: impl IntoIterator<Item = IpAddr>) {
+        let (mut penalties, now) = (self.penalties(), clock::now());
+        sources.into_iter().for_each(|source| penalties.restore_authenticated(source, now));
     }
 
     /// Adds a penalty. Returns true if the source becomes banned or throttled by it.
@@ -196,6 +207,7 @@ mod tests {
         assert!(limiter.admit(fleet).is_ok());
         drop(permit);
         assert!(limiter.admit(fleet).is_ok(), "it reconnects");
+        assert!(limiter.admit(attacker).is_ok(), "one a second");
         assert_eq!(limiter.admit(attacker).err(), Some(Rejection::Banned));
         assert_eq!((limiter.count(), limiter.penalised()), (0, 2));
     }

@@ -2,11 +2,12 @@
 //!
 //! In: the address of each accepted connection, reasons for penalties, requests for stream capacity. Out: a
 //! `ConnectionPermit` or a rejection, counted by reason. `connection_limiter` limits unauthenticated connections,
-//! `penalty` bans sources after repeated failures, `pressure` watches file descriptors and memory, `challenge` holds
+//! `penalty` bans sources after repeated failures, `known_sources` remembers good ones over a restart, `pressure` watches file descriptors and memory, `challenge` holds
 //! outstanding authentication challenges.
 
 mod challenge;
 pub mod connection_limiter;
+pub(super) mod known_sources;
 pub mod penalty;
 mod pressure;
 

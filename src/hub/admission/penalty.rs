@@ -62,9 +62,13 @@ pub enum SourceStatus {
     Allowed,
     /// Failures are answered after a delay, because the source has authenticated connections.
     Throttled,
-    /// Connections are rejected.
+    /// Connections are rejected, but for one in each [`BANNED_INTERVAL`].
     Banned,
 }
+
+/// The interval in which a banned source may open one connection: a client with a good key may share its address, and
+/// lifts the ban.
+const BANNED_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The limit on tracked sources; beyond it, new sources are not penalised.
 const MAX_SOURCES: usize = 65_536;
@@ -83,6 +87,8 @@ struct Source {
     authenticated: usize,
     /// The time at which the last of them closed.
     auth_closed_at: Option<Instant>,
+    /// While it is banned, the time of the next connection that is admitted nevertheless.
+    next_admission: Option<Instant>,
 }
 
 impl Source {
@@ -119,6 +125,28 @@ impl SourcePenalties {
                 }
             }
             Some(_) | None => SourceStatus::Allowed,
+        }
+    }
+
+    /// Reports whether a banned source may open a connection now.
+    pub fn admit_banned(&mut self, source: IpAddr, now: Instant) -> bool {
+        let Some(entry) = self.sources.get_mut(&source_prefix(source)) else { return true };
+        let is_admitted = entry.next_admission.is_none_or(|at| at <= now);
+        if is_admitted {
+            entry.next_admission = Some(now + BANNED_INTERVAL);
+        }
+        is_admitted
+    }
+
+    /// Returns the sources that have authenticated connections, or had some until recently.
+    pub fn authenticated_sources(&self, now: Instant) -> impl Iterator<Item = IpAddr> {
+        self.sources.iter().filter(move |(_, entry)| entry.has_recent_auth(now)).map(|(source, _)| *source)
+    }
+
+    /// Counts a source as one whose authenticated connections have closed just now.
+    pub fn restore_authenticated(&mut self, source: IpAddr, now: Instant) {
+        if self.make_room(source_prefix(source), now) {
+            self.sources.entry(source_prefix(source)).or_default().auth_closed_at = Some(now);
         }
     }
 
@@ -233,6 +261,40 @@ mod tests {
         assert_eq!(penalties.status(fleet, later), SourceStatus::Banned);
         penalties.auth_opened(fleet);
         assert_eq!(penalties.status(fleet, later), SourceStatus::Throttled);
+    }
+
+    #[test]
+    fn a_banned_source_may_open_one_connection_a_second_and_a_good_key_lifts_the_ban() {
+        let (mut penalties, start) = (SourcePenalties::new(PenaltyPolicy::default()), Instant::now());
+        let site = address("192.0.2.1");
+        for _ in 0..100 {
+            penalties.record(site, PenaltyReason::AuthFailed, start);
+        }
+        let admitted =
+            (0..10_000).filter(|ms| penalties.admit_banned(site, start + Duration::from_millis(*ms))).count();
+        assert_eq!(admitted, 10);
+        penalties.auth_opened(site);
+        assert_eq!(penalties.status(site, start), SourceStatus::Throttled);
+    }
+
+    #[test]
+    fn the_authenticated_sources_of_an_earlier_run_are_not_banned() {
+        let now = Instant::now();
+        let (mut before, mut after) =
+            (SourcePenalties::new(PenaltyPolicy::default()), SourcePenalties::new(PenaltyPolicy::default()));
+        let (online, left) = (address("192.0.2.1"), address("2001:db8::1"));
+        before.auth_opened(online);
+        before.auth_opened(left);
+        before.auth_closed(left, now);
+        before.record(address("192.0.2.9"), PenaltyReason::AuthFailed, now);
+        let sources: Vec<_> = before.authenticated_sources(now).collect();
+        assert_eq!(sources.len(), 2);
+        sources.into_iter().for_each(|source| after.restore_authenticated(source, now));
+        for source in [online, left].repeat(9) {
+            after.record(source, PenaltyReason::AuthFailed, now);
+        }
+        assert_eq!([online, left].map(|source| after.status(source, now)), [SourceStatus::Throttled; 2]);
+        assert_eq!(before.authenticated_sources(now + AUTH_GRACE).collect::<Vec<_>>(), [online]);
     }
 
     #[test]

@@ -86,6 +86,10 @@ impl Broker {
     pub(super) fn request_device(&mut self, id: StreamId, now: Instant) {
         let token = StreamToken::new((self.random)());
         let Some(stream) = self.streams.get_mut(&id) else { return };
+        if stream.request.until.is_some_and(|until| until <= now) {
+            // While the device was offline.
+            return self.refuse(id, RefusalKind::AccessEnded.into(), now);
+        }
         let Some(agent) = self.devices.get(&stream.request.device) else { return };
         let name = match stream.choose_forward(&agent.hello) {
             Ok(name) => name,
@@ -204,6 +208,12 @@ impl Broker {
     }
 
     pub(super) fn leg_attached(&mut self, attach: LegAttach, now: Instant) {
+        // Before its credential is spent: an end with the new key may still use that.
+        let Some(key) = self.present_key(&attach.principal, attach.key) else {
+            let refusal = Refusal::new(RefusalKind::KeyReplaced, attach.principal.to_string());
+            return self.outputs.push_back(Output::Refuse { leg: attach.leg, refusal });
+        };
+        let attach = LegAttach { key, ..attach };
         let token = match &attach.credential {
             LegCredential::Token(token) => token,
             LegCredential::Ticket(ticket) => {
@@ -233,8 +243,8 @@ impl Broker {
 
     /// Admits a leg whose credential was accepted.
     pub(super) fn admit_leg(&mut self, attach: &LegAttach, now: Instant) {
-        let LegAttach { leg, bridge, principal, address, scope, until, .. } = attach;
-        let (leg, id) = (*leg, bridge.stream);
+        let LegAttach { leg, bridge, principal, address, scope, until, key, .. } = attach;
+        let (leg, id, key) = (*leg, bridge.stream, *key);
         if principal.role == Role::Service {
             // The scope may have changed after it was read and before the request.
             self.rescope(id, scope, *until, now);
@@ -251,11 +261,11 @@ impl Broker {
             stream.request.source = *address;
         }
         match attach.credential {
-            LegCredential::Token(_) => stream.slot(principal.role).attach(leg, *address),
+            LegCredential::Token(_) => stream.slot(principal.role).attach(leg, *address, key),
             LegCredential::Ticket(_) => {
                 // A connection that joins with a ticket is not reused.
                 stream.reusable = false;
-                stream.slot(principal.role).reattach(leg, *address);
+                stream.slot(principal.role).reattach(leg, *address, key);
             }
         }
         let ticket = stream.ticket(id, principal.role, run).zip(grace);
@@ -272,10 +282,11 @@ impl Broker {
         if stream.phase != Phase::Accepted && !resumed {
             return;
         }
-        let until = stream.request.until;
-        if until.is_some_and(|until| until <= now) {
-            return self.end(id, RefusalKind::AccessEnded.into(), now);
+        let access_end = stream.access_end();
+        if let Some((_, key_of)) = access_end.filter(|(until, _)| *until <= now) {
+            return self.access_ended(id, key_of, now);
         }
+        let until = access_end.map(|(until, _)| until);
         let (Some(device_leg), Some(service_leg)) = (stream.device.leg(), stream.service.leg()) else { return };
         if let Some(leg) = stream.detach_unresumed() {
             self.connections.remove(&leg);

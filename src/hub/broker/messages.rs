@@ -9,6 +9,7 @@ use super::StreamLimits;
 use crate::hub::event::Event;
 use crate::proto::http::Bridge;
 use crate::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
+use crate::proto::key::PublicKey;
 use crate::proto::limits::{HANDSHAKE_TIMEOUT, RESUME_GRACE, TOKEN_LIFETIME};
 use crate::proto::message::{Hello, StreamRequest, StreamResponse};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -92,6 +93,17 @@ pub struct LegAttach {
     pub scope: Scope,
     /// The end of the service's access.
     pub until: Option<Instant>,
+    /// The key that authenticated it.
+    pub key: LegKey,
+}
+
+/// A key of an identity, and the end of its validity if another one has replaced it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LegKey {
+    /// The key.
+    pub key: PublicKey,
+    /// The end of its validity.
+    pub until: Option<Instant>,
 }
 
 /// The credential of a leg.
@@ -138,8 +150,9 @@ pub enum Input {
     IdentityRevoked { principal: Principal, reason: Refusal },
     /// A service's scope or access changed: streams outside of it end.
     ScopeChanged { service: ServiceName, scope: Scope, until: Option<Instant> },
-    /// A device's keys changed: its control connection must revalidate its own.
-    KeysChanged { device: DeviceId },
+    /// An identity has these keys now: its streams do not go on with others, and a device's control connection revalidates
+    /// its own.
+    KeysChanged { principal: Principal, keys: Vec<LegKey> },
     /// The operator ends a stream.
     StreamKilled { stream: StreamId },
     /// The hub takes no more new streams.

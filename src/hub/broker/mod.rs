@@ -19,8 +19,8 @@ use std::time::Instant;
 use bytes::Bytes;
 
 pub use messages::{
-    DeviceRequest, Grant, Input, JoinedStream, LegAdmission, LegAttach, LegCredential, LegExit, OpenRequest, Output,
-    Settings,
+    DeviceRequest, Grant, Input, JoinedStream, LegAdmission, LegAttach, LegCredential, LegExit, LegKey, OpenRequest,
+    Output, Settings,
 };
 use stream::{Earlier, EarlyState, Phase, Stream};
 pub use stream_counts::StreamLimits;
@@ -28,7 +28,7 @@ use stream_counts::{ServiceShare, StreamCounts};
 
 use super::event::{Event, Operation};
 use crate::proto::bounded_map::BoundedMap;
-use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
+use crate::proto::id::{ConnectionId, DeviceId, Principal, Role, StreamId};
 use crate::proto::limits::{RECENT_REQUESTS_OF_HUB, RECENTLY_CLOSED_STREAMS};
 use crate::proto::message::Hello;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -64,8 +64,14 @@ pub struct Broker {
     recently_closed: BoundedMap<StreamId, ()>,
     /// The last streams whose ids services chose, for one that repeats its request.
     recent_requests: BoundedMap<StreamId, Earlier>,
+    /// The keys of the last identities whose keys changed, for legs that were authenticated before.
+    recent_keys: BoundedMap<Principal, Vec<LegKey>>,
     outputs: VecDeque<Output>,
 }
+
+/// The limit on remembered changes of keys: a leg is attached within a moment of its authentication, and no operator
+/// rotates as many keys meanwhile.
+const RECENT_KEY_CHANGES: usize = 1024;
 
 /// The limit on retained failed handshakes: a leg that is still connecting learns the cause. Beyond it, its token
 /// counts as wrong.
@@ -91,6 +97,7 @@ impl Broker {
             ended_after_restart: HashSet::new(),
             recently_closed: BoundedMap::new(RECENTLY_CLOSED_STREAMS),
             recent_requests: BoundedMap::new(RECENT_REQUESTS_OF_HUB),
+            recent_keys: BoundedMap::new(RECENT_KEY_CHANGES),
             outputs: VecDeque::new(),
         }
     }
@@ -118,7 +125,7 @@ impl Broker {
             Input::LegLeft { leg, exit } => self.leg_left(leg, exit, now),
             Input::IdentityRevoked { principal, reason } => self.identity_revoked(&principal, &reason, now),
             Input::ScopeChanged { service, scope, until } => self.scope_changed(&service, &scope, until, now),
-            Input::KeysChanged { device } => self.keys_changed(&device),
+            Input::KeysChanged { principal, keys } => self.keys_changed(&principal, keys, now),
             Input::StreamKilled { stream } => self.end(stream, RefusalKind::StreamKilled.into(), now),
             Input::Drain => self.drain(now),
         }
@@ -252,7 +259,10 @@ impl Broker {
                 let detail = format!("the {absent} did not connect to the streaming endpoint");
                 self.refuse(id, Refusal::new(RefusalKind::HandshakeTimedOut, detail), now);
             }
-            Phase::Joined => self.end(id, RefusalKind::AccessEnded.into(), now),
+            Phase::Joined => {
+                let key_of = stream.access_end().and_then(|(_, key_of)| key_of);
+                self.access_ended(id, key_of, now);
+            }
             Phase::Interrupted { until, .. } if *until <= now => self.abandon(id, RefusalKind::NotResumed.into(), now),
             Phase::Interrupted { .. } => self.abandon(id, RefusalKind::AccessEnded.into(), now),
             Phase::Ending(_) => self.set_timer(id, None),

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::stream::{Phase, Stream};
-use super::{Broker, Output};
+use super::{Broker, LegKey, Output};
 use crate::proto::id::{DeviceId, Principal, Role, ServiceName, StreamId};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::scope::Scope;
@@ -15,6 +15,8 @@ impl Broker {
         {
             self.outputs.push_back(Output::Dismiss { connection: online.connection, reason: reason.kind });
         }
+        // It may come back with other keys.
+        self.recent_keys.remove(principal);
         for id in self.ids(|stream| stream.belongs_to(principal)) {
             self.end(id, reason.clone(), now);
         }
@@ -34,7 +36,7 @@ impl Broker {
         let named = stream.request.name.as_ref();
         let covered = scope.covers_device(&stream.request.device) && named.is_none_or(|name| scope.covers_stream(name));
         let timer = match stream.phase {
-            Phase::Joined => Some(until),
+            Phase::Joined => Some(stream.access_end().map(|(until, _)| until)),
             Phase::Interrupted { until: grace, .. } => Some(Some(until.map_or(grace, |until| until.min(grace)))),
             Phase::AwaitingDevice | Phase::Requested { .. } | Phase::Accepted | Phase::Failed(_) | Phase::Ending(_) => {
                 None
@@ -49,9 +51,66 @@ impl Broker {
         }
     }
 
-    pub(super) fn keys_changed(&mut self, device: &DeviceId) {
-        if let Some(online) = self.devices.get(device) {
+    pub(super) fn keys_changed(&mut self, principal: &Principal, keys: Vec<LegKey>, now: Instant) {
+        if principal.role == Role::Device
+            && let Some(online) = self.devices.get(&DeviceId::from(principal.id.clone()))
+        {
             self.outputs.push_back(Output::RevalidateKey { connection: online.connection });
+        }
+        self.recent_keys.remove(principal);
+        self.recent_keys.insert(principal.clone(), keys);
+        for id in self.ids(|stream| stream.belongs_to(principal)) {
+            self.apply_keys(id, principal, now);
+        }
+    }
+
+    /// Gives a stream's leg the present end of its key; the stream does not go on with one that is gone.
+    fn apply_keys(&mut self, id: StreamId, principal: &Principal, now: Instant) {
+        let Some(key) = self.streams.get_mut(&id).and_then(|stream| stream.slot(principal.role).key()) else { return };
+        let Some(key) = self.present_key(principal, key) else {
+            return self.access_ended(id, Some(principal.role), now);
+        };
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        stream.slot(principal.role).set_key(key);
+        if stream.phase == Phase::Joined {
+            let until = stream.access_end().map(|(until, _)| until);
+            self.set_timer(id, until);
+        }
+    }
+
+    /// Returns a key with the end that the last change of the identity's keys gave it; `None` if it is no longer one of
+    /// them.
+    pub(super) fn present_key(&self, principal: &Principal, key: LegKey) -> Option<LegKey> {
+        match self.recent_keys.get(principal) {
+            Some(keys) => keys.iter().find(|present| present.key == key.key).copied(),
+            None => Some(key),
+        }
+    }
+
+    /// Ends a stream at the end of its service's access, or of the key of a leg. A stream that can be resumed is
+    /// interrupted at the latter, or stays so: an end that has the new key goes on.
+    pub(super) fn access_ended(&mut self, id: StreamId, key_of: Option<Role>, now: Instant) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(role) = key_of else { return self.end(id, RefusalKind::AccessEnded.into(), now) };
+        let refusal = Refusal::new(RefusalKind::KeyReplaced, stream.principal(role).to_string());
+        match stream.phase {
+            Phase::Joined if stream.resumes() => {
+                self.outputs.push_back(Output::EndStream { stream: id, refusal: RefusalKind::Interrupted.into() });
+                self.interrupt(id, (Some(role), refusal.message()), now);
+            }
+            Phase::Interrupted { .. } => {
+                if let Some(leg) = stream.slot(role).leg() {
+                    stream.slot(role).detach();
+                    self.connections.remove(&leg);
+                    self.outputs.push_back(Output::Refuse { leg, refusal: RefusalKind::Interrupted.into() });
+                }
+            }
+            Phase::AwaitingDevice
+            | Phase::Requested { .. }
+            | Phase::Accepted
+            | Phase::Failed(_)
+            | Phase::Joined
+            | Phase::Ending(_) => self.end(id, refusal, now),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::OpenRequest;
+use super::{LegKey, OpenRequest};
 use crate::hub::event::{Event, Operation};
 use crate::proto::id::{ConnectionId, Principal, Role, StreamId, StreamName};
 use crate::proto::message::Hello;
@@ -187,6 +187,23 @@ impl Stream {
         }
     }
 
+    /// Returns the end of what allows the stream: the service's access, or the key of the leg of this role.
+    pub(super) fn access_end(&self) -> Option<(Instant, Option<Role>)> {
+        let of_key = |slot: &LegSlot, role| Some((slot.key.and_then(|key| key.until)?, Some(role)));
+        let access = self.request.until.map(|until| (until, None));
+        let ends = [access, of_key(&self.device, Role::Device), of_key(&self.service, Role::Service)];
+        ends.into_iter().flatten().min_by_key(|(until, _)| *until)
+    }
+
+    /// Returns one of the stream's two identities.
+    pub(super) fn principal(&self, role: Role) -> Principal {
+        let id = match role {
+            Role::Device => self.request.device.clone().into(),
+            Role::Service => self.request.service.clone().into(),
+        };
+        Principal { role, id }
+    }
+
     /// Reports whether the stream survives the loss of its connections.
     pub(super) fn resumes(&self) -> bool {
         self.protocol == Some(StreamProtocol::Resumable)
@@ -236,6 +253,8 @@ pub(super) struct LegSlot {
     returned: bool,
     leg: Option<ConnectionId>,
     address: Option<SocketAddr>,
+    /// The key that authenticated the leg.
+    key: Option<LegKey>,
 }
 
 impl LegSlot {
@@ -269,15 +288,16 @@ impl LegSlot {
         }
     }
 
-    pub(super) fn attach(&mut self, leg: ConnectionId, address: SocketAddr) {
+    pub(super) fn attach(&mut self, leg: ConnectionId, address: SocketAddr, key: LegKey) {
         self.leg = Some(leg);
         self.address = Some(address);
+        self.key = Some(key);
         self.returned = false;
     }
 
     /// Attaches a leg that has returned with its ticket. Its token is of no more use.
-    pub(super) fn reattach(&mut self, leg: ConnectionId, address: SocketAddr) {
-        self.attach(leg, address);
+    pub(super) fn reattach(&mut self, leg: ConnectionId, address: SocketAddr, key: LegKey) {
+        self.attach(leg, address, key);
         self.returned = true;
         self.revoke_token();
     }
@@ -293,7 +313,17 @@ impl LegSlot {
     }
 
     pub(super) fn detach(&mut self) {
-        self.leg = None;
+        (self.leg, self.key) = (None, None);
+    }
+
+    /// Returns the key of the leg that is attached.
+    pub(super) fn key(&self) -> Option<LegKey> {
+        self.key
+    }
+
+    /// Sets the key of the leg that is attached.
+    pub(super) fn set_key(&mut self, key: LegKey) {
+        self.key = Some(key);
     }
 
     pub(super) fn leg(&self) -> Option<ConnectionId> {

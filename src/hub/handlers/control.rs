@@ -23,6 +23,7 @@ use crate::proto::key::PublicKey;
 use crate::proto::limits::{FORWARDS_PER_DEVICE, REQUEST_HEAD_TIMEOUT};
 use crate::proto::message::{Hello, ToDevice, ToHub};
 use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::stream::StreamProtocol;
 
 /// Accepts or refuses a device's upgrade. The version is checked last: a device that is refused for its version knows
 /// that its key is valid, and so checks the key without displacing the running agent.
@@ -115,9 +116,18 @@ impl From<ChannelError> for ControlEnd {
 /// Reads the first message, which must be a valid hello and arrive within the timeout of a request's head.
 async fn read_hello(channel: &mut ControlChannel<Socket>) -> Option<Hello> {
     match timeout(REQUEST_HEAD_TIMEOUT, channel.next()).await {
-        Ok(Ok(ToHub::Hello(hello))) if hello.forwards.len() <= FORWARDS_PER_DEVICE => Some(hello),
+        Ok(Ok(ToHub::Hello(hello))) if hello.forwards.len() <= FORWARDS_PER_DEVICE => Some(without_unknown(hello)),
         _ => None,
     }
+}
+
+/// Drops what this hub does not know from a hello, which it keeps for as long as the device is online.
+fn without_unknown(mut hello: Hello) -> Hello {
+    hello.protocols.retain(|name| StreamProtocol::from_name(name).is_some());
+    hello.protocols.truncate(StreamProtocol::ALL.len());
+    hello.protocols.shrink_to_fit();
+    hello.forwards.shrink_to_fit();
+    hello
 }
 
 /// The session of an online device.
@@ -232,5 +242,27 @@ fn to_message(
         DeviceCommand::Displaced(by) => (Some(ToDevice::Displaced { by }), Some(RefusalKind::Displaced)),
         DeviceCommand::Dismissed(kind) => (None, Some(kind)),
         DeviceCommand::RevalidateKey => (None, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hello_keeps_no_names_that_the_hub_does_not_know() {
+        let known = StreamProtocol::ALL.map(|protocol| protocol.as_str().to_owned());
+        let unknown = (0..20_000).map(|_| String::new());
+        let hello = Hello {
+            version: "1".into(),
+            run: 1,
+            protocols: unknown.chain(known.clone()).chain(known.clone()).collect(),
+            forwards: Vec::with_capacity(FORWARDS_PER_DEVICE),
+            accepts_any_name: false,
+            reusable: false,
+        };
+        let kept = without_unknown(hello);
+        assert_eq!(kept.protocols, known);
+        assert!(kept.protocols.capacity() <= known.len() && kept.forwards.capacity() == 0);
     }
 }

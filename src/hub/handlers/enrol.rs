@@ -5,22 +5,26 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
+use crate::hub::admission::Admission;
 use crate::hub::admission::penalty::PenaltyReason;
 use crate::hub::auth::AuthnError;
-use crate::hub::broker::Input;
+use crate::hub::broker::{Input, LegKey};
 use crate::hub::broker_handle::BrokerHandle;
 use crate::hub::connection::ConnectionContext;
-use crate::hub::event::{Event, Operation};
-use crate::hub::registry::Redeemed;
+use crate::hub::event::{Event, JOINED, Operation};
+use crate::hub::registry::{CodeCheck, Redeemed, RegistryError};
 use crate::hub::responses;
+use crate::hub::revalidation::leg_key;
 use crate::hub::shared::Shared;
 use crate::net::os::clock;
 use crate::net::tls::Socket;
 use crate::net::transport::http_server::{HttpRequest, empty_response};
 use crate::proto::auth::{AUTH_HEADER, Credential};
-use crate::proto::id::{Principal, Role};
+use crate::proto::id::Principal;
 use crate::proto::join::JoinRequest;
+use crate::proto::key::PublicKey;
 use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::secret::JoinCode;
 
 /// Redeems the code. Every wrong code gets the same response.
 pub(in crate::hub) async fn join(
@@ -43,43 +47,97 @@ async fn redeem_code(shared: &Shared, context: &ConnectionContext, request: &Htt
     if !credential.is_signed_by(&key, &context.binding(shared, request, &credential)) {
         return Err(context.reject_proof(shared, &credential, AuthnError::WrongSignature));
     }
-    let (subject, hash, source) = (credential.principal.clone(), code.hash(), context.address);
-    let (activity, broker) = (shared.activity.clone(), shared.streams.broker.clone());
-    let admission = shared.admission.clone();
-    let redeemed = shared.registry.change(move |registry| {
-        let redeemed = registry.redeem(&subject, &hash, &key, clock::now_utc())?;
-        if let Some(redeemed) = &redeemed {
-            activity.record(join_event(&subject, source, redeemed));
-            revoke_replaced_key(&broker, subject, redeemed);
-        } else {
-            // Here and not in the request's task, which ends when the peer closes the connection.
-            admission.record_penalty(source, PenaltyReason::AuthFailed);
-        }
-        Ok(redeemed.is_some())
-    });
-    match redeemed.await {
-        Ok(true) => Ok(()),
-        Ok(false) => {
+    match redeem(shared, context.address, &credential.principal, &code, key).await {
+        Ok(Outcome::Joined) => Ok(()),
+        Ok(Outcome::WrongCode) => {
             context.exempt_from_penalty();
             Err(context.auth_failed(shared, Some(&credential.principal), "wrong, used or expired join code"))
+        }
+        Ok(Outcome::IdTaken) => {
+            let refusal = Refusal::from(RefusalKind::IdTaken);
+            let event = Event::about(&credential.principal, Operation::Join, refusal.kind.row().label);
+            shared.activity.record(Event { source: Some(context.address), ..event });
+            Err(refusal)
         }
         Err(error) => Err(error.to_public_refusal()),
     }
 }
 
+/// The outcome of a join request.
+enum Outcome {
+    Joined,
+    WrongCode,
+    /// An enrolment key does not give this id.
+    IdTaken,
+}
+
+/// Redeems the code if it is good, and has everyone learn of the new key. A wrong code is looked up only: it must not
+/// cost what a change does.
+async fn redeem(
+    shared: &Shared,
+    source: SocketAddr,
+    subject: &Principal,
+    code: &JoinCode,
+    key: PublicKey,
+) -> Result<Outcome, RegistryError> {
+    let (principal, hash, admission) = (subject.clone(), code.hash(), shared.admission.clone());
+    let check = shared.registry.with(move |registry| {
+        let check = registry.check_code(&principal, &hash, &key, clock::now_utc())?;
+        if check == CodeCheck::Wrong {
+            record_penalty(&admission, source);
+        }
+        Ok(check)
+    });
+    match check.await? {
+        CodeCheck::Wrong => return Ok(Outcome::WrongCode),
+        CodeCheck::IdTaken => return Ok(Outcome::IdTaken),
+        // The response to an earlier request was lost.
+        CodeCheck::HasKey => return Ok(Outcome::Joined),
+        CodeCheck::Good => {}
+    }
+    let (principal, hash, admission) = (subject.clone(), code.hash(), shared.admission.clone());
+    let (activity, broker) = (shared.activity.clone(), shared.streams.broker.clone());
+    let redeemed = shared.registry.change(subject, move |registry| {
+        let Some(redeemed) = registry.redeem(&principal, &hash, &key, clock::now_utc())? else {
+            // Another machine was faster: with the code, or with an enrolment key for the same id.
+            if registry.check_code(&principal, &hash, &key, clock::now_utc())? == CodeCheck::IdTaken {
+                return Ok(Outcome::IdTaken);
+            }
+            record_penalty(&admission, source);
+            return Ok(Outcome::WrongCode);
+        };
+        if redeemed.is_new {
+            activity.record(join_event(&principal, source, &redeemed));
+            // The new key is committed: without the others' ends, they are good for nothing more.
+            let keys = registry.find(&principal).ok().flatten().map(|record| record.keys.iter().map(leg_key).collect());
+            revoke_replaced_key(
+                &broker,
+                principal,
+                &redeemed,
+                keys.unwrap_or_else(|| vec![LegKey { key, until: None }]),
+            );
+        }
+        Ok(Outcome::Joined)
+    });
+    redeemed.await
+}
+
+/// Called where the code is looked up and not in the request's task, which ends when the peer closes the connection.
+fn record_penalty(admission: &Admission, source: SocketAddr) {
+    admission.record_penalty(source, PenaltyReason::AuthFailed);
+}
+
 fn join_event(subject: &Principal, source: SocketAddr, redeemed: &Redeemed) -> Event {
-    let event = Event::about(subject, Operation::Join, "joined");
+    let event = Event::about(subject, Operation::Join, JOINED);
     let reason = redeemed.enrolment.map(|id| format!("with enrolment key {id}")).unwrap_or_default();
     Event { source: Some(source), reason, ..event }
 }
 
-/// Ends the connections and streams of a replaced key; where the key stays valid for a while, control connections
-/// revalidate theirs.
-fn revoke_replaced_key(broker: &BrokerHandle<Socket>, subject: Principal, redeemed: &Redeemed) {
+/// Ends the connections and streams of a replaced key: at once, or when it ends, where it stays valid for a while.
+fn revoke_replaced_key(broker: &BrokerHandle<Socket>, subject: Principal, redeemed: &Redeemed, keys: Vec<LegKey>) {
     if redeemed.replaced_at_once {
         let reason = Refusal::new(RefusalKind::KeyReplaced, subject.to_string());
-        broker.handle(Input::IdentityRevoked { principal: subject, reason });
-    } else if subject.role == Role::Device {
-        broker.handle(Input::KeysChanged { device: subject.id.into() });
+        broker.handle(Input::IdentityRevoked { principal: subject.clone(), reason });
     }
+    broker.handle(Input::KeysChanged { principal: subject, keys });
 }

@@ -12,7 +12,7 @@ use crate::hub::broker_handle::{ActiveStream, Handover, JoinOutcome, LeaveGuard}
 use crate::hub::connection::{AuthenticatedIdentity, ConnectionContext};
 use crate::hub::event::{Event, Operation};
 use crate::hub::responses;
-use crate::hub::revalidation::access_deadline;
+use crate::hub::revalidation::{access_deadline, leg_key};
 use crate::hub::shared::Shared;
 use crate::hub::shutdown::reconnect_delay;
 use crate::net::os::clock;
@@ -24,7 +24,7 @@ use crate::proto::http::{Bridge, list_contains};
 use crate::proto::id::{Principal, Role};
 use crate::proto::keepalive::IdleTimeout;
 use crate::proto::key::PublicKey;
-use crate::proto::limits::CLOSE_TIMEOUT;
+use crate::proto::limits::{BUSY_STREAMS, CLOSE_TIMEOUT};
 use crate::proto::refusal::RefusalKind;
 use crate::proto::resume::{self, ResumeTicket, ResumeToken};
 use crate::proto::secret::StreamToken;
@@ -73,10 +73,9 @@ pub(in crate::hub) async fn upgrade(
     };
     let AuthenticatedIdentity { record, key, is_channel_bound } = authenticated;
     let authorization = request.header(header::AUTHORIZATION.as_str()).and_then(|value| value.split_once(' '));
-    if authorization.is_some_and(|(scheme, _)| scheme == resume::SCHEME) {
-        // A returning leg is authenticated: a stream that has ended meanwhile costs no penalty.
-        context.exempt_from_penalty();
-    }
+    // The identity is authenticated, and tokens are not to be guessed: one of a stream that has ended meanwhile, or is
+    // being opened again, costs no penalty.
+    context.exempt_from_penalty();
     let Some(credential) = authorization.and_then(|(scheme, text)| parse_credential(shared, scheme, text)) else {
         let refusal = context.auth_failed(shared, Some(&record.principal), "missing or invalid stream token");
         return HttpOutcome::Reply(responses::refusal(&refusal));
@@ -89,6 +88,7 @@ pub(in crate::hub) async fn upgrade(
         address: context.address,
         until: access_deadline(&record.scope),
         scope: record.scope,
+        key: leg_key(&key),
     };
     if let Err(refusal) = shared.activity.audit_checkpoint() {
         return HttpOutcome::Reply(responses::refusal(&refusal));
@@ -196,10 +196,16 @@ async fn wait_for_peer<T: Transport>(
     idle_timeout: Option<IdleTimeout>,
     left: impl FnOnce(&LegClose),
 ) -> Result<JoinOutcome<T>, Option<LegClose>> {
+    let wait = async {
+        // What was queued for the leg goes out with the first bytes only if the other one is there. A failure shows when the
+        // leg is read.
+        let _ = leg.flush().await;
+        leg.buffer_until_joined(idle_timeout).await
+    };
     let leg_close = tokio::select! {
         biased;
         rendezvous = &mut rendezvous => return rendezvous.map_err(|_| None),
-        leg_close = leg.buffer_until_joined(idle_timeout) => leg_close,
+        leg_close = wait => leg_close,
     };
     left(&leg_close);
     match rendezvous.await {
@@ -224,6 +230,7 @@ async fn relay_stream(
         has_stream_protocol: joined.protocol.is_some(),
         resumable,
         reusable: joined.reusable,
+        hold_release: shared.streams.broker.streams() >= BUSY_STREAMS,
         counters: &active.counters,
         cancel: &active.cancel,
         draining: &shared.streams.draining,

@@ -2,6 +2,7 @@
 //! batches.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,10 @@ use crate::proto::timestamp::Timestamp;
 /// device. A hub that is killed loses this much.
 const LAST_SEEN_FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 
+/// The groups that identities are spread over. A change wakes the connections of one, which look their identity up
+/// again: with 4,000 devices some sixty, and not all. A group takes some hundred bytes.
+const GROUPS: usize = 64;
+
 /// The registry, for any task.
 #[derive(Clone)]
 pub struct RegistryCache {
@@ -25,9 +30,17 @@ pub struct RegistryCache {
     changes: Arc<Mutex<()>>,
     /// Cached records: every stream looks up its service and its device.
     cached: Arc<Mutex<CachedRecords>>,
-    change_count: watch::Sender<u64>,
+    groups: Arc<[Group; GROUPS]>,
+    hasher: RandomState,
     /// Times not written yet. Known identities only, hence bounded by their number.
     last_seen_updates: Arc<Mutex<HashMap<Principal, Timestamp>>>,
+}
+
+/// Identities whose hashes are equal, modulo [`GROUPS`].
+struct Group {
+    change_count: watch::Sender<u64>,
+    /// Held while a record is read: those that wait for the same one find it cached.
+    reading: tokio::sync::Mutex<()>,
 }
 
 /// The limit on cached records.
@@ -39,18 +52,14 @@ struct CachedRecords {
     records: HashMap<Principal, Record>,
     /// The number of changes: a record read before a change is not cached after it …
     changes: u64,
-    /// … and nothing is served from the cache during one: its effects may be announced before it returns.
-    changing: bool,
+    /// … and the record that is being changed is not cached: the effects may be announced before the change returns.
+    changing: Option<Principal>,
 }
 
 impl CachedRecords {
-    fn get(&self, principal: &Principal) -> Option<&Record> {
-        self.records.get(principal).filter(|_| !self.changing)
-    }
-
     /// Caches a record that was read after this number of changes.
     fn insert(&mut self, record: &Record, changes: u64) {
-        if self.changing || self.changes != changes {
+        if self.changing.as_ref() == Some(&record.principal) || self.changes != changes {
             return;
         }
         if self.records.len() >= MAX_CACHED {
@@ -66,14 +75,14 @@ impl CachedRecords {
     }
 }
 
-/// Marks a change as under way until dropped.
+/// Marks a record as being changed until dropped.
 struct ChangeGuard<'a>(&'a Mutex<CachedRecords>);
 
 impl<'a> ChangeGuard<'a> {
-    fn begin(cached: &'a Mutex<CachedRecords>) -> Self {
+    fn begin(cached: &'a Mutex<CachedRecords>, principal: &Principal) -> Self {
         let mut begun = cached.lock();
-        begun.changing = true;
-        begun.records.clear();
+        begun.changing = Some(principal.clone());
+        begun.records.remove(principal);
         Self(cached)
     }
 }
@@ -81,7 +90,7 @@ impl<'a> ChangeGuard<'a> {
 impl Drop for ChangeGuard<'_> {
     fn drop(&mut self) {
         let mut cached = self.0.lock();
-        cached.changing = false;
+        cached.changing = None;
         cached.changes += 1;
     }
 }
@@ -89,13 +98,13 @@ impl Drop for ChangeGuard<'_> {
 impl RegistryCache {
     /// Wraps a registry.
     pub fn new(registry: impl Registry + 'static) -> Self {
-        let registry = Arc::new(registry);
-        let change_count = watch::Sender::new(0);
+        let group = |_| Group { change_count: watch::Sender::new(0), reading: tokio::sync::Mutex::default() };
         Self {
-            registry,
+            registry: Arc::new(registry),
             changes: Arc::default(),
             cached: Arc::default(),
-            change_count,
+            groups: Arc::new(std::array::from_fn(group)),
+            hasher: RandomState::new(),
             last_seen_updates: Arc::default(),
         }
     }
@@ -111,43 +120,70 @@ impl RegistryCache {
         done.unwrap_or_else(|error| Err(RegistryError::Store(error.to_string())))
     }
 
-    /// Runs a change and its effects on a blocking thread, one change at a time: effects are announced in the order of
-    /// the changes. Once begun it completes, even if the caller is dropped.
-    pub async fn change<R, F>(&self, work: F) -> Result<R, RegistryError>
+    /// Runs a change of one identity and its effects on a blocking thread, one change at a time: effects are announced in
+    /// the order of the changes. Once begun it completes, even if the caller is dropped.
+    pub async fn change<R, F>(&self, principal: &Principal, work: F) -> Result<R, RegistryError>
     where
         R: Send + 'static,
         F: FnOnce(&dyn Registry) -> Result<R, RegistryError> + Send + 'static,
     {
-        let (changes, cached, change_count) = (self.changes.clone(), self.cached.clone(), self.change_count.clone());
+        let (cache, principal) = (self.clone(), principal.clone());
         self.with(move |registry| {
-            let _turn = changes.lock();
-            let changing = ChangeGuard::begin(&cached);
+            let _turn = cache.changes.lock();
+            let changing = ChangeGuard::begin(&cache.cached, &principal);
             let done = work(registry);
             drop(changing);
-            change_count.send_modify(|count| *count += 1);
+            // A store that failed may have stored the change nevertheless.
+            if matches!(done, Ok(_) | Err(RegistryError::Store(_))) {
+                cache.group(&principal).change_count.send_modify(|count| *count += 1);
+            }
             done
         })
         .await
     }
 
-    /// Subscribes to later changes.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.change_count.subscribe()
+    /// Runs a change of the enrolment keys, in turn with those of identities; it concerns no identity's record.
+    pub async fn change_enrolments<R, F>(&self, work: F) -> Result<R, RegistryError>
+    where
+        R: Send + 'static,
+        F: FnOnce(&dyn Registry) -> Result<R, RegistryError> + Send + 'static,
+    {
+        let changes = self.changes.clone();
+        self.with(move |registry| {
+            let _turn = changes.lock();
+            work(registry)
+        })
+        .await
+    }
+
+    /// Subscribes to later changes of an identity. Those of some others are reported too.
+    pub fn changes(&self, principal: &Principal) -> watch::Receiver<u64> {
+        self.group(principal).change_count.subscribe()
     }
 
     /// Returns an identity's record.
     pub async fn find(&self, principal: &Principal) -> Result<Option<Record>, RegistryError> {
-        let changes = {
-            let cached = self.cached();
-            if let Some(record) = cached.get(principal) {
-                return Ok(Some(self.with_last_seen(record.clone())));
-            }
-            cached.changes
-        };
+        if let Some(record) = self.find_cached(principal) {
+            return Ok(Some(record));
+        }
+        let _turn = self.group(principal).reading.lock().await;
+        if let Some(record) = self.find_cached(principal) {
+            return Ok(Some(record));
+        }
+        let changes = self.cached().changes;
         let principal = principal.clone();
         let Some(record) = self.with(move |registry| registry.find(&principal)).await? else { return Ok(None) };
         self.cached().insert(&record, changes);
         Ok(Some(self.with_last_seen(record)))
+    }
+
+    fn find_cached(&self, principal: &Principal) -> Option<Record> {
+        let record = self.cached().records.get(principal).cloned();
+        record.map(|record| self.with_last_seen(record))
+    }
+
+    fn group(&self, principal: &Principal) -> &Group {
+        &self.groups[usize::try_from(self.hasher.hash_one(principal) % GROUPS as u64).unwrap_or_default()]
     }
 
     fn last_seen_updates(&self) -> MutexGuard<'_, HashMap<Principal, Timestamp>> {
@@ -196,27 +232,36 @@ impl RegistryCache {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt as _;
+
     use super::super::sqlite::SqliteRegistry;
     use super::*;
     use crate::proto::id::Role;
     use crate::proto::key::PublicKey;
+    use crate::proto::scope::Scope;
+
+    fn device(id: &str) -> Principal {
+        Principal { role: Role::Device, id: id.to_owned().try_into().unwrap() }
+    }
 
     #[tokio::test]
     async fn the_cache_is_never_older_than_the_last_change() {
         let directory = tempfile::tempdir().unwrap();
         let cache = RegistryCache::new(SqliteRegistry::open(&directory.path().join("registry")).unwrap());
-        let principal = Principal { role: Role::Device, id: "pi-42".to_owned().try_into().unwrap() };
+        let principal = device("pi-42");
         let (added, key) = (principal.clone(), PublicKey::from_bytes([1; 32]));
-        cache.change(move |registry| registry.enrol(&added, &key, Timestamp(1))).await.unwrap();
+        cache.change(&principal, move |registry| registry.enrol(&added, &key, Timestamp(1))).await.unwrap();
         for disabled in [true, false, true] {
             assert!(cache.find(&principal).await.unwrap().is_some());
             let (changed, cached) = (principal.clone(), cache.clone());
             let change = move |registry: &dyn Registry| {
                 registry.set_disabled(&changed, disabled)?;
                 // Effects are announced here, and may be followed by a lookup at once.
-                Ok(cached.cached().get(&changed).cloned())
+                Ok(cached.cached().records.get(&changed).cloned())
             };
-            assert_eq!(cache.change(change).await.unwrap(), None);
+            assert_eq!(cache.change(&principal, change).await.unwrap(), None);
             assert_eq!(cache.find(&principal).await.unwrap().map(|record| record.disabled), Some(disabled));
         }
     }
@@ -225,7 +270,50 @@ mod tests {
     fn a_record_read_before_a_change_is_not_cached_after_it() {
         let (cached, cache) = (Mutex::new(CachedRecords::default()), CachedRecords::default());
         let before = cache.changes;
-        drop(ChangeGuard::begin(&cached));
+        drop(ChangeGuard::begin(&cached, &device("pi-42")));
         assert_ne!(cached.lock().changes, before);
+    }
+
+    #[tokio::test]
+    async fn a_change_drops_the_record_and_wakes_the_connections_of_its_identity_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = RegistryCache::new(SqliteRegistry::open(&directory.path().join("registry")).unwrap());
+        let devices: Vec<_> = (0..100).map(|number| device(&format!("pi-{number}"))).collect();
+        for (number, device) in devices.iter().enumerate() {
+            let (added, key) = (device.clone(), PublicKey::from_bytes([u8::try_from(number).unwrap(); 32]));
+            cache.change(device, move |registry| registry.enrol(&added, &key, Timestamp(1))).await.unwrap();
+            cache.find(device).await.unwrap();
+        }
+        let subscribed: Vec<_> = devices.iter().map(|device| cache.changes(device)).collect();
+        let woken = || subscribed.iter().filter(|changes| changes.has_changed().unwrap()).count();
+        let changed = devices[42].clone();
+        cache.change(&changed, |_| Err::<(), _>(RegistryError::UnknownEnrolment(1))).await.unwrap_err();
+        assert_eq!(woken(), 0, "nothing was changed");
+        let disabled = changed.clone();
+        cache.change(&changed, move |registry| registry.set_disabled(&disabled, true)).await.unwrap();
+        assert!(subscribed[42].has_changed().unwrap() && woken() < 20, "{}", woken());
+        assert_eq!(cache.cached().records.len(), 99);
+    }
+
+    #[tokio::test]
+    async fn lookups_of_the_same_record_share_one_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = RegistryCache::new(SqliteRegistry::open(&directory.path().join("registry")).unwrap());
+        let principal = device("pi-42");
+        let first_read = cache.group(&principal).reading.lock().await;
+        let mut second = pin!(cache.find(&principal));
+        assert!(second.as_mut().now_or_never().is_none(), "it waits for the first");
+        let record = Record {
+            principal: principal.clone(),
+            created: Timestamp(1),
+            last_seen: None,
+            disabled: false,
+            scope: Scope::default(),
+            enrolment: None,
+            keys: Vec::new(),
+        };
+        cache.cached().insert(&record, 0);
+        drop(first_read);
+        assert_eq!(second.await.unwrap(), Some(record), "and reads nothing itself");
     }
 }

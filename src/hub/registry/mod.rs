@@ -84,10 +84,25 @@ pub struct CodeHash {
 pub enum Enrolled {
     /// The identity had this key.
     Unchanged,
+    /// The identity, which had not joined, has this key now.
+    KeyAdded,
     /// The identity's key was replaced.
     KeyReplaced,
     /// The identity was created.
     Created,
+}
+
+/// What redeeming a join code would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeCheck {
+    /// The code is refused.
+    Wrong,
+    /// Nothing: the identity has the key.
+    HasKey,
+    /// The identity gets the key.
+    Good,
+    /// Nothing: the code is an enrolment key's, and the identity was added by hand, joined with another key or was removed.
+    IdTaken,
 }
 
 /// A redeemed join code.
@@ -95,6 +110,8 @@ pub enum Enrolled {
 pub struct Redeemed {
     /// The enrolment key, if the code was one.
     pub enrolment: Option<u64>,
+    /// The identity has the key from now on, and did not have it before.
+    pub is_new: bool,
     /// An earlier key of the identity was replaced without an overlap.
     pub replaced_at_once: bool,
 }
@@ -135,8 +152,17 @@ pub trait Registry: Send + Sync {
     /// Sets a join code for the identity's next key. Once redeemed, the former key stays valid for `overlap`.
     fn rotate(&self, principal: &Principal, code: &CodeHash, overlap: Duration) -> Result<(), RegistryError>;
 
+    /// Looks up what [`Self::redeem`] would do, and changes nothing.
+    fn check_code(
+        &self,
+        principal: &Principal,
+        code: &SecretHash,
+        key: &PublicKey,
+        now: Timestamp,
+    ) -> Result<CodeCheck, RegistryError>;
+
     /// Redeems a join code and adds the key to the identity. `None` unless the code is this identity's, unspent and
-    /// valid, or that of an enrolment key for an id that is free. Repeating it with the same key changes nothing, so
+    /// valid, or that of an enrolment key for an id that is free: neither known nor removed. Repeating it with the same key changes nothing, so
     /// that a machine whose response was lost may retry.
     fn redeem(
         &self,
@@ -165,7 +191,7 @@ pub trait Registry: Send + Sync {
     /// Returns the numbers of devices and services.
     fn count(&self) -> Result<(u64, u64), RegistryError>;
 
-    /// Removes an identity with its keys and code.
+    /// Removes an identity with its keys and code. No enrolment key gives the id to a machine until it is added again.
     fn remove(&self, principal: &Principal) -> Result<(), RegistryError>;
 
     /// Stores the times of last connections.

@@ -52,9 +52,9 @@ impl Standby {
         (self.channel.into_socket(), self.slot)
     }
 
-    /// Puts the WebSocket back after a stream.
-    pub fn from_parts(socket: WebSocket<Connection>, slot: PoolSlot) -> Self {
-        socket.with_transport(|connection| restart_congestion_control(connection.get_ref().0.get_ref()));
+    /// Puts the WebSocket back after a stream that carried this many bytes.
+    pub fn from_parts(socket: WebSocket<Connection>, slot: PoolSlot, carried: u64) -> Self {
+        socket.with_transport(|connection| restart_congestion_control(connection.get_ref().0.get_ref(), carried));
         Self { channel: ControlChannel::new(socket, slot.transport.idle_timeout), slot }
     }
 
@@ -165,6 +165,11 @@ impl StandbyPool {
         state.offer.clone().filter(|(_, offer)| !is_backing_off && has_room(offer))
     }
 
+    /// Returns the number of connections, those that carry streams included.
+    pub fn connections(&self) -> usize {
+        self.counts.all.load(Ordering::Relaxed)
+    }
+
     /// Reserves a slot for a stream's own connection, which becomes a standby after the stream.
     pub fn reserve(&self, client: &Client) -> PoolSlot {
         self.counts.all.fetch_add(1, Ordering::Relaxed);
@@ -228,7 +233,7 @@ impl StandbyPool {
                 state.backoff.connected(clock::now());
                 state.has_connected = true;
                 drop(state);
-                Some(Standby::from_parts(socket, slot))
+                Some(Standby::from_parts(socket, slot, 0))
             }
             Err(refusal) => {
                 self.back_off(&refusal);

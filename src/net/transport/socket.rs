@@ -44,12 +44,16 @@ pub fn set_congestion_control<'a>(socket: impl Into<SockRef<'a>>) {
     }
 }
 
+/// The bytes that TCP sends without an acknowledgement at first: ten segments of an Ethernet path (RFC 6928).
+const FIRST_FLIGHT_BYTES: u64 = 10 * 1448;
+
 /// Has the congestion control of a connection begin again, as on a new one, for the next stream on it. BBR leaves its
 /// start-up for good after three round trips that were no faster than those before, of which a few small transfers are
 /// enough; a large one after them would take many seconds to reach the rate of the path. The congestion window and the
-/// round-trip time are kept.
-pub fn restart_congestion_control(stream: &TcpStream) {
-    if congestion_control(stream).as_deref() != Some(CONGESTION_CONTROL) {
+/// round-trip time are kept. Does nothing after a stream that `carried` no more than one flight, which BBR learns nothing
+/// from.
+pub fn restart_congestion_control(stream: &TcpStream, carried: u64) {
+    if carried <= FIRST_FLIGHT_BYTES || congestion_control(stream).as_deref() != Some(CONGESTION_CONTROL) {
         return;
     }
     let socket = SockRef::from(stream);
@@ -101,6 +105,10 @@ pub fn reset_on_drop(stream: &TcpStream) {
 pub async fn close_gracefully(mut stream: TcpStream) {
     if let Err(error) = SockRef::from(&stream).set_linger(None) {
         tracing::debug!(%error, "could not set a socket to close gracefully");
+    }
+    if matches!(stream.try_read(&mut [0]), Ok(0)) {
+        // The peer has ended its direction too, and everything before that was read.
+        return;
     }
     let rest = async {
         stream.shutdown().await?;
@@ -166,7 +174,7 @@ mod tests {
         set_congestion_control(&stream);
         for name in [congestion_control(&stream).unwrap(), "reno".into()] {
             apply_congestion_control(&SockRef::from(&stream), &name).unwrap();
-            restart_congestion_control(&stream);
+            restart_congestion_control(&stream, u64::MAX);
             assert_eq!(congestion_control(&stream), Some(name));
         }
     }

@@ -12,7 +12,7 @@ use tokio::time::{sleep_until, timeout};
 use crate::net::os::clock;
 use crate::net::os::random;
 use crate::net::websocket::{
-    CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Transport, WebSocket, WebSocketError,
+    CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, MAX_HOLD, Transport, WebSocket, WebSocketError,
 };
 use crate::proto::keepalive::{IdleTimeout, Keepalive, KeepaliveAction};
 use crate::proto::limits::{CONTROL_SEND_TIMEOUT, STANDBY_PING_DELAY, STANDBY_PROBE_TIMEOUT};
@@ -134,8 +134,20 @@ impl<T: Transport> ControlChannel<T> {
         Ok(sent.map_err(|_| ChannelError::Silent)??)
     }
 
-    /// Receives the next message, and keeps the connection alive meanwhile. Safe to cancel.
+    /// Queues a message, to go out with the next one.
+    pub async fn buffer<M: Serialize>(&mut self, message: &M) -> Result<(), ChannelError> {
+        let queued = timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.buffer_text(encode(message))).await;
+        Ok(queued.map_err(|_| ChannelError::Silent)??)
+    }
+
+    async fn flush(&mut self) -> Result<(), ChannelError> {
+        Ok(timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.flush()).await.map_err(|_| ChannelError::Silent)??)
+    }
+
+    /// Receives the next message, and keeps the connection alive meanwhile. What was queued before is sent after
+    /// [`MAX_HOLD`]. Safe to cancel.
     pub async fn next<M: DeserializeOwned>(&mut self) -> Result<M, ChannelError> {
+        let mut held_until = self.socket.writer.is_holding().then(|| clock::now() + MAX_HOLD);
         loop {
             let liveness = &self.socket.liveness;
             match self.keepalive.poll(clock::now(), liveness.last_write(), liveness.last_read()) {
@@ -144,7 +156,12 @@ impl<T: Transport> ControlChannel<T> {
                 KeepaliveAction::WaitUntil(at) => {
                     let incoming = tokio::select! {
                         incoming = self.socket.reader.next() => incoming?,
-                        () = sleep_until(at.into()) => continue,
+                        () = sleep_until(held_until.map_or(at, |held_until| held_until.min(at)).into()) => {
+                            if held_until.take().is_some() {
+                                self.flush().await?;
+                            }
+                            continue;
+                        }
                     };
                     match incoming {
                         Incoming::Text(text) => return Ok(decode(&text)?),
@@ -233,6 +250,22 @@ mod tests {
             tokio::select! { _ = hub.next::<ToHub>() => {} _ = device.next::<ToDevice>() => {} }
         };
         assert!(timeout(Duration::from_secs(24 * 60 * 60), both).await.is_err(), "one of them gave up");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_was_queued_before_is_sent_a_moment_later_if_none_follows() {
+        let (near, far) = duplex(1024);
+        let mut socket = WebSocket::new(near, &[], WebSocketRole::Server, SocketKind::Control);
+        socket.writer.buffer_text(encode(&ToDevice::Drain { reconnect_delay_ms: 7 })).await.unwrap();
+        let (mut hub, mut device) =
+            (ControlChannel::new(socket, IdleTimeout::default()), channel(far, WebSocketRole::Client));
+        let start = clock::now();
+        let received = tokio::select! {
+            ended = hub.next::<ToHub>() => panic!("{ended:?}"),
+            received = device.next::<ToDevice>() => received.unwrap(),
+        };
+        assert!(matches!(received, ToDevice::Drain { reconnect_delay_ms: 7 }));
+        assert!(clock::now() - start <= 2 * MAX_HOLD);
     }
 
     #[tokio::test(start_paused = true)]

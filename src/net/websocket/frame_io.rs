@@ -58,6 +58,8 @@ pub(super) struct FrameIo<T> {
     release: Option<Pin<Box<Sleep>>>,
     /// tungstenite has output that the transport may not have flushed.
     is_unflushed: bool,
+    /// All unflushed output waits for the next message or flush of the writer: reading does not send it.
+    is_held: bool,
     /// The transport has not taken all output; no message is accepted before it has.
     is_blocked: bool,
     /// A ping or close arrived whose answer may not be in the write buffer yet.
@@ -86,6 +88,7 @@ impl<T: Transport> FrameIo<T> {
             saw_large_message: early.len() > READ_BUFFER,
             release: None,
             is_unflushed: false,
+            is_held: false,
             is_blocked: false,
             is_answer_due: false,
             peer_closed: false,
@@ -100,7 +103,7 @@ impl<T: Transport> FrameIo<T> {
     /// Reads the next message. Answers to pings and closes go out as far as the transport takes them.
     pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, WebSocketError>> {
         // Reading goes on while the peer accepts nothing: it may have sent a close frame.
-        let flushed = self.poll_flush(context);
+        let flushed = if self.is_held { Poll::Ready(Ok(())) } else { self.poll_flush(context) };
         if self.peer_closed {
             ready!(flushed)?;
         }
@@ -229,6 +232,7 @@ impl<T: Transport> FrameIo<T> {
         }
         let Some(message) = message.take() else { return Poll::Ready(Ok(())) };
         self.saw_large_message |= message.len() > READ_BUFFER;
+        self.is_held |= !self.is_unflushed;
         self.is_unflushed = true;
         self.allow_output_of_any_size();
         match self.protocol.write(&mut self.tracked.io(context), message) {
@@ -238,8 +242,14 @@ impl<T: Transport> FrameIo<T> {
         Poll::Ready(Ok(()))
     }
 
+    /// Reports whether messages wait for the next message or flush.
+    pub(super) fn is_holding(&self) -> bool {
+        self.is_held
+    }
+
     /// Ready when the transport has taken everything.
     pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WebSocketError>> {
+        self.is_held = false;
         while self.is_unflushed {
             if self.peer_closed {
                 // A server's state ends with this flush, so its answer must fit into the buffer.

@@ -152,6 +152,10 @@ impl WebSocketError {
     }
 }
 
+/// The longest time that queued messages wait for a message that they can go out with, where one is likely to follow: they
+/// save the peer a wake-up, and nobody notices it.
+pub const MAX_HOLD: Duration = Duration::from_millis(1);
+
 /// A connection that can carry a WebSocket.
 pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
@@ -327,6 +331,11 @@ impl<T: Transport> Writer<T> {
     /// Queues a ping to go out with the next message or flush.
     pub async fn buffer_ping(&mut self) -> Result<(), WebSocketError> {
         self.feed(Message::Ping(Bytes::new())).await
+    }
+
+    /// Reports whether messages wait for the next message or flush.
+    pub fn is_holding(&self) -> bool {
+        self.io.lock().is_holding()
     }
 
     /// Sends a message, behind the rest of a message whose sender was cancelled and those that were queued.

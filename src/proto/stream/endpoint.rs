@@ -305,6 +305,18 @@ impl StreamEndpoint {
         self.outgoing.unacked()
     }
 
+    /// Returns the number of bytes taken from the local side that the peer has not acknowledged.
+    pub fn in_flight(&self) -> u64 {
+        self.outgoing.in_flight()
+    }
+
+    /// Returns the number of bytes held for sending: kept until they are acknowledged, and spare buffers, which are given
+    /// up beyond `limit`.
+    pub fn held_for_sending(&mut self, limit: u64) -> u64 {
+        self.outgoing.shed_spare_buffers(limit);
+        self.outgoing.held()
+    }
+
     /// Takes the next bytes for the local side.
     pub fn pop_local(&mut self) -> Option<Bytes> {
         let coalesced = || Some(std::mem::take(&mut self.coalesced).freeze()).filter(|coalesced| !coalesced.is_empty());

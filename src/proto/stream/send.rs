@@ -92,7 +92,7 @@ impl SendState {
         if self.end != EndState::Open || self.unacked.len() >= MAX_UNACKED_CHUNKS {
             return 0;
         }
-        let (window, under_way) = (self.send_limit.saturating_sub(self.accepted), self.accepted - self.acknowledged);
+        let (window, under_way) = (self.send_limit.saturating_sub(self.accepted), self.in_flight());
         let room = if self.is_resumable { max_unacked.saturating_sub(STREAM_RESERVE + self.unacked()) } else { window };
         let capacity = window.min(room);
         if capacity < MIN_SEND && under_way >= INITIAL_WINDOW - MIN_SEND {
@@ -104,9 +104,24 @@ impl SendState {
         }
     }
 
+    /// Returns the number of bytes queued or sent that are not acknowledged.
+    pub fn in_flight(&self) -> u64 {
+        self.accepted - self.acknowledged
+    }
+
     /// Returns the number of bytes kept until they are acknowledged.
     pub fn unacked(&self) -> u64 {
         if self.is_resumable { self.accepted - self.unacked_from } else { 0 }
+    }
+
+    /// Returns the number of bytes that the direction holds: unacknowledged ones, and spare buffers.
+    pub fn held(&self) -> u64 {
+        self.unacked() + (self.spare_buffers.len() * FULL_MESSAGE_BYTES) as u64
+    }
+
+    /// Gives up spare buffers until no more than `limit` bytes are held.
+    pub fn shed_spare_buffers(&mut self, limit: u64) {
+        while self.held() > limit && self.spare_buffers.pop().is_some() {}
     }
 
     /// Queues bytes of the local side.

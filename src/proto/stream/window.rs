@@ -20,8 +20,20 @@ const MAX_ROUND_TRIP: Duration = Duration::from_secs(2);
 /// everything back for as long again: sixteen times.
 const LONG_PATH_FACTOR: u64 = 16;
 
-/// Window of a short path, in deliveries of one round trip: bytes that wait longer have left the processor's caches.
-const SHORT_PATH_FACTOR: u64 = 4;
+/// Window of a short path, in deliveries of one round trip. Less, and processes wait for each other although there is
+/// work; more, and bytes that wait have left the processor's caches, and other streams wait behind them.
+const SHORT_PATH_FACTOR: u64 = 8;
+
+/// Time over which the rate of a short path is measured. Within less, a process that had waited for a processor
+/// catches up, far faster than the path is.
+const SHORT_PATH_SAMPLE: Duration = Duration::from_millis(20);
+
+/// Round-trip time up to which a path that looks long may be a short one between busy machines: with a large window
+/// in flight, the time that this takes to arrive is measured too. It is measured again with the initial window.
+const DOUBTFUL_ROUND_TRIP: Duration = Duration::from_millis(20);
+
+/// Time until the first such measurement; the time to the next is twice as long each time.
+const FIRST_CHECK: Duration = Duration::from_millis(100);
 
 /// Returns the number of bytes written to the local side after which an acknowledgement is due, with this window.
 pub fn ack_interval(window: u64) -> u64 {
@@ -37,14 +49,27 @@ pub struct ReceiveWindow {
     probe: Option<(u64, Duration)>,
     /// The shortest time between an acknowledgement and such bytes.
     round_trip: Option<Duration>,
-    /// Offset written, and time, at the start of the current round trip.
-    round_start: (u64, Duration),
+    /// While the round trip is measured with the initial window: the size before.
+    checking: Option<u64>,
+    /// The size that the next acknowledgement returns to, which tells the sender: until then the sender expects
+    /// acknowledgements at the interval of the smaller window.
+    restoring: Option<u64>,
+    /// The time of the next check, and the interval to the one after.
+    next_check: Option<(Duration, Duration)>,
+    /// Offset written, and time, at the start of the current sample of the rate.
+    sample_start: (u64, Duration),
 }
 
 impl ReceiveWindow {
     /// A window of this size.
     pub fn new(size: u64) -> Self {
-        Self { size, probe: None, round_trip: None, round_start: (0, Duration::ZERO) }
+        let sample_start = (0, Duration::ZERO);
+        Self { size, probe: None, round_trip: None, checking: None, restoring: None, next_check: None, sample_start }
+    }
+
+    /// The window of a new connection, whose path may be another, after this many bytes were written.
+    pub fn on_new_connection(written: u64, now: Duration) -> Self {
+        Self { sample_start: (written, now), ..Self::new(INITIAL_WINDOW) }
     }
 
     /// Returns the size in bytes.
@@ -57,7 +82,7 @@ impl ReceiveWindow {
         self.round_trip.is_none()
     }
 
-    /// Records an acknowledgement that raises this limit.
+    /// Records an acknowledgement that raises this limit of the sender.
     pub fn on_ack(&mut self, limit: u64, now: Duration) {
         let is_stale = self.probe.is_none_or(|(_, sent_at)| now.saturating_sub(sent_at) > MAX_ROUND_TRIP);
         if is_stale {
@@ -73,32 +98,59 @@ impl ReceiveWindow {
             return;
         }
         let seemed_long = self.round_trip.is_none_or(|shortest| shortest >= LONG_ROUND_TRIP);
-        self.round_trip = Some(self.round_trip.map_or(passed, |shortest| shortest.min(passed)));
-        if seemed_long && passed < LONG_ROUND_TRIP {
-            self.size = INITIAL_WINDOW;
+        let round_trip = self.round_trip.map_or(passed, |shortest| shortest.min(passed));
+        self.round_trip = Some(round_trip);
+        self.next_check.get_or_insert((now + FIRST_CHECK, FIRST_CHECK));
+        match self.checking.take() {
+            Some(previous) if round_trip >= LONG_ROUND_TRIP => self.restoring = Some(previous),
+            None if seemed_long && round_trip < LONG_ROUND_TRIP => self.check_round_trip(INITIAL_WINDOW),
+            Some(_) | None => {}
         }
     }
 
     /// Resizes the window to the rate at which bytes are written, if the local side keeps up: a window that only queues
     /// bytes for it is never raised.
     pub fn resize(&mut self, written: u64, keeps_up: bool, now: Duration, max: u64) {
-        let (from, since) = self.round_start;
-        let passed = now.saturating_sub(since);
-        let delivered = written - from;
-        let target = match self.round_trip {
-            None => LONG_PATH_WINDOW,
+        let (from, since) = self.sample_start;
+        let (delivered, passed) = (written - from, now.saturating_sub(since));
+        let (target, sample) = match self.round_trip {
+            None => (LONG_PATH_WINDOW, Duration::ZERO),
             Some(round_trip) if round_trip < LONG_ROUND_TRIP => {
-                SHORT_PATH_FACTOR * per_round(delivered, passed, round_trip)
+                let is_measured = passed >= SHORT_PATH_SAMPLE;
+                let target = if is_measured { SHORT_PATH_FACTOR * per_round(delivered, passed, round_trip) } else { 0 };
+                (target, SHORT_PATH_SAMPLE)
             }
-            Some(round_trip) => LONG_PATH_WINDOW.max(LONG_PATH_FACTOR * per_round(delivered, passed, round_trip)),
+            Some(round_trip) => {
+                let target = LONG_PATH_FACTOR * per_round(delivered, passed, round_trip);
+                (target.max(LONG_PATH_WINDOW), round_trip)
+            }
         };
-        if self.round_trip.is_none_or(|round_trip| passed >= round_trip) {
-            self.round_start = (written, now);
+        if passed >= sample {
+            self.sample_start = (written, now);
         }
+        if self.checking.is_some() {
+            return;
+        }
+        self.size = self.size.max(self.restoring.take().unwrap_or_default());
         if keeps_up {
             self.size = self.size.max(target);
         }
+        self.check_if_doubtful(now);
         self.size = self.size.min(max.max(INITIAL_WINDOW));
+    }
+
+    fn check_if_doubtful(&mut self, now: Duration) {
+        let Some((at, interval)) = self.next_check else { return };
+        let is_doubtful = |shortest| (LONG_ROUND_TRIP..DOUBTFUL_ROUND_TRIP).contains(&shortest);
+        if now >= at && self.round_trip.is_some_and(is_doubtful) {
+            self.next_check = Some((now + 2 * interval, 2 * interval));
+            self.check_round_trip(self.size);
+        }
+    }
+
+    /// Measures the round trip with the initial window, and then returns to this one if the path is long.
+    fn check_round_trip(&mut self, previous: u64) {
+        (self.checking, self.size, self.probe) = (Some(previous), INITIAL_WINDOW, None);
     }
 }
 
@@ -161,6 +213,42 @@ mod tests {
         window.resize(INITIAL_WINDOW, true, 201 * MS, MAX_WINDOW);
         window.resize(INITIAL_WINDOW + (1 << 20), true, 202 * MS, MAX_WINDOW);
         assert_eq!(window.size(), LONG_PATH_FACTOR << 20);
+    }
+
+    #[test]
+    fn a_busy_machine_that_catches_up_does_not_raise_the_window_of_a_short_path() {
+        let mut window = measured(MS);
+        window.on_ack(2 * INITIAL_WINDOW, 2 * MS);
+        window.on_received(2 * INITIAL_WINDOW + 1, 3 * MS);
+        let (per_round, catching_up) = (100 << 10, 4 << 20);
+        window.resize(catching_up, true, 3 * MS, MAX_WINDOW);
+        assert_eq!(window.size(), INITIAL_WINDOW);
+        for round in 1..100 {
+            window.resize(catching_up + round * per_round, true, (3 + u32::try_from(round).unwrap()) * MS, MAX_WINDOW);
+        }
+        let size = window.size();
+        assert!((SHORT_PATH_FACTOR * per_round..3 * SHORT_PATH_FACTOR * per_round).contains(&size), "{size}");
+    }
+
+    /// Has the round trip measured again, and returns the window during that and after.
+    fn checked(mut window: ReceiveWindow, round_trip: Duration) -> (u64, u64) {
+        let now = 2 * FIRST_CHECK;
+        window.resize(8 << 20, true, now, MAX_WINDOW);
+        let during = window.size();
+        window.on_ack(16 << 20, now);
+        window.on_received((16 << 20) + 1, now + round_trip);
+        assert_eq!(window.size(), during, "the sender does not know of another yet");
+        window.resize(8 << 20, false, now + round_trip, MAX_WINDOW);
+        (during, window.size())
+    }
+
+    #[test]
+    fn a_short_path_that_looked_long_while_machines_were_busy_is_measured_again() {
+        assert_eq!(checked(measured(6 * MS), MS), (INITIAL_WINDOW, INITIAL_WINDOW));
+        let (during, after) = checked(measured(6 * MS), 6 * MS);
+        assert!(during == INITIAL_WINDOW && after >= LONG_PATH_WINDOW, "{after}");
+        let (during, _) = checked(measured(DOUBTFUL_ROUND_TRIP), 6 * MS);
+        assert!(during >= LONG_PATH_WINDOW, "a path of {DOUBTFUL_ROUND_TRIP:?} is long");
     }
 
     #[test]

@@ -86,21 +86,41 @@ fn a_request_whose_response_is_lost_with_every_connection_of_the_agent_is_served
     }
 }
 
+/// The earlier attempt holds the agent's only place while it rejoins.
+#[test]
+fn a_repeated_request_takes_the_place_of_the_abandoned_attempt_at_an_agent_at_its_limit() {
+    let target = Target::greeting_then_echoing(GREETING);
+    let fixture = Fixture::with(&target, [&[], &["--max-streams", "1"], &[]]);
+    let bob = RawClient::join(&fixture.hub.service_link("bob"));
+    let grant = bob.open("target", &[(STREAM_PROTOCOL_HEADER, "devstream.v1.resume")]).answer().grant();
+    let grant = StreamGrant { protocol: Some("devstream.v1.resume".into()), ..grant };
+    fixture.agent.wait_line("opened for bob");
+    let lines = fixture.agent.lines();
+    fixture.below.hit_all(Fault::Cut);
+    fixture.agent.wait_line_after(lines, "opened for bob");
+    let mut stream = bob.attach(&grant).unwrap();
+    expect_bytes(&mut stream, GREETING);
+    stream.bytes(b"it is me").unwrap();
+    expect_bytes(&mut stream, b"it is me");
+}
+
 /// Opens one stream after another, each of which loses a connection after one record more, until one loses none.
-/// Before each, `open` is called until it makes no new connection.
-fn cut_everywhere(fixture: &Fixture, chaos: &Chaos, open: impl Fn(u64)) {
+/// Before each, `open` is called until it makes no new connection. Each has a hub and an agent of its own: an agent that
+/// loses one short connection after another waits ever longer before the next.
+fn cut_everywhere(start: impl Fn() -> Fixture, chaos: fn(&Fixture) -> &Chaos, open: impl Fn(&Fixture, u64)) {
     for records in 0.. {
+        let fixture = start();
         for prepared in 0.. {
             let before = fixture.connections();
-            open(1000 * (1 + records) + prepared);
+            open(&fixture, 1000 * (1 + records) + prepared);
             fixture.settle();
             if fixture.connections() == before || prepared > 4 {
                 break;
             }
         }
-        chaos.cut_after(records);
-        within(A_WHILE, &format!("a stream that is cut after {records} records"), || open(records));
-        if chaos.revoke_cut() {
+        chaos(&fixture).cut_after(records);
+        within(A_WHILE, &format!("a stream that is cut after {records} records"), || open(&fixture, records));
+        if chaos(&fixture).revoke_cut() {
             assert!(records > 3, "{records} records open no stream");
             return;
         }
@@ -136,8 +156,7 @@ fn speaks_first(fixture: &Fixture, firsts: &Firsts, number: u64) {
 fn an_open_whose_service_is_cut_off_after_any_message_is_made_again() {
     let target = Target::greeting_then_echoing(GREETING);
     for arguments in [&[][..], &["--standbys", "0"]] {
-        let fixture = Fixture::with(&target, [&[], &[], arguments]);
-        cut_everywhere(&fixture, &fixture.above, |number| is_greeted(&fixture, number));
+        cut_everywhere(|| Fixture::with(&target, [&[], &[], arguments]), |fixture| &fixture.above, is_greeted);
     }
 }
 
@@ -145,17 +164,19 @@ fn an_open_whose_service_is_cut_off_after_any_message_is_made_again() {
 fn an_open_whose_device_is_cut_off_after_any_message_is_made_again() {
     let target = Target::greeting_then_echoing(GREETING);
     for arguments in [&[][..], &["--standbys", "0"]] {
-        let fixture = Fixture::with(&target, [&[], arguments, &[]]);
-        cut_everywhere(&fixture, &fixture.below, |number| is_greeted(&fixture, number));
+        cut_everywhere(|| Fixture::with(&target, [&[], arguments, &[]]), |fixture| &fixture.below, is_greeted);
     }
 }
 
 #[test]
 fn an_open_with_early_data_is_refused_only_if_that_has_reached_the_target() {
-    for of_service in [true, false] {
+    let networks: [fn(&Fixture) -> &Chaos; 2] = [|fixture| &fixture.above, |fixture| &fixture.below];
+    for chaos in networks {
         let (target, firsts) = remembering();
-        let fixture = Fixture::forwarding(&target);
-        let chaos = if of_service { &fixture.above } else { &fixture.below };
-        cut_everywhere(&fixture, chaos, |number| speaks_first(&fixture, &firsts, number));
+        cut_everywhere(
+            || Fixture::forwarding(&target),
+            chaos,
+            |fixture, number| speaks_first(fixture, &firsts, number),
+        );
     }
 }

@@ -18,6 +18,7 @@ pub(crate) mod memory;
 pub(crate) mod middlebox;
 pub(crate) mod netns;
 pub(crate) mod pebble;
+pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod proxies;
 pub(crate) mod raw;

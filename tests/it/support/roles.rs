@@ -14,7 +14,7 @@ use socket2::{Domain, Socket, Type};
 use super::machine::{DEVSTREAM, Machine};
 use super::process::{Finished, Process};
 use super::targets::closed_port;
-use super::{DEVICE, POLL_INTERVAL, TIMEOUT};
+use super::{DEVICE, POLL_INTERVAL, TIMEOUT, ports};
 
 /// A running hub.
 pub(crate) struct Hub {
@@ -24,14 +24,14 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    /// Starts a hub on a port that the system chooses.
+    /// Starts a hub on a port that stays the test's own.
     pub(crate) fn start(machine: &Machine) -> Self {
         Self::start_with(machine, &[])
     }
 
     /// Starts it with further arguments.
     pub(crate) fn start_with(machine: &Machine, arguments: &[&str]) -> Self {
-        Self::start_on(machine, 0, arguments)
+        Self::start_on(machine, ports::reserve(), arguments)
     }
 
     /// Starts a hub on this port, which an earlier hub had.

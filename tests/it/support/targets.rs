@@ -7,8 +7,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::TIMEOUT;
 use super::bytes::{KIB, Observed, Pattern, STALL_TIMEOUT, StreamEnd, drain, end_of, read_some, reset};
+use super::{TIMEOUT, ports};
 
 /// A server on a port that the system chose; it reports its observations of each connection.
 pub(crate) struct Target {
@@ -172,10 +172,9 @@ fn echo(stream: &mut TcpStream, resets: &impl Fn(u64, &[u8]) -> bool) -> Observe
     }
 }
 
-/// A port on which nothing listens.
+/// A port on which nothing listens, unless the test has something listen there.
 pub(crate) fn closed_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
+    ports::reserve()
 }
 
 /// Reports an observation; a finished test no longer receives it.

@@ -11,7 +11,7 @@ use devstream::proto::refusal::Refusal;
 use devstream::proto::scope::Scope;
 use devstream::proto::stream::{CLOSE_NORMAL, StreamProtocol};
 
-use crate::world::{self, address, name, plain_request, random, service};
+use crate::world::{self, address, any_key, name, plain_request, random, service};
 
 const ROLES: [Role; 2] = [Role::Device, Role::Service];
 
@@ -102,6 +102,7 @@ impl Simulation {
             address: address(),
             scope,
             until,
+            key: any_key(),
         }));
     }
 

@@ -82,9 +82,9 @@ impl Opening {
     }
 
     pub(super) fn target_connected(&mut self, serving: usize) {
-        let Serving { run, attempt, ref request, link, path, cancelled } = self.serving[serving];
+        let Serving { run, ref attempt, ref request, link, path, cancelled } = self.serving[serving];
         // A request is cancelled with its standby, and dropped with its control connection.
-        if run != self.run || cancelled || self.links[link].end_notices || !self.recent_requests.is_latest(&attempt) {
+        if run != self.run || cancelled || self.links[link].end_notices || attempt.superseded.is_cancelled() {
             return;
         }
         let request = request.clone();
@@ -95,7 +95,7 @@ impl Opening {
         end.endpoint.push_local(Bytes::from_static(GREETING));
         if path == RequestPath::Standby {
             if !request.early.is_empty() {
-                assert!(self.recent_requests.pass_early(&attempt));
+                assert!(self.recent_requests.pass_early(attempt));
                 end.endpoint.on_bytes(&request.early).unwrap();
             }
             end.leg = Leg::Open(link);

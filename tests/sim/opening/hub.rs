@@ -10,7 +10,7 @@ use devstream::proto::refusal::Refusal;
 use devstream::proto::scope::Scope as Permissions;
 use devstream::proto::stream::StreamProtocol;
 
-use crate::world::{address, name, plain_request, service};
+use crate::world::{address, any_key, name, plain_request, service};
 
 /// The hub's use of a connection.
 #[derive(Debug)]
@@ -148,6 +148,7 @@ impl Opening {
             address: address(),
             scope,
             until: None,
+            key: any_key(),
         }));
     }
 

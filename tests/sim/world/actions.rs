@@ -159,7 +159,8 @@ impl World {
         let own = ServiceName::from(principal.id.clone());
         let (scope, until) = self.scopes.get(&own).cloned().unwrap_or((Scope::everything(), None));
         let (credential, address) = (LegCredential::Token(token.hash()), address());
-        let arrived = Input::LegAttached(LegAttach { leg, bridge, principal, credential, address, scope, until });
+        let arrived =
+            Input::LegAttached(LegAttach { leg, bridge, principal, credential, address, scope, until, key: any_key() });
         self.broker.handle(arrived, self.now);
     }
 

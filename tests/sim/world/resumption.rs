@@ -80,7 +80,8 @@ impl World {
         let named = ServiceName::from(principal.id.clone());
         let (scope, until) = self.scopes.get(&named).cloned().unwrap_or((Scope::everything(), None));
         let credential = LegCredential::Ticket(Box::new(ticket));
-        let arrival = LegAttach { leg, bridge, principal, credential, address: address(), scope, until };
+        let (address, key) = (address(), any_key());
+        let arrival = LegAttach { leg, bridge, principal, credential, address, scope, until, key };
         self.broker.handle(Input::LegAttached(arrival), self.now);
         self.process_outputs();
         assert!(!self.resuming.contains_key(&leg), "neither admitted nor refused");
@@ -325,8 +326,8 @@ impl World {
 
     /// Gives the broker the time, and nothing else.
     pub(super) fn tick(&mut self) {
-        let nobody = "nobody".parse().unwrap();
-        self.broker.handle(Input::KeysChanged { device: nobody }, self.now);
+        let principal = Principal { role: Role::Device, id: "nobody".to_owned().try_into().unwrap() };
+        self.broker.handle(Input::KeysChanged { principal, keys: Vec::new() }, self.now);
     }
 
     /// No interruption lasts longer than the grace time, and both legs are closed for each.

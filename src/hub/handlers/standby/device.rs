@@ -46,6 +46,13 @@ impl Standby<'_> {
                 return close(channel, end.refuse_if_withdrawn()).await;
             }
         };
+        let key_expiry = match self.revalidate().await {
+            Ok(valid) => valid.key_expiry,
+            Err(refusal) => {
+                self.shared.streams.broker.standby_failed(connection, request.stream, true);
+                return close(channel, StandbyEnd::Refused(refusal.kind)).await;
+            }
+        };
         let accepted = response.accepted;
         self.shared.streams.broker.device_responded(connection, response, true);
         if !accepted {
@@ -55,11 +62,8 @@ impl Standby<'_> {
         // own.
         let (alive, closed) = oneshot::channel::<()>();
         let leg = Leg::new(channel.into_socket(), alive);
-        let reusable_leg = match self.attach_leg(
-            (device, request.stream),
-            Scope::everything(),
-            LegCredential::Token(request.token.hash()),
-        ) {
+        let token = LegCredential::Token(request.token.hash());
+        let reusable_leg = match self.attach_leg((device, request.stream), (Scope::everything(), key_expiry), token) {
             Ok((pending, _)) => join_and_relay(self.shared, pending, leg).await,
             Err(refusal) => {
                 leg.refuse(&refusal).await;

@@ -13,7 +13,7 @@ use http::header;
 
 use super::streaming::{PendingLeg, StandbyIdentity};
 use crate::hub::auth::Action;
-use crate::hub::broker::{LegAttach, LegCredential};
+use crate::hub::broker::{LegAttach, LegCredential, LegKey};
 use crate::hub::connection::ConnectionContext;
 use crate::hub::responses;
 use crate::hub::revalidation::{Revalidated, access_deadline, revalidate, sleep_until_deadline};
@@ -103,8 +103,9 @@ pub(in crate::hub) async fn reuse(
     identity: StandbyIdentity,
     leg: Leg<Socket>,
 ) {
+    let carried = leg.carried();
     let Some((socket, _kept)) = leg.into_parts() else { return };
-    prepare_for_next_stream(&socket);
+    prepare_for_next_stream(&socket, carried);
     let channel = ControlChannel::new(socket, shared.config.idle_timeout);
     match acquire_permit(shared, &identity.principal) {
         Some(_permit) => Standby { shared, context, identity }.serve(channel).await,
@@ -153,7 +154,7 @@ impl Standby<'_> {
     fn attach_leg(
         &self,
         (device, stream): (&DeviceId, StreamId),
-        scope: Scope,
+        (scope, key_expiry): (Scope, Option<Instant>),
         credential: LegCredential,
     ) -> Result<(PendingLeg, Option<(ResumeTicket, Duration)>), Refusal> {
         self.shared.activity.audit_checkpoint()?;
@@ -166,6 +167,7 @@ impl Standby<'_> {
             address: self.context.address,
             until: access_deadline(&scope),
             scope,
+            key: LegKey { key: self.identity.key, until: key_expiry },
         };
         let ((admission, rendezvous), guard) = self.shared.streams.broker.attach_leg(attach)?;
         let idle_timeout = admission.protocol.map(|_| self.shared.config.idle_timeout);
@@ -175,7 +177,7 @@ impl Standby<'_> {
 
     /// Waits for the next message for as long as the identity may stand by with this key.
     async fn next_message(&self, channel: &mut Channel) -> Result<StandbyToHub, StandbyEnd> {
-        let mut changes = self.shared.registry.changes();
+        let mut changes = self.shared.registry.changes(&self.identity.principal);
         loop {
             let valid = self.revalidate().await.map_err(|refusal| StandbyEnd::Refused(refusal.kind))?;
             let access_deadline = access_deadline(&valid.record.scope);
@@ -197,15 +199,16 @@ impl Standby<'_> {
 
     /// Returns the channel of a leg whose stream has ended.
     fn control_channel(&self, leg: Leg<Socket>) -> Option<Channel> {
+        let carried = leg.carried();
         let (socket, _) = leg.into_parts()?;
-        prepare_for_next_stream(&socket);
+        prepare_for_next_stream(&socket, carried);
         Some(ControlChannel::new(socket, self.shared.config.idle_timeout))
     }
 }
 
-/// Prepares the connection of a finished stream for the next one.
-fn prepare_for_next_stream(socket: &WebSocket<Socket>) {
-    socket.with_transport(|connection| restart_congestion_control(connection.get_ref().0.get_ref()));
+/// Prepares the connection of a finished stream, which carried this many bytes, for the next one.
+fn prepare_for_next_stream(socket: &WebSocket<Socket>, carried: u64) {
+    socket.with_transport(|connection| restart_congestion_control(connection.get_ref().0.get_ref(), carried));
 }
 
 async fn close(channel: Channel, end: StandbyEnd) -> Option<Channel> {

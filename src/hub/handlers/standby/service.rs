@@ -50,18 +50,18 @@ impl Standby<'_> {
             Err(refusal) => return self.refuse(leg, refusal).await,
         };
         // The identity may have changed while the device was asked.
-        let scope = match self.revalidate().await {
-            Ok(valid) => valid.record.scope,
+        let valid = match self.revalidate().await {
+            Ok(valid) => (valid.record.scope, valid.key_expiry),
             Err(refusal) => {
                 self.shared.streams.broker.kill_stream(grant.stream);
                 return self.refuse(leg, refusal).await;
             }
         };
         let token = LegCredential::Token(grant.token.hash());
-        match self.attach_leg((&device, grant.stream), scope, token) {
+        match self.attach_leg((&device, grant.stream), valid, token) {
             Ok((pending, ticket)) => {
                 let resume_grant = ticket.as_ref().map(|ticket| self.shared.streams.resume_grant(ticket));
-                if leg.send_text(encode(&self.opened_message(&device, &grant, resume_grant))).await.is_err() {
+                if leg.buffer_text(encode(&self.opened_message(&device, &grant, resume_grant))).await.is_err() {
                     return None;
                 }
                 if grant.early_data_delivered && is_ahead {

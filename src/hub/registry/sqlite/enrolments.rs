@@ -36,9 +36,9 @@ pub(super) fn remove(connection: &Connection, id: u64) -> Result<(), RegistryErr
     if removed == 0 { Err(RegistryError::UnknownEnrolment(id)) } else { Ok(()) }
 }
 
-/// Spends one use of the enrolment key with this code, if it admits this identity, and returns its number. Looking up
-/// the hash of 128 random bits leaks nothing by its timing.
-pub(super) fn spend(
+/// Returns the number of the enrolment key with this code, if it admits this identity. Looking up the hash of 128 random
+/// bits leaks nothing by its timing.
+pub(super) fn find(
     connection: &Connection,
     principal: &Principal,
     code: &SecretHash,
@@ -47,11 +47,13 @@ pub(super) fn spend(
     let mut query = connection.prepare_cached(&format!("{SELECT} WHERE hash = ?"))?;
     let Some(found) = query.query_row([code.bytes()], enrolment).optional()? else { return Ok(None) };
     let fits = principal.role == Role::Device && found.devices.matches(principal.id.as_str());
-    if !fits || found.used >= found.uses || now >= found.until {
-        return Ok(None);
-    }
-    connection.execute("UPDATE enrolment SET used = used + 1 WHERE id = ?", [found.id])?;
-    Ok(Some(found.id))
+    Ok((fits && found.used < found.uses && now < found.until).then_some(found.id))
+}
+
+/// Spends one use of an enrolment key.
+pub(super) fn spend(connection: &Connection, id: u64) -> Result<(), RegistryError> {
+    connection.execute("UPDATE enrolment SET used = used + 1 WHERE id = ?", [id])?;
+    Ok(())
 }
 
 fn enrolment(row: &Row<'_>) -> rusqlite::Result<Enrolment> {

@@ -9,6 +9,8 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+use std::fs::OpenOptions;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use self::rows::{columns, find, find_existing, insert, join, records, update};
-use super::{CodeHash, Enrolled, Record, Redeemed, Registry, RegistryError};
+use super::{CodeCheck, CodeHash, Enrolled, Record, Redeemed, Registry, RegistryError};
 use crate::proto::admin::Enrolment;
 use crate::proto::id::{Principal, Role};
 use crate::proto::key::PublicKey;
@@ -30,12 +32,16 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// SQLite's cache in KiB: the kernel caches the file, and devices are looked up when they connect.
 const CACHE_KIB: i64 = 256;
 
+/// SQLite's name for a database without a file.
+const IN_MEMORY: &str = ":memory:";
+
 /// The open registry.
 pub struct SqliteRegistry(Mutex<Connection>);
 
 impl SqliteRegistry {
     /// Opens or creates the file and migrates an earlier version.
     pub fn open(path: &Path) -> Result<Self, RegistryError> {
+        make_private(path).map_err(|error| RegistryError::Store(format!("{}: {error}", path.display())))?;
         let mut connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
@@ -66,6 +72,7 @@ impl Registry for SqliteRegistry {
                 return Err(RegistryError::AlreadyJoined(principal.clone()));
             }
             insert(transaction, principal, scope, None, now)?;
+            rows::forget_removal(transaction, principal)?;
             put_code(transaction, principal, code, None)
         })
     }
@@ -77,6 +84,21 @@ impl Registry for SqliteRegistry {
         })
     }
 
+    fn check_code(
+        &self,
+        principal: &Principal,
+        code: &SecretHash,
+        key: &PublicKey,
+        now: Timestamp,
+    ) -> Result<CodeCheck, RegistryError> {
+        Ok(match redeemable(&self.connection(), principal, code, key, now)? {
+            None => CodeCheck::Wrong,
+            Some(Redeemable::HasKey { .. }) => CodeCheck::HasKey,
+            Some(Redeemable::Code { .. } | Redeemable::Enrolment(_)) => CodeCheck::Good,
+            Some(Redeemable::EnrolmentOfAnother) => CodeCheck::IdTaken,
+        })
+    }
+
     fn redeem(
         &self,
         principal: &Principal,
@@ -85,21 +107,22 @@ impl Registry for SqliteRegistry {
         now: Timestamp,
     ) -> Result<Option<Redeemed>, RegistryError> {
         self.change(|transaction| {
-            let record = find(transaction, principal)?;
-            if let Some(record) = record.as_ref().filter(|record| record.valid_key(key, now).is_some()) {
-                return Ok(Some(Redeemed { enrolment: record.enrolment, replaced_at_once: false }));
-            }
-            let joined = record.as_ref().is_some_and(|record| !record.keys.is_empty());
-            if let Some(overlap) = spend_code(transaction, principal, code, joined, now)? {
-                join(transaction, principal, key, overlap, now)?;
-                return Ok(Some(Redeemed { enrolment: None, replaced_at_once: joined && overlap.is_zero() }));
-            }
-            let free = record.is_none_or(|record| record.keys.is_empty() && !record.disabled);
-            let enrolment = if free { enrolments::spend(transaction, principal, code, now)? } else { None };
-            let Some(enrolment) = enrolment else { return Ok(None) };
-            insert(transaction, principal, &Scope::default(), Some(enrolment), now)?;
-            join(transaction, principal, key, Duration::ZERO, now)?;
-            Ok(Some(Redeemed { enrolment: Some(enrolment), replaced_at_once: false }))
+            let Some(redeemable) = redeemable(transaction, principal, code, key, now)? else { return Ok(None) };
+            Ok(Some(match redeemable {
+                Redeemable::EnrolmentOfAnother => return Ok(None),
+                Redeemable::HasKey { enrolment } => Redeemed { enrolment, is_new: false, replaced_at_once: false },
+                Redeemable::Code { joined, overlap } => {
+                    delete_code(transaction, principal)?;
+                    join(transaction, principal, key, overlap, now)?;
+                    Redeemed { enrolment: None, is_new: true, replaced_at_once: joined && overlap.is_zero() }
+                }
+                Redeemable::Enrolment(id) => {
+                    enrolments::spend(transaction, id)?;
+                    insert(transaction, principal, &Scope::default(), Some(id), now)?;
+                    join(transaction, principal, key, Duration::ZERO, now)?;
+                    Redeemed { enrolment: Some(id), is_new: true, replaced_at_once: false }
+                }
+            }))
         })
     }
 
@@ -110,9 +133,11 @@ impl Registry for SqliteRegistry {
                 Some(record) if record.keys.iter().any(|stored| !stored.local) => {
                     return Err(RegistryError::AlreadyJoined(principal.clone()));
                 }
+                Some(record) if record.keys.is_empty() => Enrolled::KeyAdded,
                 Some(_) => Enrolled::KeyReplaced,
                 None => {
                     insert(transaction, principal, &Scope::everything(), None, now)?;
+                    rows::forget_removal(transaction, principal)?;
                     Enrolled::Created
                 }
             };
@@ -153,9 +178,7 @@ impl Registry for SqliteRegistry {
     }
 
     fn remove(&self, principal: &Principal) -> Result<(), RegistryError> {
-        let (role, id) = columns(principal);
-        let removed = self.connection().execute("DELETE FROM identity WHERE role = ? AND id = ?", [role, id])?;
-        if removed == 0 { Err(RegistryError::Unknown(principal.clone())) } else { Ok(()) }
+        self.change(|transaction| rows::remove(transaction, principal))
     }
 
     fn set_last_seen(&self, last_seen_updates: &[(Principal, Timestamp)]) -> Result<(), RegistryError> {
@@ -189,6 +212,34 @@ impl From<rusqlite::Error> for RegistryError {
     }
 }
 
+/// Has the file, and the journals beside it, readable by their owner only. SQLite gives new journals the file's mode.
+fn make_private(path: &Path) -> io::Result<()> {
+    if path == Path::new(IN_MEMORY) {
+        return Ok(());
+    }
+    OpenOptions::new().create(true).append(true).open(path)?;
+    #[cfg(unix)]
+    for suffix in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        remove_access_of_others(Path::new(&file))?;
+    }
+    Ok(())
+}
+
+/// Leaves alone what others cannot read: not every file system lets its permissions be changed.
+#[cfg(unix)]
+fn remove_access_of_others(file: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    match std::fs::metadata(file) {
+        Ok(found) if found.permissions().mode() & 0o077 != 0 => {
+            std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// Stores a code in place of any earlier one. With an overlap, it is for an additional key.
 fn put_code(
     connection: &Connection,
@@ -203,9 +254,43 @@ fn put_code(
     Ok(())
 }
 
-/// Spends the identity's code if it is valid, and returns how long the former key stays valid. An identity that has
-/// joined accepts only a code for its next key.
-fn spend_code(
+/// What a join code is good for.
+enum Redeemable {
+    /// Nothing more: the identity has this key.
+    HasKey { enrolment: Option<u64> },
+    /// Another key for the identity, whose former one stays valid for the overlap.
+    Code { joined: bool, overlap: Duration },
+    /// A use of this enrolment key.
+    Enrolment(u64),
+    /// Nothing: an enrolment key does not give this id.
+    EnrolmentOfAnother,
+}
+
+/// Returns what the code is good for, if anything.
+fn redeemable(
+    connection: &Connection,
+    principal: &Principal,
+    code: &SecretHash,
+    key: &PublicKey,
+    now: Timestamp,
+) -> Result<Option<Redeemable>, RegistryError> {
+    let record = find(connection, principal)?;
+    if let Some(record) = record.as_ref().filter(|record| record.valid_key(key, now).is_some()) {
+        return Ok(Some(Redeemable::HasKey { enrolment: record.enrolment }));
+    }
+    let joined = record.as_ref().is_some_and(|record| !record.keys.is_empty());
+    if let Some(overlap) = find_code(connection, principal, code, joined, now)? {
+        return Ok(Some(Redeemable::Code { joined, overlap }));
+    }
+    let Some(enrolment) = enrolments::find(connection, principal, code, now)? else { return Ok(None) };
+    // An id that was added by hand is for the machine with its join link, and one that was removed stays so.
+    let is_free = record.is_none() && !rows::was_removed(connection, principal)?;
+    Ok(Some(if is_free { Redeemable::Enrolment(enrolment) } else { Redeemable::EnrolmentOfAnother }))
+}
+
+/// Returns how long the former key stays valid after the identity's code, if this is it and it is valid. An identity
+/// that has joined accepts only a code for its next key.
+fn find_code(
     connection: &Connection,
     principal: &Principal,
     code: &SecretHash,
@@ -219,6 +304,11 @@ fn spend_code(
     if SecretHash::from(hash) != *code || now.0 >= until || (joined && overlap.is_none()) {
         return Ok(None);
     }
-    connection.execute("DELETE FROM code WHERE role = ? AND id = ?", [role, id])?;
     Ok(Some(Duration::from_secs(overlap.unwrap_or(0))))
+}
+
+fn delete_code(connection: &Connection, principal: &Principal) -> Result<(), RegistryError> {
+    let (role, id) = columns(principal);
+    connection.execute("DELETE FROM code WHERE role = ? AND id = ?", [role, id])?;
+    Ok(())
 }

@@ -44,6 +44,31 @@ pub(super) fn insert(
     Ok(())
 }
 
+/// Deletes an identity, and remembers its id: no enrolment key gives that to a machine.
+pub(super) fn remove(connection: &Connection, principal: &Principal) -> Result<(), RegistryError> {
+    let (role, id) = columns(principal);
+    let removed = connection.execute("DELETE FROM identity WHERE role = ? AND id = ?", [role, id])?;
+    if removed == 0 {
+        return Err(RegistryError::Unknown(principal.clone()));
+    }
+    connection.execute("INSERT OR IGNORE INTO removed (role, id) VALUES (?, ?)", [role, id])?;
+    Ok(())
+}
+
+/// Forgets that an identity was removed: it is added again.
+pub(super) fn forget_removal(connection: &Connection, principal: &Principal) -> Result<(), RegistryError> {
+    let (role, id) = columns(principal);
+    connection.execute("DELETE FROM removed WHERE role = ? AND id = ?", [role, id])?;
+    Ok(())
+}
+
+/// Reports whether an identity was removed, and not added again.
+pub(super) fn was_removed(connection: &Connection, principal: &Principal) -> Result<bool, RegistryError> {
+    let (role, id) = columns(principal);
+    let sql = "SELECT EXISTS (SELECT 1 FROM removed WHERE role = ? AND id = ?)";
+    Ok(connection.query_row(sql, [role, id], |row| row.get(0))?)
+}
+
 /// Changes one field of an existing identity.
 pub(super) fn update(
     connection: &Connection,

@@ -39,6 +39,7 @@ const MIGRATIONS: &[&str] = &[
         id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB NOT NULL UNIQUE, devices TEXT NOT NULL, uses INTEGER NOT NULL,
         used INTEGER NOT NULL, created INTEGER NOT NULL, until INTEGER NOT NULL
     ) STRICT;",
+    "CREATE TABLE removed (role TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (role, id)) STRICT;",
 ];
 
 /// Migrates a file to the present version, in one transaction.

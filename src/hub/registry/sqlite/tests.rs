@@ -25,7 +25,7 @@ fn good(byte: u8) -> CodeHash {
 }
 
 fn registry() -> SqliteRegistry {
-    SqliteRegistry::open(Path::new(":memory:")).unwrap()
+    SqliteRegistry::open(Path::new(IN_MEMORY)).unwrap()
 }
 
 impl SqliteRegistry {
@@ -148,6 +148,34 @@ fn a_revoked_enrolment_key_admits_no_device_and_a_disabled_id_is_not_free() {
 }
 
 #[test]
+fn an_enrolment_key_gives_no_id_that_was_added_by_hand_or_removed() {
+    let registry = registry();
+    registry.add_enrolment(&"*".parse().unwrap(), 9, &good(7), Timestamp(0)).unwrap();
+    let (by_hand, removed) = (device("by-hand"), device("removed"));
+    registry.added(&by_hand);
+    assert!(registry.joins(&removed, 7, 1, 1));
+    registry.remove(&removed).unwrap();
+    for id in [&by_hand, &removed] {
+        let check = registry.check_code(id, &code(7), &key(1), Timestamp(1)).unwrap();
+        assert_eq!(check, CodeCheck::IdTaken);
+        assert!(!registry.joins(id, 7, 1, 1));
+        assert_eq!(registry.check_code(id, &code(8), &key(1), Timestamp(1)).unwrap(), CodeCheck::Wrong);
+    }
+    registry.added(&removed);
+    assert!(registry.joins(&removed, 1, 1, 1), "added again");
+    registry.remove(&removed).unwrap();
+    assert_eq!(registry.enrol(&removed, &key(3), Timestamp(1)).unwrap(), Enrolled::Created, "by the hub's own user");
+}
+
+#[test]
+fn the_first_key_of_an_identity_replaces_none() {
+    let (registry, pi) = (registry(), device("pi"));
+    registry.added(&pi);
+    let enrol = |byte| registry.enrol(&pi, &key(byte), Timestamp(1)).unwrap();
+    assert_eq!([enrol(1), enrol(1), enrol(2)], [Enrolled::KeyAdded, Enrolled::Unchanged, Enrolled::KeyReplaced]);
+}
+
+#[test]
 fn removing_an_identity_deletes_its_keys_and_code() {
     let (registry, pi) = (registry(), device("pi"));
     registry.added(&pi);
@@ -208,6 +236,25 @@ fn invalid_patterns_of_the_first_format_are_dropped() {
     let registry = SqliteRegistry::open(&path).unwrap();
     let services = registry.list(Role::Service).unwrap();
     assert_eq!(services[0].scope.devices, ["pi-7".parse().unwrap()]);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_file_and_its_journals_are_readable_by_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("registry.sqlite");
+    for _ in 0..2 {
+        let registry = SqliteRegistry::open(&path).unwrap();
+        registry.rotate(&device("pi"), &good(1), OVERLAP).unwrap_err();
+        let files: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(files.len(), 3, "{files:?}");
+        for file in files {
+            assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
+            // As an earlier version made them.
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        }
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::net::os::clock;
 use crate::net::os::random;
 use crate::net::tunnel::FINAL_READ_TIMEOUT;
 use crate::net::websocket::{
-    CLOSE_NORMAL, CLOSE_POLICY, Incoming, Reader, Transport, WebSocket, WebSocketError, Writer,
+    CLOSE_NORMAL, CLOSE_POLICY, Incoming, MAX_HOLD, Reader, Transport, WebSocket, WebSocketError, Writer,
 };
 use crate::proto::keepalive::{Keepalive, KeepaliveAction};
 use crate::proto::limits::{BACKOFF_CAP, CLOSE_TIMEOUT, FULL_MESSAGE_BYTES};
@@ -88,6 +88,7 @@ pub(super) async fn run_connection<R: AsyncRead + Unpin, T: Transport, J>(
             ConnectionEnd::ended(Ending::LocalReset, CLOSE_RESET, "the application reset its connection")
         }
         () = watch_idle(&liveness, state, context) => WebSocketError::Silent.into(),
+        () = state.deadlocked() => ConnectionEnd::refused(RefusalKind::MemoryUsedUp),
         () = resume_timeout(state, resume_deadline) => ConnectionEnd::refused(RefusalKind::NotResumed),
         () = context.stop.cancelled() => ConnectionEnd::refused(RefusalKind::PeerGone),
     };
@@ -138,11 +139,17 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
     context: &PumpContext<'_, J>,
 ) -> ConnectionEnd<T> {
     let (mut buffer, mut block) = (BytesMut::new(), MIN_READ_BLOCK);
+    // What was queued before the stream began goes out with its first bytes, if they come soon.
+    let (mut held_until, mut flush) = (writer.is_holding().then(|| clock::now() + MAX_HOLD), false);
     loop {
-        if let Err(broken) = send_pending(writer, state, &context.counters.sent).await {
-            // Meanwhile the other direction reads the hub's close frame, if it sent one.
-            sleep(if state.is_resumable() { FINAL_READ_TIMEOUT } else { CLOSE_TIMEOUT }).await;
-            return broken.into();
+        match send_pending(writer, state, std::mem::take(&mut flush), &context.counters.sent).await {
+            Ok(true) => held_until = None,
+            Ok(false) => {}
+            Err(broken) => {
+                // Meanwhile the other direction reads the hub's close frame, if it sent one.
+                sleep(if state.is_resumable() { FINAL_READ_TIMEOUT } else { CLOSE_TIMEOUT }).await;
+                return broken.into();
+            }
         }
         let room = state.capacity();
         // A message is kept with all of its block: a small one must not keep a large block.
@@ -154,6 +161,7 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
         tokio::select! {
             biased;
             () = state.sender_woken() => {}
+            () = wait_until(held_until) => flush = true,
             read = source.read_buf(&mut buffer), if room > 0 => match read {
                 // The system reports a reset once. If the writer got it, the reader sees an end of file.
                 Ok(0) if state.is_local_reset() => return std::future::pending().await,
@@ -171,13 +179,14 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
     }
 }
 
-/// Sends everything that is due, with one flush.
+/// Sends everything that is due, with one flush, or flushes anyway. Reports whether there was anything.
 async fn send_pending<T: Transport>(
     writer: &mut Writer<T>,
     state: &PumpState,
+    flush: bool,
     sent: &AtomicU64,
-) -> Result<(), WebSocketError> {
-    let mut sent_any = false;
+) -> Result<bool, WebSocketError> {
+    let mut sent_any = flush;
     while let Some(next) = state.next_send() {
         match next {
             NextSend::Text(control) => writer.buffer_text(control.encode()).await?,
@@ -189,10 +198,13 @@ async fn send_pending<T: Transport>(
         sent.store(state.bytes_sent(), Ordering::Relaxed);
     }
     if sent_any {
-        writer.flush().await?;
+        // The stream's last messages may go out with the first of the connection's next stream.
+        if !state.holds_release() {
+            writer.flush().await?;
+        }
         state.flushed();
     }
-    Ok(())
+    Ok(sent_any)
 }
 
 /// Receives into the queue for the local side, until the WebSocket is closed or lost.
@@ -306,12 +318,17 @@ async fn watch_idle<J>(liveness: &Liveness, state: &PumpState, context: &PumpCon
     }
 }
 
-/// Returns if the peer has not resumed the stream by the deadline; pends forever without a deadline or if it has.
-async fn resume_timeout(state: &PumpState, deadline: Option<Instant>) {
+/// Returns at the deadline; pends forever without one.
+async fn wait_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline.into()).await,
         None => std::future::pending().await,
     }
+}
+
+/// Returns if the peer has not resumed the stream by the deadline; pends forever without a deadline or if it has.
+async fn resume_timeout(state: &PumpState, deadline: Option<Instant>) {
+    wait_until(deadline).await;
     if !state.is_awaiting_resume() {
         std::future::pending().await
     }

@@ -55,6 +55,12 @@ impl Counters {
     pub fn received_and_sent(&self) -> (u64, u64) {
         (self.received.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed))
     }
+
+    /// The bytes both ways.
+    pub fn total(&self) -> u64 {
+        let (received, sent) = self.received_and_sent();
+        received + sent
+    }
 }
 
 /// The result of a stream.

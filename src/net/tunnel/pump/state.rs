@@ -1,25 +1,22 @@
 //! The state that the loops of one pump share: this end of the stream, and the conditions that they wait for.
 
+mod room;
+
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, MutexGuard};
-use tokio::time::timeout;
 
 use super::{EarlyData, Tunnel};
-use crate::net::liveness::Liveness;
 use crate::net::os::clock;
 use crate::net::stream_memory::{StreamMemory, StreamShares};
-use crate::proto::limits::{FULL_MESSAGE_BYTES, MAX_RECEIVED_MESSAGE_BYTES, STREAM_RESERVE};
+use crate::proto::limits::FULL_MESSAGE_BYTES;
 use crate::proto::stream::Violation;
 use crate::proto::stream::endpoint::{CloseMeaning, NextSend, StreamEndpoint};
-
-/// The interval at which a stream that is not read looks whether other streams have freed memory.
-const ROOM_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The shared state of one pump.
 pub(super) struct PumpState {
@@ -34,6 +31,9 @@ pub(super) struct PumpState {
     memory: StreamShares,
     /// The WebSocket is not read, because too much is undelivered.
     paused: AtomicBool,
+    /// The time since which the stream is deadlocked for lack of memory, in milliseconds from its start; 0 if it is not.
+    deadlocked_at: AtomicU64,
+    hold_release: bool,
     started_at: Instant,
 }
 
@@ -48,6 +48,8 @@ impl PumpState {
             end_delivered: AtomicBool::new(false),
             memory: memory.open_stream(),
             paused: AtomicBool::new(false),
+            deadlocked_at: AtomicU64::new(0),
+            hold_release: tunnel.hold_release,
             started_at: clock::now(),
         }
     }
@@ -128,6 +130,7 @@ impl PumpState {
     pub(super) fn attach(&self) {
         self.endpoint().attach();
         self.paused.store(false, Ordering::Relaxed);
+        self.deadlocked_at.store(0, Ordering::Relaxed);
         self.wake_sender();
     }
 
@@ -147,6 +150,11 @@ impl PumpState {
         let mut end = self.endpoint();
         end.set_now(clock::now().saturating_duration_since(self.started_at));
         end.next_send(self.memory.window())
+    }
+
+    /// Reports whether the stream is over with what was sent last, and that may wait for the connection's next stream.
+    pub(super) fn holds_release(&self) -> bool {
+        self.hold_release && self.endpoint().have_both_released()
     }
 
     /// Records that everything so far was flushed.
@@ -185,7 +193,7 @@ impl PumpState {
         let is_end = bytes.is_empty();
         let mut end = self.endpoint();
         end.push_local(bytes);
-        self.memory.sending.set_held(end.unacked());
+        self.memory.sending.set_held(end.held_for_sending(self.memory.sending.limit()));
         if is_end && self.end_delivered.load(Ordering::Relaxed) {
             end.on_end_written();
             self.request_poll();
@@ -202,31 +210,8 @@ impl PumpState {
         self.wake_sender();
         let mut endpoint = self.endpoint();
         let acknowledged = endpoint.on_ack(bytes, window, end);
-        self.memory.sending.set_held(endpoint.unacked());
+        self.memory.sending.set_held(endpoint.held_for_sending(self.memory.sending.limit()));
         acknowledged
-    }
-
-    /// Waits for room for another message. The window is room enough, unless the client's other streams hold so much
-    /// that this one may not use it; a peer without `devstream.v1` knows no windows.
-    pub(super) async fn wait_for_room(&self, liveness: &Liveness) {
-        if self.has_room(&self.endpoint()) {
-            return;
-        }
-        self.paused.store(true, Ordering::Relaxed);
-        let room = || self.until(|end| self.has_room(end).then_some(()));
-        while timeout(ROOM_CHECK_INTERVAL, room()).await.is_err() {
-            // A peer that is not read is not silent.
-            liveness.restart_read_timer();
-        }
-        liveness.restart_read_timer();
-        self.paused.store(false, Ordering::Relaxed);
-    }
-
-    fn has_room(&self, end: &StreamEndpoint) -> bool {
-        let undelivered = end.undelivered() as u64;
-        undelivered < STREAM_RESERVE
-            || undelivered < self.memory.receiving.limit()
-                && (end.has_stream_protocol() || undelivered < MAX_RECEIVED_MESSAGE_BYTES as u64)
     }
 
     /// Queues received bytes for the local side.
@@ -276,6 +261,7 @@ impl PumpState {
         let mut end = self.endpoint();
         end.on_written(bytes);
         self.memory.receiving.set_held(end.undelivered() as u64);
+        self.end_excess(&end);
         if end.has_ack_due() {
             self.wake_sender();
         } else if self.paused.load(Ordering::Relaxed) {

@@ -22,6 +22,8 @@ pub struct Tunnel<T> {
     pub early: EarlyData,
     /// The WebSocket is used for another stream after this one.
     pub reusable: bool,
+    /// The stream's last messages may be left for the owner of the WebSocket to send, if this end releases it last.
+    pub hold_release: bool,
 }
 
 impl<T> Tunnel<T> {
@@ -31,13 +33,15 @@ impl<T> Tunnel<T> {
         protocol: Option<StreamProtocol>,
         resume_credential: Option<ResumeCredential>,
     ) -> Self {
-        Self { socket: Some(socket), protocol, resume_credential, early: EarlyData::default(), reusable: false }
+        let early = EarlyData::default();
+        Self { socket: Some(socket), protocol, resume_credential, early, reusable: false, hold_release: false }
     }
 
     /// Creates the tunnel of a resumable stream whose first WebSocket was lost.
     pub fn lost(resume_credential: ResumeCredential) -> Self {
         let (protocol, early) = (Some(StreamProtocol::Resumable), EarlyData::default());
-        Self { socket: None, protocol, resume_credential: Some(resume_credential), early, reusable: false }
+        let resume_credential = Some(resume_credential);
+        Self { socket: None, protocol, resume_credential, early, reusable: false, hold_release: false }
     }
 }
 

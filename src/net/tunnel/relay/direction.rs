@@ -44,6 +44,8 @@ pub(super) struct Direction<'a> {
     pub(super) bytes_carried: &'a AtomicU64,
     /// The end of the opposite direction was acknowledged in this one.
     pub(super) end_acknowledged: &'a AtomicBool,
+    /// The last release may wait for the sink's next stream.
+    pub(super) hold_release: bool,
     /// The source, and the sink, have sent their release.
     pub(super) released: (&'a AtomicBool, &'a AtomicBool),
 }
@@ -60,8 +62,8 @@ impl Direction<'_> {
         let mut draining = pin!(self.context.draining.cancelled());
         let mut drain_sent = !self.context.has_stream_protocol;
         let mut keepalive = KeepaliveTimer::new(self.context.idle_timeout(), self.source_liveness, self.sink_liveness);
-        // Messages that arrive together are sent together.
-        let mut holding = false;
+        // Messages that arrive together are sent together, at first with what the sink was sent before the stream.
+        let mut holding = true;
         loop {
             let mut available = buffered.next();
             if holding && available.is_none() {
@@ -126,7 +128,12 @@ impl Direction<'_> {
                 sent
             }
             Ok(Incoming::Text(text)) if self.context.reusable && text == RELEASE_MESSAGE => {
-                sink.text(text).await.map_err(sink_failed)?;
+                if self.hold_release && other_released.load(Ordering::Relaxed) {
+                    sink.buffer_text(text).await.map_err(sink_failed)?;
+                } else {
+                    sink.text(text).await.map_err(sink_failed)?;
+                }
+                // After that is sent: the other direction ends the relay once it sees this.
                 released.store(true, Ordering::Relaxed);
                 // Until the sink releases too, its messages are still for this side.
                 if other_released.load(Ordering::Relaxed) {

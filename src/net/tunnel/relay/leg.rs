@@ -20,13 +20,15 @@ pub struct Leg<T> {
     pub(super) buffered: VecDeque<Result<Incoming, WebSocketError>>,
     /// Bytes of this leg that reached the other end ahead of the relay, as early data.
     pub(super) early_data_delivered: u64,
+    /// Bytes that the last stream carried, both ways.
+    pub(super) carried: u64,
     guard: Box<dyn Debug + Send>,
 }
 
 impl<T: Transport> Leg<T> {
     /// Creates a leg that has just been accepted; `guard` is dropped with it.
     pub fn new(socket: WebSocket<T>, guard: impl Debug + Send + 'static) -> Self {
-        Self { socket, buffered: VecDeque::new(), early_data_delivered: 0, guard: Box::new(guard) }
+        Self { socket, buffered: VecDeque::new(), early_data_delivered: 0, carried: 0, guard: Box::new(guard) }
     }
 
     /// Puts bytes ahead of everything else that the leg has sent.
@@ -54,6 +56,24 @@ impl<T: Transport> Leg<T> {
     pub async fn send_text(&mut self, text: String) -> Result<(), WebSocketError> {
         let sent = timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.text(text)).await;
         sent.unwrap_or(Err(WebSocketError::Silent))
+    }
+
+    /// Queues a control message ahead of the stream, to go out with the first bytes of the other leg if they are there when
+    /// the legs are joined.
+    pub async fn buffer_text(&mut self, text: String) -> Result<(), WebSocketError> {
+        let queued = timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.buffer_text(text)).await;
+        queued.unwrap_or(Err(WebSocketError::Silent))
+    }
+
+    /// Sends what was queued.
+    pub async fn flush(&mut self) -> Result<(), WebSocketError> {
+        let flushed = timeout(CONTROL_SEND_TIMEOUT, self.socket.writer.flush()).await;
+        flushed.unwrap_or(Err(WebSocketError::Silent))
+    }
+
+    /// Returns the number of bytes that the stream has carried, both ways.
+    pub fn carried(&self) -> u64 {
+        self.carried
     }
 
     /// Takes out the WebSocket and its guard, for another stream; `None` if messages of this one are left.

@@ -50,6 +50,9 @@ pub struct RelayContext<'a> {
     pub reusable: bool,
     /// The stream's byte counters.
     pub counters: &'a ByteCounters,
+    /// A last release to the device may be left for the owner of its leg to send, with the request of the next stream. The
+    /// service sends its next request only after it.
+    pub hold_release: bool,
     /// Ends the stream.
     pub cancel: &'a CancellationToken,
     /// The hub is draining …
@@ -85,6 +88,7 @@ pub async fn relay<T: Transport>(mut device: Leg<T>, mut service: Leg<T>, contex
             context,
             bytes_carried: &context.counters.to_device,
             end_acknowledged,
+            hold_release: context.hold_release,
             released,
         };
         let (end_acknowledged, released) = (&service_end_acked, (&device_released, &service_released));
@@ -94,6 +98,7 @@ pub async fn relay<T: Transport>(mut device: Leg<T>, mut service: Leg<T>, contex
             context,
             bytes_carried: &context.counters.to_service,
             end_acknowledged,
+            hold_release: false,
             released,
         };
         let mut to_device = pin!(to_device.run(s_buffered, &mut s.reader, &mut d.writer));
@@ -107,6 +112,8 @@ pub async fn relay<T: Transport>(mut device: Leg<T>, mut service: Leg<T>, contex
     let is_over = service_end_acked.into_inner() && device_end_acked.into_inner();
     let closed_first = closed_first
         .map(|(role, leg_close)| (role, if is_over { leg_close.after_acknowledged_end() } else { leg_close }));
+    let (to_device, to_service) = context.counters.total();
+    (device.carried, service.carried) = (to_device + to_service, to_device + to_service);
     RelayEnd { device, service, closed_first, reusable }
 }
 
@@ -119,7 +126,7 @@ async fn first_close(
 ) -> (Option<(Role, LegClose)>, bool) {
     let role = if side == Side::Source { source } else { !source };
     match leg_close {
-        // The other side had released before, and has this release too.
+        // The other side had released before, and has this release too, or gets it with what its leg is sent next.
         LegClose::Released => (Some((role, leg_close)), true),
         // A peer that no longer reads may have sent a close frame.
         LegClose::Broken(WebSocketError::Truncated | WebSocketError::Io(_)) if side == Side::Sink => {

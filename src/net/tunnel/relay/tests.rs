@@ -21,11 +21,18 @@ fn side() -> (Leg<DuplexStream>, WebSocket<DuplexStream>) {
 
 /// Relays between two legs that can resume; returns which one closed first, and the reason.
 async fn first_close(device: Leg<DuplexStream>, service: Leg<DuplexStream>) -> (Role, String) {
+    let relay_end = relay_until_end(device, service).await;
+    let (role, leg_close) = relay_end.closed_first().expect("one of them");
+    (role, leg_close.reason())
+}
+
+async fn relay_until_end(device: Leg<DuplexStream>, service: Leg<DuplexStream>) -> RelayEnd<DuplexStream> {
     let (end, draining) = (CancellationToken::new(), CancellationToken::new());
     let context = RelayContext {
         has_stream_protocol: true,
         resumable: true,
         reusable: true,
+        hold_release: true,
         counters: &ByteCounters::default(),
         cancel: &end,
         draining: &draining,
@@ -33,9 +40,7 @@ async fn first_close(device: Leg<DuplexStream>, service: Leg<DuplexStream>) -> (
         reconnect_delay: &|| Duration::ZERO,
         idle_timeout: IdleTimeout::default(),
     };
-    let relay_end = relay(device, service, &context).await;
-    let (role, leg_close) = relay_end.closed_first().expect("one of them");
-    (role, leg_close.reason())
+    relay(device, service, &context).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,11 +128,16 @@ async fn a_leg_that_has_released_still_receives_until_the_other_releases_too() {
         proxy.writer.bytes(last.clone()).await.unwrap();
         assert_eq!(agent.reader.next().await.unwrap(), Incoming::Bytes(last));
         proxy.writer.text(RELEASE_MESSAGE.into()).await.unwrap();
-        assert_eq!(agent.reader.next().await.unwrap(), Incoming::Text(RELEASE_MESSAGE.into()));
         (agent, proxy)
     };
-    let (closed, _peers) = tokio::join!(first_close(device, service), peers);
-    assert_eq!(closed, (Role::Service, "closed".into()));
+    let (relay_end, (mut agent, _proxy)) = tokio::join!(relay_until_end(device, service), peers);
+    assert!(relay_end.is_reusable());
+    // The last release waits for what its leg is sent next.
+    let (mut device, _service) = relay_end.into_legs();
+    device.send_text("next".into()).await.unwrap();
+    for text in [RELEASE_MESSAGE, "next"] {
+        assert_eq!(agent.reader.next().await.unwrap(), Incoming::Text(text.into()));
+    }
 }
 
 /// The peer would take it for the first message of its next stream.

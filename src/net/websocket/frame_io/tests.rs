@@ -102,9 +102,32 @@ async fn memory_of_a_message_that_was_sent_is_released() {
     let mut io = server(near, SocketKind::Stream);
     let mut message = Some(Message::Binary(vec![1; FULL_MESSAGE_BYTES].into()));
     poll_fn(|context| io.poll_feed(context, &mut message)).await.unwrap();
+    poll_fn(|context| io.poll_flush(context)).await.unwrap();
     assert!(io.saw_large_message);
     settle(&mut io).await;
     assert!(is_fresh(&io));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queued_message_waits_for_a_flush_or_an_answer_whoever_reads_meanwhile() {
+    let (near, mut far) = duplex(1024);
+    let mut io = server(near, SocketKind::Stream);
+    let (wanted, mut received) = (frame(0x81, b"held", None), [0; 6]);
+    for answers in [false, true] {
+        let mut message = Some(Message::Text("held".into()));
+        poll_fn(|context| io.poll_feed(context, &mut message)).await.unwrap();
+        assert!(io.is_holding());
+        assert!(timeout(KEEP_BUFFERS, next(&mut io)).await.is_err());
+        assert!(timeout(KEEP_BUFFERS, far.read_exact(&mut received)).await.is_err(), "reading sent it");
+        if answers {
+            far.write_all(&frame(PING, b"", Some([0; 4]))).await.unwrap();
+            assert!(next(&mut io).await.unwrap().is_ping());
+        } else {
+            poll_fn(|context| io.poll_flush(context)).await.unwrap();
+        }
+        far.read_exact(&mut received).await.unwrap();
+        assert!(received == *wanted && !io.is_holding());
+    }
 }
 
 #[tokio::test]

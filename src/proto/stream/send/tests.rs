@@ -171,6 +171,22 @@ fn acknowledged_bytes_free_their_buffers_for_reuse() {
 }
 
 #[test]
+fn spare_buffers_count_as_held_and_are_given_up_where_memory_is_short() {
+    const FULL: u64 = FULL_MESSAGE_BYTES as u64;
+    let mut outgoing = SendState::new(true, MANY);
+    for _ in 0..6 {
+        outgoing.push(Bytes::from(vec![0; FULL_MESSAGE_BYTES]));
+    }
+    sent(&mut outgoing);
+    outgoing.on_ack(5 * FULL, MANY, false).unwrap();
+    assert_eq!((outgoing.unacked(), outgoing.held()), (FULL, 5 * FULL));
+    outgoing.shed_spare_buffers(3 * FULL);
+    assert_eq!(outgoing.held(), 3 * FULL);
+    outgoing.shed_spare_buffers(0);
+    assert_eq!(outgoing.held(), FULL, "what is not acknowledged stays");
+}
+
+#[test]
 fn a_writer_of_single_bytes_is_limited_by_their_number() {
     let mut outgoing = SendState::new(true, MANY);
     while outgoing.capacity(MANY) > 0 {

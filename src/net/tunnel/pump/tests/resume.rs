@@ -9,6 +9,7 @@ use tokio::io::copy_bidirectional;
 use tokio::sync::Notify;
 
 use super::*;
+use crate::proto::limits::STREAM_RESERVE;
 use crate::proto::resume::ResumeToken;
 
 /// The hub at which both ends rejoin: the first one waits for the second, and each pair of connections is cut after a
@@ -119,6 +120,35 @@ async fn no_byte_is_lost_or_repeated_wherever_the_websocket_is_cut() {
         assert!(at_a == down && at_b == up, "seed {seed}: wrong bytes arrived");
         assert_eq!((left.ending, right.ending), (Ending::Clean, Ending::Clean), "seed {seed}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_may_hold_no_more_resumes_before_its_application_reads() {
+    let hub = Arc::new(TestHub::default());
+    let (runtime, _others) = memory::used_up();
+    let settings = Settings { runtime, ..Settings::default() };
+    // With a part of what the pipes hold while the near end does not read.
+    let (near, far) = pair(Some(STREAM_RESERVE + 2 * PIPE as u64), WebSocketRole::Client);
+    let tunnel = |socket| Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(resume_credential()));
+    let path = |role| RejoinPath { hub: hub.clone(), role };
+    let (at_near, local) = duplex(PIPE);
+    let near = pump(split(local), tunnel(near), settings.context(path(WebSocketRole::Client)));
+    let (at_far, far) = resumable(tunnel(far), path(WebSocketRole::Server));
+    let bytes = pattern(200_000, 1);
+    let application = async {
+        let (mut reader, mut writer) = split(at_near);
+        sleep(Duration::from_secs(1)).await;
+        // So that the loss is noticed.
+        writer.write_all(b"!").await.unwrap();
+        sleep(2 * resume_credential().grace).await;
+        let mut all = vec![0; bytes.len()];
+        reader.read_exact(&mut all).await.map(|_| all == bytes).unwrap_or_default()
+    };
+    let all = async { tokio::join!(near, far, application, exchange(at_far, bytes.clone())) };
+    let ((near, _), far, arrived, answer) = timeout(LONG, all).await.unwrap();
+    assert!(arrived, "{near:?}");
+    assert!(timeout(LONG, hub.rejoined.notified()).await.is_ok(), "it was not cut");
+    assert_eq!((near.ending, far.ending, answer), (Ending::Clean, Ending::Clean, b"!".to_vec()));
 }
 
 /// The hub keeps the result: an end that lost its connection with the peer's last control messages cannot know it.

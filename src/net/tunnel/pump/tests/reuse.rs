@@ -1,7 +1,7 @@
 //! Two pumps whose WebSocket carries one stream after another.
 
 use super::*;
-use crate::net::websocket::{CLOSE_POLICY, Incoming};
+use crate::net::websocket::{CLOSE_POLICY, Incoming, MAX_HOLD};
 use crate::proto::resume::ResumeToken;
 use crate::proto::stream::{END_ACK_SUFFIX, RELEASE_MESSAGE};
 
@@ -45,6 +45,26 @@ async fn successive_streams_on_one_websocket_keep_their_bytes_apart() {
         assert!(at_a == down && at_b == up, "round {round}: wrong bytes arrived");
         assert_eq!((left.ending, right.ending), (Ending::Clean, Ending::Clean), "round {round}");
         (near, far) = one.zip(other).unwrap_or_else(|| panic!("round {round} did not return its WebSocket"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_queued_before_a_stream_goes_out_with_its_first_bytes_or_after_a_moment() {
+    for answer in [Some("welcome"), None] {
+        let (mut near, mut far) = sockets();
+        near.writer.buffer_text("accepted".into()).await.unwrap();
+        let (mut application, pump) = pumped(reusable(near, EarlyData::default()));
+        let started_at = clock::now();
+        let exchange = async {
+            if let Some(answer) = answer {
+                application.write_all(answer.as_bytes()).await.unwrap();
+            }
+            assert_eq!(far.reader.next().await.unwrap(), Incoming::Text("accepted".into()));
+            clock::now() - started_at
+        };
+        let waited = tokio::select! { (outcome, _) = pump => panic!("{outcome:?}"), waited = exchange => waited };
+        let limit = if answer.is_some() { Duration::ZERO } else { MAX_HOLD + Duration::from_millis(1) };
+        assert!(waited <= limit && (answer.is_some() || waited > Duration::ZERO), "{answer:?}: {waited:?}");
     }
 }
 
