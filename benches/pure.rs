@@ -24,7 +24,7 @@ use devstream::proto::scope::Scope;
 use devstream::proto::secret::{KeySeed, StreamToken};
 use devstream::proto::stream::endpoint::{NextSend, StreamEndpoint};
 use devstream::proto::stream::{StreamControl, StreamProtocol};
-use devstream::proto::token_bucket::TokenBucket;
+use devstream::proto::token_bucket::{Rate, TokenBucket};
 
 /// Number of connected devices during the benchmark of streams.
 const DEVICES: u64 = 10_000;
@@ -89,7 +89,7 @@ fn names(criterion: &mut Criterion) {
     criterion.bench_function("parse and hash a token", |bencher| {
         bencher.iter(|| StreamToken::parse(black_box(&token)).unwrap().hash());
     });
-    let mut bucket = TokenBucket::new(clock::now());
+    let mut bucket = TokenBucket::new(Rate::CONTROL_FRAMES, clock::now());
     criterion.bench_function("allow a ping", |bencher| bencher.iter(|| bucket.take(black_box(clock::now()))));
 }
 

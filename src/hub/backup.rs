@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, params};
 use super::state::{KNOWN_SOURCES, REGISTRY, StateDirectory, create_private_directory, write_private_bytes};
 
 /// Files that a hub recreates, and the activity log.
-const EXCLUDED: [&str; 6] = [REGISTRY, KNOWN_SOURCES, "lock", "admin.sock", "activity", "backup."];
+const EXCLUDED: [&str; 7] = [REGISTRY, KNOWN_SOURCES, "lock", "admin.sock", "activity", "administration", "backup."];
 
 /// The limit on one file: keys and certificates are far smaller, anything larger does not belong in a state directory.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::proto::id::{DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 
 /// The kind of an event; its word is the log's `operationName`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// A device's control connection was registered.
     DeviceConnected,
@@ -105,6 +105,8 @@ pub struct Event {
     pub ended_by: Option<Role>,
     /// The number of log lines lost before this one.
     pub lost: Option<u64>,
+    /// The number of events like this one before it that the log leaves out.
+    pub omitted: Option<u64>,
 }
 
 impl Event {
@@ -133,6 +135,30 @@ impl Event {
             bytes: None,
             ended_by: None,
             lost: None,
+            omitted: None,
+        }
+    }
+
+    /// Reports whether an identity or an enrolment key has changed: what an audit years later looks for.
+    pub fn is_administrative(&self) -> bool {
+        match self.operation {
+            Operation::IdentityAdded
+            | Operation::IdentityChanged
+            | Operation::IdentityRemoved
+            | Operation::EnrolmentAdded
+            | Operation::EnrolmentRemoved => true,
+            Operation::Join => self.result == JOINED,
+            Operation::DeviceConnected
+            | Operation::DeviceDisconnected
+            | Operation::DeviceDisplaced
+            | Operation::Invoke
+            | Operation::StreamOpened
+            | Operation::StreamInterrupted
+            | Operation::StreamResumed
+            | Operation::StreamClosed
+            | Operation::Authenticate
+            | Operation::SourcePenalised
+            | Operation::ActivityLost => false,
         }
     }
 }
@@ -182,7 +208,10 @@ impl fmt::Display for Event {
                 write!(f, "{} lines of the activity log were lost", self.lost.unwrap_or_default())?
             }
         }
-        if self.reason.is_empty() { Ok(()) } else { write!(f, " ({})", self.reason) }
+        if !self.reason.is_empty() {
+            write!(f, " ({})", self.reason)?;
+        }
+        self.omitted.map_or(Ok(()), |omitted| write!(f, "; {omitted} more like this are not in the log"))
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::admission::ConnectionPermit;
+use super::admission::connection_limiter::UnauthenticatedPermit;
 use super::admission::penalty::PenaltyReason;
 use super::connection::ConnectionContext;
 use super::handlers::control::{self, ControlUpgrade};
@@ -44,16 +45,19 @@ pub(super) async fn run(
     permit: ConnectionPermit,
 ) {
     let ConnectionPermit { unauthenticated, slot } = permit;
+    let evicted = unauthenticated.evicted();
     socket::tune(&tcp);
     // Each stage is boxed, so that its memory is freed before the next one: a connection may stay in the last one for
     // months.
-    let Some((stream, exporter)) = Box::pin(tls_handshake(&shared, &acceptor, tcp, address)).await else { return };
+    let handshake = Box::pin(tls_handshake(&shared, &acceptor, tcp, address, &unauthenticated));
+    let Some(Some((stream, exporter))) = evicted.run_until_cancelled(handshake).await else { return };
     let context = ConnectionContext::new(shared.streams.allocate_connection_id(), address, exporter, unauthenticated);
     let handler = async |request| respond(&shared, &context, listener_kind, request).await;
     let served = Box::pin(serve(stream, shared.config.limits.http, handler));
     let upgraded = tokio::select! {
         upgraded = served => upgraded,
         () = Box::pin(context.enforce_auth_deadline(&shared)) => None,
+        () = evicted.cancelled() => None,
     };
     context.penalize_abandoned_auth(&shared);
     match upgraded {
@@ -83,11 +87,15 @@ async fn tls_handshake(
     acceptor: &Acceptor,
     tcp: TcpStream,
     address: SocketAddr,
+    permit: &UnauthenticatedPermit,
 ) -> Option<(Socket, Exporter)> {
     let handshake = async {
         // One that is closed before it has sent a byte, as load balancers do to see whether a port is open, is no failure.
         match tcp.peek(&mut [0]).await {
-            Ok(1..) => Some(acceptor.accept(tcp).await),
+            Ok(1..) => {
+                permit.spoke();
+                Some(acceptor.accept(tcp).await)
+            }
             Ok(0) | Err(_) => None,
         }
     };

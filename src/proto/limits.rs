@@ -40,7 +40,8 @@ pub const RESPONSE_BODY_BYTES: usize = 16 * 1024;
 /// Size limit of the device list that a service reads: a few hundred bytes for each of tens of thousands of devices.
 pub const DEVICE_LIST_BYTES: usize = 32 * 1024 * 1024;
 
-/// Limit of unauthenticated connections from all sources: sshd's MaxStartups, scaled up.
+/// Limit of unauthenticated connections from all sources: sshd's MaxStartups, scaled up. A quarter is for sources that
+/// authenticated lately.
 pub const UNAUTHENTICATED_CONNECTIONS: usize = 1024;
 
 /// Limit of unauthenticated connections from one source address: a fleet behind one NAT reconnects in batches of this

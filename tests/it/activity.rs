@@ -16,7 +16,7 @@ use crate::support::process::Process;
 use crate::support::raw::RawClient;
 use crate::support::roles::{Agent, Hub, ServiceProxy, connect};
 use crate::support::targets::{Target, is_alive};
-use crate::support::{DEVICE, TIMEOUT};
+use crate::support::{DEVICE, TIMEOUT, poll};
 
 /// More messages than a pipe takes.
 const FLOOD: usize = 1000;
@@ -58,6 +58,29 @@ fn logs_follow_across_rotation_until_the_reader_closes() {
     while reader.try_wait().unwrap().is_none() {
         assert!(clock::now() < deadline, "still following");
         std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_change_of_an_identity_outlives_the_log() {
+    let machine = Machine::new();
+    let hub = Hub::start_with(
+        &machine,
+        &["--activity-rotate-size", "64KiB", "--activity-keep-size", "128KiB", "--penalty-exempt", "127.0.0.0/8"],
+    );
+    let device = RawClient::join(&hub.device_link(DEVICE));
+    hub.service_link("the-first");
+    // Some 300 bytes each.
+    for _ in 0..700 {
+        assert_eq!(device.ask_unsigned("POST", "/twins/nobody/streams/ssh").status, 401);
+    }
+    hub.service_link("the-last");
+    let all = poll("the last line", || Some(hub.ask(&["logs"])).filter(|all| all.contains("the-last")));
+    let state = machine.home().join(STATE);
+    let kept = log_files(&state).iter().map(|name| fs::read_to_string(state.join(name)).unwrap()).collect::<String>();
+    assert!(!kept.contains("the-first") && kept.contains("the-last"), "{kept}");
+    for added in ["identityAdded      added                  serviceId=the-first", "serviceId=the-last", "joined"] {
+        assert_eq!(all.matches(added).count(), 1, "{all}");
     }
 }
 

@@ -10,7 +10,7 @@ mod slow;
 mod tls;
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::support::bytes::{MIB, Pattern};
 use crate::support::process::{Finished, Process};
 use crate::support::raw::RawClient;
 use crate::support::response::read_response;
-use crate::support::roles::{OneMachine, connect};
+use crate::support::roles::{OneMachine, connect, connect_from};
 use crate::support::targets::{Target, is_alive};
 use crate::support::websocket::WebSocket;
 use crate::support::{DEVICE, STREAM_PROTOCOL, TIMEOUT, poll};
@@ -218,6 +218,20 @@ fn idle_connections_from_one_source_leave_room_for_others() {
             "{read:?}"
         );
     }
+}
+
+#[test]
+fn silent_connections_from_many_sources_keep_no_newcomer_out() {
+    let mut hostile = HostileFixture::begin();
+    let port = hostile.fixture.hub.address().parse::<SocketAddr>().unwrap().port();
+    let open = |source| connect_from(Ipv4Addr::new(127, 0, 1, source), port).unwrap();
+    let silent: Vec<TcpStream> = (1..=24).flat_map(|source| (0..64).map(move |_| source)).map(open).collect();
+    let newcomer = hostile.alice.from(Ipv4Addr::new(127, 0, 2, 1));
+    for _ in 0..40 {
+        assert_eq!(newcomer.try_ask("GET", "/devices").map(|answer| answer.status).ok(), Some(200));
+    }
+    hostile.assert_undisturbed();
+    drop(silent);
 }
 
 #[test]

@@ -187,6 +187,9 @@ fn a_hub_out_of_memory_refuses_streams_and_keeps_open_ones() {
             break stalled.process.wait_line("of the memory budget used");
         }
         readers.push(reader);
+        if readers.len() % 100 == 0 {
+            is_alive(&mut running);
+        }
         assert!(readers.len() < 2000, "memory does not fill");
     };
     assert!(line.contains(RefusalKind::HubBusy.row().sentence), "{line}");

@@ -9,7 +9,7 @@ use anyhow::anyhow;
 use crate::cli::Failure;
 use crate::cli::args::Logs;
 use crate::cli::output::{OutputError, harmless_if_closed, stdio};
-use crate::hub::activity::{Filter, Line, Reader};
+use crate::hub::activity::{Filter, History, Line};
 use crate::hub::state::activity_log;
 use crate::net::os::clock;
 
@@ -33,9 +33,9 @@ pub(in crate::cli) async fn run(logs: &Logs, state: &Path) -> Result<(), Failure
     let since = logs.since.map(|age| clock::now_utc().before(age));
     let filter = Filter { device: logs.device.clone(), service: logs.service.clone(), since };
     let (last, reader) = if logs.follow && since.is_none() {
-        Reader::open_at_end(&path, filter, LAST_LINES).map_err(cannot)?
+        History::open_at_end(&path, filter, LAST_LINES).map_err(cannot)?
     } else {
-        (Vec::new(), Reader::open(&path, filter).map_err(cannot)?)
+        (Vec::new(), History::open(&path, filter).map_err(cannot)?)
     };
     let mut printer = LinePrinter { json: logs.json, out: BufWriter::with_capacity(WRITE_BUFFER, io::stdout()) };
     let failed = |error| match error {
@@ -55,7 +55,7 @@ pub(in crate::cli) async fn run(logs: &Logs, state: &Path) -> Result<(), Failure
 }
 
 /// The lines that are in the log now.
-struct RemainingLines(Reader);
+struct RemainingLines(History);
 
 impl Iterator for RemainingLines {
     type Item = io::Result<Line>;

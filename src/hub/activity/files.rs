@@ -11,6 +11,11 @@ use crate::proto::timestamp::Timestamp;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RotatedFile(pub(super) Timestamp);
 
+/// Returns the path of the lines about changes of identities, beside the log at `path`.
+pub(super) fn administration_path(path: &Path) -> PathBuf {
+    path.with_file_name(format!("administration{SUFFIX}"))
+}
+
 /// The paths of one log.
 #[derive(Debug, Clone)]
 pub(super) struct Files {

@@ -37,6 +37,8 @@ struct RecordProperties {
     #[serde(skip_serializing_if = "Option::is_none")]
     lines_lost: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    lines_omitted: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     peer_address: Option<SocketAddr>,
     #[serde(skip_serializing_if = "String::is_empty")]
     reason: String,
@@ -63,6 +65,7 @@ pub(super) fn json(event: Event) -> String {
             device_id: event.device,
             ended_by: event.ended_by,
             lines_lost: event.lost,
+            lines_omitted: event.omitted,
             peer_address: event.peer,
             reason: event.reason,
             service_id: event.service,
@@ -80,7 +83,7 @@ pub(super) fn json(event: Event) -> String {
 #[derive(Debug, Deserialize)]
 pub(super) struct Head<'a> {
     #[serde(borrow)]
-    time: Cow<'a, str>,
+    pub(super) time: Cow<'a, str>,
     #[serde(borrow)]
     pub(super) properties: Properties<'a>,
 }

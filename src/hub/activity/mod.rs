@@ -1,11 +1,14 @@
 //! The activity log: one JSON line per event, with Azure's field names. Never a secret.
 //!
-//! In: events from any thread. Out: lines in `activity.jsonl` and rotated files. In the order of a line: `record` (any
-//! thread), `line` (its JSON), `writer` (the one thread that writes), `store` (the file, its rotation and retention),
-//! `files` (their names), `reader` and `tail` (for `devstream hub logs`).
+//! In: events from any thread. Out: lines in `activity.jsonl` and rotated files; those about changes of identities in
+//! `administration.jsonl` too, which nothing else can fill. In the order of a line: `record` (any thread), `budgets` (of
+//! what a peer can cause in any number), `line` (its JSON), `writer` (the one thread that writes), `store` (the file, its
+//! rotation and retention), `files` (their names), `history`, `reader` and `tail` (for `devstream hub logs`).
 
 mod bisect;
+mod budgets;
 mod files;
+mod history;
 mod line;
 mod line_reader;
 mod reader;
@@ -21,13 +24,17 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{sleep, timeout};
 
+use self::budgets::{Budgets, Subject};
+pub use self::history::History;
 pub use self::line::Line;
-pub use self::reader::{Filter, Reader};
-use self::store::Store;
+pub use self::reader::Filter;
+use self::store::Stores;
 use super::event::{ACCEPTED, Event, Operation};
 use super::metrics::Metrics;
+use crate::net::os::clock;
 use crate::proto::refusal::{Detail, Refusal, RefusalKind};
 
 /// The queue of lines that are not written yet. If the disk stays slower than this, lines are lost and counted, rather
@@ -61,13 +68,30 @@ impl Default for Settings {
     }
 }
 
+/// The settings of `administration.jsonl`, whatever the log's are: a hundred thousand changes, however old.
+const ADMINISTRATION: Settings = Settings {
+    rotate_size: 4 << 20,
+    rotate_age: Duration::MAX,
+    keep_size: 32 << 20,
+    keep_age: Duration::MAX,
+    required: false,
+};
+
 /// Records events, from any thread.
 #[derive(Debug, Clone)]
 pub struct Activity {
-    lines: SyncSender<String>,
+    lines: SyncSender<WrittenLine>,
+    budgets: Arc<Mutex<Budgets>>,
     metrics: Arc<Metrics>,
     counters: Arc<Counters>,
     required: bool,
+}
+
+/// A line to be written.
+#[derive(Debug)]
+struct WrittenLine {
+    json: String,
+    is_administrative: bool,
 }
 
 /// Counters shared by the recording threads and the writer.
@@ -90,31 +114,36 @@ pub struct WriterHandle(JoinHandle<()>);
 impl Activity {
     /// Opens the log and starts its writer. Rotated files are kept beside it.
     pub(super) fn open(path: &Path, settings: Settings, metrics: Arc<Metrics>) -> io::Result<(Self, WriterHandle)> {
-        let store = Store::open(path, settings)?;
+        let stores = Stores::open(path, settings)?;
         let (lines, queue) = sync_channel(QUEUE);
         let counters = Arc::new(Counters::default());
         let thread = std::thread::Builder::new().name("activity-log".into());
-        let writer = writer::LogWriter::new(store, counters.clone(), settings.required);
+        let budgets = Arc::new(Mutex::new(Budgets::new(clock::now())));
+        let writer = writer::LogWriter::new(stores, budgets.clone(), counters.clone(), settings.required);
         let thread = thread.spawn(move || writer.run(&queue))?;
-        Ok((Self { lines, metrics, counters, required: settings.required }, WriterHandle(thread)))
+        Ok((Self { lines, budgets, metrics, counters, required: settings.required }, WriterHandle(thread)))
     }
 
-    /// Records an event with the present time.
+    /// Records an event with the present time, or counts it if its budget is used up.
     pub fn record(&self, mut event: Event) {
         // Some reasons quote a peer: sanitised.
         event.reason = Detail::from(event.reason).into();
         self.metrics.event(&event);
-        if matches!(event.operation, Operation::Authenticate | Operation::SourcePenalised | Operation::DeviceDisplaced)
-        {
-            tracing::warn!(target: "hub", "{event}");
-        } else if event.operation == Operation::Invoke && event.result == ACCEPTED {
-            tracing::debug!(target: "hub", "{event}");
-        } else {
-            tracing::info!(target: "hub", "{event}");
+        match Subject::of(&event) {
+            Some(subject) => {
+                let admitted = self.budgets.lock().admit(event, subject, clock::now());
+                admitted.into_iter().for_each(|event| self.write(event));
+            }
+            None => self.write(event),
         }
+    }
+
+    fn write(&self, event: Event) {
+        print(&event);
         self.counters.queued.fetch_add(1, Ordering::Relaxed);
         self.counters.recorded.fetch_add(1, Ordering::Relaxed);
-        if self.lines.try_send(line::json(event)).is_err() {
+        let is_administrative = event.is_administrative();
+        if self.lines.try_send(WrittenLine { json: line::json(event), is_administrative }).is_err() {
             self.counters.queued.fetch_sub(1, Ordering::Relaxed);
             self.counters.lost.fetch_add(1, Ordering::Release);
             self.counters.settled.fetch_add(1, Ordering::Release);
@@ -170,6 +199,17 @@ impl Activity {
     /// Returns the log's size on disk in bytes, rotated files included.
     pub fn bytes(&self) -> u64 {
         self.counters.bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// Tells the hub's operator of an event.
+fn print(event: &Event) {
+    if matches!(event.operation, Operation::Authenticate | Operation::SourcePenalised | Operation::DeviceDisplaced) {
+        tracing::warn!(target: "hub", "{event}");
+    } else if event.operation == Operation::Invoke && event.result == ACCEPTED {
+        tracing::debug!(target: "hub", "{event}");
+    } else {
+        tracing::info!(target: "hub", "{event}");
     }
 }
 

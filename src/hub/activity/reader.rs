@@ -36,7 +36,7 @@ pub struct Filter {
 }
 
 /// An iterator over the matching lines, in order. Lines that a full disk truncated are skipped.
-pub struct Reader {
+pub(super) struct Reader {
     files: Files,
     matcher: LineMatcher,
     cursor: Cursor,
@@ -59,7 +59,12 @@ struct Cursor {
 
 impl Reader {
     /// Opens the log for all matching lines.
-    pub fn open(path: &Path, filter: Filter) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, filter: Filter) -> io::Result<Self> {
+        Self::open_until(path, filter, None)
+    }
+
+    /// Opens the log for the matching lines before a time, as text in the lines' own format.
+    pub(super) fn open_until(path: &Path, filter: Filter, until: Option<String>) -> io::Result<Self> {
         let files = Files::of(path);
         let since = filter.since.map(|since| since.before(MAX_DISORDER));
         let mut after = None;
@@ -69,12 +74,18 @@ impl Reader {
         let (file, name) = open_next(&files, after)?;
         let (start, bytes_read) = since.map_or(Ok((0, 0)), |since| bisect::find(&file, since))?;
         let cursor = Cursor::new(file, name, after, start)?;
-        Ok(Self { files, matcher: LineMatcher::new(filter), cursor, bytes_read })
+        Ok(Self { files, matcher: LineMatcher::new(filter, until), cursor, bytes_read })
+    }
+
+    /// Returns the time of the log's first line; `None` if it has none.
+    pub(super) fn first_time(path: &Path) -> io::Result<Option<String>> {
+        let first = Self::open(path, Filter::default())?.next_line()?;
+        Ok(first.and_then(|line| Some(Head::parse(line.json().as_bytes())?.time.into_owned())))
     }
 
     /// Returns the last matching lines, at most `count`, and a reader for later ones.
-    pub fn open_at_end(path: &Path, filter: Filter, count: usize) -> io::Result<(Vec<Line>, Self)> {
-        let (files, matcher) = (Files::of(path), LineMatcher::new(filter));
+    pub(super) fn open_at_end(path: &Path, filter: Filter, count: usize) -> io::Result<(Vec<Line>, Self)> {
+        let (files, matcher) = (Files::of(path), LineMatcher::new(filter, None));
         let earlier = files.rotated_files()?;
         let after = earlier.last().copied();
         let (file, name) = open_next(&files, after)?;
@@ -94,7 +105,7 @@ impl Reader {
     }
 
     /// Returns the next matching line. `None` at the end; a later call returns what was written meanwhile.
-    pub fn next_line(&mut self) -> io::Result<Option<Line>> {
+    pub(super) fn next_line(&mut self) -> io::Result<Option<Line>> {
         loop {
             while let Some(line) = self.cursor.lines.next()? {
                 if let Some(line) = self.matcher.match_line(line) {
@@ -108,7 +119,7 @@ impl Reader {
     }
 
     /// Returns the number of bytes read.
-    pub fn bytes_read(&self) -> u64 {
+    pub(super) fn bytes_read(&self) -> u64 {
         self.bytes_read + self.cursor.lines.bytes_read()
     }
 
@@ -163,7 +174,8 @@ fn open_next(files: &Files, after: Option<RotatedFile>) -> io::Result<(File, Opt
     Err(io::Error::other("the log is rotated faster than its files can be opened"))
 }
 
-fn ignore_not_found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+/// Returns `None` for a file that does not exist.
+pub(super) fn ignore_not_found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         result => result.map(Some),
@@ -173,16 +185,18 @@ fn ignore_not_found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 /// A filter, with substrings that every matching line contains: most others need not be parsed.
 struct LineMatcher {
     filter: Filter,
+    /// The text of the time of which lines are too late.
+    until: Option<String>,
     contained: Vec<Finder<'static>>,
 }
 
 impl LineMatcher {
-    fn new(filter: Filter) -> Self {
+    fn new(filter: Filter, until: Option<String>) -> Self {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let device = filter.device.iter().map(|id| quoted(id.as_str()));
         let service = filter.service.iter().map(|name| quoted(name.as_str()));
         let contained = device.chain(service).map(|text| Finder::new(text.as_bytes()).into_owned()).collect();
-        Self { filter, contained }
+        Self { filter, until, contained }
     }
 
     fn match_line(&self, line: &[u8]) -> Option<Line> {
@@ -194,6 +208,7 @@ impl LineMatcher {
         let device = is(self.filter.device.as_ref().map(DeviceId::as_str), head.properties.device_id.as_deref());
         let service = is(self.filter.service.as_ref().map(ServiceName::as_str), head.properties.service_id.as_deref());
         let since = self.filter.since.is_none_or(|since| head.time().is_some_and(|time| time >= since));
-        (device && service && since).then(|| Line(String::from_utf8_lossy(line).into_owned()))
+        let until = self.until.as_ref().is_none_or(|until| *head.time < **until);
+        (device && service && since && until).then(|| Line(String::from_utf8_lossy(line).into_owned()))
     }
 }

@@ -1,20 +1,64 @@
-//! The log on disk: the current file, rotation and retention.
+//! The log on disk: the current files, rotation and retention.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use super::Settings;
 use super::bisect::first_time;
-use super::files::{Files, RotatedFile};
+use super::files::{Files, RotatedFile, administration_path};
+use super::{ADMINISTRATION, Settings};
 use crate::net::os::clock;
 use crate::proto::timestamp::Timestamp;
 
 /// The time between attempts to rotate a file; meanwhile it grows.
 const ROTATE_RETRY: Duration = Duration::from_secs(60);
 
-/// The log on disk.
+/// The log, and a second one for the lines about changes of identities, whose retention is its own: whoever can fill the
+/// log must not push them out.
+#[derive(Debug)]
+pub(super) struct Stores {
+    log: Store,
+    administration: Store,
+}
+
+impl Stores {
+    /// Opens or creates both.
+    pub(super) fn open(path: &Path, settings: Settings) -> io::Result<Self> {
+        let administration = Store::open(&administration_path(path), ADMINISTRATION)?;
+        Ok(Self { log: Store::open(path, settings)?, administration })
+    }
+
+    /// Writes lines to the log, newlines included.
+    pub(super) fn append(&mut self, lines: &str, now: Timestamp) -> Result<(), WriteFailed> {
+        self.log.append(lines, now)
+    }
+
+    /// Writes a line to both.
+    pub(super) fn append_administrative(&mut self, line: &str, now: Timestamp) -> Result<(), WriteFailed> {
+        self.administration.append(line, now).map_err(|failed| failed.error)?;
+        self.log.append(line, now)
+    }
+
+    /// See [`Store::maintain`].
+    pub(super) fn maintain(&mut self, now: Timestamp) {
+        self.log.maintain(now);
+        self.administration.maintain(now);
+    }
+
+    /// See [`Store::reopen`].
+    pub(super) fn reopen(&mut self) -> io::Result<()> {
+        self.log.reopen()?;
+        self.administration.reopen()
+    }
+
+    /// Returns the size on disk in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.log.bytes() + self.administration.bytes()
+    }
+}
+
+/// One log on disk.
 #[derive(Debug)]
 pub(super) struct Store {
     settings: Settings,

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::reader::Reader;
+use super::store::Store;
 use super::*;
 use crate::net::os::clock;
 use crate::proto::timestamp::Timestamp;
@@ -112,6 +114,52 @@ fn since_reads_a_small_part_of_a_large_log() {
         let first = usize::try_from(first).unwrap();
         assert!(times[first] >= since && times[first - 1] < since, "none too many, none too few");
     }
+}
+
+#[test]
+fn a_change_of_an_identity_is_read_after_the_log_has_forgotten_it() {
+    let (_home, path) = log_path();
+    let settings = Settings { rotate_size: 1000, keep_size: 4000, ..Settings::default() };
+    let mut stores = Stores::open(&path, settings).unwrap();
+    let start = clock::now_utc();
+    let at = |number| start.after(Duration::from_secs(number));
+    stores.append_administrative(&sample(start, 0), start).unwrap();
+    stores.append(&sample(at(1), 1), at(1)).unwrap();
+    stores.append_administrative(&sample(at(2), 2), at(2)).unwrap();
+    let history = |filter| {
+        let mut history = History::open(&path, filter).unwrap();
+        std::iter::from_fn(|| history.next_line().unwrap()).map(|line| number_of(&line)).collect::<Vec<_>>()
+    };
+    assert_eq!(history(Filter::default()), [0, 1, 2], "once, while the log has it too");
+    for number in 3..100 {
+        stores.append(&sample(at(number), number), at(number)).unwrap();
+    }
+    let seen = history(Filter::default());
+    assert!(seen.starts_with(&[0, 2]) && seen.len() < 30 && seen.ends_with(&[98, 99]), "{seen:?}");
+    let since = Filter { since: Some(at(1)), ..Filter::default() };
+    assert!(history(since).starts_with(&[2]));
+    let (last, _) = History::open_at_end(&path, Filter::default(), seen.len() - 1).unwrap();
+    assert_eq!(last.iter().map(number_of).collect::<Vec<_>>(), seen[1..]);
+    fs::remove_file(files::administration_path(&path)).unwrap();
+    assert_eq!(history(Filter::default()), seen[2..]);
+}
+
+#[test]
+fn a_flood_of_refusals_is_logged_in_part_and_counted() {
+    let (_home, path) = log_path();
+    let (activity, writer) = Activity::open(&path, Settings::default(), Arc::new(Metrics::new(&[], None))).unwrap();
+    let service = Some("attacker".parse().unwrap());
+    for _ in 0..2500 {
+        activity.record(Event { service: Option::clone(&service), ..Event::new(Operation::Invoke, "DeviceNotFound") });
+    }
+    activity.record(Event { service, ..Event::new(Operation::Invoke, ACCEPTED) });
+    drop(activity);
+    writer.finish();
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 1000 + 2);
+    assert!(lines[1000].contains("accepted"));
+    assert!(lines[1001].contains(r#""linesOmitted":1499,"serviceId":"attacker""#), "{}", lines[1001]);
 }
 
 #[test]

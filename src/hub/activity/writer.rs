@@ -7,10 +7,14 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::store::{Store, WriteFailed};
-use super::{Counters, QUEUE, line};
+use parking_lot::Mutex;
+
+use super::budgets::Budgets;
+use super::store::{Stores, WriteFailed};
+use super::{Counters, QUEUE, WrittenLine, line, print};
 use crate::hub::event::{Event, Operation};
 use crate::net::os::clock;
+use crate::proto::timestamp::Timestamp;
 
 /// The time between attempts after a write error.
 const RETRY: Duration = Duration::from_secs(1);
@@ -22,12 +26,16 @@ const BATCH_DELAY: Duration = Duration::from_millis(5);
 /// The size of lines that are written together, in bytes: dozens of lines for one system call.
 const BATCH_BYTES: usize = 16 * 1024;
 
-/// The interval of rotation and retention by age.
+/// The interval of rotation and retention by age, and of the counts of events beyond their budgets.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Where lines go: [`Stores::append`] or [`Stores::append_administrative`].
+type Append = fn(&mut Stores, &str, Timestamp) -> Result<(), WriteFailed>;
 
 /// The thread's state.
 pub(super) struct LogWriter {
-    store: Store,
+    stores: Stores,
+    budgets: Arc<Mutex<Budgets>>,
     counters: Arc<Counters>,
     required: bool,
     /// Lost lines that were reported in the log.
@@ -39,13 +47,13 @@ pub(super) struct LogWriter {
 
 impl LogWriter {
     /// A writer to an open store.
-    pub(super) fn new(store: Store, counters: Arc<Counters>, required: bool) -> Self {
-        counters.bytes.store(store.bytes(), Ordering::Relaxed);
-        Self { store, counters, required, reported_lost: 0, retry: None, maintained_at: clock::now() }
+    pub(super) fn new(stores: Stores, budgets: Arc<Mutex<Budgets>>, counters: Arc<Counters>, required: bool) -> Self {
+        counters.bytes.store(stores.bytes(), Ordering::Relaxed);
+        Self { stores, budgets, counters, required, reported_lost: 0, retry: None, maintained_at: clock::now() }
     }
 
     /// Writes until every sender is dropped.
-    pub(super) fn run(mut self, queue: &Receiver<String>) {
+    pub(super) fn run(mut self, queue: &Receiver<WrittenLine>) {
         loop {
             match queue.recv_timeout(RETRY) {
                 Ok(first) => {
@@ -59,10 +67,14 @@ impl LogWriter {
             }
             if self.maintained_at.elapsed() >= MAINTENANCE_INTERVAL {
                 self.maintained_at = clock::now();
-                self.store.maintain(clock::now_utc());
+                self.stores.maintain(clock::now_utc());
+                let omitted = self.budgets.lock().take_omitted(self.maintained_at);
+                self.report_omitted(omitted);
             }
-            self.counters.bytes.store(self.store.bytes(), Ordering::Relaxed);
+            self.counters.bytes.store(self.stores.bytes(), Ordering::Relaxed);
         }
+        let omitted = self.budgets.lock().take_all_omitted();
+        self.report_omitted(omitted);
         if self.report_lost().is_err() {
             let lost = self.unreported();
             tracing::error!(target: "hub", "{lost} lines of the activity log were lost: it could not be written");
@@ -70,23 +82,38 @@ impl LogWriter {
     }
 
     /// Writes the first line and those behind it, in as few writes as their size allows.
-    fn process(&mut self, first: String, others: impl Iterator<Item = String>) {
-        let (mut batch, mut count) = (first, 1);
-        for line in others {
-            if batch.len() + line.len() > BATCH_BYTES {
-                self.write_or_drop(&batch, count);
+    fn process(&mut self, first: WrittenLine, others: impl Iterator<Item = WrittenLine>) {
+        let (mut batch, mut count) = (String::new(), 0);
+        for line in std::iter::once(first).chain(others) {
+            self.counters.queued.fetch_sub(1, Ordering::Relaxed);
+            if count > 0 && (line.is_administrative || batch.len() + line.json.len() > BATCH_BYTES) {
+                self.write_or_drop(&batch, count, Stores::append);
                 (batch, count) = (String::with_capacity(BATCH_BYTES), 0);
             }
-            batch += &line;
-            count += 1;
+            if line.is_administrative {
+                self.write_or_drop(&line.json, 1, Stores::append_administrative);
+            } else {
+                batch += &line.json;
+                count += 1;
+            }
         }
-        self.write_or_drop(&batch, count);
+        if count > 0 {
+            self.write_or_drop(&batch, count, Stores::append);
+        }
     }
 
-    fn write_or_drop(&mut self, lines: &str, count: usize) {
-        self.counters.queued.fetch_sub(count, Ordering::Relaxed);
+    /// Writes what became of the events beyond their budgets.
+    fn report_omitted(&mut self, omitted: Vec<Event>) {
+        for event in omitted {
+            print(&event);
+            self.counters.recorded.fetch_add(1, Ordering::Relaxed);
+            self.write_or_drop(&line::json(event), 1, Stores::append);
+        }
+    }
+
+    fn write_or_drop(&mut self, lines: &str, count: usize, append: Append) {
         let may_write = self.retry.is_none_or(|at| clock::now() >= at);
-        let written = if may_write { self.try_write(Some((lines, count))) } else { 0 };
+        let written = if may_write { self.try_write(Some((lines, count, append))) } else { 0 };
         self.counters.lost.fetch_add((count - written) as u64, Ordering::Release);
         self.counters.settled.fetch_add(count as u64, Ordering::Release);
     }
@@ -99,11 +126,11 @@ impl LogWriter {
     }
 
     /// Reports lost lines, then writes these. Returns the number of these that are written.
-    fn try_write(&mut self, lines: Option<(&str, usize)>) -> usize {
-        let reopened = if self.retry.is_some() { self.store.reopen() } else { Ok(()) };
-        let (lost, (lines, count)) = (self.unreported(), lines.unwrap_or_default());
+    fn try_write(&mut self, lines: Option<(&str, usize, Append)>) -> usize {
+        let reopened = if self.retry.is_some() { self.stores.reopen() } else { Ok(()) };
+        let (lost, count) = (self.unreported(), lines.map_or(0, |(_, count, _)| count));
         let reported = reopened.and_then(|()| self.report_lost()).map_err(WriteFailed::from);
-        match reported.and_then(|()| if count > 0 { self.append(lines, count) } else { Ok(()) }) {
+        match reported.and_then(|()| lines.map_or(Ok(()), |(lines, count, append)| self.append(lines, count, append))) {
             Ok(()) => {
                 if self.retry.take().is_some() {
                     self.counters.failing.store(false, Ordering::Relaxed);
@@ -122,8 +149,8 @@ impl LogWriter {
         }
     }
 
-    fn append(&mut self, lines: &str, count: usize) -> Result<(), WriteFailed> {
-        let appended = self.store.append(lines, clock::now_utc());
+    fn append(&mut self, lines: &str, count: usize, append: Append) -> Result<(), WriteFailed> {
+        let appended = append(&mut self.stores, lines, clock::now_utc());
         let written = appended.as_ref().map_or_else(|failed| failed.written, |()| count);
         self.counters.written.fetch_add(written as u64, Ordering::Relaxed);
         appended
@@ -134,7 +161,7 @@ impl LogWriter {
         let lost = self.unreported();
         if lost > 0 {
             let event = Event { lost: Some(lost), ..Event::new(Operation::ActivityLost, "lost") };
-            self.append(&line::json(event), 1).map_err(|failed| failed.error)?;
+            self.append(&line::json(event), 1, Stores::append).map_err(|failed| failed.error)?;
             self.reported_lost += lost;
         }
         Ok(())

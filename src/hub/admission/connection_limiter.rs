@@ -1,37 +1,22 @@
-//! Limits on unauthenticated connections, in all and per source, and the penalties of sources.
+//! The limits on unauthenticated connections and the penalties of sources, for any task.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
+use tokio_util::sync::CancellationToken;
 
-use super::penalty::{PenaltyPolicy, PenaltyReason, SourcePenalties, SourceStatus, source_prefix};
+use super::penalty::{PenaltyPolicy, PenaltyReason, SourcePenalties, SourceStatus};
+pub use super::unauthenticated::ConnectionLimits;
+use super::unauthenticated::{Full, UnauthenticatedConnections};
 use crate::net::os::clock;
-use crate::net::os::random;
-
-/// Limits on unauthenticated connections.
-#[derive(Debug, Clone, Copy)]
-pub struct ConnectionLimits {
-    /// In all. From half of the limit on, new connections are dropped at random, more as it fills (as sshd's
-    /// MaxStartups), so that an attacker who fills it does not lock everyone out.
-    pub total: usize,
-    /// Per source: an IPv4 address or an IPv6 /64.
-    pub per_source: usize,
-}
 
 /// Counts unauthenticated connections and keeps the penalties of sources.
 #[derive(Debug)]
 pub(in crate::hub) struct ConnectionLimiter {
-    limits: ConnectionLimits,
-    counts: Mutex<UnauthenticatedCounts>,
+    unauthenticated: Mutex<UnauthenticatedConnections>,
     penalties: Mutex<SourcePenalties>,
-}
-
-#[derive(Debug, Default)]
-struct UnauthenticatedCounts {
-    all: usize,
-    sources: HashMap<IpAddr, usize>,
 }
 
 /// The reason for rejecting a connection.
@@ -48,12 +33,13 @@ pub(in crate::hub) enum Rejection {
 impl ConnectionLimiter {
     /// A limiter without connections.
     pub(in crate::hub) fn new(limits: ConnectionLimits, policy: PenaltyPolicy) -> Self {
-        Self { limits, counts: Mutex::default(), penalties: Mutex::new(SourcePenalties::new(policy)) }
+        let unauthenticated = Mutex::new(UnauthenticatedConnections::new(limits));
+        Self { unauthenticated, penalties: Mutex::new(SourcePenalties::new(policy)) }
     }
 
     /// Returns the number of unauthenticated connections.
     pub(in crate::hub) fn count(&self) -> usize {
-        self.counts().all
+        self.unauthenticated().count()
     }
 
     /// Returns the number of banned and throttled sources.
@@ -66,18 +52,13 @@ impl ConnectionLimiter {
         if self.status(address) == SourceStatus::Banned && !self.penalties().admit_banned(address, clock::now()) {
             return Err(Rejection::Banned);
         }
-        let source = source_prefix(address);
-        let mut counts = self.counts();
-        let own = counts.sources.get(&source).copied().unwrap_or(0);
-        if own >= self.limits.per_source {
-            return Err(Rejection::SourceLimit);
-        }
-        if is_dropped(counts.all, self.limits.total, random::u64()) {
-            return Err(Rejection::GlobalLimit);
-        }
-        counts.all += 1;
-        counts.sources.insert(source, own + 1);
-        Ok(UnauthenticatedPermit { limiter: self.clone(), source })
+        let (is_known, now) = (self.penalties().is_known(address, clock::now()), clock::now());
+        let admitted = self.unauthenticated().admit(address, is_known, now);
+        let (id, evicted) = admitted.map_err(|full| match full {
+            Full::Total => Rejection::GlobalLimit,
+            Full::Source => Rejection::SourceLimit,
+        })?;
+        Ok(UnauthenticatedPermit { limiter: self.clone(), address, id, evicted })
     }
 
     /// Returns whether a source is allowed, throttled or banned.
@@ -101,8 +82,8 @@ impl ConnectionLimiter {
         self.penalties().record(source, reason, clock::now())
     }
 
-    fn counts(&self) -> MutexGuard<'_, UnauthenticatedCounts> {
-        self.counts.lock()
+    fn unauthenticated(&self) -> MutexGuard<'_, UnauthenticatedConnections> {
+        self.unauthenticated.lock()
     }
 
     fn penalties(&self) -> MutexGuard<'_, SourcePenalties> {
@@ -110,41 +91,36 @@ impl ConnectionLimiter {
     }
 }
 
-/// Decides at random whether to drop a connection: never below half of the limit, always at the limit.
-fn is_dropped(all: usize, limit: usize, dice: u64) -> bool {
-    let start = limit / 2;
-    if all < start {
-        return false;
-    }
-    let (over, span) = ((all - start) as u64, (limit - start).max(1) as u64);
-    all >= limit || dice % span < over
-}
-
 /// The permit of an unauthenticated connection, returned on drop.
 #[derive(Debug)]
 pub(in crate::hub) struct UnauthenticatedPermit {
     limiter: Arc<ConnectionLimiter>,
-    source: IpAddr,
+    address: IpAddr,
+    id: u64,
+    evicted: CancellationToken,
 }
 
 impl UnauthenticatedPermit {
+    /// Notes that the peer has sent something.
+    pub(in crate::hub) fn spoke(&self) {
+        self.limiter.unauthenticated().spoke(self.id);
+    }
+
+    /// Returns what is cancelled when the connection must give way to another before it has authenticated.
+    pub(in crate::hub) fn evicted(&self) -> CancellationToken {
+        self.evicted.clone()
+    }
+
     /// Exchanges the permit after authentication.
     pub(in crate::hub) fn into_authenticated(self) -> AuthenticatedPermit {
-        self.limiter.penalties().auth_opened(self.source);
-        AuthenticatedPermit { limiter: self.limiter.clone(), source: self.source }
+        self.limiter.penalties().auth_opened(self.address);
+        AuthenticatedPermit { limiter: self.limiter.clone(), source: self.address }
     }
 }
 
 impl Drop for UnauthenticatedPermit {
     fn drop(&mut self) {
-        let mut counts = self.limiter.counts();
-        counts.all -= 1;
-        if let Some(own) = counts.sources.get_mut(&self.source) {
-            *own -= 1;
-            if *own == 0 {
-                counts.sources.remove(&self.source);
-            }
-        }
+        self.limiter.unauthenticated().remove(self.id);
     }
 }
 
@@ -167,31 +143,6 @@ mod tests {
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
-    }
-
-    #[test]
-    fn one_source_gets_no_more_than_its_share_and_releases_it() {
-        let limiter = Arc::new(ConnectionLimiter::new(
-            ConnectionLimits { total: 1000, per_source: 64 },
-            PenaltyPolicy::default(),
-        ));
-        let mut permits = Vec::new();
-        for host in 0..64 {
-            permits.push(limiter.admit(address(&format!("2001:db8:1:2::{host:x}"))).unwrap());
-        }
-        let again = limiter.admit(address("2001:db8:1:2:ffff::1"));
-        assert_eq!(again.err(), Some(Rejection::SourceLimit), "the same /64");
-        assert!(limiter.admit(address("2001:db8:1:3::1")).is_ok(), "another /64");
-        assert!(limiter.admit(address("192.0.2.1")).is_ok());
-        permits.pop();
-        assert!(limiter.admit(address("2001:db8:1:2::1")).is_ok(), "a permit was released");
-    }
-
-    #[test]
-    fn random_drops_increase_from_half_of_the_limit_and_none_happen_below() {
-        let dropped = |all| (0..1000).filter(|dice| is_dropped(all, 1000, *dice)).count();
-        assert_eq!([0, 499, 500, 750, 1000].map(dropped), [0, 0, 0, 500, 1000]);
-        assert!(is_dropped(0, 0, 1), "a limit of zero");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Admission: limits on connections and streams before anything is known about the peer.
 //!
 //! In: the address of each accepted connection, reasons for penalties, requests for stream capacity. Out: a
-//! `ConnectionPermit` or a rejection, counted by reason. `connection_limiter` limits unauthenticated connections,
-//! `penalty` bans sources after repeated failures, `known_sources` remembers good ones over a restart, `pressure` watches file descriptors and memory, `challenge` holds
+//! `ConnectionPermit` or a rejection, counted by reason. `unauthenticated` limits unauthenticated connections,
+//! `penalty` bans sources after repeated failures, `known_sources` remembers good ones over a restart, `refusal_budget`
+//! slows identities that are refused again and again, `pressure` watches file descriptors and memory, `challenge` holds
 //! outstanding authentication challenges.
 
 mod challenge;
@@ -10,6 +11,8 @@ pub mod connection_limiter;
 pub(super) mod known_sources;
 pub mod penalty;
 mod pressure;
+mod refusal_budget;
+mod unauthenticated;
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,6 +22,7 @@ use self::challenge::PendingChallenges;
 use self::connection_limiter::{ConnectionLimiter, Rejection, UnauthenticatedPermit};
 use self::penalty::{PenaltyReason, SourceStatus};
 use self::pressure::{ConnectionSlot, Exhausted, Pressure};
+use self::refusal_budget::RefusalBudgets;
 use super::activity::Activity;
 use super::event::{Event, Operation};
 use super::metrics::Metrics;
@@ -30,6 +34,7 @@ pub(super) struct Admission {
     pub(super) pressure: Arc<Pressure>,
     /// Present if clients may authenticate through a proxy that inspects TLS.
     pub(super) challenges: Option<PendingChallenges>,
+    pub(super) refusals: RefusalBudgets,
     activity: Activity,
     metrics: Arc<Metrics>,
     overload_log: LogThrottle,
@@ -57,7 +62,8 @@ impl Admission {
         }
         let limiter = Arc::new(limiter);
         let challenges = allow_tls_inspection.then(PendingChallenges::default);
-        Self { limiter, pressure, challenges, activity, metrics, overload_log: LogThrottle::default() }
+        let refusals = RefusalBudgets::default();
+        Self { limiter, pressure, challenges, refusals, activity, metrics, overload_log: LogThrottle::default() }
     }
 
     /// Admits an accepted connection as unauthenticated, or counts and logs the rejection.

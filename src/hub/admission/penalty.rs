@@ -128,6 +128,11 @@ impl SourcePenalties {
         }
     }
 
+    /// Reports whether a source has authenticated connections, or had some until recently.
+    pub fn is_known(&self, source: IpAddr, now: Instant) -> bool {
+        self.sources.get(&source_prefix(source)).is_some_and(|entry| entry.has_recent_auth(now))
+    }
+
     /// Reports whether a banned source may open a connection now.
     pub fn admit_banned(&mut self, source: IpAddr, now: Instant) -> bool {
         let Some(entry) = self.sources.get_mut(&source_prefix(source)) else { return true };

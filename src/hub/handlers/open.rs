@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
+use tokio::time::sleep;
 
 use crate::hub::auth::Action;
 use crate::hub::broker::{Grant, OpenRequest};
@@ -13,6 +14,7 @@ use crate::hub::registry::Record;
 use crate::hub::responses;
 use crate::hub::revalidation::access_deadline;
 use crate::hub::shared::Shared;
+use crate::net::os::clock;
 use crate::net::transport::http_server::HttpRequest;
 use crate::proto::http::{
     CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER, parse_timeout,
@@ -63,9 +65,26 @@ pub(in crate::hub) struct OpenParams {
     pub(in crate::hub) early: Bytes,
 }
 
-/// Opens a stream, for requests and standby connections alike: authorises the service, checks the capacity and asks the
-/// device.
+/// Opens a stream, for requests and standby connections alike. A service that is refused again and again is answered
+/// late.
 pub(in crate::hub) async fn open_stream(
+    shared: &Shared,
+    context: &ConnectionContext,
+    service: Record,
+    params: OpenParams,
+) -> Result<Grant, Refusal> {
+    let principal = service.principal.clone();
+    let opened = request_stream(shared, context, service, params).await;
+    if opened.is_err()
+        && let Some(delay) = shared.admission.refusals.charge(&principal, clock::now())
+    {
+        sleep(delay).await;
+    }
+    opened
+}
+
+/// Authorises the service, checks the capacity and asks the device.
+async fn request_stream(
     shared: &Shared,
     context: &ConnectionContext,
     service: Record,

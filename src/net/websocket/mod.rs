@@ -30,7 +30,7 @@ use crate::proto::limits::{
 };
 use crate::proto::refusal::Refusal;
 pub use crate::proto::stream::CLOSE_NORMAL;
-use crate::proto::token_bucket::TokenBucket;
+use crate::proto::token_bucket::{Rate, TokenBucket};
 use crate::proto::websocket::{CLOSE_NOT_TEXT, CLOSE_PROTOCOL, CLOSE_TOO_BIG};
 pub use crate::proto::websocket::{CLOSE_POLICY, CLOSE_UNSUPPORTED, WebSocketRole};
 
@@ -178,7 +178,8 @@ impl<T: Transport> WebSocket<T> {
     pub fn new(transport: T, early: &[u8], endpoint: WebSocketRole, options: impl Into<Options>) -> Self {
         let (transport, liveness) = LivenessIo::new(transport);
         let io = Arc::new(Mutex::new(FrameIo::new(transport, early, endpoint, options.into())));
-        let reader = Reader { io: io.clone(), control_budget: TokenBucket::new(clock::now()), paused_until: None };
+        let control_budget = TokenBucket::new(Rate::CONTROL_FRAMES, clock::now());
+        let reader = Reader { io: io.clone(), control_budget, paused_until: None };
         Self { reader, writer: Writer { io }, liveness, endpoint }
     }
 

@@ -1,8 +1,9 @@
 //! Protocol errors on standbys: the sender is closed with the reason, and other connections are not disturbed.
 
 use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
 
-use devstream::net::os::random;
+use devstream::net::os::{clock, random};
 use devstream::proto::id::StreamId;
 use devstream::proto::limits::EARLY_DATA_BYTES;
 use devstream::proto::message::StreamResponse;
@@ -137,6 +138,24 @@ fn a_service_that_sends_malformed_messages_on_a_standby_is_closed() {
     standby.text(&valid).unwrap();
     standby.text(&valid).unwrap();
     assert_eq!(standby.expect_close(), CLOSE_UNSUPPORTED, "text where bytes were announced");
+    fixture.assert_undisturbed();
+}
+
+#[test]
+fn a_service_that_is_refused_again_and_again_is_answered_late() {
+    const LATE: Duration = Duration::from_secs(1);
+    // More than are answered at once, and than become so meanwhile.
+    const REQUESTS: usize = 5000;
+    let mut fixture = Fixture::new(&[]);
+    let mut standby = fixture.standby();
+    let mut took = (0..REQUESTS).map(|_| {
+        let asked = clock::now();
+        ask(&mut standby, open("nobody", 0));
+        let refused = standby.next().expect("an answer");
+        assert!(matches!(&refused, Frame::Text(text) if text.contains("refused")), "{refused:?}");
+        clock::now() - asked
+    });
+    assert!(took.any(|took| took >= LATE), "{REQUESTS} requests were refused at once");
     fixture.assert_undisturbed();
 }
 

@@ -1,0 +1,294 @@
+//! The unauthenticated connections: how many there may be, and which one gives way to a new one.
+//!
+//! Whoever can open connections can fill any limit. So a full limit does not refuse the newcomer while there is a
+//! connection that has said nothing, or has not authenticated for some time, or whose source has many more than the
+//! newcomer's; and sources that authenticated lately have a share of their own.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::penalty::source_prefix;
+
+/// Limits on unauthenticated connections.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionLimits {
+    /// In all. A quarter is kept for sources that authenticated lately.
+    pub total: usize,
+    /// Per source: an IPv4 address or an IPv6 /64.
+    pub per_source: usize,
+}
+
+/// The part of the total that is kept for sources that authenticated lately, as a divisor.
+const KNOWN_SHARE: usize = 4;
+
+/// The sources' limits that one IPv6 /48 may use: providers give one to a customer.
+const SOURCES_PER_SITE: usize = 2;
+
+/// The time after which a connection gives way that has not sent a byte: an honest client's first one takes a round trip.
+const SILENT_GRACE: Duration = Duration::from_millis(500);
+
+/// The time after which any connection gives way: TLS and a signed request are three round trips.
+const SLOW_GRACE: Duration = Duration::from_secs(3);
+
+/// The number of connections that a site may have beyond the newcomer's, whatever the newcomer needs.
+const FAIR_MARGIN: usize = 16;
+
+/// The connections that have not authenticated.
+#[derive(Debug)]
+pub(super) struct UnauthenticatedConnections {
+    limits: ConnectionLimits,
+    next_id: u64,
+    /// By id, hence in the order of their ages.
+    connections: BTreeMap<u64, Connection>,
+    sources: HashMap<IpAddr, usize>,
+    /// Those of unknown sources.
+    sites: HashMap<IpAddr, usize>,
+    unknown: usize,
+}
+
+#[derive(Debug)]
+struct Connection {
+    source: IpAddr,
+    site: IpAddr,
+    is_known: bool,
+    is_silent: bool,
+    since: Instant,
+    /// Cancelled when the connection must give way.
+    evicted: CancellationToken,
+}
+
+/// The limit that a connection met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    /// That of all connections.
+    Total,
+    /// That of its source, or of its site.
+    Source,
+}
+
+impl UnauthenticatedConnections {
+    /// No connections.
+    pub(super) fn new(limits: ConnectionLimits) -> Self {
+        let (sources, sites) = (HashMap::new(), HashMap::new());
+        Self { limits, next_id: 0, connections: BTreeMap::new(), sources, sites, unknown: 0 }
+    }
+
+    /// Returns the number of connections.
+    pub(super) fn count(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Adds a connection, in the place of another if need be. Returns its id, and what is cancelled when it must give way.
+    pub(super) fn admit(
+        &mut self,
+        address: IpAddr,
+        is_known: bool,
+        now: Instant,
+    ) -> Result<(u64, CancellationToken), Full> {
+        let (source, site) = (source_prefix(address), site_prefix(address));
+        let of_source = |counts: &HashMap<IpAddr, usize>, source| counts.get(&source).copied().unwrap_or_default();
+        if of_source(&self.sources, source) >= self.limits.per_source
+            && !self.evict_stale(now, |other| other.source == source)
+        {
+            return Err(Full::Source);
+        }
+        let neighbours = of_source(&self.sites, site);
+        if !is_known
+            && neighbours >= SOURCES_PER_SITE * self.limits.per_source
+            && !self.evict_stale(now, |other| other.site == site && !other.is_known)
+        {
+            return Err(Full::Source);
+        }
+        if self.is_full(is_known)
+            && !self.evict_from_largest_site(neighbours)
+            && !self.evict_stale(now, |other| !other.is_known)
+        {
+            return Err(Full::Total);
+        }
+        let evicted = CancellationToken::new();
+        let connection = Connection { source, site, is_known, is_silent: true, since: now, evicted: evicted.clone() };
+        Ok((self.insert(connection), evicted))
+    }
+
+    /// Notes that a connection has sent something.
+    pub(super) fn spoke(&mut self, id: u64) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.is_silent = false;
+        }
+    }
+
+    /// Removes a connection, if it has not given way already.
+    pub(super) fn remove(&mut self, id: u64) {
+        let Some(connection) = self.connections.remove(&id) else { return };
+        decrement(&mut self.sources, connection.source);
+        if !connection.is_known {
+            decrement(&mut self.sites, connection.site);
+            self.unknown -= 1;
+        }
+    }
+
+    fn insert(&mut self, connection: Connection) -> u64 {
+        *self.sources.entry(connection.source).or_default() += 1;
+        if !connection.is_known {
+            *self.sites.entry(connection.site).or_default() += 1;
+            self.unknown += 1;
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        self.connections.insert(id, connection);
+        id
+    }
+
+    fn is_full(&self, is_known: bool) -> bool {
+        let total = self.limits.total;
+        self.count() >= total || (!is_known && self.unknown >= total - total / KNOWN_SHARE)
+    }
+
+    /// Evicts the oldest connection of the unknown site that has the most, if it has many more than the newcomer's.
+    fn evict_from_largest_site(&mut self, neighbours: usize) -> bool {
+        let largest = self.sites.iter().max_by_key(|(_, count)| **count);
+        let Some((site, _)) = largest.filter(|(_, count)| **count > neighbours + FAIR_MARGIN) else { return false };
+        let site = *site;
+        self.evict(|other| other.site == site && !other.is_known)
+    }
+
+    /// Evicts the oldest of these connections that has had its time.
+    fn evict_stale(&mut self, now: Instant, is_candidate: impl Fn(&Connection) -> bool) -> bool {
+        self.evict(|other| {
+            let grace = if other.is_silent { SILENT_GRACE } else { SLOW_GRACE };
+            now.saturating_duration_since(other.since) >= grace && is_candidate(other)
+        })
+    }
+
+    /// Evicts the oldest connection that matches.
+    fn evict(&mut self, matches: impl Fn(&Connection) -> bool) -> bool {
+        let found = self.connections.iter().find(|(_, connection)| matches(connection));
+        let Some((id, connection)) = found else { return false };
+        connection.evicted.cancel();
+        let id = *id;
+        self.remove(id);
+        true
+    }
+}
+
+/// Returns what one customer of a provider has: an IPv4 address, or an IPv6 /48.
+fn site_prefix(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 80 << 80).into(),
+    }
+}
+
+fn decrement(counts: &mut HashMap<IpAddr, usize>, key: IpAddr) {
+    if let Some(count) = counts.get_mut(&key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::net::os::clock;
+
+    const LIMITS: ConnectionLimits = ConnectionLimits { total: 1024, per_source: 128 };
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn ip(number: u32) -> IpAddr {
+        Ipv4Addr::from_bits(0x0a00_0000 + number).into()
+    }
+
+    #[test]
+    fn one_source_gets_no_more_than_its_share_and_releases_it() {
+        let (mut table, now) = (UnauthenticatedConnections::new(LIMITS), clock::now());
+        let mut admit = |text: &str| table.admit(address(text), false, now).map(|(id, _)| id);
+        let first: Vec<_> = (0..128).map(|host| admit(&format!("2001:db8:1:2::{host:x}")).unwrap()).collect();
+        assert_eq!(admit("2001:db8:1:2:ffff::1"), Err(Full::Source), "the same /64");
+        assert!(admit("2001:db8:1:3::1").is_ok(), "another /64");
+        assert!(admit("192.0.2.1").is_ok());
+        (0..127).for_each(|host| assert!(admit(&format!("2001:db8:1:{:x}::1", 4 + host)).is_ok()));
+        assert_eq!(admit("2001:db8:1:ffff::1"), Err(Full::Source), "the same /48");
+        assert!(admit("2001:db8:2::1").is_ok(), "another /48");
+        table.remove(first[7]);
+        assert!(table.admit(address("2001:db8:1:2::1"), false, now).is_ok(), "a place is free");
+    }
+
+    #[test]
+    fn silent_connections_of_many_sources_keep_no_newcomer_out() {
+        for sources in [1, 24, 5000] {
+            let (mut table, start) = (UnauthenticatedConnections::new(LIMITS), clock::now());
+            let (mut newcomers, mut lost) = (Vec::new(), 0);
+            // 616 a second for ten seconds; a newcomer every 50 ms sends its first byte after 200 ms, and is done after
+            // another second.
+            for millisecond in 0..10_000_u64 {
+                let now = start + Duration::from_millis(millisecond);
+                if millisecond * 616 / 1000 != (millisecond + 1) * 616 / 1000 {
+                    let number = u32::try_from(millisecond).unwrap();
+                    let _ = table.admit(ip(number % sources), false, now);
+                }
+                if millisecond % 50 == 0 {
+                    let number = u32::try_from(millisecond).unwrap();
+                    match table.admit(ip(1_000_000 + number), false, now) {
+                        Ok((id, evicted)) => newcomers.push((millisecond, id, evicted)),
+                        Err(_) => lost += 1,
+                    }
+                }
+                newcomers.retain(|(since, id, evicted)| {
+                    match millisecond - since {
+                        200 => table.spoke(*id),
+                        1200 => {
+                            lost += usize::from(evicted.is_cancelled());
+                            table.remove(*id);
+                        }
+                        _ => {}
+                    }
+                    millisecond - since < 1200
+                });
+            }
+            assert_eq!(lost, 0, "{sources} sources");
+            assert!(table.count() <= 768 + 24);
+        }
+    }
+
+    #[test]
+    fn a_crowd_of_honest_newcomers_is_not_evicted_by_itself() {
+        let (mut table, start) = (UnauthenticatedConnections::new(LIMITS), clock::now());
+        let admitted: Vec<_> = (0..5000).filter_map(|number| table.admit(ip(number), false, start).ok()).collect();
+        assert_eq!(admitted.len(), 768);
+        assert!(admitted.iter().all(|(_, evicted)| !evicted.is_cancelled()));
+        let later = start + SLOW_GRACE;
+        assert!(table.admit(ip(9999), false, later).is_ok() && admitted[0].1.is_cancelled(), "one was too slow");
+    }
+
+    #[test]
+    fn known_sources_have_a_share_that_no_crowd_takes() {
+        let (mut table, now) = (UnauthenticatedConnections::new(LIMITS), clock::now());
+        let crowd: Vec<_> = (0..5000).filter_map(|number| table.admit(ip(number), false, now).ok()).collect();
+        let known: Vec<_> = (5000..5256).map(|number| table.admit(ip(number), true, now).unwrap()).collect();
+        assert_eq!(table.admit(ip(6000), true, now).err(), Some(Full::Total));
+        assert!(table.admit(ip(6000), true, now + SILENT_GRACE).is_ok() && crowd[0].1.is_cancelled());
+        assert!(known.iter().all(|(_, evicted)| !evicted.is_cancelled()));
+    }
+
+    #[test]
+    fn a_site_that_holds_much_gives_way_to_one_that_holds_little() {
+        let (mut table, now) = (UnauthenticatedConnections::new(LIMITS), clock::now());
+        for _ in 0..128 {
+            (0..6).for_each(|source| drop(table.admit(ip(source), false, now).unwrap()));
+        }
+        (0..500).for_each(|number| drop(table.admit(ip(100 + number), false, now).unwrap()));
+        assert_eq!(table.count(), 768);
+        let largest = (0..6).map(|source| table.sources[&ip(source)]).max();
+        assert!(largest.is_some_and(|count| count < 50), "{largest:?}");
+    }
+}
