@@ -54,8 +54,13 @@ impl Endpoints {
         format!("{}{}", self.streaming_base(authority), Route::Standby)
     }
 
+    /// Returns the host and port to which streams connect.
+    pub(super) fn streaming_authority<'a>(&'a self, authority: &'a str) -> &'a str {
+        self.streaming.as_ref().and_then(|streaming| streaming.url.strip_prefix("wss://")).unwrap_or(authority)
+    }
+
     fn streaming_base(&self, authority: &str) -> String {
-        self.streaming.as_ref().map_or_else(|| format!("wss://{authority}"), |streaming| streaming.url.clone())
+        format!("wss://{}", self.streaming_authority(authority))
     }
 }
 

@@ -28,6 +28,9 @@ pub const STREAM_URL_HEADER: &str = "iothub-streaming-url";
 pub const STREAM_TOKEN_HEADER: &str = "iothub-streaming-auth-token";
 /// The response header with the limit of streams that the service may be opening at the same time.
 pub const OPENING_LIMIT_HEADER: &str = "devstream-openings";
+/// The response header of a join with the host and port to which streams connect: a separate endpoint of the hub, else the
+/// hub's own.
+pub const STREAMING_ENDPOINT_HEADER: &str = "devstream-streaming-endpoint";
 /// The response header with the name of an error, for Azure IoT Hub's clients.
 pub const ERROR_HEADER: &str = "iothub-errorcode";
 

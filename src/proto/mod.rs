@@ -4,7 +4,7 @@
 //! [`id`], [`key`], [`secret`], [`join`], [`forward`], [`scope`] and [`via`] parse text once, at the edge. [`auth`],
 //! [`channel_binding`] and [`challenge`] authenticate requests. [`http`], [`message`], [`standby`] and [`resume`] are
 //! the wire format of the hub's endpoints, and [`stream`] that of a stream. [`keepalive`], [`backoff`],
-//! [`token_bucket`] and [`network_monitor`] are state machines. [`limits`] has every limit, and [`refusal`] every error
+//! [`token_bucket`] and [`network_monitor`] are state machines. [`network`] tells sources apart. [`limits`] has every limit, and [`refusal`] every error
 //! that reaches a person. [`admin`] and [`status`] are the messages of local sockets.
 //!
 //! The protocol in full:
@@ -25,6 +25,7 @@ pub mod keepalive;
 pub mod key;
 pub mod limits;
 pub mod message;
+pub mod network;
 pub mod network_monitor;
 pub mod refusal;
 pub mod resume;

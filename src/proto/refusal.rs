@@ -120,6 +120,9 @@ table! {
         "a proxy inspects TLS, so the hub cannot authenticate this client"
         "ask the network's operator to exempt the hub's name, or allow inspection on the hub and here with \
          --allow-tls-inspection";
+    StreamingEndpointChanged "streaming-endpoint-changed" 0 0 "" 0 50
+        "the hub named a streaming endpoint that it did not have when this machine joined"
+        "ask the hub's operator: if the endpoint has moved, join again; if not, the hub may have been taken over";
     IncompatibleVersion "incompatible-version" 426 400027 "ProtocolVersion" 4426 24
         "the two ends have incompatible versions"
         "update the older end";

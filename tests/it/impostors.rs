@@ -1,5 +1,7 @@
 //! Impostors of the hub: each TLS fault is a refusal with its reason, and an agent retries.
 
+use std::io::ErrorKind;
+use std::net::TcpListener;
 use std::process::Command;
 
 use devstream::proto::refusal::RefusalKind;
@@ -8,7 +10,8 @@ use crate::support::DEVICE;
 use crate::support::certificates::{Authority, Files, NAME, Pair};
 use crate::support::machine::Machine;
 use crate::support::process::Process;
-use crate::support::roles::{Agent, Hub};
+use crate::support::roles::{Agent, Hub, assert_is, pipe};
+use crate::support::targets::Target;
 
 /// A device and a laptop, enrolled at a hub with a certificate from an authority that both trust.
 struct Fixture {
@@ -95,4 +98,34 @@ fn each_fault_of_a_hubs_tls_is_refused_with_its_reason() {
         fixture.assert_refused(what, kind, words);
         assert!(!impostor.log().contains("trusted"), "{what}: {impostor}");
     }
+}
+
+#[test]
+fn a_hub_that_was_taken_over_has_no_device_or_service_connect_to_another_host() {
+    let target = Target::echo();
+    let (machine, device, laptop) = (Machine::new(), Machine::new(), Machine::new());
+    let hub = Hub::start(&machine);
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    laptop.ask(&["join", &hub.service_link("alice")]);
+    let port = hub.port;
+    drop(hub);
+    // The keys are the hub's still.
+    let near = TcpListener::bind("127.0.0.2:0").unwrap();
+    let url = format!("wss://{}", near.local_addr().unwrap());
+    let taken_over = ["--streaming-endpoint", &url, "--streaming-listen", "127.0.0.1:0"];
+    let hub = Hub::start_on(&machine, port, &taken_over);
+    let agent = Agent::start(&device, &[&target.port.to_string()]);
+    let finished = pipe(&laptop, DEVICE);
+    assert_is(&finished, RefusalKind::StreamingEndpointChanged);
+    agent.process.wait_line(RefusalKind::StreamingEndpointChanged.row().sentence);
+    near.set_nonblocking(true).unwrap();
+    assert_eq!(near.accept().map_err(|error| error.kind()).err(), Some(ErrorKind::WouldBlock));
+    drop(agent);
+
+    device.ask(&["join", &hub.link(&["device", "rotate", DEVICE])]);
+    let _agent = Agent::start(&device, &[&target.port.to_string()]);
+    near.set_nonblocking(false).unwrap();
+    let asking = laptop.start(&["service-proxy", "--device", DEVICE, "--stdio"]);
+    near.accept().expect("joined again, it connects where the hub says");
+    drop(asking);
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
-use http::StatusCode;
+use bytes::Bytes;
+use http::{Response, StatusCode};
 
 use super::client::{machine_id, trust};
 use super::stored::{IdentityDir, StoredIdentity};
@@ -14,9 +15,9 @@ use crate::cli::profile::Profile;
 use crate::cli::service::service_with_key;
 use crate::cli::{Failure, output};
 use crate::net::client::{Client, RequestOptions, response_refusal};
-use crate::proto::http::Route;
+use crate::proto::http::{Route, STREAMING_ENDPOINT_HEADER};
 use crate::proto::id::{DeviceId, Principal, Role};
-use crate::proto::join::{JoinLink, JoinRequest};
+use crate::proto::join::{HubAddress, JoinLink, JoinRequest};
 use crate::proto::key::PrivateKey;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::text;
@@ -51,7 +52,8 @@ pub(in crate::cli) async fn run(join: Join) -> Result<(), Failure> {
     if response.status() != StatusCode::NO_CONTENT {
         return Err(explain(response_refusal(&response)).into());
     }
-    let joined = StoredIdentity { id: principal.id.clone(), hub: link.hub, pin: link.pin };
+    let streaming_endpoint = streaming_endpoint(&response)?;
+    let joined = StoredIdentity { id: principal.id.clone(), hub: link.hub, pin: link.pin, streaming_endpoint };
     identity_dir.store(&joined, &seed)?;
     output::eprint(&format!(
         "joined {} as {principal}; the key is in {}",
@@ -60,6 +62,13 @@ pub(in crate::cli) async fn run(join: Join) -> Result<(), Failure> {
     ));
     output::eprint(&next_step(&profile, principal.role, identity_dir.directory(), None));
     Ok(())
+}
+
+/// Returns where streams connect, as the hub says now; a hub of an earlier version does not.
+fn streaming_endpoint(response: &Response<Bytes>) -> anyhow::Result<Option<HubAddress>> {
+    let Some(endpoint) = response.headers().get(STREAMING_ENDPOINT_HEADER) else { return Ok(None) };
+    let endpoint = endpoint.to_str().ok().and_then(|endpoint| endpoint.parse().ok());
+    endpoint.map(Some).context("the hub sent an invalid streaming endpoint")
 }
 
 /// Fails if the link is for another identity than the stored one, which a link pasted on the wrong machine must not

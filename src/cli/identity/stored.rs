@@ -29,6 +29,10 @@ pub(in crate::cli) struct StoredIdentity {
     /// The pin of the hub's certificate authority; without one, public authorities are trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::cli) pin: Option<Pin>,
+    /// The host and port to which streams connect besides the hub's own host; not there if an earlier version joined, or the
+    /// hub's did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::cli) streaming_endpoint: Option<HubAddress>,
 }
 
 const PENDING_KEY: &str = "key.next";
@@ -58,6 +62,7 @@ impl StoredIdentity {
         let hubs = hub_args.hubs(&self.hub);
         let principal = Principal { role, id: self.id.clone() };
         let client = Client::new(hubs, trust, principal, Arc::new(key))?;
+        let client = client.with_streaming_endpoint(self.streaming_endpoint.clone());
         Ok(client.allowing_tls_inspection(hub_args.trust.allow_tls_inspection))
     }
 }

@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use crate::hub::admission::penalty::source_prefix;
 use crate::hub::event::{ACCEPTED, Event, JOINED, Operation};
 use crate::proto::id::{DeviceId, ServiceName};
+use crate::proto::network::source_prefix;
 use crate::proto::token_bucket::{Rate, TokenBucket};
 
 /// The budget of one kind of events of one identity or source: 300 KB at once, and then 3 MB a day.

@@ -5,10 +5,12 @@
 //! lost and new ones time out, and the clients that return must get in.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
+
+use crate::proto::network::source_prefix;
 
 /// The default penalty from which a source is banned: OpenSSH's minimum.
 pub const PENALTY_THRESHOLD: Duration = Duration::from_secs(15);
@@ -200,14 +202,6 @@ impl SourcePenalties {
         }
         self.sources.retain(|_, entry| entry.has_recent_auth(now) || entry.is_penalised(now));
         self.sources.len() < MAX_SOURCES
-    }
-}
-
-/// Returns the prefix that one party controls: an IPv4 address, or an IPv6 /64.
-pub fn source_prefix(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
 }
 

@@ -5,12 +5,12 @@
 //! newcomer's; and sources that authenticated lately have a share of their own.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::penalty::source_prefix;
+use crate::proto::network::{site_prefix, source_prefix};
 
 /// Limits on unauthenticated connections.
 #[derive(Debug, Clone, Copy)]
@@ -171,14 +171,6 @@ impl UnauthenticatedConnections {
         let id = *id;
         self.remove(id);
         true
-    }
-}
-
-/// Returns what one customer of a provider has: an IPv4 address, or an IPv6 /48.
-fn site_prefix(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 80 << 80).into(),
     }
 }
 

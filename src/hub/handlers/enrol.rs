@@ -20,6 +20,7 @@ use crate::net::os::clock;
 use crate::net::tls::Socket;
 use crate::net::transport::http_server::{HttpRequest, empty_response};
 use crate::proto::auth::{AUTH_HEADER, Credential};
+use crate::proto::http::STREAMING_ENDPOINT_HEADER;
 use crate::proto::id::Principal;
 use crate::proto::join::JoinRequest;
 use crate::proto::key::PublicKey;
@@ -33,7 +34,13 @@ pub(in crate::hub) async fn join(
     request: &HttpRequest,
 ) -> Response<Bytes> {
     match redeem_code(shared, context, request).await {
-        Ok(()) => empty_response(StatusCode::NO_CONTENT),
+        Ok(()) => {
+            let mut response = empty_response(StatusCode::NO_CONTENT);
+            if let Ok(endpoint) = shared.endpoints.streaming_authority(&request.authority).parse() {
+                response.headers_mut().insert(STREAMING_ENDPOINT_HEADER, endpoint);
+            }
+            response
+        }
         Err(refusal) => responses::refusal(&refusal),
     }
 }

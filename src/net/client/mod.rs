@@ -58,6 +58,8 @@ pub struct Client {
     principal: Principal,
     key: Arc<PrivateKey>,
     allow_tls_inspection: bool,
+    /// The streaming endpoint besides the hub's host; without one, streams connect wherever the hub says.
+    streaming_endpoint: Option<HubAddress>,
     runtime: ClientRuntime,
 }
 
@@ -78,6 +80,7 @@ impl Client {
             principal,
             key,
             allow_tls_inspection: false,
+            streaming_endpoint: None,
             runtime: ClientRuntime::default(),
         })
     }
@@ -93,6 +96,12 @@ impl Client {
     pub fn allowing_tls_inspection(mut self, allowed: bool) -> Self {
         self.allow_tls_inspection = allowed;
         self
+    }
+
+    /// Has streams connect to the hub's host and to this endpoint alone, whatever the hub says later.
+    #[must_use]
+    pub fn with_streaming_endpoint(self, streaming_endpoint: Option<HubAddress>) -> Self {
+        Self { streaming_endpoint, ..self }
     }
 
     fn with_runtime(self, runtime: ClientRuntime) -> Self {

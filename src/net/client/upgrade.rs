@@ -45,13 +45,13 @@ impl Client {
         token: &StreamToken,
         protocol: Option<StreamProtocol>,
     ) -> Result<Tunnel<Connection>, RequestError> {
-        let (hub, path) = parse_stream_url(url)?;
+        let (hub, path) = self.stream_endpoint(url)?;
         self.open_tunnel(&hub, path, format!("Bearer {}", token.reveal()), protocol).await
     }
 
     /// Opens a standby connection at the URL that the hub gave; a device names the run of its agent.
     pub async fn open_standby(&self, url: &str, run: Option<u64>) -> Result<WebSocket<Connection>, Refusal> {
-        let (hub, path) = parse_stream_url(url)?;
+        let (hub, path) = self.stream_endpoint(url)?;
         let extra_header = run.map(|run| (standby::RUN_HEADER, run.to_string()));
         let upgrade = Upgrade { hub: &hub, path, protocol: Some(STANDBY_PROTOCOL), token: None, extra_header };
         Ok(self.upgrade(upgrade, SocketKind::Stream).await?.0)
@@ -72,6 +72,17 @@ impl Client {
         let resume_credential = header(resume::RESUME_TOKEN_HEADER).zip(header(resume::RESUME_GRACE_HEADER));
         let resume_credential = resume_credential.and_then(|(token, grace)| ResumeCredential::parse(token, grace));
         Ok(Tunnel::new(socket, protocol, resume_credential))
+    }
+
+    /// Splits a streaming URL that the hub gave. A hub that was taken over must not have this machine connect to hosts
+    /// near it, and learn from the time that it takes which ports are open.
+    fn stream_endpoint<'a>(&self, url: &'a str) -> Result<(HubAddress, &'a str), Refusal> {
+        let (endpoint, path) = parse_stream_url(url)?;
+        let is_fixed = self.streaming_endpoint.as_ref().is_none_or(|fixed| *fixed == endpoint);
+        if is_fixed || self.hubs.has_host(&endpoint.host) {
+            return Ok((endpoint, path));
+        }
+        Err(Refusal::new(RefusalKind::StreamingEndpointChanged, endpoint.to_string()))
     }
 
     async fn upgrade(
@@ -170,7 +181,31 @@ pub(super) fn parse_stream_url(url: &str) -> Result<(HubAddress, &str), Refusal>
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::net::tls::Trust;
+    use crate::proto::id::{Principal, Role};
+    use crate::proto::key::PrivateKey;
+    use crate::proto::secret::KeySeed;
+
+    #[test]
+    fn streams_connect_to_the_hubs_host_and_to_the_endpoint_fixed_at_join_alone() {
+        let principal = Principal { role: Role::Device, id: "pi".to_owned().try_into().unwrap() };
+        let key = Arc::new(PrivateKey::from_seed(&KeySeed::new([1; 32])));
+        let hub: HubAddress = "hub.test:443".parse().unwrap();
+        let client = Client::new(hub, &Trust::Public, principal, key).unwrap();
+        let path = Route::Standby;
+        let may_reach = |client: &Client, host: &str| client.stream_endpoint(&format!("wss://{host}{path}")).is_ok();
+        assert!(may_reach(&client, "10.0.0.7:22"), "joined with an earlier version");
+        let client = client.with_streaming_endpoint(Some("streams.test:444".parse().unwrap()));
+        for allowed in ["hub.test:443", "hub.test:444", "HUB.test", "streams.test:444"] {
+            assert!(may_reach(&client, allowed), "{allowed}");
+        }
+        for refused in ["10.0.0.7:22", "streams.test:22", "test:443", "hub.test.evil.test:443"] {
+            assert!(!may_reach(&client, refused), "{refused}");
+        }
+    }
 
     #[test]
     fn a_streaming_url_has_the_path_of_a_hubs_endpoint() {

@@ -46,6 +46,11 @@ impl HubAddresses {
         (from..from + count).map(|index| self.get(index % count)).collect()
     }
 
+    /// Reports whether one of the addresses is at this host, at any port.
+    pub(in crate::net) fn has_host(&self, host: &str) -> bool {
+        (0..=self.others.len()).any(|index| self.get(index).host.eq_ignore_ascii_case(host))
+    }
+
     /// Records that this address answered.
     pub(in crate::net) fn prefer(&self, hub: &HubAddress) {
         if let Some(index) = (0..=self.others.len()).find(|index| self.get(*index) == hub) {
