@@ -8,7 +8,7 @@ use anyhow::anyhow;
 
 use crate::cli::Failure;
 use crate::cli::args::Logs;
-use crate::cli::output::{OutputError, harmless_if_closed, stdio};
+use crate::cli::output::{OutputError, harmless_if_closed, printable, stdio};
 use crate::hub::activity::{Filter, History, Line};
 use crate::hub::state::activity_log;
 use crate::net::os::clock;
@@ -77,7 +77,7 @@ impl<W: Write> LinePrinter<W> {
         for line in lines {
             let line = line.map_err(PrintError::Log)?;
             let text = if self.json { line.json() } else { &line.text() };
-            let written = writeln!(self.out, "{text}");
+            let written = writeln!(self.out, "{}", printable(text));
             if written.is_err() {
                 return self.closed(written);
             }

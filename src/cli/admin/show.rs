@@ -1,6 +1,6 @@
 //! The hub's responses, as text or JSON.
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use serde::Serialize;
 
 use crate::cli::output;
@@ -9,6 +9,7 @@ use crate::proto::admin::{
     AdminResponse, DeviceStatus, Enrolment, HubStatus, Identity, KeyStatus, Presence, StreamStatus,
 };
 use crate::proto::id::Role;
+use crate::proto::join::JoinLink;
 use crate::proto::scope::{Glob, Scope};
 use crate::proto::timestamp::Timestamp;
 
@@ -18,14 +19,14 @@ pub(super) fn print_answer(answer: AdminResponse, as_json: bool, with_keys: bool
         AdminResponse::Hub(info) => json(&info)?,
         AdminResponse::Link { link, until, enrolment: None } => {
             output::eprint(&format!("Run this on its machine; it works once, until {until}:"));
-            output::print(&format!("devstream join '{link}'"));
+            output::print(&format!("devstream join '{}'", reencoded(&link)?));
         }
         AdminResponse::Link { link, until, enrolment: Some(id) } => {
             output::eprint(&format!(
                 "Enrolment key {id}, valid until {until}. It is a secret: put it into a file that only root"
             ));
             output::eprint("reads, and run this on each machine: devstream join < FILE");
-            output::print(&link);
+            output::print(&reencoded(&link)?);
         }
         AdminResponse::Identities { identities } if as_json => json(&identities)?,
         AdminResponse::Identities { identities } => {
@@ -42,6 +43,12 @@ pub(super) fn print_answer(answer: AdminResponse, as_json: bool, with_keys: bool
         AdminResponse::Failed { reason } => bail!(reason),
     }
     Ok(())
+}
+
+/// Returns a join link made of its parts: it is about to be pasted into a shell.
+fn reencoded(link: &str) -> anyhow::Result<String> {
+    let link: JoinLink = link.parse().map_err(|error| anyhow!("the hub sent an unusable join link: {error}"))?;
+    Ok(link.reveal())
 }
 
 /// Prints the devices that a service may reach.
@@ -203,4 +210,23 @@ fn show_status(status: &HubStatus) {
         output::print(&format!("{name:<16}{value}"));
     }
     status.warnings.iter().for_each(|warning| output::print(&format!("warning: {warning}")));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_would_end_its_quotes_is_not_printed() {
+        let code = "A".repeat(22);
+        let link = format!("devstream://hub.test/pi?role=device&code={code}");
+        assert_eq!(reencoded(&link).unwrap(), link);
+        for evil in [
+            format!("{link}'; reboot '"),
+            format!("devstream://hub.test/pi'$(reboot)?role=device&code={code}"),
+            "x".into(),
+        ] {
+            assert!(reencoded(&evil).is_err(), "{evil}");
+        }
+    }
 }

@@ -16,7 +16,9 @@ use std::io::{self, Write as _};
 pub(super) use self::format::{format_bytes, format_duration};
 pub(super) use self::stderr::Guard;
 use self::stream_monitor::Table;
-pub(super) use self::text::{OutputError, eprint, error, finish, harmless_if_closed, print, print_table, role_message};
+pub(super) use self::text::{
+    OutputError, eprint, error, finish, harmless_if_closed, print, print_line, print_table, printable, role_message,
+};
 
 /// Queues the messages of a role from here on, and writes them above its table. Commands that end by themselves write
 /// directly.

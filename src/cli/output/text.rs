@@ -1,5 +1,6 @@
 //! Results on standard output, and messages on standard error.
 
+use std::borrow::Cow;
 use std::io::{self, Write as _};
 use std::sync::OnceLock;
 
@@ -7,6 +8,7 @@ use tracing::Level;
 
 use super::format::format_columns;
 use super::{logging, stderr};
+use crate::proto::refusal::sanitize;
 
 /// The first error of standard output, for [`finish`].
 static OUTPUT_ERROR: OnceLock<io::Error> = OnceLock::new();
@@ -14,7 +16,18 @@ static OUTPUT_ERROR: OnceLock<io::Error> = OnceLock::new();
 /// Prints a result on standard output. An error shows at the end of the command.
 pub(in crate::cli) fn print(text: &str) {
     let newline = if text.ends_with('\n') { "" } else { "\n" };
-    record(write!(io::stdout().lock(), "{text}{newline}"));
+    record(write!(io::stdout().lock(), "{}{newline}", printable(text)));
+}
+
+/// Prints one line, whatever it has in it.
+pub(in crate::cli) fn print_line(line: &str) {
+    print(&line.chars().map(sanitize).collect::<String>());
+}
+
+/// Replaces what terminals act on, but for the ends of lines: names, reasons and links come from the hub and from files.
+pub(in crate::cli) fn printable(text: &str) -> Cow<'_, str> {
+    let shown = |c| if matches!(c, '\n' | '\t') { c } else { sanitize(c) };
+    if text.chars().all(|c| shown(c) == c) { text.into() } else { text.chars().map(shown).collect() }
 }
 
 /// Flushes standard output, and returns its first error since the start.
@@ -66,10 +79,21 @@ pub(in crate::cli) fn error(command: &str, text: &str) {
 /// Writes the message as JSON or the line as text, in order with the log.
 fn write_message(level: Level, target: &str, message: &str, line: &str) {
     let json = logging::is_json().then(|| logging::json(level, target, message, serde_json::Map::new()));
-    stderr::write(format!("{}\n", json.as_deref().unwrap_or(line)).into_bytes());
+    stderr::write(format!("{}\n", printable(json.as_deref().unwrap_or(line))).into_bytes());
 }
 
 /// Prints rows in columns under their names on standard output.
 pub(in crate::cli) fn print_table(names: &[&str], rows: impl Iterator<Item = Vec<String>>) {
-    format_columns(names, rows.collect()).iter().for_each(|line| print(line));
+    format_columns(names, rows.collect()).iter().for_each(|line| print_line(line));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_acts_on_is_replaced_and_the_ends_of_lines_are_not() {
+        assert_eq!(printable("a\tb\nü\n"), "a\tb\nü\n");
+        assert_eq!(printable("\u{1b}[2J\r\u{9b}x\u{202e}"), "\u{fffd}[2J\u{fffd}\u{fffd}x\u{fffd}");
+    }
 }

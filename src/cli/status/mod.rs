@@ -25,7 +25,6 @@ use crate::net::os::local_socket;
 use crate::proto::admin::{AdminRequest, AdminResponse, HubStatus};
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
-use crate::proto::refusal::sanitize;
 use crate::proto::status::{RoleState, RoleStatus, StatusRequest};
 
 /// The limit on roles queried in one directory; more are sessions of a tool such as Ansible.
@@ -71,7 +70,7 @@ pub(super) async fn run(status: Status) -> Result<(), Failure> {
     let report = report().await?;
     if status.output.json {
         let json = serde_json::to_string_pretty(&report).map_err(|error| anyhow!(error))?;
-        json.lines().for_each(print_sanitized);
+        json.lines().for_each(output::print_line);
         return Ok(());
     }
     show(&report);
@@ -157,14 +156,14 @@ fn show(report: &Report) {
     }
     roles.iter().for_each(show_role);
     for socket in unresponsive {
-        print_sanitized(&format!("no answer at {}: the process is stopped or hangs", socket.display()));
+        output::print_line(&format!("no answer at {}: the process is stopped or hangs", socket.display()));
     }
     if *not_queried > 0 {
-        print_sanitized(&format!("{not_queried} more were not queried"));
+        output::print_line(&format!("{not_queried} more were not queried"));
     }
     for JoinedIdentity { identity, hub, profile } in identities {
         let profile = profile.as_ref().map(|name| format!(" in profile {name}")).unwrap_or_default();
-        print_sanitized(&format!("joined {hub} as {identity}{profile}"));
+        output::print_line(&format!("joined {hub} as {identity}{profile}"));
     }
     if hub.is_none() && roles.is_empty() && unresponsive.is_empty() {
         output::eprint("no role of this user runs here; start one with `devstream hub`, device-agent or service-proxy");
@@ -199,10 +198,5 @@ fn show_role(role: &RoleStatus) {
 }
 
 fn print_field(name: &str, value: &str) {
-    print_sanitized(&format!("{name:<15}{value}"));
-}
-
-/// Prints a line without control characters: it may come from another user's process, and this may be root's terminal.
-fn print_sanitized(line: &str) {
-    output::print(&line.chars().map(sanitize).collect::<String>());
+    output::print_line(&format!("{name:<15}{value}"));
 }

@@ -13,10 +13,11 @@ use crate::hub::responses;
 use crate::hub::revalidation::{revalidate, sleep_until_deadline};
 use crate::hub::shared::Shared;
 use crate::hub::shutdown::reconnect_delay;
+use crate::net::os::clock;
 use crate::net::tls::Socket;
 use crate::net::transport::http_server::{HttpOutcome, HttpRequest};
 use crate::net::websocket::channel::{ChannelError, ControlChannel};
-use crate::net::websocket::{SocketKind, WebSocket};
+use crate::net::websocket::{CLOSE_POLICY, SocketKind, WebSocket, WebSocketError};
 use crate::proto::http::{CONTROL_PROTOCOL, list_contains};
 use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::key::PublicKey;
@@ -24,6 +25,7 @@ use crate::proto::limits::{FORWARDS_PER_DEVICE, REQUEST_HEAD_TIMEOUT};
 use crate::proto::message::{Hello, ToDevice, ToHub};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::StreamProtocol;
+use crate::proto::token_bucket::{Rate, TokenBucket};
 
 /// Accepts or refuses a device's upgrade. The version is checked last: a device that is refused for its version knows
 /// that its key is valid, and so checks the key without displacing the running agent.
@@ -156,10 +158,14 @@ impl DeviceSession<'_> {
             return error.into();
         }
         let shared = self.shared;
-        let mut drain_sent = false;
+        let (mut drain_sent, mut responses) = (false, Responses::new());
         loop {
             tokio::select! {
                 message = channel.next() => match message {
+                    Ok(ToHub::StreamResponse(_)) if !responses.is_acceptable() => {
+                        let violation = WebSocketError::Violation(CLOSE_POLICY, "responses to no request".into());
+                        return ChannelError::Broken(violation).into();
+                    }
                     Ok(ToHub::StreamResponse(response)) => {
                         shared.streams.broker.device_responded(self.context.id, response, false);
                     }
@@ -167,7 +173,7 @@ impl DeviceSession<'_> {
                     Err(error) => return error.into(),
                 },
                 command = commands.recv() => match self.apply(command, channel, &mut key_expiry).await {
-                    Ok(None) => {}
+                    Ok(None) => responses.due += 1,
                     Ok(Some(kind)) => return ControlEnd::Refused(kind),
                     Err(error) => return error.into(),
                 },
@@ -222,6 +228,29 @@ impl DeviceSession<'_> {
         let action = Action::Control(self.device);
         let valid = revalidate(&self.shared.registry, self.principal, &self.key, action).await;
         valid.map(|valid| valid.key_expiry).map_err(|refusal| refusal.kind)
+    }
+}
+
+/// The responses that a device may send: one for each command of the hub, and a few more a second.
+struct Responses {
+    due: u64,
+    unasked: TokenBucket,
+}
+
+impl Responses {
+    fn new() -> Self {
+        Self { due: 0, unasked: TokenBucket::new(Rate::CONTROL_FRAMES, clock::now()) }
+    }
+
+    /// Counts a response, and reports whether it may be processed.
+    fn is_acceptable(&mut self) -> bool {
+        match self.due.checked_sub(1) {
+            Some(left) => {
+                self.due = left;
+                true
+            }
+            None => self.unasked.take(clock::now()),
+        }
     }
 }
 

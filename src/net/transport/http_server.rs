@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming as Body;
@@ -170,6 +171,11 @@ async fn parse_request(request: Request<Body>) -> Result<(HttpRequest, Option<St
     let key = upgrade_key(&head.method, &head.headers)?;
     let authority =
         head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).ok_or(StatusCode::BAD_REQUEST)?;
+    // It becomes part of URLs: a host and a port, and no user (RFC 9110 section 7.2).
+    let is_host = Authority::try_from(authority).is_ok_and(|authority| !authority.as_str().contains(['@', '%']));
+    if !is_host {
+        return Err(StatusCode::BAD_REQUEST);
+    }
     let authority = authority.to_owned();
     let body = if key.is_some() { Bytes::new() } else { read_body(body).await? };
     let request = HttpRequest {

@@ -76,6 +76,12 @@ pub const RELEASE_MESSAGE: &str = r#"{"type":"rest"}"#;
 /// are acknowledged the stream is over, and the loss of a connection no longer interrupts it.
 pub const END_ACK_SUFFIX: &str = r#","end":true}"#;
 
+/// Reports whether a text message may be a [`StreamControl::Drain`], which only the hub sends, in whatever way JSON spells
+/// it. No message of an end has a backslash.
+pub fn is_hubs_own(text: &str) -> bool {
+    text.contains("drain") || text.contains('\\')
+}
+
 /// A violation of the stream protocol by the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {

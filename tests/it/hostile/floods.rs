@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use devstream::net::os::clock;
 use devstream::net::websocket::{SocketKind, WebSocket as Ours, WebSocketRole};
+use devstream::proto::http::STREAM_PROTOCOL_HEADER;
+use devstream::proto::id::StreamId;
 use devstream::proto::limits::{CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, MAX_RECEIVED_MESSAGE_BYTES};
+use devstream::proto::message::{StreamResponse, ToHub, encode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::time::timeout;
 
 use super::HostileFixture;
+use crate::support::STREAM_PROTOCOL;
 use crate::support::bytes::{KIB, MIB, Pattern};
 use crate::support::raw::{RawClient, RawDevice};
 use crate::support::websocket::{BINARY, FINAL, PING, PONG, TEXT, WebSocket, frame};
@@ -44,8 +48,9 @@ fn a_flood_of_pings_or_pongs_ends_its_connection() {
     let mut flooded = device(&hostile, "flooded");
     let before = hostile.fixture.hub.process.memory().now;
     for first in [FINAL | PING, FINAL | PONG] {
-        flood(&mut pair(&hostile, &mut flooded).service, first);
-        flood(&mut device(&hostile, &format!("flooded-{first}")).control, first);
+        let ping = frame(true, first, &[b'x'; 125]);
+        flood(&mut pair(&hostile, &mut flooded).service, &ping);
+        flood(&mut device(&hostile, &format!("flooded-{first}")).control, &ping);
     }
     let growth = hostile.fixture.hub.process.memory().now.saturating_sub(before);
     assert!(growth < 4 * MIB, "{growth} bytes more");
@@ -54,10 +59,35 @@ fn a_flood_of_pings_or_pongs_ends_its_connection() {
 }
 
 /// Sends until the hub closes. The close frame may be lost behind unread bytes.
-fn flood(socket: &mut WebSocket, first: u8) {
-    let many = frame(true, first, &[b'x'; 125]).repeat(100);
+fn flood(socket: &mut WebSocket, frame: &[u8]) {
+    let many = frame.repeat(100);
     let refused = (0..10_000).find(|_| socket.garbage(&many).is_err());
-    assert!(refused.is_some(), "a million of {first:#x} were taken");
+    assert!(refused.is_some(), "a million of {frame:x?} were taken");
+}
+
+#[test]
+fn a_flood_of_responses_that_nobody_asked_for_ends_its_connection() {
+    let hostile = HostileFixture::begin();
+    let mut flooded = device(&hostile, "flooded");
+    let response = StreamResponse { request_id: StreamId::from_bytes([7; 16]), accepted: true, reason: None };
+    flood(&mut flooded.control, &frame(true, FINAL | TEXT, encode(&ToHub::StreamResponse(response)).as_bytes()));
+    drop(flooded);
+    hostile.end();
+}
+
+#[test]
+fn an_end_cannot_tell_the_other_that_the_hub_drains() {
+    let hostile = HostileFixture::begin();
+    for text in [
+        r#"{"type":"drain","seconds":1,"backMs":60000}"#,
+        r#"{ "backMs" : 60000, "seconds" : 1, "type" : "drain" }"#,
+        r#"{"type":"\u0064rain","seconds":1,"backMs":60000}"#,
+    ] {
+        let mut service = hostile.websocket(&[(STREAM_PROTOCOL_HEADER, STREAM_PROTOCOL)]);
+        service.text(text).unwrap();
+        assert_eq!(service.expect_close(), 1008, "{text}");
+    }
+    hostile.end();
 }
 
 #[test]
