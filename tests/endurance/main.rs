@@ -1,9 +1,10 @@
 //! The soak campaign, run by `tests/soak`: hours of everyday load in the given minutes, with faults injected. At the
-//! end nothing may have failed and nothing may be leaked. One line reports the figures. With `cuts`, `fleet` or `idle`
+//! end nothing may have failed and nothing may be leaked. One line reports the figures. With `attacks`, `burst`, `cuts`, `fleet` or `idle`
 //! as its first argument it runs the campaign of that name instead.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test a panic is the message")]
 
+mod attacks;
 mod burst;
 mod faults;
 mod fixture;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
     match (campaign, rest) {
         ("fleet", [count]) => return fleet::campaign(count),
         ("idle", [devices, minutes]) => return idle::campaign(devices, minutes),
+        ("attacks", [seconds]) => return attacks::campaign(seconds),
         ("burst", counts) => return burst::campaign(counts),
         ("cuts", names) => return if trials::run(names) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE },
         _ => {}
