@@ -9,10 +9,13 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::state::{KNOWN_SOURCES, REGISTRY, StateDirectory, create_private_directory, write_private_bytes};
+use super::registry::sqlite::CHANGE_COUNT;
+use super::state::parts::StateParts;
+use super::state::{AUTHORITY, AUTHORITY_KEY, KNOWN_SOURCES, REGISTRY, StateDirectory};
+use super::state::{create_private_directory, write_private_bytes};
 
 /// Files that a hub recreates, and the activity log.
-const EXCLUDED: [&str; 6] = [REGISTRY, KNOWN_SOURCES, "lock", "admin.sock", "activity", "backup."];
+const EXCLUDED: [&str; 7] = [REGISTRY, CHANGE_COUNT, KNOWN_SOURCES, "lock", "admin.sock", "activity", "backup."];
 
 /// The limit on one file: keys and certificates are far smaller, anything larger does not belong in a state directory.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -22,7 +25,11 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 pub fn create(state: &Path, to: &Path) -> anyhow::Result<u64> {
     ensure!(!to.exists(), "{} already exists; choose another file", to.display());
     let registry = state.join(REGISTRY);
-    ensure!(registry.exists(), "no hub state in {}", state.display());
+    let parts = StateParts::find(state).with_context(|| format!("cannot read {}", state.display()))?;
+    ensure!(!parts.is_fresh(), "no hub state in {}", state.display());
+    if let Some(loss) = parts.loss(state, || false) {
+        return Err(loss.into());
+    }
     let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // A private directory until the file is complete.
     let scratch = tempfile::Builder::new().prefix("backup.").tempdir_in(directory);
@@ -46,7 +53,7 @@ pub fn create(state: &Path, to: &Path) -> anyhow::Result<u64> {
 pub fn restore(from: &Path, state: &Path) -> anyhow::Result<u64> {
     let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
     let directory = StateDirectory::open(state)?;
-    let registry = directory.registry();
+    let registry = directory.registry_path();
     if let Some(file) = existing_state(state)? {
         let (state, file) = (state.display(), file.display());
         bail!("{state} already holds a hub's state ({file}); move it away first, or choose another with --state-dir");
@@ -71,6 +78,8 @@ pub fn restore(from: &Path, state: &Path) -> anyhow::Result<u64> {
     }
     backup.execute_batch("DROP TABLE file; VACUUM")?;
     backup.close().map_err(|(_, error)| error)?;
+    // That of the hub which was here: the backup may be older than its last change.
+    remove_if_there(&state.join(CHANGE_COUNT))?;
     // Last: a registry makes the state complete.
     fs::rename(&snapshot, &registry)?;
     Ok(identities)
@@ -80,11 +89,18 @@ pub fn restore(from: &Path, state: &Path) -> anyhow::Result<u64> {
 fn existing_state(state: &Path) -> io::Result<Option<PathBuf>> {
     for entry in fs::read_dir(state)? {
         let name = entry?.file_name();
-        if name == "ca.pem" || name.to_string_lossy().starts_with(REGISTRY) {
+        if name == AUTHORITY || name == AUTHORITY_KEY || name.to_string_lossy().starts_with(REGISTRY) {
             return Ok(Some(name.into()));
         }
     }
     Ok(None)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Returns the file's length according to SQLite's header.

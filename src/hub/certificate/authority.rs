@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
-use rcgen::{KeyUsagePurpose, date_time_ymd};
+use rcgen::{KeyUsagePurpose, PublicKeyData as _, date_time_ymd};
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
@@ -11,6 +12,7 @@ use time::OffsetDateTime;
 
 use crate::net::tls::x509::{AUTHORITY_NAME, pin_of};
 use crate::proto::join::Pin;
+use crate::proto::secret::sha256;
 
 /// The lifetime of a leaf certificate.
 pub const LEAF_LIFETIME: Duration = Duration::from_secs(90 * DAY);
@@ -27,8 +29,17 @@ pub struct Authority {
 
 impl Authority {
     /// Creates a new authority.
-    pub fn create() -> Result<Self, rcgen::Error> {
-        let key = KeyPair::generate()?;
+    pub fn create() -> anyhow::Result<Self> {
+        Self::self_signed(&KeyPair::generate()?)
+    }
+
+    /// Makes the certificate of an authority again from its key. Pins stay valid, and so does a copy of the former
+    /// certificate: name and key are the same.
+    pub fn of_key(key_pem: &str) -> anyhow::Result<Self> {
+        Self::self_signed(&KeyPair::from_pem(key_pem)?)
+    }
+
+    fn self_signed(key: &KeyPair) -> anyhow::Result<Self> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, AUTHORITY_NAME);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -36,16 +47,23 @@ impl Authority {
         params.not_before = date_time_ymd(1970, 1, 1);
         // RFC 5280 section 4.1.2.5: "no well-defined expiration date". New join links replace it.
         params.not_after = date_time_ymd(9999, 12, 31);
-        let certificate = params.self_signed(&key)?;
+        let certificate = params.self_signed(key)?;
         Self::load(&certificate.pem(), &key.serialize_pem())
     }
 
     /// Loads the authority from its two PEM files.
-    pub fn load(certificate_pem: &str, key_pem: &str) -> Result<Self, rcgen::Error> {
+    pub fn load(certificate_pem: &str, key_pem: &str) -> anyhow::Result<Self> {
         use rustls::pki_types::pem::PemObject as _;
         let certificate = CertificateDer::from_pem_slice(certificate_pem.as_bytes())
             .map_err(|_| rcgen::Error::CouldNotParseCertificate)?;
-        let issuer = Issuer::from_ca_cert_der(&certificate, KeyPair::from_pem(key_pem)?)?;
+        let key = KeyPair::from_pem(key_pem)?;
+        let pin = Pin::from_bytes(sha256(&key.subject_public_key_info()));
+        ensure!(
+            pin_of(&certificate) == Some(pin),
+            "the certificate is not that of the key: restore both from one backup, or remove the certificate if the key \
+             is the hub's; it is made again from the key"
+        );
+        let issuer = Issuer::from_ca_cert_der(&certificate, key)?;
         Ok(Self { certificate_pem: certificate_pem.into(), certificate, issuer })
     }
 
