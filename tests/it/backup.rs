@@ -1,7 +1,7 @@
 //! Backup and restore: one file, written while the hub runs, restores the same hub elsewhere.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::fs::{chown, symlink};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -136,6 +136,54 @@ fn files_that_a_backup_cannot_include_are_named_and_symlinks_are_not_followed() 
     fs::remove_file(state(&machine).join("film")).expect("a file");
     chown(state(&machine), Some(65534), None).expect("root may");
     refused("its owner is not that of");
+}
+
+#[test]
+fn a_backup_does_not_follow_a_link_to_another_registry() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    hub.process.kill();
+    let (registry, vault) = (state(&machine).join("registry.sqlite"), machine.home().join("vault"));
+    let refused = |what: &str| {
+        let finished = machine.run(&["hub", "backup", "file"]);
+        assert!(finished.code == Some(1) && finished.stderr.contains(what), "{finished:?}");
+        assert!(!machine.home().join("file").exists(), "another's registry");
+    };
+    fs::rename(&registry, &vault).and_then(|()| symlink(&vault, &registry)).expect("a link");
+    refused("cannot read registry.sqlite: it is not a regular file");
+    fs::rename(&vault, &registry).and_then(|()| chown(&registry, Some(65534), None)).expect("root may");
+    refused("cannot read registry.sqlite: its owner is not that of");
+}
+
+#[test]
+fn a_backup_by_root_changes_no_file_of_the_hubs_user() {
+    let machine = Machine::new();
+    let mut hub = Hub::start(&machine);
+    let owned = || {
+        let names = fs::read_dir(state(&machine)).expect("a directory").map(|entry| entry.expect("a file").path());
+        names.chain([state(&machine)]).collect::<Vec<_>>()
+    };
+    for (round, stop) in ["none", "KILL", "TERM"].into_iter().enumerate() {
+        RawClient::join(&hub.device_link(&format!("pi-{round}")));
+        if stop != "none" {
+            hub.process.signal(stop);
+            hub.process.wait_end();
+        }
+        owned().iter().for_each(|path| chown(path, Some(65534), Some(65534)).expect("root may"));
+        let registry =
+            || ["registry.sqlite", "registry.sqlite-wal"].map(|name| fs::read(state(&machine).join(name)).ok());
+        let before = registry();
+        let file = format!("file-{round}");
+        let told = machine.run(&["hub", "backup", &file]);
+        assert!(told.code == Some(0) && told.stderr.contains(&format!("{} identities", round + 1)), "{stop}: {told:?}");
+        assert!(registry()[0] == before[0], "{stop}: the registry was changed");
+        assert!(stop == "TERM" || registry() == before, "{stop}: the journal was changed");
+        let owners: Vec<_> = owned().iter().map(|path| fs::metadata(path).expect("a file").uid()).collect();
+        assert!(owners.iter().all(|owner| *owner == 65534), "{stop}: {owners:?} {:?}", owned());
+        if stop != "none" {
+            hub = Hub::start(&machine);
+        }
+    }
 }
 
 #[test]

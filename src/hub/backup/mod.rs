@@ -5,7 +5,7 @@
 
 mod revival;
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
 
@@ -33,7 +33,6 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// identities in it.
 pub fn create(state: &Path, to: &Path) -> anyhow::Result<u64> {
     ensure!(!to.exists(), "{} already exists; choose another file", to.display());
-    let registry = state.join(REGISTRY);
     let parts = StateParts::find(state).with_context(|| format!("cannot read {}", state.display()))?;
     ensure!(!parts.is_fresh(), "no hub state in {}", state.display());
     if let Some(loss) = parts.loss(state, || false) {
@@ -45,8 +44,9 @@ pub fn create(state: &Path, to: &Path) -> anyhow::Result<u64> {
     let scratch = scratch.with_context(|| format!("cannot write to {}", directory.display()))?;
     let snapshot = scratch.path().join("whole");
     let made = clock::now_utc();
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(&registry, flags)?.execute("VACUUM INTO ?", [&path_text(&snapshot)?])?;
+    let registry = open_registry(state).with_context(|| format!("cannot read {REGISTRY}"))?;
+    registry.execute("VACUUM INTO ?", [&path_text(&snapshot)?])?;
+    drop(registry);
     let backup = Connection::open(&snapshot)?;
     backup.execute_batch(
         "CREATE TABLE file (path TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT;
@@ -202,6 +202,21 @@ fn files(state: &Path, below: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Opens the registry for reading, by the rules of [`read_file`]. SQLite follows no link to its journals, and gives those
+/// that root creates to the registry's owner.
+fn open_registry(state: &Path) -> anyhow::Result<Connection> {
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut directory = state.to_owned();
+    if cfg!(unix) {
+        // SQLite refuses a link in any part of the path, and the directory may be reached by one.
+        directory = fs::canonicalize(state)?;
+        flags |= OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    }
+    let path = directory.join(REGISTRY);
+    ensure_own(&fs::symlink_metadata(&path)?, state)?;
+    Ok(Connection::open_with_flags(path, flags)?)
+}
+
 /// Reads a file of the state directory. The caller may be root: symbolic links are not followed, and the file must
 /// belong to the directory's owner.
 fn read_file(state: &Path, path: &Path) -> anyhow::Result<Vec<u8>> {
@@ -214,16 +229,24 @@ fn read_file(state: &Path, path: &Path) -> anyhow::Result<Vec<u8>> {
         options.custom_flags(flags.bits().cast_signed());
     }
     let file = options.open(state.join(path))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        let (found, owner) = (file.metadata()?, fs::metadata(state)?.uid());
-        ensure!(found.is_file() && found.uid() == owner, "its owner is not that of {}", state.display());
-    }
+    ensure_own(&file.metadata()?, state)?;
     let mut content = Vec::new();
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?;
     ensure!(content.len() as u64 <= MAX_FILE_BYTES, "it is larger than {} KiB", MAX_FILE_BYTES / 1024);
     Ok(content)
+}
+
+/// Checks that a file is a regular one and belongs to the owner of the state directory.
+fn ensure_own(found: &Metadata, state: &Path) -> anyhow::Result<()> {
+    ensure!(found.is_file(), "it is not a regular file");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        ensure!(found.uid() == fs::metadata(state)?.uid(), "its owner is not that of {}", state.display());
+    }
+    #[cfg(not(unix))]
+    let _ = state;
+    Ok(())
 }
 
 fn path_text(path: &Path) -> anyhow::Result<String> {
