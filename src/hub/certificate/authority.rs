@@ -44,6 +44,10 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, AUTHORITY_NAME);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        // For a machine that trusts the certificate for everything: a leaked key signs no programs, mail or clients.
+        // No name constraints (RFC 5280 section 4.2.1.10): a pin accepts any certificate of the key, with others or none,
+        // and those of a former --hostname would lock out whoever has that certificate as a file.
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.not_before = date_time_ymd(1970, 1, 1);
         // RFC 5280 section 4.1.2.5: "no well-defined expiration date". New join links replace it.
         params.not_after = date_time_ymd(9999, 12, 31);
@@ -95,5 +99,28 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer)?;
         let key = any_supported_type(&PrivatePkcs8KeyDer::from(key.serialize_der()).into())?;
         Ok(CertifiedKey::new(vec![certificate.der().clone(), self.certificate.clone()], key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+    use super::*;
+
+    #[test]
+    fn an_authority_signs_leaves_of_tls_servers_and_nothing_else() {
+        let authority = Authority::create().unwrap();
+        let again = Authority::of_key(&authority.key_pem()).unwrap();
+        assert_eq!(again.pin(), authority.pin());
+        for authority in [authority, again] {
+            let (_, certificate) = X509Certificate::from_der(&authority.certificate).unwrap();
+            let constraints = certificate.basic_constraints().unwrap().unwrap().value;
+            assert!(constraints.ca && constraints.path_len_constraint == Some(0));
+            let usage = certificate.key_usage().unwrap().unwrap().value;
+            assert!(usage.key_cert_sign() && usage.crl_sign() && !usage.digital_signature());
+            let purposes = certificate.extended_key_usage().unwrap().expect("purposes").value;
+            assert!(purposes.server_auth && !purposes.any && !purposes.client_auth && !purposes.code_signing);
+        }
     }
 }
