@@ -58,9 +58,8 @@ pub use self::listen::BindError;
 use self::listen::ListenerKind;
 use self::metrics::Metrics;
 use self::registry::RegistryCache;
-use self::registry::sqlite::SqliteRegistry;
 use self::shared::Shared;
-use self::state::StateDirectory;
+use self::state::{HubState, StateDirectory};
 use self::streams::Streams;
 use crate::net::os::clock;
 use crate::net::os::local_socket::LocalListener;
@@ -95,7 +94,7 @@ impl Hub {
     /// Opens the state directory and every listener that was not inherited.
     pub fn bind(config: HubConfig, inherited: InheritedSockets) -> anyhow::Result<Self> {
         let state = StateDirectory::open(&config.state)?;
-        let authority = state.authority()?;
+        let HubState { authority, registry, resume_key } = state.load()?;
         let pin = authority.pin().context("the hub's certificate authority has no key")?;
         let listeners = listen::bind_all(&config, inherited)?;
         let monitor = match config.metrics {
@@ -107,8 +106,6 @@ impl Hub {
         let names = names(config.hostnames.iter().cloned().chain(streaming_host), &addresses);
         let certificate = HubCertificate::open(authority, names, config.certificate.clone(), &state.acme())
             .context("cannot use the certificate")?;
-        let registry = SqliteRegistry::open(&state.registry())
-            .with_context(|| format!("cannot use the registry {}", state.registry().display()))?;
         let metrics = Arc::new(Metrics::new(&config.named_limits(), listen::congestion_control(&listeners)));
         let (activity, writer) = Activity::open(&state.activity(), config.activity, metrics.clone())
             .context("cannot open the activity log")?;
@@ -116,7 +113,7 @@ impl Hub {
         let endpoints = Endpoints::new(&config, first_address, pin, certificate.resolver());
         let admin = LocalListener::bind(&state.admin_socket()).context("cannot open the admin socket")?;
         let broker = BrokerHandle::new(config.broker, activity.clone());
-        let streams = Streams::new(broker, state.resume_key()?);
+        let streams = Streams::new(broker, resume_key);
         let limits = &config.limits;
         let limiter = ConnectionLimiter::new(limits.unauthenticated, limits.penalties.clone());
         limiter.restore_authenticated(known_sources::load(&state.known_sources()));

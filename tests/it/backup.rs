@@ -1,7 +1,7 @@
 //! Backup and restore: one file, written while the hub runs, restores the same hub elsewhere.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::fs::{chown, symlink};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -139,6 +139,54 @@ fn files_that_a_backup_cannot_include_are_named_and_symlinks_are_not_followed() 
 }
 
 #[test]
+fn a_backup_does_not_follow_a_link_to_another_registry() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    hub.process.kill();
+    let (registry, vault) = (state(&machine).join("registry.sqlite"), machine.home().join("vault"));
+    let refused = |what: &str| {
+        let finished = machine.run(&["hub", "backup", "file"]);
+        assert!(finished.code == Some(1) && finished.stderr.contains(what), "{finished:?}");
+        assert!(!machine.home().join("file").exists(), "another's registry");
+    };
+    fs::rename(&registry, &vault).and_then(|()| symlink(&vault, &registry)).expect("a link");
+    refused("cannot read registry.sqlite: it is not a regular file");
+    fs::rename(&vault, &registry).and_then(|()| chown(&registry, Some(65534), None)).expect("root may");
+    refused("cannot read registry.sqlite: its owner is not that of");
+}
+
+#[test]
+fn a_backup_by_root_changes_no_file_of_the_hubs_user() {
+    let machine = Machine::new();
+    let mut hub = Hub::start(&machine);
+    let owned = || {
+        let names = fs::read_dir(state(&machine)).expect("a directory").map(|entry| entry.expect("a file").path());
+        names.chain([state(&machine)]).collect::<Vec<_>>()
+    };
+    for (round, stop) in ["none", "KILL", "TERM"].into_iter().enumerate() {
+        RawClient::join(&hub.device_link(&format!("pi-{round}")));
+        if stop != "none" {
+            hub.process.signal(stop);
+            hub.process.wait_end();
+        }
+        owned().iter().for_each(|path| chown(path, Some(65534), Some(65534)).expect("root may"));
+        let registry =
+            || ["registry.sqlite", "registry.sqlite-wal"].map(|name| fs::read(state(&machine).join(name)).ok());
+        let before = registry();
+        let file = format!("file-{round}");
+        let told = machine.run(&["hub", "backup", &file]);
+        assert!(told.code == Some(0) && told.stderr.contains(&format!("{} identities", round + 1)), "{stop}: {told:?}");
+        assert!(registry()[0] == before[0], "{stop}: the registry was changed");
+        assert!(stop == "TERM" || registry() == before, "{stop}: the journal was changed");
+        let owners: Vec<_> = owned().iter().map(|path| fs::metadata(path).expect("a file").uid()).collect();
+        assert!(owners.iter().all(|owner| *owner == 65534), "{stop}: {owners:?} {:?}", owned());
+        if stop != "none" {
+            hub = Hub::start(&machine);
+        }
+    }
+}
+
+#[test]
 fn a_restore_never_overwrites_an_existing_hub() {
     let machine = Machine::new();
     let hub = Hub::start(&machine);
@@ -233,6 +281,65 @@ fn an_agent_trusts_a_hub_that_was_restored_and_no_other_in_its_place() {
     assert_eq!(restore(&again, "file").code, Some(0));
     let _hub = Hub::start_on(&again, port, &[]);
     agent.wait_line("is online");
+}
+
+#[test]
+fn a_restore_names_removed_identities_replaced_keys_and_used_counts_that_it_revives() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    for id in ["pi-1", "pi-2"] {
+        RawClient::join(&hub.device_link(id));
+    }
+    RawClient::join(&hub.service_link("alice"));
+    let shared = hub.link(&["enroll", "add", "--device", "plant-*", "--uses", "3"]);
+    hub.ask(&["backup", "file"]);
+    hub.ask(&["device", "remove", "pi-1"]);
+    RawClient::join(&hub.link(&["device", "rotate", "pi-2"]));
+    hub.ask(&["service", "disable", "alice"]);
+    let named = shared.replacen("/?", "/plant-1?", 1);
+    assert_eq!(RawClient::before_joining(&named).redeem(&shared).status, 204);
+    poll("the last line", || {
+        hub.activity().iter().any(|line| line["properties"]["deviceId"] == "plant-1").then_some(())
+    });
+    hub.process.kill();
+
+    let elsewhere = Machine::new();
+    fs::copy(machine.home().join("file"), elsewhere.home().join("file")).expect("a copy");
+    let told = restore(&elsewhere, "file");
+    for what in [
+        "restored 3 identities",
+        "the backup was made at 20",
+        "devices: 2\n  pi-1, key of 20",
+        "services: 1\n  alice, key of 20",
+        "enrolment keys with uses left: 1\n  1 for plant-*, 3 of 3 uses left until 20",
+        "no log there tells what has changed since: remove once more what was removed",
+    ] {
+        assert!(told.code == Some(0) && told.stderr.contains(what), "{what}: {told:?}");
+    }
+
+    for name in ["ca.pem", "ca.key", "registry.sqlite", "registry.sqlite-wal", "registry.sqlite-shm"] {
+        fs::remove_file(state(&machine).join(name)).expect("a file");
+    }
+    let told = restore(&machine, "file");
+    for (what, command) in [
+        ("device pi-1 was removed (20", "`devstream hub device remove pi-1`"),
+        ("device pi-2 got another key, and has the former one again (20", "`devstream hub device rotate pi-2`"),
+        ("service alice was disabled (20", "`devstream hub service disable alice`"),
+        ("enrolment key 1 was used, and has these uses again (20", "`devstream hub enroll remove 1`"),
+    ] {
+        let line = told.stderr.lines().find(|line| line.contains(what));
+        assert!(line.is_some_and(|line| line.contains(command)), "{what}: {told:?}");
+    }
+}
+
+#[test]
+fn a_restore_of_many_identities_lists_some_and_says_how_to_list_all() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    (0..22).for_each(|number| drop(hub.device_link(&format!("d{number:02}"))));
+    hub.ask(&["backup", "file"]);
+    let told = machine.run(&["hub", "--state-dir", "beside", "restore", "file"]);
+    assert!(told.stderr.contains("  d19, has not joined\n  and 2 more: `devstream hub device list`"), "{told:?}");
 }
 
 /// Overwrites the database's last page.

@@ -46,6 +46,7 @@ mod scopes;
 mod secrets;
 mod ssh;
 mod standby;
+mod state;
 mod status;
 mod systemd;
 mod terminal;

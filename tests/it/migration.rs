@@ -89,4 +89,5 @@ fn as_the_first_version_wrote_it(path: &std::path::Path) {
         let _ = fs::remove_file(path.with_extension(extension));
     }
     fs::rename(old, path).expect("a file can be renamed");
+    fs::remove_file(path.with_file_name("identity-changes")).expect("a file that the first version did not have");
 }

@@ -1,8 +1,9 @@
 //! Several hubs and identities on one machine.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::PathBuf;
+use std::process::Command;
 
 use devstream::proto::refusal::RefusalKind;
 use serde_json::{Value, json};
@@ -109,6 +110,32 @@ fn a_profiles_files_are_readable_by_their_owner_only() {
         fs::set_permissions(place(&laptop, path), fs::Permissions::from_mode(0o600)).unwrap();
     }
     assert_eq!(devices(&laptop, &[]), ids(&[]));
+}
+
+#[test]
+fn the_key_of_another_user_is_refused_with_the_command_that_changes_its_owner() {
+    const USER: u32 = 65534;
+    const OTHER: u32 = 65533;
+    let (hub, laptop) = (Hub::start(&Machine::new()), Machine::new());
+    laptop.ask(&["join", "--profile", "lab", &hub.service_link("alice")]);
+    // The test's program may lie where only root reaches it.
+    let program = laptop.home().join("program");
+    fs::copy(DEVSTREAM, &program).unwrap();
+    let own = Command::new("chown").args(["-R", &USER.to_string()]).arg(laptop.home()).status().unwrap();
+    assert!(own.success());
+    let devices_as_user = || {
+        let ids = [format!("--reuid={USER}"), format!("--regid={USER}"), "--clear-groups".into()];
+        Process::start(laptop.command("setpriv").args(ids).arg(&program).args(["devices", "--profile", "lab"])).finish()
+    };
+    assert_eq!(devices_as_user().code, Some(0));
+    for name in ["key", "identity.toml"] {
+        let path = place(&laptop, &format!("profiles/lab/service/{name}"));
+        chown(&path, Some(OTHER), None).unwrap();
+        let (refused, told) = (devices_as_user(), format!("run as root: chown {USER} {}", path.display()));
+        assert!(refused.code != Some(0) && refused.stderr.contains(&told), "{refused:?}");
+        assert_eq!(laptop.run(&["devices", "--profile", "lab"]).code, Some(0), "root, as in a container");
+        chown(&path, Some(USER), None).unwrap();
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 pub(super) mod devices;
 mod logs;
+mod restored;
 mod show;
 
 use std::path::Path;
@@ -38,11 +39,7 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
         }
         HubCommand::Restore { file } => {
             let state = paths::user_hub_state(given)?;
-            let identities = backup::restore(&file, &state)?;
-            output::eprint(&format!(
-                "restored {identities} identities to {}; start the hub with `devstream hub`",
-                state.display()
-            ));
+            restored::tell(&backup::restore(&file, &state)?, &state);
             return Ok(());
         }
         HubCommand::Device(command) => device_request(command),

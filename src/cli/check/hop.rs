@@ -32,6 +32,8 @@ pub(super) enum Hop {
     Target,
     /// The hub runs.
     Hub,
+    /// The hub's state is complete.
+    State,
     /// The hub's certificate is valid, and is being renewed.
     Certificate,
     /// The hub has file descriptors left.
@@ -57,6 +59,7 @@ impl Hop {
             Self::Stream => "stream",
             Self::Target => "target",
             Self::Hub => "hub",
+            Self::State => "state",
             Self::Certificate => "certificate",
             Self::Descriptors => "descriptors",
             Self::Disk => "disk",

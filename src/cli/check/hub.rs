@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::finding::{Finding, Verdict, sanitized};
 use super::hop::Hop;
 use super::hub_path::{elapsed_since, to_tls};
-use super::hub_state::{certificate, descriptors, disk};
+use super::hub_state::{certificate, descriptors, disk, parts};
 use super::reporter::Reporter;
 use crate::cli::Failure;
 use crate::cli::admin::hub_not_running;
@@ -33,6 +33,10 @@ pub(in crate::cli) async fn run(state: &Path, output: OutputArgs) -> Result<(), 
 
 async fn check(reporter: &Reporter, state: &Path) -> anyhow::Result<()> {
     let (socket, started) = (admin_socket(state), clock::now());
+    // First: a hub does not start without it, and one that runs does not notice.
+    if let Some(finding) = parts(state) {
+        reporter.push(finding);
+    }
     reporter.begin(Hop::Hub, state.display());
     let answers = (ask(&socket, AdminRequest::Show).await, ask(&socket, AdminRequest::Status).await);
     let (Some(AdminResponse::Hub(info)), Some(AdminResponse::Status(status))) = answers else {

@@ -1,8 +1,12 @@
-//! Verdicts on a hub's own state: its certificate, file descriptors and disk.
+//! Verdicts on a hub's own state: its files, certificate, file descriptors and disk.
+
+use std::path::Path;
 
 use super::clock::CLOCK_TOLERANCE;
 use super::finding::{Finding, Verdict};
 use super::hop::Hop;
+use crate::hub::state::parts::{ADVICE, StateParts};
+use crate::hub::state::{AUTHORITY, AUTHORITY_KEY};
 use crate::proto::admin::{CertificateReport, HubStatus};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::timestamp::Timestamp;
@@ -18,6 +22,28 @@ const LOW_DISK: u64 = 1024 * MEBIBYTE;
 const MIN_DISK: u64 = 32 * MEBIBYTE;
 
 const MEBIBYTE: u64 = 1024 * 1024;
+
+/// Judges whether the files of a hub's state are there; `None` if they are, or if no hub has run.
+pub(super) fn parts(state: &Path) -> Option<Finding> {
+    let finding = Finding::good(Hop::State, state.display());
+    let failed =
+        |cause: String, advice: &str| Verdict::because(&Refusal::new(RefusalKind::HubFailed, cause), advice.into());
+    let parts = match StateParts::find(state) {
+        Ok(parts) => parts,
+        Err(error) => return Some(finding.with_verdict(failed(error.to_string(), "run this as the hub's user"))),
+    };
+    if let Some(loss) = parts.loss(state, || false) {
+        return Some(finding.with_verdict(failed(loss.lost().to_owned(), ADVICE)));
+    }
+    (parts.key && !parts.certificate).then(|| {
+        finding.with_verdict(Verdict::Warning {
+            cause: format!("{AUTHORITY} is missing or empty"),
+            advice: format!(
+                "restart the hub: it makes it again from {AUTHORITY_KEY}, which devices and services trust"
+            ),
+        })
+    })
+}
 
 /// Judges a hub's certificate by this machine's clock, `here`. `newest_mtime`, the latest change in the hub's state,
 /// shows a clock that was set back.

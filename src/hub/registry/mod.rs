@@ -8,6 +8,7 @@ pub mod sqlite;
 
 pub use cache::RegistryCache;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::auth::AuthzSubject;
@@ -131,6 +132,22 @@ pub enum RegistryError {
     /// The scope has more patterns than can be matched for each request.
     #[error("too many patterns in one scope")]
     ScopeTooLarge,
+    /// The store is an earlier copy of itself.
+    #[error(
+        "the registry is an old copy: it has {has} of {made} changes of identities. What was removed since would be \
+         admitted again, what has joined since would not. Put its {wal} back if that is elsewhere, or restore a backup; \
+         to use it as it is, remove {}", marker.display()
+    )]
+    OldCopy {
+        /// The number of changes in it.
+        has: u64,
+        /// The number of changes that were committed.
+        made: u64,
+        /// The name of the journal that may have the others.
+        wal: String,
+        /// The file with the number of changes.
+        marker: PathBuf,
+    },
     /// The store failed.
     #[error("the registry failed: {0}")]
     Store(String),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-/// Creates a directory that only its owner may enter; an existing one must be like that.
+/// Creates a directory that only its owner may enter; an existing one must be like that, and this user's or root's.
 pub fn create_private_directory(path: &Path) -> anyhow::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -16,7 +16,7 @@ pub fn create_private_directory(path: &Path) -> anyhow::Result<()> {
     require_private(path, "chmod 700")
 }
 
-/// Reads a file that only its owner may read; refuses others.
+/// Reads a file that only its owner may read, who is this user or root; refuses others.
 pub fn read_private(path: &Path) -> anyhow::Result<String> {
     require_private(path, "chmod 600")?;
     fs::read_to_string(path).with_context(|| path.display().to_string())
@@ -25,6 +25,7 @@ pub fn read_private(path: &Path) -> anyhow::Result<String> {
 /// Reads a credential of the service manager, which others may not read. The service gets access by an access control
 /// list, whose mask appears as the group's permissions.
 pub fn read_credential(path: &Path) -> anyhow::Result<String> {
+    check_owner(path)?;
     check_mode(path, 0o007, "chmod o=")?;
     fs::read_to_string(path).with_context(|| path.display().to_string())
 }
@@ -82,9 +83,30 @@ fn write_temporary(path: &Path, content: &[u8]) -> io::Result<tempfile::NamedTem
     Ok(file)
 }
 
-/// Refuses a path that others may access.
+/// Refuses a path that others may access, or that is another user's.
 fn require_private(path: &Path, remedy: &str) -> anyhow::Result<()> {
+    check_owner(path)?;
     check_mode(path, 0o077, remedy)
+}
+
+/// Refuses a path of another user, who could read and replace it, and names the command that changes that.
+#[cfg(unix)]
+fn check_owner(path: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let (owner, us) = (metadata(path)?.uid(), rustix::process::geteuid().as_raw());
+    if !is_trusted(owner, us) {
+        let path = path.display();
+        anyhow::bail!("{path}: belongs to another user ({owner}), who can replace it; run as root: chown {us} {path}");
+    }
+    Ok(())
+}
+
+/// Reports whether this user may rely on the owner's files. Root reads anybody's: those of the user that a hub runs as,
+/// and in a container those of another user of the host.
+#[cfg(unix)]
+fn is_trusted(owner: u32, us: u32) -> bool {
+    const ROOT: u32 = 0;
+    [ROOT, us].contains(&owner) || us == ROOT
 }
 
 /// Refuses a path with any of these permission bits, and names the command that removes them.
@@ -105,6 +127,11 @@ fn metadata(path: &Path) -> anyhow::Result<fs::Metadata> {
 }
 
 #[cfg(not(unix))]
+fn check_owner(_: &Path) -> anyhow::Result<()> {
+    Ok(())
+}
+
+#[cfg(not(unix))]
 fn check_mode(_: &Path, _: u32, _: &str) -> anyhow::Result<()> {
     Ok(())
 }
@@ -114,6 +141,13 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn private_files_are_ones_own_or_roots_and_root_reads_all() {
+        for (owner, us, trusted) in [(7, 7, true), (0, 7, true), (8, 7, false), (8, 0, true), (0, 0, true)] {
+            assert_eq!(is_trusted(owner, us), trusted, "{owner} {us}");
+        }
+    }
 
     #[test]
     fn an_own_secret_must_be_private_and_within_the_limit() {

@@ -1,8 +1,9 @@
 //! The registry in an SQLite file.
 //!
 //! In: calls of the [`Registry`] trait, one transaction each. Out: records; a change is committed before it is
-//! confirmed. `schema` migrates, `rows` and `enrolments` hold the queries.
+//! confirmed. `schema` migrates, `rows` and `enrolments` hold the queries, `change_count` detects an old copy.
 
+mod change_count;
 mod enrolments;
 mod rows;
 mod schema;
@@ -14,9 +15,11 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
+pub use self::change_count::CHANGE_COUNT;
+use self::change_count::ChangeCount;
 use self::rows::{columns, find, find_existing, insert, join, records, update};
 use super::{CodeCheck, CodeHash, Enrolled, Record, Redeemed, Registry, RegistryError};
 use crate::proto::admin::Enrolment;
@@ -36,10 +39,16 @@ const CACHE_KIB: i64 = 256;
 const IN_MEMORY: &str = ":memory:";
 
 /// The open registry.
-pub struct SqliteRegistry(Mutex<Connection>);
+pub struct SqliteRegistry(Mutex<Store>);
+
+struct Store {
+    connection: Connection,
+    /// `None` for a database without a file.
+    change_count: Option<ChangeCount>,
+}
 
 impl SqliteRegistry {
-    /// Opens or creates the file and migrates an earlier version.
+    /// Opens or creates the file and migrates an earlier version. An earlier copy of the file is refused.
     pub fn open(path: &Path) -> Result<Self, RegistryError> {
         make_private(path).map_err(|error| RegistryError::Store(format!("{}: {error}", path.display())))?;
         let mut connection = Connection::open(path)?;
@@ -49,18 +58,51 @@ impl SqliteRegistry {
         schema::migrate(&mut connection)?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.release_memory()?;
-        Ok(Self(Mutex::new(connection)))
+        let change_count = match path == Path::new(IN_MEMORY) {
+            true => None,
+            false => Some(ChangeCount::open(path, change_count::read(&connection)?)?),
+        };
+        Ok(Self(Mutex::new(Store { connection, change_count })))
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.0.lock()
+    /// Opens a file that a hub has used. One without tables is not created anew.
+    pub fn open_existing(path: &Path) -> Result<Self, RegistryError> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        if schema::is_blank(&connection)? {
+            let lost = "it has no tables: it was emptied, or copied without its -wal file; restore a backup";
+            return Err(RegistryError::Store(lost.into()));
+        }
+        drop(connection);
+        Self::open(path)
     }
 
+    /// Reports whether it has neither identities nor enrolment keys, and never had any.
+    pub fn is_empty(&self) -> Result<bool, RegistryError> {
+        let sql = "SELECT NOT EXISTS (SELECT 1 FROM identity) AND NOT EXISTS (SELECT 1 FROM enrolment)
+                   AND NOT EXISTS (SELECT 1 FROM removed)";
+        Ok(self.connection().query_row(sql, [], |row| row.get(0))?)
+    }
+
+    fn connection(&self) -> MappedMutexGuard<'_, Connection> {
+        MutexGuard::map(self.0.lock(), |store| &mut store.connection)
+    }
+
+    /// Changes identities or enrolment keys in one transaction, and counts that if any row was changed.
     fn change<R>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<R, RegistryError>) -> Result<R, RegistryError> {
-        let mut connection = self.connection();
+        let mut store = self.0.lock();
+        let Store { connection, change_count } = &mut *store;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let before = transaction.total_changes();
         let result = work(&transaction)?;
+        if transaction.total_changes() == before {
+            return Ok(result);
+        }
+        let count = change_count::increment(&transaction)?;
         transaction.commit()?;
+        if let Some(change_count) = change_count {
+            change_count.store(count);
+        }
         Ok(result)
     }
 }
@@ -148,7 +190,8 @@ impl Registry for SqliteRegistry {
     }
 
     fn set_disabled(&self, principal: &Principal, disabled: bool) -> Result<(), RegistryError> {
-        update(&self.connection(), principal, "UPDATE identity SET disabled = ? WHERE role = ? AND id = ?", disabled)
+        let sql = "UPDATE identity SET disabled = ? WHERE role = ? AND id = ?";
+        self.change(|transaction| update(transaction, principal, sql, disabled))
     }
 
     fn rescope(&self, principal: &Principal, change: ScopeChange) -> Result<Scope, RegistryError> {
@@ -182,19 +225,20 @@ impl Registry for SqliteRegistry {
     }
 
     fn set_last_seen(&self, last_seen_updates: &[(Principal, Timestamp)]) -> Result<(), RegistryError> {
-        self.change(|transaction| {
-            let sql = "UPDATE identity SET last_seen = ? WHERE role = ? AND id = ?";
-            let mut update = transaction.prepare_cached(sql)?;
-            for (principal, at) in last_seen_updates {
-                let (role, id) = columns(principal);
-                update.execute(params![at.0, role, id])?;
-            }
-            Ok(())
-        })
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let sql = "UPDATE identity SET last_seen = ? WHERE role = ? AND id = ?";
+        let mut update = transaction.prepare_cached(sql)?;
+        for (principal, at) in last_seen_updates {
+            let (role, id) = columns(principal);
+            update.execute(params![at.0, role, id])?;
+        }
+        drop(update);
+        Ok(transaction.commit()?)
     }
 
     fn add_enrolment(&self, devices: &Glob, uses: u32, code: &CodeHash, now: Timestamp) -> Result<u64, RegistryError> {
-        enrolments::add(&self.connection(), devices, uses, code, now)
+        self.change(|transaction| enrolments::add(transaction, devices, uses, code, now))
     }
 
     fn enrolments(&self) -> Result<Vec<Enrolment>, RegistryError> {
@@ -202,7 +246,7 @@ impl Registry for SqliteRegistry {
     }
 
     fn remove_enrolment(&self, id: u64) -> Result<(), RegistryError> {
-        enrolments::remove(&self.connection(), id)
+        self.change(|transaction| enrolments::remove(transaction, id))
     }
 }
 

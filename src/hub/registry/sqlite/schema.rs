@@ -40,7 +40,15 @@ const MIGRATIONS: &[&str] = &[
         used INTEGER NOT NULL, created INTEGER NOT NULL, until INTEGER NOT NULL
     ) STRICT;",
     "CREATE TABLE removed (role TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (role, id)) STRICT;",
+    // Changes of identities and enrolment keys, for `change_count`.
+    "CREATE TABLE change (count INTEGER NOT NULL) STRICT;
+    INSERT INTO change VALUES (0);",
 ];
+
+/// Reports whether a file has no tables.
+pub(super) fn is_blank(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("PRAGMA user_version", [], |row| Ok(row.get::<_, i64>(0)? == 0))
+}
 
 /// Migrates a file to the present version, in one transaction.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), RegistryError> {

@@ -247,7 +247,9 @@ fn the_file_and_its_journals_are_readable_by_their_owner_only() {
     for _ in 0..2 {
         let registry = SqliteRegistry::open(&path).unwrap();
         registry.rotate(&device("pi"), &good(1), OVERLAP).unwrap_err();
-        let files: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut files: Vec<_> =
+            std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.retain(|file| !file.ends_with(CHANGE_COUNT));
         assert_eq!(files.len(), 3, "{files:?}");
         for file in files {
             assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
@@ -265,4 +267,45 @@ fn a_file_of_a_newer_format_is_refused_and_not_changed() {
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let Err(error) = SqliteRegistry::open(&path) else { panic!("opened") };
     assert!(error.to_string().contains("99"), "{error}");
+}
+
+#[test]
+fn the_count_of_changes_follows_the_database_and_refuses_an_earlier_copy() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("registry.sqlite");
+    let (marker, copy) = (directory.path().join(CHANGE_COUNT), directory.path().join("copy"));
+    let count = || std::fs::read_to_string(&marker).unwrap().trim().parse::<u64>().unwrap();
+    let registry = SqliteRegistry::open(&path).unwrap();
+    assert_eq!(count(), 0);
+    registry.added(&device("pi"));
+    registry.set_last_seen(&[(device("pi"), Timestamp(5))]).unwrap();
+    assert_eq!(registry.redeem(&device("pi"), &code(7), &key(1), Timestamp(1)).unwrap(), None);
+    registry.remove(&service()).unwrap_err();
+    assert_eq!(count(), 1, "only changes of identities count");
+    drop(registry);
+    std::fs::copy(&path, &copy).unwrap();
+    let registry = SqliteRegistry::open(&path).unwrap();
+    registry.set_disabled(&device("pi"), true).unwrap();
+    let id = registry.add_enrolment(&Glob::everything(), 1, &good(2), Timestamp(0)).unwrap();
+    registry.remove_enrolment(id).unwrap();
+    assert_eq!(count(), 4);
+    drop(registry);
+    for behind in ["3\n", "", "damaged"] {
+        std::fs::write(&marker, behind).unwrap();
+        drop(SqliteRegistry::open(&path).unwrap());
+        assert_eq!(count(), 4, "after '{behind}'");
+    }
+    std::fs::copy(&copy, &path).unwrap();
+    let Err(error) = SqliteRegistry::open(&path) else { panic!("opened") };
+    assert!(matches!(error, RegistryError::OldCopy { has: 1, made: 4, .. }), "{error}");
+    assert_eq!(count(), 4);
+}
+
+#[test]
+fn a_registry_without_tables_is_not_created_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("registry.sqlite");
+    Connection::open(&path).unwrap().pragma_update(None, "journal_mode", "wal").unwrap();
+    let Err(error) = SqliteRegistry::open_existing(&path) else { panic!("opened") };
+    assert!(error.to_string().contains("no tables"), "{error}");
 }

@@ -1,18 +1,31 @@
 //! Backup and restore: one file with the registry and the keys and certificates of the state directory.
 //!
-//! The format is the registry's SQLite database with one more table, `file`, for the other files.
+//! The format is the registry's SQLite database with two more tables: `file` for the other files, and `backup` with the
+//! time at which it was made. `revival` compares a restored backup with what happened after it.
 
-use std::fs::{self, File};
+mod revival;
+
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::state::{KNOWN_SOURCES, REGISTRY, StateDirectory, create_private_directory, write_private_bytes};
+pub use self::revival::{Change, LaterChange};
+use super::registry::sqlite::{CHANGE_COUNT, SqliteRegistry};
+use super::registry::{Record, Registry as _};
+use super::state::parts::StateParts;
+use super::state::{AUTHORITY, AUTHORITY_KEY, KNOWN_SOURCES, REGISTRY, StateDirectory};
+use super::state::{create_private_directory, write_private_bytes};
+use crate::net::os::clock;
+use crate::proto::admin::Enrolment;
+use crate::proto::id::Role;
+use crate::proto::timestamp::Timestamp;
 
 /// Files that a hub recreates, and the activity log.
-const EXCLUDED: [&str; 7] = [REGISTRY, KNOWN_SOURCES, "lock", "admin.sock", "activity", "administration", "backup."];
+const EXCLUDED: [&str; 8] =
+    [REGISTRY, CHANGE_COUNT, KNOWN_SOURCES, "lock", "admin.sock", "activity", "administration", "backup."];
 
 /// The limit on one file: keys and certificates are far smaller, anything larger does not belong in a state directory.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -21,17 +34,27 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// identities in it.
 pub fn create(state: &Path, to: &Path) -> anyhow::Result<u64> {
     ensure!(!to.exists(), "{} already exists; choose another file", to.display());
-    let registry = state.join(REGISTRY);
-    ensure!(registry.exists(), "no hub state in {}", state.display());
+    let parts = StateParts::find(state).with_context(|| format!("cannot read {}", state.display()))?;
+    ensure!(!parts.is_fresh(), "no hub state in {}", state.display());
+    if let Some(loss) = parts.loss(state, || false) {
+        return Err(loss.into());
+    }
     let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // A private directory until the file is complete.
     let scratch = tempfile::Builder::new().prefix("backup.").tempdir_in(directory);
     let scratch = scratch.with_context(|| format!("cannot write to {}", directory.display()))?;
     let snapshot = scratch.path().join("whole");
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(&registry, flags)?.execute("VACUUM INTO ?", [&path_text(&snapshot)?])?;
+    let made = clock::now_utc();
+    let registry = open_registry(state).with_context(|| format!("cannot read {REGISTRY}"))?;
+    registry.execute("VACUUM INTO ?", [&path_text(&snapshot)?])?;
+    drop(registry);
     let backup = Connection::open(&snapshot)?;
-    backup.execute_batch("CREATE TABLE file (path TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT")?;
+    backup.execute_batch(
+        "CREATE TABLE file (path TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT;
+         CREATE TABLE backup (made INTEGER NOT NULL) STRICT;",
+    )?;
+    // Before the snapshot: a change in between counts as a later one.
+    backup.execute("INSERT INTO backup VALUES (?)", [made.0])?;
     for path in files(state, Path::new(""))? {
         let content = read_file(state, &path).with_context(|| format!("cannot read {}", path.display()))?;
         backup.execute("INSERT INTO file VALUES (?, ?)", params![path_text(&path)?, content])?;
@@ -42,11 +65,41 @@ pub fn create(state: &Path, to: &Path) -> anyhow::Result<u64> {
     Ok(identities)
 }
 
-/// Restores a backup into a state directory that holds no hub's state yet. Returns the number of identities.
-pub fn restore(from: &Path, state: &Path) -> anyhow::Result<u64> {
+/// A restored backup: what it has brought back.
+#[derive(Debug)]
+pub struct Restored {
+    /// When the backup was made; earlier versions did not record it.
+    pub made: Option<Timestamp>,
+    /// The devices.
+    pub devices: Vec<Record>,
+    /// The services.
+    pub services: Vec<Record>,
+    /// The enrolment keys that are good for further devices.
+    pub enrolments: Vec<Enrolment>,
+    /// What was changed after the backup, according to the logs in the directory; `None` if there are none.
+    pub later: io::Result<Option<Vec<LaterChange>>>,
+}
+
+impl Restored {
+    fn new(made: Option<Timestamp>, registry: &SqliteRegistry) -> anyhow::Result<Self> {
+        let (devices, services) = (registry.list(Role::Device)?, registry.list(Role::Service)?);
+        let now = clock::now_utc();
+        let mut enrolments = registry.enrolments()?;
+        enrolments.retain(|key| key.used < key.uses && now < key.until);
+        Ok(Self { made, devices, services, enrolments, later: Ok(None) })
+    }
+
+    /// Returns the names of all, as logs have them.
+    fn subjects(&self) -> impl Iterator<Item = String> {
+        let identities = self.devices.iter().chain(&self.services).map(|record| record.principal.to_string());
+        identities.chain(self.enrolments.iter().map(|key| format!("enrolment key {}", key.id)))
+    }
+}
+
+/// Restores a backup into a state directory that holds no hub's state yet.
+pub fn restore(from: &Path, state: &Path) -> anyhow::Result<Restored> {
     let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
     let directory = StateDirectory::open(state)?;
-    let registry = directory.registry();
     if let Some(file) = existing_state(state)? {
         let (state, file) = (state.display(), file.display());
         bail!("{state} already holds a hub's state ({file}); move it away first, or choose another with --state-dir");
@@ -54,37 +107,49 @@ pub fn restore(from: &Path, state: &Path) -> anyhow::Result<u64> {
     let scratch = tempfile::Builder::new().prefix("backup.").tempdir_in(state)?;
     let snapshot = scratch.path().join("whole");
     write_private_bytes(&snapshot, &content)?;
-    let backup = Connection::open(&snapshot)?;
     let not_a_backup = || format!("{} is not a hub backup", from.display());
+    let backup = Connection::open(&snapshot)?;
     let expected_size = stored_size(&backup).with_context(not_a_backup)?;
     ensure!(expected_size == content.len() as u64, "{} is truncated; copy it again", from.display());
     let integrity = integrity(&backup).with_context(not_a_backup)?;
     ensure!(integrity == "ok", "{} is damaged: {integrity}", from.display());
     let files = stored_files(&backup).with_context(not_a_backup)?;
-    let identities =
-        backup.query_row("SELECT count(*) FROM identity", [], |row| row.get(0)).with_context(not_a_backup)?;
     files.iter().try_for_each(|(path, _)| ensure_relative(path))?;
+    let made = backup.query_row("SELECT made FROM backup", [], |row| Ok(Timestamp(row.get(0)?))).ok();
+    backup.execute_batch("DROP TABLE file; DROP TABLE IF EXISTS backup; VACUUM")?;
+    backup.close().map_err(|(_, error)| error)?;
+    let registry = SqliteRegistry::open(&snapshot).with_context(not_a_backup)?;
+    let mut restored = Restored::new(made, &registry)?;
+    drop(registry);
     for (path, content) in files {
         let path = state.join(path);
         create_private_directory(path.parent().context("the file has no directory")?)?;
         write_private_bytes(&path, &content)?;
     }
-    backup.execute_batch("DROP TABLE file; VACUUM")?;
-    backup.close().map_err(|(_, error)| error)?;
+    // That of the hub which was here: the backup may be older than its last change.
+    remove_if_there(&state.join(CHANGE_COUNT))?;
     // Last: a registry makes the state complete.
-    fs::rename(&snapshot, &registry)?;
-    Ok(identities)
+    fs::rename(&snapshot, directory.registry_path())?;
+    restored.later = revival::later_changes(state, &restored);
+    Ok(restored)
 }
 
 /// Returns a file that another hub left. SQLite would replay a leftover journal into the restored registry.
 fn existing_state(state: &Path) -> io::Result<Option<PathBuf>> {
     for entry in fs::read_dir(state)? {
         let name = entry?.file_name();
-        if name == "ca.pem" || name.to_string_lossy().starts_with(REGISTRY) {
+        if name == AUTHORITY || name == AUTHORITY_KEY || name.to_string_lossy().starts_with(REGISTRY) {
             return Ok(Some(name.into()));
         }
     }
     Ok(None)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Returns the file's length according to SQLite's header.
@@ -138,6 +203,21 @@ fn files(state: &Path, below: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Opens the registry for reading, by the rules of [`read_file`]. SQLite follows no link to its journals, and gives those
+/// that root creates to the registry's owner.
+fn open_registry(state: &Path) -> anyhow::Result<Connection> {
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut directory = state.to_owned();
+    if cfg!(unix) {
+        // SQLite refuses a link in any part of the path, and the directory may be reached by one.
+        directory = fs::canonicalize(state)?;
+        flags |= OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    }
+    let path = directory.join(REGISTRY);
+    ensure_own(&fs::symlink_metadata(&path)?, state)?;
+    Ok(Connection::open_with_flags(path, flags)?)
+}
+
 /// Reads a file of the state directory. The caller may be root: symbolic links are not followed, and the file must
 /// belong to the directory's owner.
 fn read_file(state: &Path, path: &Path) -> anyhow::Result<Vec<u8>> {
@@ -150,16 +230,24 @@ fn read_file(state: &Path, path: &Path) -> anyhow::Result<Vec<u8>> {
         options.custom_flags(flags.bits().cast_signed());
     }
     let file = options.open(state.join(path))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        let (found, owner) = (file.metadata()?, fs::metadata(state)?.uid());
-        ensure!(found.is_file() && found.uid() == owner, "its owner is not that of {}", state.display());
-    }
+    ensure_own(&file.metadata()?, state)?;
     let mut content = Vec::new();
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?;
     ensure!(content.len() as u64 <= MAX_FILE_BYTES, "it is larger than {} KiB", MAX_FILE_BYTES / 1024);
     Ok(content)
+}
+
+/// Checks that a file is a regular one and belongs to the owner of the state directory.
+fn ensure_own(found: &Metadata, state: &Path) -> anyhow::Result<()> {
+    ensure!(found.is_file(), "it is not a regular file");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        ensure!(found.uid() == fs::metadata(state)?.uid(), "its owner is not that of {}", state.display());
+    }
+    #[cfg(not(unix))]
+    let _ = state;
+    Ok(())
 }
 
 fn path_text(path: &Path) -> anyhow::Result<String> {

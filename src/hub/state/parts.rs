@@ -1,0 +1,112 @@
+//! The parts of a hub's state: none is made anew where the others show that it was lost.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{AUTHORITY, AUTHORITY_KEY, KNOWN_SOURCES, REGISTRY, RESUME_KEY};
+use crate::hub::registry::sqlite::CHANGE_COUNT;
+
+/// What to do about a loss.
+pub const ADVICE: &str = "move the directory away; then restore a backup with `devstream hub restore FILE`, or start \
+                          anew and join every device and service again";
+
+/// Files that show that a hub has run, though it starts without them.
+const TRACES: [&str; 5] = [CHANGE_COUNT, RESUME_KEY, KNOWN_SOURCES, "activity.jsonl", "administration.jsonl"];
+
+/// The parts that are there. An empty file is not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StateParts {
+    /// The authority's certificate: made again from the key.
+    pub certificate: bool,
+    /// The authority's key, which every device and service pins.
+    pub key: bool,
+    /// The registry.
+    pub registry: bool,
+    /// A file that a hub has left.
+    trace: Option<&'static str>,
+}
+
+/// A part that nothing brings back but a backup.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the hub's state in {} is incomplete: {lost}; {ADVICE}", directory.display())]
+pub struct StateLoss {
+    directory: PathBuf,
+    lost: String,
+}
+
+impl StateLoss {
+    /// Names the part.
+    pub fn lost(&self) -> &str {
+        &self.lost
+    }
+}
+
+impl StateParts {
+    /// Looks at a state directory, which may not exist.
+    pub fn find(state: &Path) -> io::Result<Self> {
+        let has = |name: &str| match fs::metadata(state.join(name)) {
+            Ok(found) => Ok(found.len() > 0),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        };
+        let trace = TRACES.into_iter().find(|name| state.join(name).exists());
+        Ok(Self { certificate: has(AUTHORITY)?, key: has(AUTHORITY_KEY)?, registry: has(REGISTRY)?, trace })
+    }
+
+    /// Reports whether no hub has ever run here.
+    pub fn is_fresh(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Returns what is lost, if anything. A first start that did not end leaves a registry without identities and no
+    /// authority (`nothing_known`): that is no loss.
+    pub fn loss(&self, state: &Path, nothing_known: impl FnOnce() -> bool) -> Option<StateLoss> {
+        let lost = match (self.key, self.registry) {
+            (true, true) => return None,
+            (false, false) if self.is_fresh() => return None,
+            (false, true) if !self.certificate && nothing_known() => return None,
+            (true, false) => format!("{REGISTRY} is missing or empty"),
+            (false, true) => format!("{AUTHORITY_KEY} is missing or empty"),
+            (false, false) => format!("{REGISTRY} and {AUTHORITY_KEY} are missing or empty{}", self.left()),
+        };
+        Some(StateLoss { directory: state.to_owned(), lost })
+    }
+
+    /// Names what shows that they existed.
+    fn left(&self) -> String {
+        let left = if self.certificate { Some(AUTHORITY) } else { self.trace };
+        left.map(|name| format!(", but {name} is there")).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_directory_without_a_trace_of_a_hub_is_fresh() {
+        let lost = |certificate, key, registry, trace| {
+            let parts = StateParts { certificate, key, registry, trace };
+            parts.loss(Path::new("/x"), || false).map(|loss| loss.lost)
+        };
+        assert_eq!(lost(true, true, true, None), None);
+        assert_eq!(lost(false, true, true, Some(RESUME_KEY)), None, "the certificate is made again from the key");
+        assert_eq!(lost(false, false, false, None), None, "fresh");
+        let both = "registry.sqlite and ca.key are missing or empty, but ";
+        assert_eq!(lost(false, false, false, Some(RESUME_KEY)), Some(format!("{both}resume.key is there")));
+        assert_eq!(lost(true, false, false, None), Some(format!("{both}ca.pem is there")));
+        for certificate in [true, false] {
+            assert_eq!(lost(certificate, true, false, None).as_deref(), Some("registry.sqlite is missing or empty"));
+            assert_eq!(lost(certificate, false, true, None).as_deref(), Some("ca.key is missing or empty"));
+        }
+    }
+
+    #[test]
+    fn a_first_start_that_was_cut_short_is_no_loss() {
+        let registry_only = StateParts { registry: true, trace: Some(CHANGE_COUNT), ..StateParts::default() };
+        assert_eq!(registry_only.loss(Path::new("/x"), || true), None);
+        let without_registry = StateParts { key: true, ..StateParts::default() };
+        assert!(without_registry.loss(Path::new("/x"), || true).is_some(), "the registry is made before the key");
+    }
+}
