@@ -65,7 +65,7 @@ fn wrong_joins(time: Duration) -> bool {
         .collect();
     let (quiet, quiet_cpu) = timed_lists(&hub, &laptop, time);
     let link = hub.device_link("nobody");
-    let stranger = RawClient::before_joining(&link);
+    let unjoined = RawClient::before_joining(&link);
     let wrong = format!("{}{}", &link[..link.len() - 22], "A".repeat(22));
     let stop = StopSignal::default();
     let (attacked, attacked_cpu) = thread::scope(|scope| {
@@ -76,7 +76,7 @@ fn wrong_joins(time: Duration) -> bool {
                     break;
                 }
                 let source = Ipv4Addr::from_bits(0x7f01_0000 + number);
-                assert_eq!(stranger.from(source).redeem(&wrong).status, 401);
+                assert_eq!(unjoined.from(source).redeem(&wrong).status, 401);
             }
         });
         let timed = timed_lists(&hub, &laptop, time);

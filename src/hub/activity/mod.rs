@@ -31,6 +31,7 @@ use self::budgets::{Budgets, Subject};
 pub use self::history::History;
 pub use self::line::Line;
 pub use self::reader::Filter;
+pub(in crate::hub) use self::reader::Reader;
 use self::store::Stores;
 use super::event::{ACCEPTED, Event, Operation};
 use super::metrics::Metrics;

@@ -36,7 +36,7 @@ pub struct Filter {
 }
 
 /// An iterator over the matching lines, in order. Lines that a full disk truncated are skipped.
-pub(super) struct Reader {
+pub(in crate::hub) struct Reader {
     files: Files,
     matcher: LineMatcher,
     cursor: Cursor,
@@ -59,7 +59,7 @@ struct Cursor {
 
 impl Reader {
     /// Opens the log for all matching lines.
-    pub(super) fn open(path: &Path, filter: Filter) -> io::Result<Self> {
+    pub(in crate::hub) fn open(path: &Path, filter: Filter) -> io::Result<Self> {
         Self::open_until(path, filter, None)
     }
 
@@ -105,7 +105,7 @@ impl Reader {
     }
 
     /// Returns the next matching line. `None` at the end; a later call returns what was written meanwhile.
-    pub(super) fn next_line(&mut self) -> io::Result<Option<Line>> {
+    pub(in crate::hub) fn next_line(&mut self) -> io::Result<Option<Line>> {
         loop {
             while let Some(line) = self.cursor.lines.next()? {
                 if let Some(line) = self.matcher.match_line(line) {
