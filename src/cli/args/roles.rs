@@ -57,7 +57,7 @@ pub(in crate::cli) struct DrainArgs {
 
 /// Run the operator's end: local ports whose connections become streams to a device
 ///
-/// For OpenSSH, without a port: ssh -o ProxyCommand='devstream service-proxy --device %h --stdio' pi-42
+/// For OpenSSH, without a port: ssh -o ProxyCommand='devstream service-proxy --device %n --stdio' pi-42
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ServiceProxy {
     /// Reach this device
