@@ -23,6 +23,7 @@ mod connection;
 mod endpoints;
 pub mod event;
 mod handlers;
+mod in_front;
 mod listen;
 mod metrics;
 mod monitor;
@@ -54,6 +55,7 @@ use self::broker_handle::BrokerHandle;
 use self::certificate::{HubCertificate, names};
 use self::config::HubConfig;
 use self::endpoints::Endpoints;
+use self::in_front::Warnings;
 pub use self::listen::BindError;
 use self::listen::ListenerKind;
 use self::metrics::Metrics;
@@ -132,6 +134,7 @@ impl Hub {
             metrics,
             started_at: clock::now_utc(),
             list_lock: tokio::sync::Mutex::default(),
+            in_front: Warnings::default(),
         });
         let reload = Reload::default();
         Ok(Self { shared, listeners, monitor, admin, certificate, reload, writer, state })

@@ -171,13 +171,24 @@ pub async fn dial(
     };
     // Boxed, so that the memory is freed: the caller's task may then run for months.
     let reached = timeout(DIAL_TIMEOUT, Box::pin(steps)).await;
-    let silent = || format!("{hub}: no answer in {} s", DIAL_TIMEOUT.as_secs());
-    let reached = reached.unwrap_or_else(|_| Err(unreachable(DialCause::TimedOut, silent())));
+    let reached = reached.unwrap_or_else(|_| Err(timed_out(hub, trace)));
     match &reached {
         Ok(_) => tracing::debug!(%hub, %trace, "reached the hub"),
         Err(error) => trace.fail(error),
     }
     Ok(reached?)
+}
+
+/// Names what did not answer: a server that accepts connections and is silent in TLS is behind a path that loses large
+/// packets, which those of TLS are first.
+fn timed_out(hub: &HubAddress, trace: &DialTrace<'_>) -> DialError {
+    let seconds = DIAL_TIMEOUT.as_secs();
+    if trace.steps.last().is_some_and(|step| step.hop == Hop::Tls) {
+        let why = "connected, but got no answer to TLS";
+        let may = "large packets may be lost on the path, whose MTU is smaller than this machine's";
+        return unreachable(DialCause::Tls(TlsFailure::Silent), format!("{hub}: {why} in {seconds} s; {may}"));
+    }
+    unreachable(DialCause::TimedOut, format!("{hub}: no answer in {seconds} s"))
 }
 
 /// Connects to whichever address of a name answers first: the hub's, or the proxy's.
