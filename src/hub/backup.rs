@@ -9,7 +9,9 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::state::{KNOWN_SOURCES, REGISTRY, StateDirectory, create_private_directory, write_private_bytes};
+use super::state::{
+    AtPath as _, KNOWN_SOURCES, REGISTRY, StateDirectory, create_private_directory, write_private_bytes,
+};
 
 /// Files that a hub recreates, and the activity log.
 const EXCLUDED: [&str; 6] = [REGISTRY, KNOWN_SOURCES, "lock", "admin.sock", "activity", "backup."];
@@ -32,22 +34,22 @@ pub fn create(state: &Path, to: &Path) -> anyhow::Result<u64> {
     Connection::open_with_flags(&registry, flags)?.execute("VACUUM INTO ?", [&path_text(&snapshot)?])?;
     let backup = Connection::open(&snapshot)?;
     backup.execute_batch("CREATE TABLE file (path TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT")?;
-    for path in files(state, Path::new(""))? {
+    for path in files(state, Path::new("")).at_path("cannot read", state)? {
         let content = read_file(state, &path).with_context(|| format!("cannot read {}", path.display()))?;
         backup.execute("INSERT INTO file VALUES (?, ?)", params![path_text(&path)?, content])?;
     }
     let identities = backup.query_row("SELECT count(*) FROM identity", [], |row| row.get(0))?;
     backup.close().map_err(|(_, error)| error)?;
-    write_private_bytes(to, &fs::read(&snapshot)?)?;
+    write_private_bytes(to, &fs::read(&snapshot).at_path("cannot read", &snapshot)?)?;
     Ok(identities)
 }
 
 /// Restores a backup into a state directory that holds no hub's state yet. Returns the number of identities.
 pub fn restore(from: &Path, state: &Path) -> anyhow::Result<u64> {
-    let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    let content = fs::read(from).at_path("cannot read", from)?;
     let directory = StateDirectory::open(state)?;
     let registry = directory.registry();
-    if let Some(file) = existing_state(state)? {
+    if let Some(file) = existing_state(state).at_path("cannot read", state)? {
         let (state, file) = (state.display(), file.display());
         bail!("{state} already holds a hub's state ({file}); move it away first, or choose another with --state-dir");
     }
@@ -72,7 +74,7 @@ pub fn restore(from: &Path, state: &Path) -> anyhow::Result<u64> {
     backup.execute_batch("DROP TABLE file; VACUUM")?;
     backup.close().map_err(|(_, error)| error)?;
     // Last: a registry makes the state complete.
-    fs::rename(&snapshot, &registry)?;
+    fs::rename(&snapshot, &registry).at_path("cannot create", &registry)?;
     Ok(identities)
 }
 

@@ -62,7 +62,7 @@ use self::metrics::Metrics;
 use self::registry::RegistryCache;
 use self::registry::sqlite::SqliteRegistry;
 use self::shared::Shared;
-use self::state::StateDirectory;
+use self::state::{AtPath as _, StateDirectory};
 use self::streams::Streams;
 use crate::net::os::clock;
 use crate::net::os::local_socket::LocalListener;
@@ -113,10 +113,12 @@ impl Hub {
             .with_context(|| format!("cannot use the registry {}", state.registry().display()))?;
         let metrics = Arc::new(Metrics::new(&config.named_limits(), listen::congestion_control(&listeners)));
         let (activity, writer) = Activity::open(&state.activity(), config.activity, metrics.clone())
-            .context("cannot open the activity log")?;
+            .at_path("cannot open the activity log", &state.activity())?;
         let first_address = *addresses.first().context("the hub has no address to listen on; give --listen")?;
         let endpoints = Endpoints::new(&config, first_address, pin, certificate.resolver());
-        let admin = LocalListener::bind(&state.admin_socket()).context("cannot open the admin socket")?;
+        let admin = LocalListener::bind(&state.admin_socket());
+        let admin =
+            admin.with_context(|| format!("cannot open the admin socket {}", state.admin_socket().display()))?;
         let broker = BrokerHandle::new(config.broker, activity.clone());
         let streams = Streams::new(broker, state.resume_key()?);
         let limits = &config.limits;

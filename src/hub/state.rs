@@ -7,7 +7,8 @@ use anyhow::{Context as _, bail};
 
 use super::certificate::authority::Authority;
 pub use crate::net::os::private_files::{
-    create_private_directory, read_credential, read_private, write_private, write_private_bytes, write_private_once,
+    AtPath, create_private_directory, read_credential, read_private, write_private, write_private_bytes,
+    write_private_once,
 };
 use crate::net::os::random;
 use crate::proto::resume::ResumeKey;
@@ -94,7 +95,8 @@ impl StateDirectory {
         let (certificate, key) = (self.path.join(AUTHORITY), self.path.join("ca.key"));
         if certificate.exists() {
             let context = || format!("cannot use the certificate authority in {}", self.path.display());
-            let load = || anyhow::Ok(Authority::load(&fs::read_to_string(&certificate)?, &read_private(&key)?)?);
+            let read = || fs::read_to_string(&certificate).at_path("cannot read", &certificate);
+            let load = || anyhow::Ok(Authority::load(&read()?, &read_private(&key)?)?);
             return load().with_context(context);
         }
         let authority = Authority::create()?;

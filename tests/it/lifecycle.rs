@@ -199,6 +199,19 @@ fn a_hub_under_nohup_stays_deaf_to_sighup() {
     assert_eq!(ignored(started.id()) & 1, 1, "it handles SIGHUP");
 }
 
+#[test]
+fn a_hub_names_the_file_and_the_address_that_it_cannot_use() {
+    let machine = Machine::new();
+    let state = machine.home().join("state");
+    std::fs::create_dir_all(state.join("activity.jsonl")).unwrap();
+    assert!(Command::new("chmod").args(["-R", "700"]).arg(&state).status().is_ok_and(|status| status.success()));
+    let hub = ["hub", "--state-dir", &state.display().to_string(), "--listen"];
+    let no_log = machine.run(&[&hub[..], &["127.0.0.1:0"]].concat());
+    assert!(no_log.stderr.contains(&format!("activity log {}/activity.jsonl: ", state.display())), "{no_log:?}");
+    let no_address = machine.run(&[&hub[..], &["192.0.2.1:8443"]].concat());
+    assert!(no_address.stderr.contains("192.0.2.1:8443 (this machine has no such address"), "{no_address:?}");
+}
+
 /// The mask of a process's ignored signals.
 fn ignored(id: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("the process runs");

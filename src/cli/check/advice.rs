@@ -53,6 +53,9 @@ fn unreachable_hub(hop: Hop, cause: Option<Cause>) -> Option<&'static str> {
             "packets to that address are dropped: a firewall blocks the port, or the address is wrong; most networks allow \
              port 443, and their own proxy (--via)"
         }
+        (Hop::Tcp | Hop::ProxyTcp, Some(Cause::Dial(DialCause::NoLocalAddress))) => {
+            "the fault is on this machine: check its network interfaces, and with `ss -tan` what holds its local ports"
+        }
         (Hop::Tcp, Some(Cause::Dial(DialCause::NoRoute))) => {
             "this machine has no route to that address: check its network connection, and whether it has IPv6 if the address \
              is one"
@@ -121,6 +124,7 @@ mod tests {
             (dial(Hop::Tcp, unreachable, DialCause::TimedOut), "dropped"),
             (dial(Hop::Tcp, unreachable, DialCause::NotConnected), "the hub is running"),
             (dial(Hop::Tcp, unreachable, DialCause::NoRoute), "no route"),
+            (dial(Hop::Tcp, unreachable, DialCause::NoLocalAddress), "local ports"),
             ((Hop::Authentication, unreachable, Some(Cause::NotAHub)), "captive portal"),
             ((Hop::Authentication, unreachable, None), unreachable.row().hint),
             ((Hop::Stream, RefusalKind::NotPermitted, None), "devstream hub service set"),

@@ -47,6 +47,8 @@ pub enum DialCause {
     NameNotResolved,
     /// The network has no route to any of the addresses.
     NoRoute,
+    /// This machine has no local port left, or no address of its own from which to connect.
+    NoLocalAddress,
     /// No address accepted the connection.
     NotConnected,
     /// The peer did not answer before the deadline.
@@ -248,7 +250,9 @@ fn describe_attempts(failures: &[FailedAttempt]) -> String {
 /// another address refused.
 fn cause_of_attempts(failures: &[FailedAttempt]) -> DialCause {
     let any = |kinds: &[ErrorKind]| failures.iter().any(|(_, error)| kinds.contains(&error.kind()));
-    if any(&[ErrorKind::TimedOut]) {
+    if any(&[ErrorKind::ResourceBusy, ErrorKind::AddrNotAvailable]) && !any(&[ErrorKind::ConnectionRefused]) {
+        DialCause::NoLocalAddress
+    } else if any(&[ErrorKind::TimedOut]) {
         DialCause::TimedOut
     } else if any(&[ErrorKind::NetworkUnreachable, ErrorKind::HostUnreachable]) && !any(&[ErrorKind::ConnectionRefused])
     {
