@@ -14,7 +14,12 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Connects to the target within [`TARGET_TIMEOUT`], its name's addresses raced by happy eyeballs (RFC 8305).
 pub async fn connect(forward: &Forward) -> Result<TcpStream, Refusal> {
-    let lookup = async { Ok(lookup_host((forward.host.as_str(), forward.port)).await?.collect()) };
+    let lookup = async {
+        match forward.loopback_addresses() {
+            Some(addresses) => Ok(addresses.into()),
+            None => Ok(lookup_host((forward.host.as_str(), forward.port)).await?.collect()),
+        }
+    };
     let stream = resolve_and_race(forward, lookup, TcpStream::connect).await?;
     socket::tune(&stream);
     socket::reset_on_drop(&stream);
