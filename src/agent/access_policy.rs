@@ -13,6 +13,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
 use super::config::AccessPolicy;
+use crate::net::os::orphans;
 use crate::proto::id::DeviceId;
 use crate::proto::limits::{ACCEPT_COMMAND_TIMEOUT, REASON_CHARS};
 use crate::proto::message::StreamRequest;
@@ -38,7 +39,8 @@ pub(super) async fn check(policy: &AccessPolicy, device: &DeviceId, request: &St
 /// its output is the reason.
 async fn run_accept_command(command: &str, device: &DeviceId, request: &StreamRequest) -> Result<(), Refusal> {
     let rejected = |why: String| Refusal::new(RefusalKind::RejectedByDevice, why);
-    let child = shell(command)
+    let mut shell = shell(command);
+    shell
         .env("DEVSTREAM_DEVICE", device.as_str())
         .env("DEVSTREAM_SERVICE", request.service.as_str())
         .env("DEVSTREAM_SOURCE", request.source.to_string())
@@ -46,9 +48,9 @@ async fn run_accept_command(command: &str, device: &DeviceId, request: &StreamRe
         .env("DEVSTREAM_REQUEST", request.request_id.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn();
-    let mut child = child.map_err(|error| rejected(format!("its accept command cannot run: {error}")))?;
+        .kill_on_drop(true);
+    let child = orphans::spawn(&mut shell);
+    let (mut child, _own) = child.map_err(|error| rejected(format!("its accept command cannot run: {error}")))?;
     let mut process_group = ProcessGroup::of(&child);
     let ended = timeout(ACCEPT_COMMAND_TIMEOUT, wait_with_output(&mut child)).await;
     if ended.is_ok() {

@@ -14,7 +14,12 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Connects to the target within [`TARGET_TIMEOUT`], its name's addresses raced by happy eyeballs (RFC 8305).
 pub async fn connect(forward: &Forward) -> Result<TcpStream, Refusal> {
-    let lookup = async { Ok(lookup_host((forward.host.as_str(), forward.port)).await?.collect()) };
+    let lookup = async {
+        match forward.loopback_addresses() {
+            Some(addresses) => Ok(addresses.into()),
+            None => Ok(lookup_host((forward.host.as_str(), forward.port)).await?.collect()),
+        }
+    };
     let stream = resolve_and_race(forward, lookup, TcpStream::connect).await?;
     socket::tune(&stream);
     socket::reset_on_drop(&stream);
@@ -47,10 +52,10 @@ where
     }
 }
 
-/// Kinds of failed attempts, the most telling first: the host is up, the host or a firewall is silent, no route leads
-/// there.
-const BY_PRECEDENCE: [RefusalKind; 3] =
-    [RefusalKind::TargetRefused, RefusalKind::TargetTimedOut, RefusalKind::TargetUnreachable];
+/// Kinds of failed attempts, the most telling first: the host is up, this machine has no port left, the host or a firewall
+/// is silent, no route leads there.
+const BY_PRECEDENCE: [RefusalKind; 4] =
+    [RefusalKind::TargetRefused, RefusalKind::DeviceBusy, RefusalKind::TargetTimedOut, RefusalKind::TargetUnreachable];
 
 /// The error of the kind that comes first in [`BY_PRECEDENCE`].
 fn decisive_error(failures: Vec<FailedAttempt>) -> io::Error {
@@ -62,6 +67,8 @@ fn decisive_error(failures: Vec<FailedAttempt>) -> io::Error {
 fn refusal_kind(error: &io::Error) -> RefusalKind {
     if error.kind() == io::ErrorKind::ConnectionRefused {
         RefusalKind::TargetRefused
+    } else if error.kind() == io::ErrorKind::ResourceBusy {
+        RefusalKind::DeviceBusy
     } else if error.kind() == io::ErrorKind::TimedOut {
         RefusalKind::TargetTimedOut
     } else {

@@ -15,6 +15,7 @@ use super::signals::Signals;
 use super::{Failure, output};
 use crate::agent;
 use crate::agent::config::{AccessPolicy, AgentConfig};
+use crate::agent::connect::connect;
 use crate::hub::Hub;
 use crate::hub::activity;
 use crate::hub::broker::Settings;
@@ -121,7 +122,7 @@ async fn target(given: Option<Forward>) -> anyhow::Result<(Forward, Option<TcpLi
     if let Some(forward) = given {
         return Ok((forward, None));
     }
-    let probe = timeout(Duration::from_secs(1), TcpStream::connect((ssh.host.as_str(), ssh.port)));
+    let probe = timeout(Duration::from_secs(1), connect(&ssh));
     if let Ok(Ok(_)) = probe.await {
         return Ok((ssh, None));
     }

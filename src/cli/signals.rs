@@ -1,5 +1,5 @@
 //! Signals: a first Ctrl-C or SIGTERM, or its equivalent on Windows, drains a role, a second one stops it at once.
-//! SIGHUP makes a hub reload its certificate.
+//! SIGHUP makes a hub reload its certificate. What was ignored at the start stays ignored.
 
 use anyhow::Context as _;
 #[cfg(unix)]
@@ -9,22 +9,25 @@ use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
 };
 
+use crate::net::os::orphans::Orphans;
 use crate::net::os::sd_notify;
 use crate::net::shutdown::{Reload, Shutdown};
 
 /// The signals to stop. Caught before a role reports that it is ready, since it may be stopped from then on.
 #[cfg(unix)]
 pub(super) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
+    terminate: Caught,
+    interrupt: Caught,
 }
 
 #[cfg(unix)]
 impl Signals {
     /// Starts catching the signals, which then no longer kill the process.
     pub(super) fn catch() -> anyhow::Result<Self> {
-        let catch = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: Caught::unless_ignored(SignalKind::terminate())?,
+            interrupt: Caught::unless_ignored(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) -> anyhow::Result<()> {
@@ -34,6 +37,41 @@ impl Signals {
         };
         signal.context("signals ended")
     }
+}
+
+/// A signal with a handler, or none if it was ignored at the start: a shell without job control starts a command with
+/// `&` so (POSIX, 2.12), which a Ctrl-C for the command in front of it must not reach, and so does nohup.
+#[cfg(unix)]
+struct Caught(Option<Signal>);
+
+#[cfg(unix)]
+impl Caught {
+    fn unless_ignored(kind: SignalKind) -> anyhow::Result<Self> {
+        let caught = (!is_ignored(kind)).then(|| signal(kind)).transpose();
+        caught.map(Self).context("cannot listen for signals")
+    }
+
+    async fn recv(&mut self) -> Option<()> {
+        match &mut self.0 {
+            Some(signal) => signal.recv().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Reports whether the process ignores the signal. Where there is no `/proc` (not on Linux), none counts as ignored:
+/// only unsafe code could ask.
+#[cfg(unix)]
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignored_signals(&status).is_some_and(|mask| mask >> (kind.as_raw_value() - 1) & 1 == 1)
+}
+
+/// Returns the mask in `/proc/PID/status` (proc_pid_status(5)), whose lowest bit is signal 1.
+#[cfg(unix)]
+fn ignored_signals(status: &str) -> Option<u64> {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
 }
 
 /// The events to stop: Ctrl-C and Ctrl-Break. When the console is closed or the system shuts down, Windows allows only
@@ -69,17 +107,20 @@ impl Signals {
 }
 
 impl Signals {
-    /// Runs the work, which ends after a shutdown is requested, and requests one at each signal.
+    /// Runs the work, which ends after a shutdown is requested, and requests one at each signal. As PID 1, reaps orphans
+    /// meanwhile.
     pub(super) async fn run_with_shutdown<R>(
         mut self,
         shutdown: &Shutdown,
         work: impl Future<Output = R>,
     ) -> anyhow::Result<R> {
         tokio::pin!(work);
+        let mut orphans = Orphans::listen().context("cannot listen for signals")?;
         loop {
             tokio::select! {
                 result = &mut work => return Ok(result),
                 signal = self.next() => signal?,
+                () = orphans.reap() => {}
             }
             sd_notify::stopping();
             shutdown.request();
@@ -88,14 +129,13 @@ impl Signals {
 }
 
 /// SIGHUP.
-pub(super) struct HangupSignal(#[cfg(unix)] tokio::signal::unix::Signal);
+pub(super) struct HangupSignal(#[cfg(unix)] Caught);
 
 #[cfg(unix)]
 impl HangupSignal {
     /// Starts catching SIGHUP, which then no longer kills the process.
     pub(super) fn listen() -> anyhow::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self(signal(SignalKind::hangup()).context("cannot listen for signals")?))
+        Caught::unless_ignored(SignalKind::hangup()).map(Self)
     }
 
     /// Runs the work, and requests a reload at each SIGHUP.
@@ -120,5 +160,20 @@ impl HangupSignal {
     /// Runs the work.
     pub(super) async fn run_with_reload<R>(self, _: &Reload, work: impl Future<Output = R>) -> R {
         work.await
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lowest_bit_of_the_mask_of_ignored_signals_is_signal_1() {
+        assert_eq!(
+            ignored_signals("Name:\tdevstream\nSigBlk:\t0000000000000004\nSigIgn:\t0000000000001006\n"),
+            Some(0x1006)
+        );
+        assert_eq!(ignored_signals("Name:\tdevstream\n"), None);
+        assert_eq!(SignalKind::hangup().as_raw_value(), 1);
     }
 }

@@ -1,7 +1,7 @@
 //! The hub's listeners: inherited sockets, else those that it opens.
 
-use std::fmt;
 use std::net::SocketAddr;
+use std::{fmt, io};
 
 use anyhow::{Context as _, bail};
 use tokio::net::TcpListener;
@@ -74,7 +74,11 @@ pub(super) fn congestion_control(listeners: &[(TcpListener, ListenerKind)]) -> O
 
 /// Opens one listener. `flag` is the option that sets its address.
 pub(super) fn bind(address: SocketAddr, flag: &'static str) -> anyhow::Result<TcpListener> {
-    socket::listen(address).with_context(|| BindError { address, flag })
+    let is_absent = |error: &io::Error| error.kind() == io::ErrorKind::AddrNotAvailable;
+    socket::listen(address).map_err(|error| {
+        let reason = BindError { address, flag, is_absent: is_absent(&error) };
+        anyhow::Error::new(error).context(reason)
+    })
 }
 
 /// An address that cannot be listened on.
@@ -82,12 +86,20 @@ pub(super) fn bind(address: SocketAddr, flag: &'static str) -> anyhow::Result<Tc
 pub struct BindError {
     address: SocketAddr,
     flag: &'static str,
+    /// It is no address of this machine.
+    is_absent: bool,
 }
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, flag } = self;
+        let Self { address, flag, is_absent } = self;
         match address.port() {
+            _ if *is_absent => {
+                write!(
+                    f,
+                    "cannot listen on {address} (this machine has no such address now; choose another with {flag})"
+                )
+            }
             1..1024 => {
                 write!(f, "cannot listen on {address} (ports below 1024 need root or CAP_NET_BIND_SERVICE)")
             }

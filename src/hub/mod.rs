@@ -23,6 +23,7 @@ mod connection;
 mod endpoints;
 pub mod event;
 mod handlers;
+mod in_front;
 mod listen;
 mod metrics;
 mod monitor;
@@ -54,12 +55,13 @@ use self::broker_handle::BrokerHandle;
 use self::certificate::{HubCertificate, names};
 use self::config::HubConfig;
 use self::endpoints::Endpoints;
+use self::in_front::Warnings;
 pub use self::listen::BindError;
 use self::listen::ListenerKind;
 use self::metrics::Metrics;
 use self::registry::RegistryCache;
 use self::shared::Shared;
-use self::state::{HubState, StateDirectory};
+use self::state::{AtPath as _, HubState, StateDirectory};
 use self::streams::Streams;
 use crate::net::os::clock;
 use crate::net::os::local_socket::LocalListener;
@@ -108,10 +110,12 @@ impl Hub {
             .context("cannot use the certificate")?;
         let metrics = Arc::new(Metrics::new(&config.named_limits(), listen::congestion_control(&listeners)));
         let (activity, writer) = Activity::open(&state.activity(), config.activity, metrics.clone())
-            .context("cannot open the activity log")?;
+            .at_path("cannot open the activity log", &state.activity())?;
         let first_address = *addresses.first().context("the hub has no address to listen on; give --listen")?;
         let endpoints = Endpoints::new(&config, first_address, pin, certificate.resolver());
-        let admin = LocalListener::bind(&state.admin_socket()).context("cannot open the admin socket")?;
+        let admin = LocalListener::bind(&state.admin_socket());
+        let admin =
+            admin.with_context(|| format!("cannot open the admin socket {}", state.admin_socket().display()))?;
         let broker = BrokerHandle::new(config.broker, activity.clone());
         let streams = Streams::new(broker, resume_key);
         let limits = &config.limits;
@@ -129,6 +133,7 @@ impl Hub {
             metrics,
             started_at: clock::now_utc(),
             list_lock: tokio::sync::Mutex::default(),
+            in_front: Warnings::default(),
         });
         let reload = Reload::default();
         Ok(Self { shared, listeners, monitor, admin, certificate, reload, writer, state })

@@ -15,15 +15,17 @@ use super::handlers::control::{self, ControlUpgrade};
 use super::handlers::standby::{self, StandbyUpgrade};
 use super::handlers::streaming::{self, AcceptedLeg};
 use super::handlers::{devices, enrol, open};
+use super::in_front::{Hindrance, OPENING_BYTES, is_proxy_header};
 use super::listen::ListenerKind;
 use super::shared::Shared;
 use super::{monitor, responses};
-use crate::net::tls::{Acceptor, Socket};
+use crate::net::tls::{Acceptor, Socket, offers_no_tls13};
 use crate::net::transport::http_server::{HttpOutcome, HttpRequest, serve};
 use crate::net::transport::socket;
 use crate::net::tunnel::relay::Leg;
 use crate::proto::channel_binding::Exporter;
 use crate::proto::http::Route;
+use crate::proto::refusal::RefusalKind;
 
 /// The purpose of an upgraded connection.
 enum Upgraded {
@@ -91,9 +93,13 @@ async fn tls_handshake(
 ) -> Option<(Socket, Exporter)> {
     let handshake = async {
         // One that is closed before it has sent a byte, as load balancers do to see whether a port is open, is no failure.
-        match tcp.peek(&mut [0]).await {
-            Ok(1..) => {
+        let mut opening = [0; OPENING_BYTES];
+        match tcp.peek(&mut opening).await {
+            Ok(length @ 1..) => {
                 permit.spoke();
+                if is_proxy_header(&opening[..length]) {
+                    shared.in_front.warn(Hindrance::ProxyHeader, address);
+                }
                 Some(acceptor.accept(tcp).await)
             }
             Ok(0) | Err(_) => None,
@@ -104,9 +110,15 @@ async fn tls_handshake(
         Ok(Some(Ok(accepted))) => return accepted,
         Ok(Some(Err(error))) => {
             tracing::debug!(target: "hub", %error, "TLS handshake with {address} failed");
+            if offers_no_tls13(&error) {
+                shared.in_front.warn(Hindrance::OldTls, address);
+            }
             PenaltyReason::ProtocolError
         }
-        Err(_) => PenaltyReason::AuthTimeout,
+        Err(_) => {
+            shared.in_front.warn(Hindrance::SilentTls, address);
+            PenaltyReason::AuthTimeout
+        }
     };
     shared.metrics.tls_failed();
     shared.admission.record_penalty(address, reason);
@@ -155,7 +167,11 @@ async fn route(
         Some(Route::Join) => enrol::join(shared, context, request).await,
         Some(Route::Health) => monitor::health(&shared.streams).await,
         Some(Route::Ready) => monitor::ready(&shared.streams, &shared.admission),
-        Some(Route::Control(_) | Route::Bridge(_) | Route::Standby) | None => responses::not_found(),
+        Some(Route::Control(_) | Route::Bridge(_) | Route::Standby) => {
+            shared.in_front.warn(Hindrance::NoUpgrade, context.address);
+            responses::refusal(&RefusalKind::UpgradeRemoved.into())
+        }
+        None => responses::not_found(),
     };
     HttpOutcome::Reply(response)
 }

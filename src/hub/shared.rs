@@ -6,6 +6,7 @@ use super::activity::Activity;
 use super::admission::Admission;
 use super::config::HubConfig;
 use super::endpoints::Endpoints;
+use super::in_front::Warnings;
 use super::metrics::Metrics;
 use super::registry::RegistryCache;
 use super::streams::Streams;
@@ -24,6 +25,8 @@ pub(super) struct Shared {
     pub(super) started_at: Timestamp,
     /// Held while all devices are listed: one list at a time reads the whole registry.
     pub(super) list_lock: tokio::sync::Mutex<()>,
+    /// The warnings about what stands in front of the hub.
+    pub(super) in_front: Warnings,
 }
 
 impl Shared {

@@ -1,6 +1,7 @@
 //! The grammars of port forwarding: a device's targets and a service's local listeners.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use super::id::{InvalidName, StreamName};
@@ -14,6 +15,16 @@ pub struct Forward {
     pub host: String,
     /// The port that the device connects to.
     pub port: u16,
+    /// No host was given: a service that listens on `::1` alone is reached too.
+    pub either_loopback: bool,
+}
+
+impl Forward {
+    /// Returns the addresses to connect to, if no name has to be resolved for them.
+    pub fn loopback_addresses(&self) -> Option<[SocketAddr; 2]> {
+        let both: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        self.either_loopback.then(|| both.map(|address| (address, self.port).into()))
+    }
 }
 
 /// A local listener and the stream that its connections open: `[BIND:]PORT[=STREAM]`.
@@ -57,7 +68,7 @@ impl FromStr for Forward {
             return Err(InvalidForward::Port("0".into()));
         }
         let name = name.unwrap_or_else(|| default_name(port));
-        Ok(Self { name, host: host.unwrap_or(LOOPBACK).into(), port })
+        Ok(Self { name, host: host.unwrap_or(LOOPBACK).into(), port, either_loopback: host.is_none() })
     }
 }
 
@@ -146,6 +157,9 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Forward>().unwrap().to_string(), shown);
         }
+        let addresses = |text: &str| text.parse::<Forward>().unwrap().loopback_addresses();
+        assert_eq!(addresses("22"), Some(["127.0.0.1:22", "[::1]:22"].map(|address| address.parse().unwrap())));
+        assert_eq!(addresses("127.0.0.1:22"), None);
         for bad in [
             "",
             "0",

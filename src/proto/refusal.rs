@@ -126,6 +126,9 @@ table! {
     IncompatibleVersion "incompatible-version" 426 400027 "ProtocolVersion" 4426 24
         "the two ends have incompatible versions"
         "update the older end";
+    UpgradeRemoved "upgrade-removed" 426 400028 "UpgradeRequired" 4444 51
+        "a proxy in front of the hub removes Upgrade from requests, so that no WebSocket can be opened"
+        "have that proxy pass WebSockets on (nginx: proxy_set_header Upgrade and Connection), or pass TLS through to the hub";
     HubUnreachable "hub-unreachable" 0 0 "" 0 25
         "the hub cannot be reached"
         "check the address, the network and any firewall";

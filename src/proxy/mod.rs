@@ -245,8 +245,11 @@ fn listen_on_all(addresses: &BTreeSet<SocketAddr>) -> io::Result<Vec<TcpListener
 
 /// Advice for a failed bind: the next free port, or `--local 0`.
 async fn advice(local: &LocalForward, error: &io::Error) -> String {
-    if local.port == 0 || error.kind() == io::ErrorKind::AddrNotAvailable {
+    if error.kind() == io::ErrorKind::AddrNotAvailable {
         return format!("{} is not an address of this machine", local.bind);
+    }
+    if local.port == 0 {
+        return "no local port is free; close some connections, or choose a port".into();
     }
     let stream = local.stream.as_ref().map(|name| format!("={name}")).unwrap_or_default();
     let candidates = (local.port..=u16::MAX).skip(1).take(10).chain([0]);

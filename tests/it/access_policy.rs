@@ -9,8 +9,8 @@ use devstream::proto::limits::ACCEPT_COMMAND_TIMEOUT;
 use devstream::proto::refusal::RefusalKind;
 
 use crate::support::bytes::MIB;
-use crate::support::machine::Machine;
-use crate::support::process::{Finished, Process};
+use crate::support::machine::{DEVSTREAM, Machine};
+use crate::support::process::{Finished, Process, children};
 use crate::support::roles::{Hub, ServiceProxy, assert_is, pipe};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{DEVICE, poll};
@@ -95,6 +95,30 @@ fn an_accept_command_of_a_cancelled_request_is_killed_with_its_process_group() {
     let running = fixture.pids(2);
     poll("the command's end", || running.iter().all(|id| !is_running(*id)).then_some(()));
     assert!(clock::now() - start < ACCEPT_COMMAND_TIMEOUT / 2, "it was not waited for");
+}
+
+/// Leaves two processes behind, one of them in a session of its own.
+const ORPHANING_SCRIPT: &str = "(sleep 0.1; echo ended >> orphans) & setsid sh -c 'sleep 0.1; echo ended >> orphans' &";
+
+#[test]
+fn orphans_of_accept_commands_do_not_stay_as_zombies_of_an_agent_that_is_pid_1() {
+    let (target, hub, device) = (Target::echo(), Hub::start(&Machine::new()), Machine::new());
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    let mut command = device.command("unshare");
+    command.args(["--pid", "--fork", "--kill-child", "--mount-proc", DEVSTREAM, "device-agent", "--forward"]);
+    let unshare = Process::start(command.args([&port(&target), "--accept-command", ORPHANING_SCRIPT]));
+    unshare.wait_line("is online");
+    let laptop = joined(&hub, "alice");
+    for _ in 0..3 {
+        is_alive(&mut ServiceProxy::start(&laptop).connect());
+    }
+    poll("the end of the orphans", || {
+        let ended = fs::read_to_string(device.home().join("orphans")).ok()?;
+        (ended.lines().count() == 6).then_some(())
+    });
+    let agent = children(unshare.id())[0];
+    poll("an agent without zombies", || children(agent).is_empty().then_some(()));
+    is_alive(&mut ServiceProxy::start(&laptop).connect());
 }
 
 #[test]

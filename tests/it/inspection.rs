@@ -23,13 +23,19 @@ struct Fixture {
 
 impl Fixture {
     fn new(arguments: &[&str]) -> Self {
+        Self::removing(&[], arguments)
+    }
+
+    /// The proxy removes these header fields.
+    fn removing(removed: &'static [&str], arguments: &[&str]) -> Self {
         let [machine, device, laptop] = [(); 3].map(|()| Machine::new());
         let hub = Hub::start_with(&machine, &[&["--hostname", NAME], arguments].concat());
         let link = hub.device_link(DEVICE);
         let pin = link.parse::<JoinLink>().unwrap().pin.unwrap();
         device.ask(&["join", &link]);
         laptop.ask(&["join", &hub.service_link("alice")]);
-        Self { middlebox: Middlebox::start(&machine, hub.port, &Trust::Pin(pin)), hub, device, laptop }
+        let middlebox = Middlebox::start_removing(&machine, hub.port, &Trust::Pin(pin), removed);
+        Self { middlebox, hub, device, laptop }
     }
 
     fn proxy_flags(&self) -> [String; 4] {
@@ -84,6 +90,23 @@ fn inspection_allowed_at_both_ends_carries_streams() {
     // Joining works too, and direct connections are unaffected.
     Machine::new().ask(&["join", &through(&fixture.hub.service_link("bob"), &fixture), ca, file, ALLOWED]);
     is_alive(&mut ServiceProxy::start_with(&fixture.laptop, DEVICE, "0", &[ALLOWED]).connect());
+}
+
+#[test]
+fn a_proxy_that_removes_upgrade_is_named_by_both_ends() {
+    for removed in [&["upgrade: websocket\r\n", "connection: Upgrade\r\n"][..], &["connection: Upgrade\r\n"]] {
+        let fixture = Fixture::removing(removed, &[ALLOWED]);
+        let flags = fixture.proxy_flags();
+        let flags = [&flags.each_ref().map(String::as_str)[..], &[ALLOWED]].concat();
+        let row = RefusalKind::UpgradeRemoved.row();
+        let agent = fixture.device.start(&[&["device-agent", "--forward", "22"], &flags[..]].concat());
+        let line = agent.wait_line(row.sentence);
+        assert!(line.contains("trying again"), "{line}");
+        let checked = fixture.device.run(&[&["check"], &flags[..]].concat());
+        assert_eq!(checked.code, Some(row.exit.into()), "{checked:?}");
+        assert!(checked.stdout.contains(row.sentence) && checked.stdout.contains("nginx"), "{checked:?}");
+        fixture.hub.process.wait_line("a WebSocket was requested without Upgrade");
+    }
 }
 
 /// Asserts that all frames that the proxy reads are masked, though both ends offered unmasked frames before they

@@ -1,13 +1,15 @@
 //! Starting, stopping and restarting the roles in any order.
 
 use std::io::read_to_string;
+use std::process::Command;
 
 use devstream::proto::refusal::RefusalKind;
 
 use crate::support::DEVICE;
 use crate::support::bytes::{StreamEnd, drain};
-use crate::support::machine::Machine;
-use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy};
+use crate::support::machine::{DEVSTREAM, Machine};
+use crate::support::process::{Process, children};
+use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy, connect};
 use crate::support::targets::{Target, closed_port, is_alive};
 
 #[test]
@@ -170,4 +172,54 @@ fn a_removed_device_is_disconnected_and_refused() {
 
 fn shown(hub: &Hub) -> serde_json::Value {
     serde_json::from_str(&hub.ask(&["show"])).unwrap()
+}
+
+#[test]
+fn a_ctrl_c_for_another_command_does_not_end_a_proxy_that_a_script_started_in_the_background() {
+    let target = Target::echo();
+    let fixture = OneMachine::forwarding(target.port);
+    // A shell without job control starts it with SIGINT and SIGQUIT ignored.
+    let job = format!("{DEVSTREAM} service-proxy --device {DEVICE} --local 0=target & wait");
+    let script = Process::start(fixture.machine.command("sh").args(["-c", &job]));
+    let line = script.wait_line("pi-42/target on 127.0.0.1:");
+    let id = children(script.id())[0];
+    assert_eq!(ignored(id) & (1 << (2 - 1)), 1 << (2 - 1), "it handles SIGINT");
+    send(id, "INT");
+    let port = line.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+    is_alive(&mut connect(port));
+    send(id, "TERM");
+    script.wait_end();
+}
+
+#[test]
+fn a_hub_under_nohup_stays_deaf_to_sighup() {
+    let hub = Machine::new();
+    let started = Process::start(hub.command("nohup").args([DEVSTREAM, "hub", "--listen", "127.0.0.1:0"]));
+    started.wait_line("listening on");
+    assert_eq!(ignored(started.id()) & 1, 1, "it handles SIGHUP");
+}
+
+#[test]
+fn a_hub_names_the_file_and_the_address_that_it_cannot_use() {
+    let machine = Machine::new();
+    let state = machine.home().join("state");
+    std::fs::create_dir_all(state.join("activity.jsonl")).unwrap();
+    assert!(Command::new("chmod").args(["-R", "700"]).arg(&state).status().is_ok_and(|status| status.success()));
+    let hub = ["hub", "--state-dir", &state.display().to_string(), "--listen"];
+    let no_log = machine.run(&[&hub[..], &["127.0.0.1:0"]].concat());
+    assert!(no_log.stderr.contains(&format!("activity log {}/activity.jsonl: ", state.display())), "{no_log:?}");
+    let no_address = machine.run(&[&hub[..], &["192.0.2.1:8443"]].concat());
+    assert!(no_address.stderr.contains("192.0.2.1:8443 (this machine has no such address"), "{no_address:?}");
+}
+
+/// The mask of a process's ignored signals.
+fn ignored(id: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("the process runs");
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("the kernel says so");
+    u64::from_str_radix(mask.trim(), 16).expect("a mask")
+}
+
+fn send(id: u32, signal: &str) {
+    let line = format!("kill -s {signal} {id}");
+    assert!(Command::new("sh").args(["-c", &line]).status().is_ok_and(|status| status.success()));
 }

@@ -25,6 +25,7 @@ mod handshake;
 mod hostile;
 mod identities;
 mod impostors;
+mod in_front;
 mod inspection;
 mod lifecycle;
 mod load;

@@ -70,7 +70,7 @@ fn ssh_takes_the_proxy_as_its_proxy_command() {
     let mut ssh = sshd.client(&fixture.machine, "ssh");
     ssh.args([
         "-o",
-        &format!("ProxyCommand={DEVSTREAM} service-proxy --device %h --stdio"),
+        &format!("ProxyCommand={DEVSTREAM} service-proxy --device %n --stdio"),
         "-l",
         &sshd.user,
         DEVICE,

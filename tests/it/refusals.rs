@@ -142,7 +142,7 @@ fn the_user_of_ssh_sees_the_reason() {
     hub.device_link(DEVICE);
     let sshd = Sshd::start();
     let mut ssh = sshd.client(&machine, "ssh");
-    ssh.args(["-o", &format!("ProxyCommand={DEVSTREAM} service-proxy --device %h --stdio"), DEVICE, "true"]);
+    ssh.args(["-o", &format!("ProxyCommand={DEVSTREAM} service-proxy --device %n --stdio"), DEVICE, "true"]);
     let finished = Process::start(&mut ssh).finish();
     assert_eq!(finished.code, Some(255));
     assert!(finished.stderr.contains(RefusalKind::DeviceOffline.row().sentence), "{finished:?}");

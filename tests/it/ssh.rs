@@ -91,6 +91,19 @@ fn the_printed_ssh_config_works_and_each_device_has_its_own_known_hosts_name() {
 }
 
 #[test]
+fn a_host_whose_hostname_is_a_device_reaches_it() {
+    let fixture = Fixture::new();
+    fixture.install();
+    let config = PathBuf::from(fixture.config());
+    let included = fs::read_to_string(&config).unwrap();
+    fs::write(&config, included + "Host press\n    HostName PI-42.devstream\n").unwrap();
+    for host in ["press", "pi-42.devstream", "PI-42.devstream"] {
+        let finished = Process::start(fixture.client("ssh").args([host, "echo ok"])).finish();
+        assert_eq!((finished.stdout.as_str(), finished.code), ("ok\n", Some(0)), "{host}: {finished:?}");
+    }
+}
+
+#[test]
 fn another_name_for_the_servers_stream_can_be_given() {
     let fixture = Fixture::new();
     let agent = other_device(&fixture, "old");

@@ -1,6 +1,9 @@
 //! Output for interactive terminals only: the table of open streams, and advice on the next step.
 
 use std::net::TcpStream;
+use std::time::Duration;
+
+use devstream::net::os::clock;
 
 use crate::support::DEVICE;
 use crate::support::bytes::{KIB, Pattern};
@@ -63,12 +66,46 @@ fn an_agent_on_a_terminal_prints_how_to_reach_its_device() {
     }
 }
 
+#[test]
+fn a_table_of_a_job_in_the_background_is_not_drawn_over_the_shell() {
+    let (machine, target) = (Machine::new(), Target::echo());
+    let _hub = Hub::start(&machine);
+    let _agent = Agent::start(&machine, &[&format!("echo={}", target.port)]);
+    let job = format!("{DEVSTREAM} service-proxy --device {DEVICE} --local 0=echo");
+    let mut terminal =
+        Terminal::start_shell(&machine, &format!("{job} & echo shell; read line; fg; echo shell again; bg; read line"));
+    let mut local = connect(port(&terminal));
+    is_alive_for_some_ticks(&mut local);
+    terminal.wait_line(&["shell"]);
+    assert!(!terminal.screen().contains("FROM"), "{}", terminal.screen());
+    terminal.type_keys("\n");
+    terminal.wait_line(&["pi-42/echo #1", "/s"]);
+    terminal.type_keys("\x1a");
+    terminal.wait_line(&["shell again"]);
+    is_alive(&mut local);
+    let stopped = terminal.screen();
+    is_alive_for_some_ticks(&mut local);
+    assert_eq!(terminal.screen(), stopped, "nothing is drawn");
+}
+
+/// Uses a stream for longer than the table takes to be redrawn a few times.
+fn is_alive_for_some_ticks(local: &mut TcpStream) {
+    let start = clock::now();
+    while clock::now() - start < Duration::from_secs(1) {
+        is_alive(local);
+    }
+}
+
 /// A service-proxy on a terminal, and a connection to its port.
 fn proxy(machine: &Machine, wish: &[&str]) -> (Terminal, TcpStream) {
     let mut command = machine.command(DEVSTREAM);
     let terminal = Terminal::start(command.args(["service-proxy", "--device", DEVICE, "--local", "0=echo"]).args(wish));
+    let local = connect(port(&terminal));
+    (terminal, local)
+}
+
+fn port(terminal: &Terminal) -> u16 {
     let line = terminal.wait_line(&["service-proxy", "pi-42/echo on 127.0.0.1:"]);
     let port = line.rsplit("127.0.0.1:").next().map(|rest| rest.split('"').next().unwrap_or(rest).trim());
-    let local = connect(port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("no port in {line}")));
-    (terminal, local)
+    port.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("no port in {line}"))
 }

@@ -20,7 +20,8 @@ use crate::proto::scope::Glob;
 pub(in crate::cli) struct DeviceAgent {
     /// Offer this target, under this name: 22, 3389, web=8080, db=10.0.0.5:5432 (repeatable; the first is the default)
     ///
-    /// Without a NAME, 22 is called ssh, 3389 rdp, 5900 vnc, 80 http, 443 https, and any other port by its number.
+    /// Without a NAME, 22 is called ssh, 3389 rdp, 5900 vnc, 80 http, 443 https, and any other port by its number. Without a
+    /// HOST, 127.0.0.1 is tried and then ::1.
     #[arg(long, value_name = "[NAME=][HOST:]PORT", required = true, env = "DEVSTREAM_FORWARD", value_delimiter = ',')]
     pub(in crate::cli) forward: Vec<Forward>,
     /// Run as this device [default: the id that joined, else the host name]
@@ -57,7 +58,7 @@ pub(in crate::cli) struct DrainArgs {
 
 /// Run the operator's end: local ports whose connections become streams to a device
 ///
-/// For OpenSSH, without a port: ssh -o ProxyCommand='devstream service-proxy --device %h --stdio' pi-42
+/// For OpenSSH, without a port: ssh -o ProxyCommand='devstream service-proxy --device %n --stdio' pi-42
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ServiceProxy {
     /// Reach this device

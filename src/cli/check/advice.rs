@@ -53,6 +53,9 @@ fn unreachable_hub(hop: Hop, cause: Option<Cause>) -> Option<&'static str> {
             "packets to that address are dropped: a firewall blocks the port, or the address is wrong; most networks allow \
              port 443, and their own proxy (--via)"
         }
+        (Hop::Tcp | Hop::ProxyTcp, Some(Cause::Dial(DialCause::NoLocalAddress))) => {
+            "the fault is on this machine: check its network interfaces, and with `ss -tan` what holds its local ports"
+        }
         (Hop::Tcp, Some(Cause::Dial(DialCause::NoRoute))) => {
             "this machine has no route to that address: check its network connection, and whether it has IPv6 if the address \
              is one"
@@ -68,6 +71,17 @@ fn unreachable_hub(hop: Hop, cause: Option<Cause>) -> Option<&'static str> {
         }
         (Hop::Proxy, _) => {
             "ask the proxy's administrator to allow CONNECT to the hub's name and port; --via URL sets another proxy"
+        }
+        (Hop::Tls, Some(Cause::Dial(DialCause::Tls(TlsFailure::Silent)))) => {
+            "large packets seem to be lost on the path, as behind a VPN or PPPoE: set a smaller MTU on this machine (ip link \
+             set dev INTERFACE mtu 1280) and try again; otherwise check that a hub listens there"
+        }
+        (Hop::Tls, Some(Cause::Dial(DialCause::Tls(TlsFailure::OldVersion)))) => {
+            "a load balancer or another server ends TLS there: have it pass TLS through to the hub, or speak TLS 1.3"
+        }
+        (Hop::Tls, Some(Cause::Dial(DialCause::Tls(TlsFailure::Altered)))) => {
+            "switch off the PROXY protocol at the load balancer in front of the hub (HAProxy: send-proxy; nginx: \
+             proxy_protocol); the hub's log names it"
         }
         (Hop::Tls, _) => {
             "check that a hub listens there, and that no firewall or load balancer terminates TLS on the path to it"
@@ -110,6 +124,7 @@ mod tests {
             (dial(Hop::Tcp, unreachable, DialCause::TimedOut), "dropped"),
             (dial(Hop::Tcp, unreachable, DialCause::NotConnected), "the hub is running"),
             (dial(Hop::Tcp, unreachable, DialCause::NoRoute), "no route"),
+            (dial(Hop::Tcp, unreachable, DialCause::NoLocalAddress), "local ports"),
             ((Hop::Authentication, unreachable, Some(Cause::NotAHub)), "captive portal"),
             ((Hop::Authentication, unreachable, None), unreachable.row().hint),
             ((Hop::Stream, RefusalKind::NotPermitted, None), "devstream hub service set"),
@@ -117,6 +132,9 @@ mod tests {
             (dial(Hop::ProxyTcp, unreachable, DialCause::NotConnected), "the proxy is running"),
             (dial(Hop::Proxy, unreachable, DialCause::ProxyAuthRequired), "--via-login"),
             (dial(Hop::Proxy, unreachable, DialCause::ProxyFailed), "the proxy's administrator"),
+            (dial(Hop::Tls, unreachable, tls(TlsFailure::Silent)), "MTU"),
+            (dial(Hop::Tls, unreachable, tls(TlsFailure::OldVersion)), "TLS 1.3"),
+            (dial(Hop::Tls, unreachable, tls(TlsFailure::Altered)), "PROXY protocol"),
             (dial(Hop::Tls, untrusted, tls(TlsFailure::AnotherHub)), "reinstalled"),
             (dial(Hop::Tls, untrusted, tls(TlsFailure::Other)), untrusted.row().hint),
             (dial(Hop::Tls, untrusted, tls(TlsFailure::WrongName)), "--hostname"),

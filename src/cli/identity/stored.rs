@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::cli::args::HubArgs;
 use crate::cli::paths::{self, IDENTITY_FILE, KEY_FILE};
 use crate::cli::profile::Profile;
-use crate::hub::state::{create_private_directory, read_credential, read_private, write_private, write_private_once};
+use crate::hub::state::{
+    AtPath as _, create_private_directory, read_credential, read_private, write_private, write_private_once,
+};
 use crate::net::client::Client;
 use crate::net::os::random;
 use crate::net::tls::Trust;
@@ -111,7 +113,8 @@ impl IdentityDir {
     pub(in crate::cli) fn store(&self, stored: &StoredIdentity, seed: &KeySeed) -> anyhow::Result<()> {
         write_private(&self.0.join(KEY_FILE), &seed.reveal())?;
         write_private(&self.0.join(IDENTITY_FILE), &toml::to_string(stored)?)?;
-        std::fs::remove_file(self.0.join(PENDING_KEY)).context("cannot remove the pending key after joining")
+        let pending = self.0.join(PENDING_KEY);
+        std::fs::remove_file(&pending).at_path("cannot remove", &pending)
     }
 }
 

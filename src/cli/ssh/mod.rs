@@ -25,7 +25,7 @@ pub(super) fn configure(wanted: &SshConfig) -> Result<(), Failure> {
     if wanted.uninstall {
         return Ok(remove()?);
     }
-    let host_block = host_block(&proxy_command(&wanted.stream, wanted.profile.as_ref())?);
+    let host_block = host_block(&proxy_command("%h", &wanted.stream, wanted.profile.as_ref())?);
     if wanted.install {
         include(&host_block)?;
         output::eprint("ssh-config: next: ssh ID.devstream, with the id of a device from `devstream devices`");
@@ -42,7 +42,7 @@ pub(super) fn run(ssh: Ssh) -> Result<(), Failure> {
         return Err(Failure::Usage(anyhow!("the device's id starts with '-', which `ssh` takes for an option")));
     }
     let mut command = Command::new("ssh");
-    command.arg("-o").arg(format!("ProxyCommand={}", proxy_command(&ssh.stream, ssh.profile.as_ref())?));
+    command.arg("-o").arg(format!("ProxyCommand={}", proxy_command("%n", &ssh.stream, ssh.profile.as_ref())?));
     if let Some(user) = ssh.login.user {
         command.args(["-l", &user]);
     }
@@ -76,6 +76,9 @@ fn host_block(proxy_command: &str) -> String {
          # Leave ServerAliveInterval at 0 for them: devstream detects dead connections itself, and resumes streams\n\
          # that ssh would give up.\n\
          Host *{SUFFIX} {NO_QUOTE}\n    \
+         ProxyCommand {proxy_command}\n\
+         # The same for a host of yours whose HostName is a device, which is known after all blocks are read.\n\
+         Match final host {NO_QUOTE_LIST}\n    \
          ProxyCommand {proxy_command}\n"
     )
 }
@@ -86,10 +89,14 @@ const QUOTE: char = if cfg!(windows) { '"' } else { '\'' };
 /// The pattern that excludes hosts with such a quote in their name.
 const NO_QUOTE: &str = if cfg!(windows) { "'!*\"*'" } else { "\"!*'*\"" };
 
-/// Returns the command that OpenSSH runs instead of connecting. `%n` is the host as typed; `%h` is in lower case.
+/// The same as a list with the devices, for Match.
+const NO_QUOTE_LIST: &str = if cfg!(windows) { "'*.devstream,!*\"*'" } else { "\"*.devstream,!*'*\"" };
+
+/// Returns the command that OpenSSH runs instead of connecting. The host is `%n`, as typed, or `%h`, in lower case and
+/// after HostName, which other programs that read its configuration (Paramiko) know alone.
 /// Before OpenSSH 9.6 it may contain shell syntax (CVE-2023-51385), so it is quoted, and hosts with such a quote in
 /// their name are excluded.
-fn proxy_command(stream: &StreamName, profile: Option<&Profile>) -> anyhow::Result<String> {
+fn proxy_command(host: &str, stream: &StreamName, profile: Option<&Profile>) -> anyhow::Result<String> {
     let program = std::env::current_exe().context("cannot determine this program's path")?;
     let program = program.to_str().filter(|path| !path.contains('\n'));
     let program =
@@ -97,7 +104,9 @@ fn proxy_command(stream: &StreamName, profile: Option<&Profile>) -> anyhow::Resu
     // Without a name, the default profile at the time of connection.
     let profile = profile.map(|named| format!(" --profile {named}")).unwrap_or_default();
     let program = shell_quote(program);
-    Ok(format!("{program} service-proxy{profile} --device={QUOTE}%n{QUOTE} --strip {SUFFIX} --stdio --stream {stream}"))
+    Ok(format!(
+        "{program} service-proxy{profile} --device={QUOTE}{host}{QUOTE} --strip {SUFFIX} --stdio --stream {stream}"
+    ))
 }
 
 /// Quotes an argument for OpenSSH's tokens and the shell that it runs.

@@ -20,6 +20,7 @@ use crate::cli::profile::Profile;
 use crate::cli::signals::Signals;
 use crate::cli::status::server::StatusServer;
 use crate::cli::{Failure, output, roles};
+use crate::net::os::orphans::{self, OwnChild};
 use crate::net::shutdown::Shutdown;
 use crate::proxy::{self, ServiceProxy as Proxy};
 
@@ -81,11 +82,11 @@ pub(in crate::cli) async fn run(rdp: Rdp) -> Result<(), Failure> {
 /// Serves until a shutdown, or until the client exits, by itself or at a Ctrl-C that both received.
 async fn serve(
     bound: Proxy,
-    (started, connected): (Option<(Client, Child)>, &AtomicBool),
+    (started, connected): (Option<Started>, &AtomicBool),
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let mut serving = Box::pin(bound.serve(shutdown.clone()));
-    let Some((client, mut child)) = started else {
+    let Some(Started { client, mut child, _own }) = started else {
         serving.await;
         return Ok(());
     };
@@ -135,16 +136,23 @@ fn settings(address: SocketAddr) -> String {
     format!("full address:s:{address}\r\nprompt for credentials:i:1\r\nauthentication level:i:2\r\n")
 }
 
+/// A client that is running.
+struct Started {
+    client: Client,
+    child: Child,
+    _own: OwnChild,
+}
+
 /// Starts the first client that is installed; it is killed when this program exits.
-fn start(file: &Path, rdp: &Rdp) -> anyhow::Result<Option<(Client, Child)>> {
+fn start(file: &Path, rdp: &Rdp) -> anyhow::Result<Option<Started>> {
     for client in CLIENTS {
         let mut program = Program::new(client.program);
         program.args(client.before).arg(file).args(client.named.map(|named| format!("{named}{}", rdp.device)));
         program.args(&rdp.arguments).stdin(Stdio::inherit()).kill_on_drop(true);
-        match program.spawn() {
-            Ok(child) => {
+        match orphans::spawn(&mut program) {
+            Ok((child, _own)) => {
                 output::eprint(&format!("rdp: started {}", client.program));
-                return Ok(Some((client, child)));
+                return Ok(Some(Started { client, child, _own }));
             }
             // PermissionDenied also comes of a directory in PATH that this user may not search.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {}

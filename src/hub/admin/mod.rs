@@ -70,7 +70,10 @@ fn error_with_advice(error: &RegistryError) -> String {
             format!("{error}; list them with `devstream hub {role} list`")
         }
         RegistryError::UnknownEnrolment(_) => format!("{error}; list them with `devstream hub enroll list`"),
-        RegistryError::ScopeTooLarge | RegistryError::Store(_) | RegistryError::OldCopy { .. } => error.to_string(),
+        RegistryError::DiffersInCase(_)
+        | RegistryError::ScopeTooLarge
+        | RegistryError::Store(_)
+        | RegistryError::OldCopy { .. } => error.to_string(),
     }
 }
 

@@ -16,8 +16,10 @@ pub use self::revival::{Change, LaterChange};
 use super::registry::sqlite::{CHANGE_COUNT, SqliteRegistry};
 use super::registry::{Record, Registry as _};
 use super::state::parts::StateParts;
-use super::state::{AUTHORITY, AUTHORITY_KEY, KNOWN_SOURCES, REGISTRY, StateDirectory};
-use super::state::{create_private_directory, write_private_bytes};
+use super::state::{
+    AUTHORITY, AUTHORITY_KEY, AtPath as _, KNOWN_SOURCES, REGISTRY, StateDirectory, create_private_directory,
+    write_private_bytes,
+};
 use crate::net::os::clock;
 use crate::proto::admin::Enrolment;
 use crate::proto::id::Role;
@@ -55,13 +57,13 @@ pub fn create(state: &Path, to: &Path) -> anyhow::Result<u64> {
     )?;
     // Before the snapshot: a change in between counts as a later one.
     backup.execute("INSERT INTO backup VALUES (?)", [made.0])?;
-    for path in files(state, Path::new(""))? {
+    for path in files(state, Path::new("")).at_path("cannot read", state)? {
         let content = read_file(state, &path).with_context(|| format!("cannot read {}", path.display()))?;
         backup.execute("INSERT INTO file VALUES (?, ?)", params![path_text(&path)?, content])?;
     }
     let identities = backup.query_row("SELECT count(*) FROM identity", [], |row| row.get(0))?;
     backup.close().map_err(|(_, error)| error)?;
-    write_private_bytes(to, &fs::read(&snapshot)?)?;
+    write_private_bytes(to, &fs::read(&snapshot).at_path("cannot read", &snapshot)?)?;
     Ok(identities)
 }
 
@@ -98,9 +100,9 @@ impl Restored {
 
 /// Restores a backup into a state directory that holds no hub's state yet.
 pub fn restore(from: &Path, state: &Path) -> anyhow::Result<Restored> {
-    let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    let content = fs::read(from).at_path("cannot read", from)?;
     let directory = StateDirectory::open(state)?;
-    if let Some(file) = existing_state(state)? {
+    if let Some(file) = existing_state(state).at_path("cannot read", state)? {
         let (state, file) = (state.display(), file.display());
         bail!("{state} already holds a hub's state ({file}); move it away first, or choose another with --state-dir");
     }
@@ -129,7 +131,8 @@ pub fn restore(from: &Path, state: &Path) -> anyhow::Result<Restored> {
     // That of the hub which was here: the backup may be older than its last change.
     remove_if_there(&state.join(CHANGE_COUNT))?;
     // Last: a registry makes the state complete.
-    fs::rename(&snapshot, directory.registry_path())?;
+    let registry = directory.registry_path();
+    fs::rename(&snapshot, &registry).at_path("cannot create", &registry)?;
     restored.later = revival::later_changes(state, &restored);
     Ok(restored)
 }

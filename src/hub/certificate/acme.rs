@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use tokio::time::timeout;
 
 use super::CHECK_INTERVAL;
@@ -81,7 +80,7 @@ impl AcmeRenewer {
     pub(super) fn open(acme: Acme, directory: &Path, resolver: Arc<CertificateResolver>) -> anyhow::Result<Self> {
         let hash: String = sha256(acme.directory.as_bytes())[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         let directory = directory.join(hash);
-        create_private_directory(&directory).with_context(|| directory.display().to_string())?;
+        create_private_directory(&directory)?;
         let renewer = Self {
             acme,
             account: directory.join("account.json"),

@@ -41,9 +41,8 @@ pub(in crate::hub) async fn respond(
         Ok(params) => params,
         Err(refusal) => return responses::refusal(&refusal),
     };
-    let device = params.device.clone();
     match open_stream(shared, context, service, params).await {
-        Ok(grant) => {
+        Ok((device, grant)) => {
             let url = shared.endpoints.streaming_url(&http_request.authority, &device, grant.stream, Role::Service);
             let standby = shared.standby_offer(&http_request.authority);
             responses::stream_granted(&grant, &url, standby.as_ref(), shared.opening_limit())
@@ -65,14 +64,14 @@ pub(in crate::hub) struct OpenParams {
     pub(in crate::hub) early: Bytes,
 }
 
-/// Opens a stream, for requests and standby connections alike. A service that is refused again and again is answered
-/// late.
+/// Opens a stream, for requests and standby connections alike. Returns the device's own id: the one that was asked for may
+/// differ in case, as ssh makes host names. A service that is refused again and again is answered late.
 pub(in crate::hub) async fn open_stream(
     shared: &Shared,
     context: &ConnectionContext,
     service: Record,
     params: OpenParams,
-) -> Result<Grant, Refusal> {
+) -> Result<(DeviceId, Grant), Refusal> {
     let principal = service.principal.clone();
     let opened = request_stream(shared, context, service, params).await;
     if opened.is_err()
@@ -89,16 +88,17 @@ async fn request_stream(
     context: &ConnectionContext,
     service: Record,
     params: OpenParams,
-) -> Result<Grant, Refusal> {
-    let principal = Principal { role: Role::Device, id: params.device.clone().into() };
-    let known = shared.registry.find(&principal).await;
+) -> Result<(DeviceId, Grant), Refusal> {
+    let asked = Principal { role: Role::Device, id: params.device.clone().into() };
+    let known = shared.registry.find_ignoring_case(&asked).await;
     let known = known.map_err(|error| error.to_public_refusal())?;
-    let action = Action::Open { device: &params.device, exists: known.is_some(), name: params.name.as_ref() };
+    let device = known.as_ref().map_or(params.device, |record| record.principal.id.clone().into());
+    let action = Action::Open { device: &device, exists: known.is_some(), name: params.name.as_ref() };
     context.authorize(shared, &service, action)?;
     let audit = shared.activity.audit_checkpoint()?;
     let limit = shared.config.broker.handshake;
     let request = OpenRequest {
-        device: params.device,
+        device: device.clone(),
         name: params.name,
         until: access_deadline(&service.scope),
         scope: service.scope,
@@ -116,7 +116,7 @@ async fn request_stream(
         return Err(record_overload(shared, &request, refusal));
     }
     match shared.streams.broker.open_stream(shared.streams.allocate_connection_id(), request).await {
-        Ok(grant) => shared.activity.verify_audit(&audit).await.map(|()| grant),
+        Ok(grant) => shared.activity.verify_audit(&audit).await.map(|()| (device, grant)),
         Err(refusal) if refusal.kind == RefusalKind::DeviceOffline => {
             Err(Refusal::new(RefusalKind::DeviceOffline, known.map(offline_detail).unwrap_or_default()))
         }

@@ -177,6 +177,16 @@ impl RegistryCache {
         Ok(Some(self.with_last_seen(record)))
     }
 
+    /// Returns the record of the identity with this id, or of the only one that has it but for case.
+    pub async fn find_ignoring_case(&self, principal: &Principal) -> Result<Option<Record>, RegistryError> {
+        if let Some(record) = self.find(principal).await? {
+            return Ok(Some(record));
+        }
+        let principal = principal.clone();
+        let found = self.with(move |registry| registry.find_ignoring_case(&principal)).await?;
+        Ok(found.map(|record| self.with_last_seen(record)))
+    }
+
     fn find_cached(&self, principal: &Principal) -> Option<Record> {
         let record = self.cached().records.get(principal).cloned();
         record.map(|record| self.with_last_seen(record))

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::auth::AuthzSubject;
 use crate::proto::admin::Enrolment;
-use crate::proto::id::{Principal, Role};
+use crate::proto::id::{Principal, PrincipalId, Role};
 use crate::proto::key::PublicKey;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::scope::{Glob, Scope, ScopeChange};
@@ -123,6 +123,11 @@ pub enum RegistryError {
     /// The change would replace a key that joined.
     #[error("{0} has already joined with another key")]
     AlreadyJoined(Principal),
+    /// The id of another device is a new device's but for case.
+    #[error(
+        "there is a device {0}, which is the same host name to ssh, as capitals make no difference there: choose another id"
+    )]
+    DiffersInCase(PrincipalId),
     /// The identity does not exist.
     #[error("there is no {0}")]
     Unknown(Principal),
@@ -201,6 +206,9 @@ pub trait Registry: Send + Sync {
 
     /// Returns an identity's record.
     fn find(&self, principal: &Principal) -> Result<Option<Record>, RegistryError>;
+
+    /// Returns the record of the only identity that has this id but for case.
+    fn find_ignoring_case(&self, principal: &Principal) -> Result<Option<Record>, RegistryError>;
 
     /// Returns all identities of a role, in the order of their ids.
     fn list(&self, role: Role) -> Result<Vec<Record>, RegistryError>;

@@ -13,7 +13,8 @@ use self::parts::StateParts;
 use super::certificate::authority::Authority;
 use super::registry::sqlite::SqliteRegistry;
 pub use crate::net::os::private_files::{
-    create_private_directory, read_credential, read_private, write_private, write_private_bytes, write_private_once,
+    AtPath, create_private_directory, read_credential, read_private, write_private, write_private_bytes,
+    write_private_once,
 };
 use crate::net::os::random;
 use crate::proto::resume::ResumeKey;
@@ -112,7 +113,8 @@ impl StateDirectory {
         let (certificate, key) = (self.path.join(AUTHORITY), self.path.join(AUTHORITY_KEY));
         if parts.certificate {
             let context = || format!("cannot use the certificate authority in {}", self.path.display());
-            let load = || Authority::load(&fs::read_to_string(&certificate)?, &read_private(&key)?);
+            let read = || fs::read_to_string(&certificate).at_path("cannot read", &certificate);
+            let load = || Authority::load(&read()?, &read_private(&key)?);
             return load().with_context(context);
         }
         let authority = if parts.key {

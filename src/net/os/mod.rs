@@ -1,7 +1,7 @@
 //! The operating system: whatever differs between systems, and whatever tests replace.
 //!
 //! The clocks and random numbers that pure code gets as arguments; files that only their owner may read; sockets
-//! between programs of one user; the service manager's sockets and notifications; the process's limits and usage;
+//! between programs of one user; PID 1's orphans; the service manager's sockets and notifications; the process's limits and usage;
 //! changes of the network.
 
 pub mod allocator;
@@ -10,6 +10,7 @@ pub mod core_dump;
 pub mod hostname;
 pub mod local_socket;
 pub mod network_monitor;
+pub mod orphans;
 pub mod private_files;
 pub mod random;
 pub mod rlimit;

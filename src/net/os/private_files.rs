@@ -12,7 +12,7 @@ pub fn create_private_directory(path: &Path) -> anyhow::Result<()> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)?;
+    builder.create(path).with_context(|| format!("cannot create {}", path.display()))?;
     require_private(path, "chmod 700")
 }
 
@@ -42,6 +42,18 @@ pub fn read_secret(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
         check_mode(path, if ours { 0o077 } else { 0o027 }, if ours { "chmod 600" } else { "chmod o=" })?;
     }
     read_up_to(path, limit)
+}
+
+/// Names the path in errors of the file system, which do not.
+pub trait AtPath<T> {
+    /// Adds what failed, such as `cannot read`, and the path.
+    fn at_path(self, what: &str, path: &Path) -> anyhow::Result<T>;
+}
+
+impl<T> AtPath<T> for io::Result<T> {
+    fn at_path(self, what: &str, path: &Path) -> anyhow::Result<T> {
+        self.with_context(|| format!("{what} {}", path.display()))
+    }
 }
 
 /// Reads a file of at most `limit` bytes; a larger one is an error.
@@ -147,6 +159,14 @@ mod tests {
         for (owner, us, trusted) in [(7, 7, true), (0, 7, true), (8, 7, false), (8, 0, true), (0, 0, true)] {
             assert_eq!(is_trusted(owner, us), trusted, "{owner} {us}");
         }
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_created_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let below = file.path().join("identity");
+        let error = format!("{:#}", create_private_directory(&below).unwrap_err());
+        assert!(error.starts_with(&format!("cannot create {}: ", below.display())), "{error}");
     }
 
     #[test]

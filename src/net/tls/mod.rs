@@ -17,13 +17,14 @@ use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::version::TLS13;
-use rustls::{AlertDescription, CertificateError, CipherSuite, OtherError, SupportedProtocolVersion};
+use rustls::{CertificateError, CipherSuite, OtherError, SupportedProtocolVersion};
 
 pub use self::client::client_config;
 pub(crate) use self::client::config_ignoring_expiry;
-pub use self::server::{Acceptor, Socket};
+pub use self::server::{Acceptor, Socket, offers_no_tls13};
 pub use self::trust::Trust;
 pub use self::verification::{TlsFailure, is_publicly_trusted};
+use self::verification::{is_altered, is_old_version};
 use crate::proto::channel_binding::{EXPORTER_LABEL, Exporter};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
@@ -64,9 +65,11 @@ pub fn explain(error: &rustls::Error) -> Refusal {
             Refusal::new(RefusalKind::CertificateNotTrusted, error.to_string())
         }
         rustls::Error::InvalidMessage(_) => unreachable("the server does not speak TLS", error),
-        rustls::Error::PeerIncompatible(_) | rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
-            unreachable("the server does not speak TLS 1.3, as every hub does", error)
-        }
+        error if is_old_version(error) => unreachable("the server does not speak TLS 1.3, as every hub does", error),
+        error if is_altered(error) => unreachable(
+            "the server cannot read what arrives there: a load balancer may put a PROXY protocol header in front of it",
+            error,
+        ),
         _ => unreachable("TLS", error),
     }
 }
@@ -86,7 +89,7 @@ pub fn provider() -> Arc<CryptoProvider> {
 
 #[cfg(test)]
 mod tests {
-    use rustls::{InvalidMessage, PeerIncompatible};
+    use rustls::{AlertDescription, InvalidMessage, PeerIncompatible};
 
     use super::*;
 
@@ -95,7 +98,9 @@ mod tests {
         for (error, expected) in [
             (rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType), "does not speak TLS: "),
             (rustls::Error::AlertReceived(AlertDescription::ProtocolVersion), "does not speak TLS 1.3"),
+            (rustls::Error::AlertReceived(AlertDescription::HandshakeFailure), "does not speak TLS 1.3"),
             (rustls::Error::PeerIncompatible(PeerIncompatible::Tls12NotOffered), "does not speak TLS 1.3"),
+            (rustls::Error::AlertReceived(AlertDescription::DecodeError), "PROXY protocol header"),
         ] {
             let refusal = explain(&error);
             assert!(

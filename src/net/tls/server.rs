@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::{PeerIncompatible, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
@@ -52,6 +52,24 @@ impl Acceptor {
         }
         hello.into_stream(self.https.clone()).await.map(Some)
     }
+}
+
+/// Reports whether a handshake failed because the client offers no TLS 1.3.
+pub fn offers_no_tls13(error: &io::Error) -> bool {
+    use PeerIncompatible::{
+        ServerTlsVersionIsDisabledByOurConfig, SupportedVersionsExtensionRequired, Tls12NotOffered,
+        Tls12NotOfferedOrEnabled,
+    };
+    let error = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(
+        error,
+        Some(rustls::Error::PeerIncompatible(
+            Tls12NotOffered
+                | Tls12NotOfferedOrEnabled
+                | ServerTlsVersionIsDisabledByOurConfig
+                | SupportedVersionsExtensionRequired
+        ))
+    )
 }
 
 fn server_config(

@@ -7,7 +7,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
+use rustls::{AlertDescription, CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 
 use super::provider;
 use super::trust::Trust;
@@ -21,6 +21,12 @@ pub enum TlsFailure {
     AnotherHub,
     /// The certificate is not valid for the hub's name.
     WrongName,
+    /// The server speaks no TLS 1.3.
+    OldVersion,
+    /// What arrived at the server was not what the client sent.
+    Altered,
+    /// The server accepted the connection, and did not answer in TLS.
+    Silent,
     /// Anything else.
     Other,
 }
@@ -28,6 +34,12 @@ pub enum TlsFailure {
 impl TlsFailure {
     /// Classifies the error of a handshake.
     pub fn of(error: &rustls::Error) -> Self {
+        if is_old_version(error) {
+            return Self::OldVersion;
+        }
+        if is_altered(error) {
+            return Self::Altered;
+        }
         let rustls::Error::InvalidCertificate(error) = error else { return Self::Other };
         if matches!(error, CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) {
             return Self::WrongName;
@@ -39,6 +51,22 @@ impl TlsFailure {
         }
         Self::Other
     }
+}
+
+/// Reports whether the server speaks no TLS 1.3. Older ones look for a cipher suite of TLS 1.2, and find none.
+pub(super) fn is_old_version(error: &rustls::Error) -> bool {
+    use AlertDescription::{HandshakeFailure, InsufficientSecurity, ProtocolVersion};
+    matches!(
+        error,
+        rustls::Error::PeerIncompatible(_)
+            | rustls::Error::AlertReceived(ProtocolVersion | HandshakeFailure | InsufficientSecurity)
+    )
+}
+
+/// Reports whether the server could not read what arrived there.
+pub(super) fn is_altered(error: &rustls::Error) -> bool {
+    use AlertDescription::{DecodeError, UnexpectedMessage};
+    matches!(error, rustls::Error::AlertReceived(DecodeError | UnexpectedMessage))
 }
 
 /// Creates the verifier that accepts certificates of these authorities.

@@ -47,6 +47,8 @@ pub enum DialCause {
     NameNotResolved,
     /// The network has no route to any of the addresses.
     NoRoute,
+    /// This machine has no local port left, or no address of its own from which to connect.
+    NoLocalAddress,
     /// No address accepted the connection.
     NotConnected,
     /// The peer did not answer before the deadline.
@@ -171,13 +173,24 @@ pub async fn dial(
     };
     // Boxed, so that the memory is freed: the caller's task may then run for months.
     let reached = timeout(DIAL_TIMEOUT, Box::pin(steps)).await;
-    let silent = || format!("{hub}: no answer in {} s", DIAL_TIMEOUT.as_secs());
-    let reached = reached.unwrap_or_else(|_| Err(unreachable(DialCause::TimedOut, silent())));
+    let reached = reached.unwrap_or_else(|_| Err(timed_out(hub, trace)));
     match &reached {
         Ok(_) => tracing::debug!(%hub, %trace, "reached the hub"),
         Err(error) => trace.fail(error),
     }
     Ok(reached?)
+}
+
+/// Names what did not answer: a server that accepts connections and is silent in TLS is behind a path that loses large
+/// packets, which those of TLS are first.
+fn timed_out(hub: &HubAddress, trace: &DialTrace<'_>) -> DialError {
+    let seconds = DIAL_TIMEOUT.as_secs();
+    if trace.steps.last().is_some_and(|step| step.hop == Hop::Tls) {
+        let why = "connected, but got no answer to TLS";
+        let may = "large packets may be lost on the path, whose MTU is smaller than this machine's";
+        return unreachable(DialCause::Tls(TlsFailure::Silent), format!("{hub}: {why} in {seconds} s; {may}"));
+    }
+    unreachable(DialCause::TimedOut, format!("{hub}: no answer in {seconds} s"))
 }
 
 /// Connects to whichever address of a name answers first: the hub's, or the proxy's.
@@ -237,7 +250,9 @@ fn describe_attempts(failures: &[FailedAttempt]) -> String {
 /// another address refused.
 fn cause_of_attempts(failures: &[FailedAttempt]) -> DialCause {
     let any = |kinds: &[ErrorKind]| failures.iter().any(|(_, error)| kinds.contains(&error.kind()));
-    if any(&[ErrorKind::TimedOut]) {
+    if any(&[ErrorKind::ResourceBusy, ErrorKind::AddrNotAvailable]) && !any(&[ErrorKind::ConnectionRefused]) {
+        DialCause::NoLocalAddress
+    } else if any(&[ErrorKind::TimedOut]) {
         DialCause::TimedOut
     } else if any(&[ErrorKind::NetworkUnreachable, ErrorKind::HostUnreachable]) && !any(&[ErrorKind::ConnectionRefused])
     {

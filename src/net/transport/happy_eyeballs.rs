@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -51,12 +51,28 @@ async fn attempt<T>(
 ) -> Result<(T, SocketAddr), FailedAttempt> {
     match timeout(attempt_timeout, connecting).await {
         Ok(Ok(stream)) => Ok((stream, address)),
-        Ok(Err(error)) => Err((address, error)),
+        Ok(Err(error)) => Err((address, explain(address, error))),
         Err(_) => {
             let message = format!("no answer in {} s", attempt_timeout.as_secs());
             Err((address, io::Error::new(io::ErrorKind::TimedOut, message)))
         }
     }
+}
+
+/// Says which of its two causes "cannot assign requested address" (EADDRNOTAVAIL) has: a UDP socket, which takes a port of
+/// another kind, still connects if only the local ports are used up; that error is [`io::ErrorKind::ResourceBusy`].
+fn explain(address: SocketAddr, error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::AddrNotAvailable {
+        return error;
+    }
+    let any: IpAddr = if address.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    if UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(address)).is_ok() {
+        let what =
+            "no local port is free for it: too many connections to this address are open or have just been closed";
+        return io::Error::new(io::ErrorKind::ResourceBusy, what);
+    }
+    let what = "this machine has no address from which to reach it: an interface is down, or IPv6 is off";
+    io::Error::new(io::ErrorKind::AddrNotAvailable, what)
 }
 
 /// Orders addresses by alternating families, beginning with the resolver's first address, and by the resolver's order

@@ -202,8 +202,11 @@ fn upgrade_key(method: &Method, headers: &HeaderMap) -> Result<Option<String>, S
     let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let Some(upgrade) = text(header::UPGRADE) else { return Ok(None) };
     let connection = text(header::CONNECTION).unwrap_or_default();
-    let is_websocket = upgrade.eq_ignore_ascii_case("websocket")
-        && connection.split(',').any(|option| option.trim().eq_ignore_ascii_case("upgrade"));
+    let is_websocket = upgrade.eq_ignore_ascii_case("websocket");
+    // A proxy that does not pass WebSockets on may remove one of the two fields only.
+    if is_websocket && !connection.split(',').any(|option| option.trim().eq_ignore_ascii_case("upgrade")) {
+        return Ok(None);
+    }
     let has_body = headers.contains_key(header::TRANSFER_ENCODING) || headers.contains_key(header::CONTENT_LENGTH);
     if !is_websocket || method != Method::GET || has_body {
         return Err(StatusCode::BAD_REQUEST);

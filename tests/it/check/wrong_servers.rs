@@ -185,3 +185,24 @@ fn one_working_address_of_a_name_is_enough_and_no_route_is_reported() {
         "check that the hub is running",
     );
 }
+
+#[test]
+fn a_machine_without_a_local_port_or_address_is_not_told_that_the_host_is_wrong() {
+    const PORTS: usize = 20;
+    let [near, far] = NetNs::two();
+    let (hub, device) = (Hub::start_at(&near.machine(), "10.0.0.1:0", &["--hostname", "10.0.0.1"]), far.machine());
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    far.run(&format!("sysctl -w net.ipv4.ip_local_port_range='40000 {}'", 40_000 + PORTS - 1));
+    far.run("sysctl -w net.ipv6.conf.lo.disable_ipv6=1");
+    let target = far.enter(|| TcpListener::bind("127.0.0.1:0").unwrap());
+    let address = target.local_addr().unwrap();
+    let held: Vec<_> = far.enter(|| (0..PORTS * 2).map_while(|_| TcpStream::connect(address).ok()).collect());
+    assert!(held.len() <= PORTS, "{}", held.len());
+    let busy = CheckReport::on(&device, &["--forward", &format!("web={address}")]);
+    busy.fails("target", RefusalKind::DeviceBusy, "no local port is free", "close some streams");
+    drop(held);
+    let absent = CheckReport::on(&device, &["--forward", "web=[::1]:9"]);
+    absent.fails("target", RefusalKind::TargetUnreachable, "this machine has no address from which to reach it", "");
+    let far_hub = CheckReport::on(&device, &["--hub", "[::1]:9"]);
+    far_hub.fails("tcp", RefusalKind::HubUnreachable, "no address from which to reach it", "on this machine");
+}

@@ -77,6 +77,15 @@ fn a_target_name_whose_first_address_is_dead_connects_well_within_its_time() {
     within(3 * AT_ONCE, "the stream", || is_alive(&mut netns.enter(|| proxy.connect())));
 }
 
+#[test]
+fn a_service_that_listens_on_the_other_loopback_address_only_is_reached() {
+    let listener = TcpListener::bind("[::1]:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let fixture = OneMachine::forwarding(port);
+    thread::spawn(move || listener.incoming().for_each(drop));
+    assert_eq!(drain(&mut fixture.proxy.connect()), Observed { bytes: 0, end: StreamEnd::Eof });
+}
+
 fn hub() -> (Machine, Hub) {
     let machine = Machine::new();
     let hub = Hub::start_with(&machine, &HANDSHAKE);

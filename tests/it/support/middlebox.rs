@@ -25,8 +25,8 @@ pub(crate) struct Middlebox {
 }
 
 impl Middlebox {
-    /// In front of a hub, which it trusts.
-    pub(crate) fn start(machine: &Machine, hub: u16, trust: &Trust) -> Self {
+    /// In front of a hub, which it trusts. Removes these header fields from requests.
+    pub(crate) fn start_removing(machine: &Machine, hub: u16, trust: &Trust, removed: &'static [&str]) -> Self {
         let authority = Authority::new();
         let pair = authority.certify(NAME);
         let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
@@ -44,7 +44,7 @@ impl Middlebox {
         let reads = read.clone();
         runtime.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                handle.spawn(inspect(inwards.clone(), client, outwards.clone(), hub, reads.clone()));
+                handle.spawn(inspect(inwards.clone(), client, outwards.clone(), (hub, removed), reads.clone()));
             }
         });
         Self { authority: authority.file(machine), port, read, _runtime: runtime }
@@ -66,7 +66,7 @@ async fn inspect(
     inwards: TlsAcceptor,
     client: TcpStream,
     outwards: TlsConnector,
-    hub: u16,
+    (hub, removed): (u16, &[&str]),
     reads: Arc<Mutex<Vec<Vec<u8>>>>,
 ) {
     let Ok(client) = inwards.accept(client).await else { return };
@@ -82,7 +82,8 @@ async fn inspect(
         let mut buffer = vec![0; 16 * 1024];
         while let Ok(count @ 1..) = client_reads.read(&mut buffer).await {
             reads.lock()[index].extend_from_slice(&buffer[..count]);
-            if server_writes.write_all(&buffer[..count]).await.is_err() || server_writes.flush().await.is_err() {
+            let passed = without(removed, &buffer[..count]);
+            if server_writes.write_all(&passed).await.is_err() || server_writes.flush().await.is_err() {
                 break;
             }
         }
@@ -93,4 +94,12 @@ async fn inspect(
         let _ = client_writes.shutdown().await;
     };
     tokio::join!(upwards, downwards);
+}
+
+/// Removes header fields, as they are written with their line ending, from what may be the head of a request.
+fn without(removed: &[&str], bytes: &[u8]) -> Vec<u8> {
+    match std::str::from_utf8(bytes) {
+        Ok(head) => removed.iter().fold(head.to_owned(), |head, field| head.replace(field, "")).into_bytes(),
+        Err(_) => bytes.to_owned(),
+    }
 }

@@ -179,6 +179,13 @@ impl Process {
     }
 }
 
+/// The processes that one has started or inherited, zombies included.
+pub(crate) fn children(id: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{id}/task")).expect("the process runs").flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists.flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         if self.is_running() {

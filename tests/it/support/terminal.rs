@@ -1,7 +1,7 @@
 //! A program whose standard error is a terminal.
 
 use std::fs::{File, OpenOptions};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -9,6 +9,7 @@ use std::thread;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
+use super::machine::Machine;
 use super::poll;
 
 const LINES: u16 = 24;
@@ -17,10 +18,18 @@ const COLUMNS: u16 = 120;
 /// Killed when dropped.
 pub(crate) struct Terminal {
     child: Child,
+    keyboard: File,
     screen: Arc<Mutex<vt100::Parser>>,
 }
 
 impl Terminal {
+    /// Starts a shell script on it that has job control.
+    pub(crate) fn start_shell(machine: &Machine, script: &str) -> Self {
+        // setsid takes the terminal of its standard input.
+        let script = format!("exec setsid --ctty sh -c 'set -m; {script}' <&2 >&2");
+        Self::start(machine.command("sh").args(["-c", &script]))
+    }
+
     /// Starts a program on it.
     pub(crate) fn start(command: &mut Command) -> Self {
         let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
@@ -33,9 +42,16 @@ impl Terminal {
         let child = command.spawn().expect("the program starts");
         let screen = Arc::new(Mutex::new(vt100::Parser::new(LINES, COLUMNS, 0)));
         let shown = screen.clone();
+        let keyboard = File::from(keyboard);
+        let output = keyboard.try_clone().expect("a file can be duplicated");
         // Ends with the last program that has the terminal.
-        thread::spawn(move || show(keyboard.into(), &shown));
-        Self { child, screen }
+        thread::spawn(move || show(output, &shown));
+        Self { child, keyboard, screen }
+    }
+
+    /// Types this.
+    pub(crate) fn type_keys(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).expect("the terminal takes keys");
     }
 
     /// The terminal's current screen.

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
+use indicatif::{FormattedDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
@@ -14,6 +14,9 @@ use crate::proxy::StreamInfo;
 
 /// The interval at which it is redrawn.
 const TICK: Duration = Duration::from_millis(250);
+
+/// The process was stopped, as by Ctrl-Z, if it has not drawn for this long: a busy machine is not as slow.
+const STOPPED: Duration = Duration::from_secs(2);
 
 /// The limit on rows, which leaves room for messages; further streams are counted below them.
 const ROWS: usize = 16;
@@ -29,6 +32,25 @@ const SPINNER: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '�
 pub(in crate::cli) struct Table {
     rows: Rows,
     bar: ProgressBar,
+    screen: Arc<Mutex<Screen>>,
+}
+
+/// Where the table was last drawn.
+struct Screen {
+    is_foreground: bool,
+    checked: Instant,
+}
+
+/// Reports whether this process's job has the terminal. A terminal that is not the session's has no jobs (ENOTTY).
+#[cfg(unix)]
+fn has_terminal() -> bool {
+    rustix::termios::tcgetpgrp(std::io::stderr()).map_or(true, |foreground| foreground == rustix::process::getpgrp())
+}
+
+/// There are no jobs.
+#[cfg(not(unix))]
+fn has_terminal() -> bool {
+    true
 }
 
 #[derive(Clone, Default)]
@@ -68,14 +90,41 @@ impl Table {
         let style = style.with_key("table", move |_: &indicatif::ProgressState, to: &mut dyn std::fmt::Write| {
             let _ = to.write_str(&drawn.text(Instant::now()));
         });
-        let bar = ProgressBar::new_spinner().with_style(style);
-        bar.enable_steady_tick(TICK);
-        Some(Self { rows, bar })
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()).with_style(style);
+        let screen = Screen { is_foreground: false, checked: Instant::now() };
+        let table = Self { rows, bar, screen: Arc::new(Mutex::new(screen)) };
+        let drawing = table.clone();
+        let thread = std::thread::Builder::new().name("table".into());
+        thread.spawn(move || drawing.draw_until_exit()).ok()?;
+        Some(table)
     }
 
     /// Writes above the table, which is cleared meanwhile.
     pub(in crate::cli) fn above<R>(&self, write: impl FnOnce() -> R) -> R {
+        self.follow_foreground();
         self.bar.suspend(write)
+    }
+
+    fn draw_until_exit(&self) {
+        loop {
+            std::thread::park_timeout(TICK);
+            self.follow_foreground();
+            self.bar.tick();
+        }
+    }
+
+    /// Hides the table while another program has the terminal: it would draw over that one's output, or be stopped by
+    /// SIGTTOU. Back in the foreground it begins anew, and leaves alone what was written meanwhile.
+    fn follow_foreground(&self) {
+        let mut screen = self.screen.lock();
+        let (is_foreground, now) = (has_terminal(), Instant::now());
+        let was_stopped = now.duration_since(screen.checked) >= STOPPED;
+        if !is_foreground && screen.is_foreground {
+            self.bar.set_draw_target(ProgressDrawTarget::hidden());
+        } else if is_foreground && (!screen.is_foreground || was_stopped) {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        *screen = Screen { is_foreground, checked: now };
     }
 
     /// Adds a stream that was requested, and waits for its device.

@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use super::Acme;
 use crate::hub::certificate::resolver::CertificateResolver;
 use crate::net::client::round_trip;
-use crate::net::os::private_files::{read_private, write_private};
+use crate::net::os::private_files::{AtPath as _, read_private, write_private};
 use crate::net::runtime::ClientRuntime;
 use crate::net::tls::{client_config, provider};
 use crate::net::transport::dial::{DialTrace, dial};
@@ -46,7 +46,7 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(180);
 pub(super) async fn order(acme: &Acme, credentials: &Path, resolver: &CertificateResolver) -> anyhow::Result<String> {
     let mut order = match new_order(acme, credentials).await {
         Err(error) if is_unknown_account(&error) => {
-            std::fs::remove_file(credentials)?;
+            std::fs::remove_file(credentials).at_path("cannot remove", credentials)?;
             new_order(acme, credentials).await?
         }
         order => order?,

@@ -33,7 +33,6 @@ impl Standby<'_> {
     }
 
     async fn open(&self, open: StandbyOpenRequest, early: Bytes, channel: Channel) -> Option<Channel> {
-        let device = open.device.clone();
         let mut leg = Leg::new(channel.into_socket(), ());
         // Early data travels with the request, before its activity line is written: not where the log is required.
         let ahead = if self.shared.activity.is_required() { Bytes::new() } else { early.clone() };
@@ -45,8 +44,8 @@ impl Standby<'_> {
                 return None;
             }
         };
-        let grant = match result {
-            Ok(grant) => grant,
+        let (device, grant) = match result {
+            Ok(opened) => opened,
             Err(refusal) => return self.refuse(leg, refusal).await,
         };
         // The identity may have changed while the device was asked.
@@ -76,7 +75,7 @@ impl Standby<'_> {
     }
 
     /// Opens the stream as for a plain request, with the service's present record.
-    async fn request_stream(&self, open: StandbyOpenRequest, early: Bytes) -> Result<Grant, Refusal> {
+    async fn request_stream(&self, open: StandbyOpenRequest, early: Bytes) -> Result<(DeviceId, Grant), Refusal> {
         let record = self.revalidate().await?.record;
         let params = OpenParams {
             device: open.device,

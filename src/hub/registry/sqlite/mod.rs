@@ -110,8 +110,10 @@ impl SqliteRegistry {
 impl Registry for SqliteRegistry {
     fn add(&self, principal: &Principal, scope: &Scope, code: &CodeHash, now: Timestamp) -> Result<(), RegistryError> {
         self.change(|transaction| {
-            if find(transaction, principal)?.is_some_and(|record| !record.keys.is_empty()) {
-                return Err(RegistryError::AlreadyJoined(principal.clone()));
+            match find(transaction, principal)? {
+                Some(record) if !record.keys.is_empty() => return Err(RegistryError::AlreadyJoined(principal.clone())),
+                Some(_) => {}
+                None => rows::ensure_distinct(transaction, principal)?,
             }
             insert(transaction, principal, scope, None, now)?;
             rows::forget_removal(transaction, principal)?;
@@ -178,6 +180,7 @@ impl Registry for SqliteRegistry {
                 Some(record) if record.keys.is_empty() => Enrolled::KeyAdded,
                 Some(_) => Enrolled::KeyReplaced,
                 None => {
+                    rows::ensure_distinct(transaction, principal)?;
                     insert(transaction, principal, &Scope::everything(), None, now)?;
                     rows::forget_removal(transaction, principal)?;
                     Enrolled::Created
@@ -208,6 +211,10 @@ impl Registry for SqliteRegistry {
 
     fn find(&self, principal: &Principal) -> Result<Option<Record>, RegistryError> {
         find(&self.connection(), principal)
+    }
+
+    fn find_ignoring_case(&self, principal: &Principal) -> Result<Option<Record>, RegistryError> {
+        rows::find_ignoring_case(&self.connection(), principal)
     }
 
     fn list(&self, role: Role) -> Result<Vec<Record>, RegistryError> {
@@ -328,7 +335,9 @@ fn redeemable(
     }
     let Some(enrolment) = enrolments::find(connection, principal, code, now)? else { return Ok(None) };
     // An id that was added by hand is for the machine with its join link, and one that was removed stays so.
-    let is_free = record.is_none() && !rows::was_removed(connection, principal)?;
+    let is_free = record.is_none()
+        && !rows::was_removed(connection, principal)?
+        && rows::ensure_distinct(connection, principal).is_ok();
     Ok(Some(if is_free { Redeemable::Enrolment(enrolment) } else { Redeemable::EnrolmentOfAnother }))
 }
 

@@ -128,6 +128,24 @@ pub(super) fn find(connection: &Connection, principal: &Principal) -> Result<Opt
     found.map(|record| load_keys(connection, record)).transpose()
 }
 
+/// Returns the record of the only identity that has this id but for case.
+pub(super) fn find_ignoring_case(
+    connection: &Connection,
+    principal: &Principal,
+) -> Result<Option<Record>, RegistryError> {
+    let (role, id) = columns(principal);
+    let mut query = connection.prepare_cached(&format!("{SELECT} WHERE role = ? AND id = ? COLLATE NOCASE LIMIT 2"))?;
+    let mut found: Vec<Record> = query.query_map([role, id], record)?.collect::<Result<_, _>>()?;
+    let only = if found.len() == 1 { found.pop() } else { None };
+    only.map(|record| load_keys(connection, record)).transpose()
+}
+
+/// Checks that a new device has no other's id but for case. Devices are host names of ssh, which has no case in them.
+pub(super) fn ensure_distinct(connection: &Connection, principal: &Principal) -> Result<(), RegistryError> {
+    let other = if principal.role == Role::Device { find_ignoring_case(connection, principal)? } else { None };
+    other.map_or(Ok(()), |other| Err(RegistryError::DiffersInCase(other.principal.id)))
+}
+
 /// Returns an identity's record, or `Unknown`.
 pub(super) fn find_existing(connection: &Connection, principal: &Principal) -> Result<Record, RegistryError> {
     find(connection, principal)?.ok_or_else(|| RegistryError::Unknown(principal.clone()))

@@ -309,3 +309,20 @@ fn a_registry_without_tables_is_not_created_anew() {
     let Err(error) = SqliteRegistry::open_existing(&path) else { panic!("opened") };
     assert!(error.to_string().contains("no tables"), "{error}");
 }
+
+#[test]
+fn an_id_is_found_whatever_its_case_and_no_two_devices_differ_only_in_case() {
+    let registry = registry();
+    registry.added(&device("PI_1"));
+    let found = registry.find_ignoring_case(&device("pi_1")).unwrap();
+    assert_eq!(found.map(|record| record.principal), Some(device("PI_1")));
+    assert_eq!(registry.find_ignoring_case(&device("pi-1")).unwrap(), None);
+    let again = registry.add(&device("Pi_1"), &Scope::default(), &good(2), Timestamp(0));
+    assert!(matches!(again, Err(RegistryError::DiffersInCase(_))), "{again:?}");
+    let enrolled = registry.enrol(&device("pi_1"), &key(3), Timestamp(0));
+    assert!(matches!(enrolled, Err(RegistryError::DiffersInCase(_))), "{enrolled:?}");
+    registry.add_enrolment(&"*".parse().unwrap(), 9, &good(4), Timestamp(0)).unwrap();
+    let check = registry.check_code(&device("pi_1"), &code(4), &key(5), Timestamp(1)).unwrap();
+    assert_eq!(check, CodeCheck::IdTaken);
+    registry.added(&device("PI_1"));
+}
