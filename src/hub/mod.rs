@@ -60,6 +60,7 @@ pub use self::listen::BindError;
 use self::listen::ListenerKind;
 use self::metrics::Metrics;
 use self::registry::RegistryCache;
+use self::revalidation::follow_clock;
 use self::shared::Shared;
 use self::state::{AtPath as _, HubState, StateDirectory};
 use self::streams::Streams;
@@ -181,7 +182,9 @@ impl Hub {
         tasks.spawn(known_sources::run_writer(limiter, state.known_sources(), stopping.clone()));
         tasks.spawn(run_until(stopping.clone(), certificate.run(reload)));
         tasks.spawn(run_until(stopping.clone(), admin::run(shared.clone(), admin, tasks.clone())));
-        tasks.spawn(run_until(stopping, watchdog(shared.clone())));
+        tasks.spawn(run_until(stopping.clone(), watchdog(shared.clone())));
+        let follower = shared.clone();
+        tasks.spawn(run_until(stopping, async move { follow_clock(&follower).await }));
         shutdown.drain.cancelled().await;
         let cut = shutdown::drain(&shared, &shutdown).await;
         let registry = shared.registry.clone();

@@ -6,10 +6,11 @@ use std::time::Instant;
 use tokio::time::sleep_until;
 
 use super::auth::{Action, authorize};
-use super::broker::LegKey;
+use super::broker::{Input, LegKey};
 use super::registry::{Record, RegistryCache, StoredKey};
+use super::shared::Shared;
 use crate::net::os::clock;
-use crate::proto::id::Principal;
+use crate::proto::id::{Principal, Role};
 use crate::proto::key::PublicKey;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::scope::Scope;
@@ -48,6 +49,34 @@ pub(super) fn leg_key(stored: &StoredKey) -> LegKey {
 /// Returns the end of a service's access on the monotonic clock, or `None` if it does not expire.
 pub(super) fn access_deadline(scope: &Scope) -> Option<Instant> {
     scope.until.map(|until| clock::now() + until.since(clock::now_utc()))
+}
+
+/// Computes the ends of access and keys again whenever the wall clock was set, until dropped: they are moments of that clock,
+/// waited for on the monotonic one.
+pub(super) async fn follow_clock(shared: &Shared) {
+    loop {
+        clock::stepped().await;
+        tracing::warn!(target: "hub", "this machine slept or its clock was set; the ends of access and of keys are computed again");
+        for role in [Role::Service, Role::Device] {
+            match shared.registry.with(move |registry| registry.list(role)).await {
+                Ok(records) => records.into_iter().for_each(|record| reconsider(shared, record)),
+                Err(error) => tracing::error!(target: "hub", "{error}"),
+            }
+        }
+    }
+}
+
+fn reconsider(shared: &Shared, record: Record) {
+    let (principal, broker) = (record.principal.clone(), &shared.streams.broker);
+    if record.keys.iter().any(|key| key.until.is_some()) {
+        let keys = record.keys.iter().map(leg_key).collect();
+        broker.handle(Input::KeysChanged { principal: principal.clone(), keys });
+    }
+    if record.scope.until.is_some() {
+        let until = access_deadline(&record.scope);
+        broker.handle(Input::ScopeChanged { service: principal.id.clone().into(), scope: record.scope, until });
+    }
+    shared.registry.announce(&principal);
 }
 
 /// Sleeps until the deadline; pends forever if there is none.

@@ -1,6 +1,6 @@
 //! The leaf of the hub's own authority, renewed under the same pin before it expires.
 
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 use super::CHECK_INTERVAL;
 use super::authority::{Authority, LEAF_RENEWAL};
@@ -26,11 +26,12 @@ impl OwnLeaf {
         Certificate::new(self.authority.leaf(&self.names)?)
     }
 
-    /// Renews the leaf whenever it is due, until dropped.
-    pub(super) async fn renew(mut self, resolver: &CertificateResolver) {
+    /// Renews the leaf whenever it is due, and after the clock has `stepped`, until dropped.
+    pub(super) async fn renew(mut self, resolver: &CertificateResolver, stepped: impl AsyncFn()) {
         loop {
-            sleep(CHECK_INTERVAL).await;
-            if clock::now_utc() < self.renew_at {
+            // A leaf that was made while the clock was wrong may have expired by the right one, and locks everyone out.
+            let stepped = timeout(CHECK_INTERVAL, stepped()).await.is_ok();
+            if !stepped && clock::now_utc() < self.renew_at {
                 continue;
             }
             match self.issue() {
@@ -47,7 +48,7 @@ impl OwnLeaf {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::timeout;
+    use std::future::pending;
 
     use super::*;
     use crate::hub::certificate::names;
@@ -61,7 +62,10 @@ mod tests {
         own.renew_at = clock::now_utc();
         let resolver = CertificateResolver::new(own.issue().unwrap());
         let first = resolver.select(None, true);
-        assert!(timeout(CHECK_INTERVAL * 2, own.renew(&resolver)).await.is_err(), "it runs until dropped");
+        assert!(
+            timeout(CHECK_INTERVAL * 2, own.renew(&resolver, pending::<()>)).await.is_err(),
+            "it runs until dropped"
+        );
         let second = resolver.select(None, true);
         assert_ne!(first.cert[0], second.cert[0], "another leaf");
         assert_eq!(pin_of(&second.cert[1]), Some(pin), "the same authority");
@@ -72,7 +76,7 @@ mod tests {
         let own = OwnLeaf::new(Authority::create().unwrap(), names([], &[]));
         let resolver = CertificateResolver::new(own.issue().unwrap());
         let first = resolver.select(None, true);
-        assert!(timeout(CHECK_INTERVAL * 30, own.renew(&resolver)).await.is_err());
+        assert!(timeout(CHECK_INTERVAL * 30, own.renew(&resolver, pending::<()>)).await.is_err());
         assert_eq!(first.cert[0], resolver.select(None, true).cert[0]);
     }
 }

@@ -161,6 +161,11 @@ impl RegistryCache {
         self.group(principal).change_count.subscribe()
     }
 
+    /// Has the connections of an identity look it up again.
+    pub fn announce(&self, principal: &Principal) {
+        self.group(principal).change_count.send_modify(|count| *count += 1);
+    }
+
     /// Returns an identity's record.
     pub async fn find(&self, principal: &Principal) -> Result<Option<Record>, RegistryError> {
         if let Some(record) = self.find_cached(principal) {

@@ -1,11 +1,16 @@
 //! The two clocks: the wall clock for logs and expiry dates, and the monotonic clock for all deadlines.
 
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
+use tokio::time::sleep;
 
+use crate::proto::limits::CLOCK_JUMP;
 use crate::proto::timestamp::Timestamp;
+
+/// The interval at which the two clocks are compared.
+const COMPARISON_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The current time of the wall clock.
 pub fn now_utc() -> Timestamp {
@@ -22,6 +27,19 @@ pub fn now_rfc3339() -> String {
 /// The current time of the monotonic clock, which tests can pause.
 pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
+}
+
+/// Returns once the wall clock was set, or the machine slept: it differs from the monotonic clock by [`CLOCK_JUMP`] more than
+/// at the call.
+pub async fn stepped() {
+    let (wall, monotonic) = (now_utc(), now());
+    loop {
+        sleep(COMPARISON_INTERVAL).await;
+        let elapsed = i64::try_from((now() - monotonic).as_secs()).unwrap_or(i64::MAX);
+        if (now_utc().0 - wall.0).saturating_sub(elapsed).unsigned_abs() >= CLOCK_JUMP.as_secs() {
+            return;
+        }
+    }
 }
 
 /// A fixed instant of the monotonic clock: that of the first call in this process.

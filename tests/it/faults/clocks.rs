@@ -1,12 +1,16 @@
 //! Wrong clocks, under libfaketime: only certificates and displayed times depend on them.
 
+use std::fs;
+use std::path::PathBuf;
+
 use devstream::net::os::clock::now_rfc3339;
 use devstream::proto::refusal::RefusalKind;
 
-use crate::support::DEVICE;
+use crate::support::bytes::drain;
 use crate::support::machine::Machine;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
+use crate::support::{DEVICE, SOON, within};
 
 #[test]
 fn a_day_more_or_less_on_any_machine_changes_nothing() {
@@ -32,4 +36,41 @@ fn a_clock_that_is_years_ahead_is_reported_as_the_cause() {
     let finished = Machine::new().off_by("+20y").run(&["join", &hub.device_link(DEVICE)]);
     assert_eq!(finished.code, Some(RefusalKind::ClockOrInspection.row().exit.into()), "{finished:?}");
     assert!(finished.stderr.contains(RefusalKind::ClockOrInspection.row().hint), "{finished:?}");
+}
+
+#[test]
+fn a_hub_that_started_with_a_wrong_clock_lets_machines_in_soon_after_the_clock_is_set() {
+    let (machine, offset) = with_settable_clock("-10y");
+    let hub = Hub::start(&machine);
+    fs::write(&offset, "+0").unwrap();
+    hub.process.wait_line("renewed the hub's own certificate");
+    let device = Machine::new();
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+}
+
+#[test]
+fn access_ends_by_the_new_time_when_the_hubs_clock_is_set() {
+    let target = Target::echo();
+    let ((machine, offset), device, laptop) = (with_settable_clock("+0"), Machine::new(), Machine::new());
+    let hub = Hub::start(&machine);
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    laptop.ask(&["join", &hub.service_link_with("alice", &["--device", "*", "--for", "1h"])]);
+    let _agent = Agent::start(&device, &[&target.port.to_string()]);
+    let proxy = ServiceProxy::start(&laptop);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    fs::write(&offset, "+2h").unwrap();
+    within(SOON, "the end of the stream", || drain(&mut local));
+    proxy.process.wait_line(RefusalKind::AccessEnded.row().sentence);
+}
+
+/// A machine, and the file that sets its wall clock.
+fn with_settable_clock(offset: &str) -> (Machine, PathBuf) {
+    let machine = Machine::new();
+    let file = machine.home().join("offset");
+    fs::write(&file, offset).unwrap();
+    // `FAKETIME` would come before the file.
+    let machine = machine.with("LD_PRELOAD", "/usr/$LIB/faketime/libfaketime.so.1");
+    let machine = machine.with("FAKETIME_TIMESTAMP_FILE", &file.display().to_string()).with("FAKETIME_NO_CACHE", "1");
+    (machine.with("FAKETIME_DONT_FAKE_MONOTONIC", "1").with("DONT_FAKE_MONOTONIC", "1"), file)
 }
