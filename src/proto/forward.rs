@@ -74,7 +74,11 @@ impl FromStr for Forward {
 
 impl fmt::Display for Forward {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.name, HostPort(&self.host, self.port))
+        if self.either_loopback {
+            write!(f, "{}={}", self.name, self.port)
+        } else {
+            write!(f, "{}={}", self.name, HostPort(&self.host, self.port))
+        }
     }
 }
 
@@ -147,9 +151,9 @@ mod tests {
     #[test]
     fn forwards_as_people_write_them() {
         for (text, shown) in [
-            ("22", "ssh=127.0.0.1:22"),
-            ("3389", "rdp=127.0.0.1:3389"),
-            ("8000", "8000=127.0.0.1:8000"),
+            ("22", "ssh=22"),
+            ("3389", "rdp=3389"),
+            ("8000", "8000=8000"),
             ("web=10.0.0.5:80", "web=10.0.0.5:80"),
             ("printer.lan:443", "https=printer.lan:443"),
             ("db=[::1]:5432", "db=[::1]:5432"),

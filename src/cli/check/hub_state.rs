@@ -62,10 +62,12 @@ pub(super) fn certificate(report: &CertificateReport, here: Timestamp, newest_mt
     }
     let is_own = report.source == "own";
     match report.days_left {
-        // The hub renews its own certificate while a third of its lifetime is left: an expired one means a wrong clock.
-        ..0 if is_own => {
-            finding.with_verdict(failed(format!("it expired on {}, by this machine's clock", report.not_after), clock))
-        }
+        // The hub renews its own certificate while a third of its lifetime is left, and when its clock is set.
+        ..0 if is_own => finding.with_verdict(failed(
+            format!("it expired on {}, by this machine's clock", report.not_after),
+            "if this machine's clock is right, the certificate was made while it was wrong: restart the hub, which makes \
+             another one; if not, set the clock, for example with `timedatectl set-ntp true`",
+        )),
         ..0 => finding.with_verdict(failed(
             format!("it expired on {}", report.not_after),
             "renew it; if it has not expired, set this machine's clock",
@@ -138,7 +140,9 @@ mod tests {
         assert!(verdict(&report("own", 80), NOON.before(YEAR), Some(NOON)).contains("set this machine's clock"));
         let begun_later = CertificateReport { not_before: Some(NOON), ..report("pem", 80) };
         assert!(verdict(&begun_later, NOON.before(YEAR), None).contains("set this machine's clock"));
-        assert!(verdict(&report("own", -300), NOON.after(YEAR), None).contains("set this machine's clock"));
+        assert!(
+            verdict(&report("own", -300), NOON.after(YEAR), None).contains("made while it was wrong: restart the hub")
+        );
         assert!(verdict(&report("pem", -300), NOON, None).contains("renew it"));
         let stuck = CertificateReport { last_error: Some("no rights".into()), ..report("acme", 3) };
         assert!(verdict(&stuck, NOON, None).contains("could not be renewed: no rights"));

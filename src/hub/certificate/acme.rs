@@ -107,8 +107,11 @@ impl AcmeRenewer {
             } else {
                 backoff.next_delay(random::u64())
             };
-            // Checks again after the delay or a reload.
-            let _ = timeout(pause, reload.requested()).await;
+            // Checks again after the delay, a reload, or when the clock was set.
+            tokio::select! {
+                _ = timeout(pause, reload.requested()) => {}
+                () = clock::stepped() => {}
+            }
         }
     }
 
