@@ -50,7 +50,7 @@ async fn run_accept_command(command: &str, device: &DeviceId, request: &StreamRe
         .stdout(Stdio::piped())
         .kill_on_drop(true);
     let child = orphans::spawn(&mut shell);
-    let (mut child, _own) = child.map_err(|error| rejected(format!("its accept command cannot run: {error}")))?;
+    let (_own, mut child) = child.map_err(|error| rejected(format!("its accept command cannot run: {error}")))?;
     let mut process_group = ProcessGroup::of(&child);
     let ended = timeout(ACCEPT_COMMAND_TIMEOUT, wait_with_output(&mut child)).await;
     if ended.is_ok() {

@@ -14,16 +14,31 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Connects to the target within [`TARGET_TIMEOUT`], its name's addresses raced by happy eyeballs (RFC 8305).
 pub async fn connect(forward: &Forward) -> Result<TcpStream, Refusal> {
-    let lookup = async {
-        match forward.loopback_addresses() {
-            Some(addresses) => Ok(addresses.into()),
-            None => Ok(lookup_host((forward.host.as_str(), forward.port)).await?.collect()),
-        }
+    let lookup = async { Ok(lookup_host((forward.host.as_str(), forward.port)).await?.collect()) };
+    let stream = match forward.loopback_addresses() {
+        Some(addresses) => connect_in_order(forward, addresses, TcpStream::connect).await?,
+        None => resolve_and_race(forward, lookup, TcpStream::connect).await?,
     };
-    let stream = resolve_and_race(forward, lookup, TcpStream::connect).await?;
     socket::tune(&stream);
     socket::reset_on_drop(&stream);
     Ok(stream)
+}
+
+/// Tries the second address only where nothing listens at the first: another program may listen there.
+async fn connect_in_order<T, F>(
+    forward: &Forward,
+    [first, second]: [SocketAddr; 2],
+    connect: impl Fn(SocketAddr) -> F,
+) -> Result<T, Refusal>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    match resolve_and_race(forward, async { Ok(vec![first]) }, &connect).await {
+        Err(refused) if refused.kind == RefusalKind::TargetRefused => {
+            resolve_and_race(forward, async { Ok(vec![second]) }, connect).await.map_err(|_| refused)
+        }
+        connected => connected,
+    }
 }
 
 /// The deadline covers the lookup and every attempt.
@@ -100,6 +115,29 @@ mod tests {
         let started_at = clock::now();
         connect_to(&[DEAD, LIVE], Ok(())).await.unwrap();
         assert_eq!(clock::now() - started_at, CONNECTION_ATTEMPT_DELAY);
+    }
+
+    #[tokio::test]
+    async fn the_second_loopback_address_is_tried_only_where_nothing_listens_at_the_first() {
+        let forward: Forward = "22".parse().unwrap();
+        let addresses = forward.loopback_addresses().unwrap();
+        for (first, second, expected) in [
+            (Some(io::ErrorKind::ConnectionRefused), None, Ok(1)),
+            (None, None, Ok(0)),
+            (Some(io::ErrorKind::ResourceBusy), None, Err(RefusalKind::DeviceBusy)),
+            (
+                Some(io::ErrorKind::ConnectionRefused),
+                Some(io::ErrorKind::AddrNotAvailable),
+                Err(RefusalKind::TargetRefused),
+            ),
+        ] {
+            let connect = |address| async move {
+                let (index, answer) = if address == addresses[0] { (0, first) } else { (1, second) };
+                answer.map_or(Ok(index), |kind| Err(kind.into()))
+            };
+            let connected = connect_in_order(&forward, addresses, connect).await;
+            assert_eq!(connected.map_err(|refusal| refusal.kind), expected, "{first:?} {second:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -62,7 +62,7 @@ use self::metrics::Metrics;
 use self::registry::RegistryCache;
 use self::revalidation::follow_clock;
 use self::shared::Shared;
-use self::state::{AtPath as _, HubState, StateDirectory};
+use self::state::{HubState, StateDirectory};
 use self::streams::Streams;
 use crate::net::os::clock;
 use crate::net::os::local_socket::LocalListener;
@@ -110,8 +110,7 @@ impl Hub {
         let certificate = HubCertificate::open(authority, names, config.certificate.clone(), &state.acme())
             .context("cannot use the certificate")?;
         let metrics = Arc::new(Metrics::new(&config.named_limits(), listen::congestion_control(&listeners)));
-        let (activity, writer) = Activity::open(&state.activity(), config.activity, metrics.clone())
-            .at_path("cannot open the activity log", &state.activity())?;
+        let (activity, writer) = Activity::open(&state.activity(), config.activity, metrics.clone())?;
         let first_address = *addresses.first().context("the hub has no address to listen on; give --listen")?;
         let endpoints = Endpoints::new(&config, first_address, pin, certificate.resolver());
         let admin = LocalListener::bind(&state.admin_socket());

@@ -1,13 +1,13 @@
 //! Validity of connections that outlive their request: identity, key and access are checked again when they change or
 //! expire.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 
 use super::auth::{Action, authorize};
 use super::broker::{Input, LegKey};
-use super::registry::{Record, RegistryCache, StoredKey};
+use super::registry::{Record, RegistryCache, RegistryError, StoredKey};
 use super::shared::Shared;
 use crate::net::os::clock;
 use crate::proto::id::{Principal, Role};
@@ -51,32 +51,53 @@ pub(super) fn access_deadline(scope: &Scope) -> Option<Instant> {
     scope.until.map(|until| clock::now() + until.since(clock::now_utc()))
 }
 
+/// The time until a registry that failed is asked again after the clock was set.
+const RETRY: Duration = Duration::from_secs(5);
+
 /// Computes the ends of access and keys again whenever the wall clock was set, until dropped: they are moments of that clock,
 /// waited for on the monotonic one.
 pub(super) async fn follow_clock(shared: &Shared) {
+    let mut last = clock::Reading::now();
     loop {
-        clock::stepped().await;
+        last.stepped().await;
+        // Before the work: the clock may be set meanwhile.
+        last = clock::Reading::now();
         tracing::warn!(target: "hub", "this machine slept or its clock was set; the ends of access and of keys are computed again");
-        for role in [Role::Service, Role::Device] {
-            match shared.registry.with(move |registry| registry.list(role)).await {
-                Ok(records) => records.into_iter().for_each(|record| reconsider(shared, record)),
-                Err(error) => tracing::error!(target: "hub", "{error}"),
-            }
+        while let Err(error) = reconsider_all(shared).await {
+            tracing::error!(target: "hub", "{error}; trying again in {} s", RETRY.as_secs());
+            sleep(RETRY).await;
         }
     }
 }
 
-fn reconsider(shared: &Shared, record: Record) {
-    let (principal, broker) = (record.principal.clone(), &shared.streams.broker);
-    if record.keys.iter().any(|key| key.until.is_some()) {
+async fn reconsider_all(shared: &Shared) -> Result<(), RegistryError> {
+    for role in [Role::Service, Role::Device] {
+        let records = shared.registry.with(move |registry| registry.list(role)).await?;
+        for Record { principal, keys, scope, .. } in records {
+            if scope.until.is_some() || keys.iter().any(|key| key.until.is_some()) {
+                reconsider(shared, principal).await?;
+            } else {
+                shared.registry.announce(&principal);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Tells the broker in turn with changes of the identity, as it is then.
+async fn reconsider(shared: &Shared, principal: Principal) -> Result<(), RegistryError> {
+    let (broker, subject) = (shared.streams.broker.clone(), principal.clone());
+    let told = shared.registry.change(&subject, move |registry| {
+        let Some(record) = registry.find(&principal)? else { return Ok(()) };
         let keys = record.keys.iter().map(leg_key).collect();
         broker.handle(Input::KeysChanged { principal: principal.clone(), keys });
-    }
-    if record.scope.until.is_some() {
-        let until = access_deadline(&record.scope);
-        broker.handle(Input::ScopeChanged { service: principal.id.clone().into(), scope: record.scope, until });
-    }
-    shared.registry.announce(&principal);
+        if record.scope.until.is_some() {
+            let until = access_deadline(&record.scope);
+            broker.handle(Input::ScopeChanged { service: principal.id.into(), scope: record.scope, until });
+        }
+        Ok(())
+    });
+    told.await
 }
 
 /// Sleeps until the deadline; pends forever if there is none.

@@ -19,6 +19,7 @@ use super::in_front::{Hindrance, OPENING_BYTES, is_proxy_header};
 use super::listen::ListenerKind;
 use super::shared::Shared;
 use super::{monitor, responses};
+use crate::net::os::clock;
 use crate::net::tls::{Acceptor, Socket, offers_no_tls13};
 use crate::net::transport::http_server::{HttpOutcome, HttpRequest, serve};
 use crate::net::transport::socket;
@@ -47,19 +48,22 @@ pub(super) async fn run(
     permit: ConnectionPermit,
 ) {
     let ConnectionPermit { unauthenticated, slot } = permit;
-    let evicted = unauthenticated.evicted();
+    let (evicted, accepted_at) = (unauthenticated.evicted(), clock::now());
     socket::tune(&tcp);
     // Each stage is boxed, so that its memory is freed before the next one: a connection may stay in the last one for
     // months.
     let handshake = Box::pin(tls_handshake(&shared, &acceptor, tcp, address, &unauthenticated));
-    let Some(Some((stream, exporter))) = evicted.run_until_cancelled(handshake).await else { return };
+    let Some(handshake) = evicted.run_until_cancelled(handshake).await else {
+        return shared.admission.evicted(address, accepted_at);
+    };
+    let Some((stream, exporter)) = handshake else { return };
     let context = ConnectionContext::new(shared.streams.allocate_connection_id(), address, exporter, unauthenticated);
     let handler = async |request| respond(&shared, &context, listener_kind, request).await;
     let served = Box::pin(serve(stream, shared.config.limits.http, handler));
     let upgraded = tokio::select! {
         upgraded = served => upgraded,
         () = Box::pin(context.enforce_auth_deadline(&shared)) => None,
-        () = evicted.cancelled() => None,
+        () = evicted.cancelled() => return shared.admission.evicted(address, accepted_at),
     };
     context.penalize_abandoned_auth(&shared);
     match upgraded {

@@ -86,7 +86,7 @@ async fn serve(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let mut serving = Box::pin(bound.serve(shutdown.clone()));
-    let Some(Started { client, mut child, _own }) = started else {
+    let Some(Started { client, _own, mut child }) = started else {
         serving.await;
         return Ok(());
     };
@@ -150,7 +150,7 @@ fn start(file: &Path, rdp: &Rdp) -> anyhow::Result<Option<Started>> {
         program.args(client.before).arg(file).args(client.named.map(|named| format!("{named}{}", rdp.device)));
         program.args(&rdp.arguments).stdin(Stdio::inherit()).kill_on_drop(true);
         match orphans::spawn(&mut program) {
-            Ok((child, _own)) => {
+            Ok((_own, child)) => {
                 output::eprint(&format!("rdp: started {}", client.program));
                 return Ok(Some(Started { client, child, _own }));
             }

@@ -16,7 +16,6 @@ mod store;
 mod tail;
 mod writer;
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -114,7 +113,7 @@ pub struct WriterHandle(JoinHandle<()>);
 
 impl Activity {
     /// Opens the log and starts its writer. Rotated files are kept beside it.
-    pub(super) fn open(path: &Path, settings: Settings, metrics: Arc<Metrics>) -> io::Result<(Self, WriterHandle)> {
+    pub(super) fn open(path: &Path, settings: Settings, metrics: Arc<Metrics>) -> anyhow::Result<(Self, WriterHandle)> {
         let stores = Stores::open(path, settings)?;
         let (lines, queue) = sync_channel(QUEUE);
         let counters = Arc::new(Counters::default());

@@ -9,6 +9,7 @@ use super::bisect::first_time;
 use super::files::{Files, RotatedFile, administration_path};
 use super::{ADMINISTRATION, Settings};
 use crate::net::os::clock;
+use crate::net::os::private_files::AtPath as _;
 use crate::proto::timestamp::Timestamp;
 
 /// The time between attempts to rotate a file; meanwhile it grows.
@@ -24,9 +25,9 @@ pub(super) struct Stores {
 
 impl Stores {
     /// Opens or creates both.
-    pub(super) fn open(path: &Path, settings: Settings) -> io::Result<Self> {
-        let administration = Store::open(&administration_path(path), ADMINISTRATION)?;
-        Ok(Self { log: Store::open(path, settings)?, administration })
+    pub(super) fn open(path: &Path, settings: Settings) -> anyhow::Result<Self> {
+        let open = |path: &Path, settings| Store::open(path, settings).at_path("cannot open the activity log", path);
+        Ok(Self { administration: open(&administration_path(path), ADMINISTRATION)?, log: open(path, settings)? })
     }
 
     /// Writes lines to the log, newlines included.

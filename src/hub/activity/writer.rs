@@ -68,8 +68,11 @@ impl LogWriter {
             if self.maintained_at.elapsed() >= MAINTENANCE_INTERVAL {
                 self.maintained_at = clock::now();
                 self.stores.maintain(clock::now_utc());
-                let omitted = self.budgets.lock().take_omitted(self.maintained_at);
-                self.report_omitted(omitted);
+                // What cannot be written now is counted further.
+                if self.retry.is_none() {
+                    let omitted = self.budgets.lock().take_omitted(self.maintained_at);
+                    self.report_omitted(omitted);
+                }
             }
             self.counters.bytes.store(self.stores.bytes(), Ordering::Relaxed);
         }

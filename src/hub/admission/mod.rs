@@ -17,12 +17,14 @@ mod unauthenticated;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use self::challenge::PendingChallenges;
 use self::connection_limiter::{ConnectionLimiter, Rejection, UnauthenticatedPermit};
 use self::penalty::{PenaltyReason, SourceStatus};
 use self::pressure::{ConnectionSlot, Exhausted, Pressure};
 use self::refusal_budget::RefusalBudgets;
+use self::unauthenticated::SILENT_GRACE;
 use super::activity::Activity;
 use super::event::{Event, Operation};
 use super::metrics::Metrics;
@@ -83,12 +85,25 @@ impl Admission {
             Err(Exhausted::Descriptors) => "descriptors",
             Err(Exhausted::Memory) => "memory",
         };
+        self.reject(reason, address);
+        None
+    }
+
+    fn reject(&self, reason: &'static str, address: SocketAddr) {
         self.metrics.rejected(reason);
         if self.overload_log.should_log() {
             let warning = self.pressure.warning().map(|warning| format!("; {warning}")).unwrap_or_default();
             tracing::warn!(target: "hub", "rejecting connections (latest {address}), limit reached: {reason}{warning}");
         }
-        None
+    }
+
+    /// Counts a connection that gave way to another one, and penalises it if it had had its time: its source would be
+    /// penalised more at the end of that.
+    pub(super) fn evicted(&self, address: SocketAddr, accepted_at: Instant) {
+        self.reject("evicted", address);
+        if accepted_at.elapsed() >= SILENT_GRACE {
+            self.record_penalty(address, PenaltyReason::ProtocolError);
+        }
     }
 
     /// Penalises a source. Logs the moment at which its penalties take effect.

@@ -75,6 +75,13 @@ const BANNED_INTERVAL: Duration = Duration::from_secs(1);
 /// The limit on tracked sources; beyond it, new sources are not penalised.
 const MAX_SOURCES: usize = 65_536;
 
+/// The limit on sources up to which those are remembered that had authenticated connections: one identity with an IPv6 /48
+/// can have any number, and must leave room for penalties.
+const MAX_REMEMBERED: usize = MAX_SOURCES / 4;
+
+/// The interval at which a full table is searched for expired entries.
+const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The time for which a source counts as having authenticated connections after the last one: longer than most outages,
 /// and as long as the longest ban by default.
 const AUTH_GRACE: Duration = Duration::from_secs(600);
@@ -108,12 +115,14 @@ impl Source {
 pub struct SourcePenalties {
     policy: PenaltyPolicy,
     sources: HashMap<IpAddr, Source>,
+    /// The time of the next search for expired entries.
+    next_search: Option<Instant>,
 }
 
 impl SourcePenalties {
     /// No penalties.
     pub fn new(policy: PenaltyPolicy) -> Self {
-        Self { policy, sources: HashMap::new() }
+        Self { policy, sources: HashMap::new(), next_search: None }
     }
 
     /// Returns the treatment of a source.
@@ -176,10 +185,10 @@ impl SourcePenalties {
         self.sources.entry(source_prefix(source)).or_default().authenticated += 1;
     }
 
-    /// Uncounts an authenticated connection. A full table does not keep a source for that alone.
+    /// Uncounts an authenticated connection. Beyond [`MAX_REMEMBERED`], no source is kept for that alone.
     pub fn auth_closed(&mut self, source: IpAddr, now: Instant) {
         let source = source_prefix(source);
-        let crowded = self.sources.len() >= MAX_SOURCES;
+        let crowded = self.sources.len() >= MAX_REMEMBERED;
         if let Some(entry) = self.sources.get_mut(&source) {
             entry.authenticated = entry.authenticated.saturating_sub(1);
             entry.auth_closed_at = Some(now);
@@ -200,7 +209,10 @@ impl SourcePenalties {
         if self.sources.contains_key(&source) || self.sources.len() < MAX_SOURCES {
             return true;
         }
-        self.sources.retain(|_, entry| entry.has_recent_auth(now) || entry.is_penalised(now));
+        if self.next_search.is_none_or(|at| at <= now) {
+            self.next_search = Some(now + SEARCH_INTERVAL);
+            self.sources.retain(|_, entry| entry.has_recent_auth(now) || entry.is_penalised(now));
+        }
         self.sources.len() < MAX_SOURCES
     }
 }

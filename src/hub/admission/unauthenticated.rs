@@ -1,8 +1,9 @@
 //! The unauthenticated connections: how many there may be, and which one gives way to a new one.
 //!
 //! Whoever can open connections can fill any limit. So a full limit does not refuse the newcomer while there is a
-//! connection that has said nothing, or has not authenticated for some time, or whose source has many more than the
-//! newcomer's; and sources that authenticated lately have a share of their own.
+//! connection that has said nothing, or has not authenticated for some time, or whose site has many more than the
+//! newcomer's; and sources that authenticated lately have a share of their own. These give way to nobody else but if they
+//! have had their time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -28,7 +29,7 @@ const KNOWN_SHARE: usize = 4;
 const SOURCES_PER_SITE: usize = 2;
 
 /// The time after which a connection gives way that has not sent a byte: an honest client's first one takes a round trip.
-const SILENT_GRACE: Duration = Duration::from_millis(500);
+pub(super) const SILENT_GRACE: Duration = Duration::from_millis(500);
 
 /// The time after which any connection gives way: TLS and a signed request are three round trips.
 const SLOW_GRACE: Duration = Duration::from_secs(3);
@@ -44,8 +45,8 @@ pub(super) struct UnauthenticatedConnections {
     /// By id, hence in the order of their ages.
     connections: BTreeMap<u64, Connection>,
     sources: HashMap<IpAddr, usize>,
-    /// Those of unknown sources.
-    sites: HashMap<IpAddr, usize>,
+    /// Those of unknown and of known sources.
+    sites: [HashMap<IpAddr, usize>; 2],
     unknown: usize,
 }
 
@@ -72,7 +73,7 @@ pub(super) enum Full {
 impl UnauthenticatedConnections {
     /// No connections.
     pub(super) fn new(limits: ConnectionLimits) -> Self {
-        let (sources, sites) = (HashMap::new(), HashMap::new());
+        let (sources, sites) = (HashMap::new(), [HashMap::new(), HashMap::new()]);
         Self { limits, next_id: 0, connections: BTreeMap::new(), sources, sites, unknown: 0 }
     }
 
@@ -95,17 +96,14 @@ impl UnauthenticatedConnections {
         {
             return Err(Full::Source);
         }
-        let neighbours = of_source(&self.sites, site);
+        let neighbours = of_source(&self.sites[usize::from(is_known)], site);
         if !is_known
-            && neighbours >= SOURCES_PER_SITE * self.limits.per_source
+            && neighbours >= self.limits.per_source.saturating_mul(SOURCES_PER_SITE)
             && !self.evict_stale(now, |other| other.site == site && !other.is_known)
         {
             return Err(Full::Source);
         }
-        if self.is_full(is_known)
-            && !self.evict_from_largest_site(neighbours)
-            && !self.evict_stale(now, |other| !other.is_known)
-        {
+        if self.is_full(is_known) && !self.make_room(is_known, neighbours, now) {
             return Err(Full::Total);
         }
         let evicted = CancellationToken::new();
@@ -124,18 +122,14 @@ impl UnauthenticatedConnections {
     pub(super) fn remove(&mut self, id: u64) {
         let Some(connection) = self.connections.remove(&id) else { return };
         decrement(&mut self.sources, connection.source);
-        if !connection.is_known {
-            decrement(&mut self.sites, connection.site);
-            self.unknown -= 1;
-        }
+        decrement(&mut self.sites[usize::from(connection.is_known)], connection.site);
+        self.unknown -= usize::from(!connection.is_known);
     }
 
     fn insert(&mut self, connection: Connection) -> u64 {
         *self.sources.entry(connection.source).or_default() += 1;
-        if !connection.is_known {
-            *self.sites.entry(connection.site).or_default() += 1;
-            self.unknown += 1;
-        }
+        *self.sites[usize::from(connection.is_known)].entry(connection.site).or_default() += 1;
+        self.unknown += usize::from(!connection.is_known);
         let id = self.next_id;
         self.next_id += 1;
         self.connections.insert(id, connection);
@@ -147,28 +141,38 @@ impl UnauthenticatedConnections {
         self.count() >= total || (!is_known && self.unknown >= total - total / KNOWN_SHARE)
     }
 
-    /// Evicts the oldest connection of the unknown site that has the most, if it has many more than the newcomer's.
-    fn evict_from_largest_site(&mut self, neighbours: usize) -> bool {
-        let largest = self.sites.iter().max_by_key(|(_, count)| **count);
+    /// Evicts a connection for a newcomer whose site has `neighbours`.
+    fn make_room(&mut self, is_known: bool, neighbours: usize, now: Instant) -> bool {
+        self.evict_from_largest_site(false, neighbours)
+            || self.evict_stale(now, |other| !other.is_known)
+            || (is_known && self.evict_from_largest_site(true, neighbours))
+            || self.evict_stale(now, |_| true)
+    }
+
+    /// Evicts the youngest connection of the site that has the most, if it has many more than the newcomer's: the others
+    /// are nearer to their ends.
+    fn evict_from_largest_site(&mut self, is_known: bool, neighbours: usize) -> bool {
+        let largest = self.sites[usize::from(is_known)].iter().max_by_key(|(_, count)| **count);
         let Some((site, _)) = largest.filter(|(_, count)| **count > neighbours + FAIR_MARGIN) else { return false };
-        let site = *site;
-        self.evict(|other| other.site == site && !other.is_known)
+        let matches = |other: &Connection| other.site == *site && other.is_known == is_known;
+        let youngest = self.connections.iter().rev().find(|(_, connection)| matches(connection));
+        youngest.map(|(id, _)| *id).is_some_and(|id| self.evict(id))
     }
 
     /// Evicts the oldest of these connections that has had its time.
     fn evict_stale(&mut self, now: Instant, is_candidate: impl Fn(&Connection) -> bool) -> bool {
-        self.evict(|other| {
+        let is_stale = |other: &Connection| {
             let grace = if other.is_silent { SILENT_GRACE } else { SLOW_GRACE };
             now.saturating_duration_since(other.since) >= grace && is_candidate(other)
-        })
+        };
+        let oldest = self.connections.iter().find(|(_, connection)| is_stale(connection));
+        oldest.map(|(id, _)| *id).is_some_and(|id| self.evict(id))
     }
 
-    /// Evicts the oldest connection that matches.
-    fn evict(&mut self, matches: impl Fn(&Connection) -> bool) -> bool {
-        let found = self.connections.iter().find(|(_, connection)| matches(connection));
-        let Some((id, connection)) = found else { return false };
-        connection.evicted.cancel();
-        let id = *id;
+    fn evict(&mut self, id: u64) -> bool {
+        if let Some(connection) = self.connections.get(&id) {
+            connection.evicted.cancel();
+        }
         self.remove(id);
         true
     }
@@ -270,6 +274,20 @@ mod tests {
         assert_eq!(table.admit(ip(6000), true, now).err(), Some(Full::Total));
         assert!(table.admit(ip(6000), true, now + SILENT_GRACE).is_ok() && crowd[0].1.is_cancelled());
         assert!(known.iter().all(|(_, evicted)| !evicted.is_cancelled()));
+    }
+
+    #[test]
+    fn known_sources_that_fill_every_place_give_way_to_others() {
+        for newcomer_is_known in [true, false] {
+            let (mut table, start) = (UnauthenticatedConnections::new(LIMITS), clock::now());
+            for source in 0..8 {
+                (0..128).for_each(|_| assert!(table.admit(ip(source), true, start).is_ok()));
+            }
+            assert_eq!(table.count(), 1024);
+            let at_once = table.admit(ip(100), newcomer_is_known, start);
+            assert_eq!(at_once.is_ok(), newcomer_is_known, "a known one takes a place of a site with many");
+            assert!(table.admit(ip(101), newcomer_is_known, start + SILENT_GRACE).is_ok());
+        }
     }
 
     #[test]

@@ -102,7 +102,8 @@ pub enum CodeCheck {
     HasKey,
     /// The identity gets the key.
     Good,
-    /// Nothing: the code is an enrolment key's, and the identity was added by hand, joined with another key or was removed.
+    /// Nothing: the code is an enrolment key's, and the identity was added by hand, joined with another key or was
+    /// removed, or has the id of another one but for case.
     IdTaken,
 }
 

@@ -65,7 +65,8 @@ impl StateDirectory {
     /// that cannot be made again from the others is an error.
     pub fn load(&self) -> anyhow::Result<HubState> {
         let parts = StateParts::find(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
-        let registry = if parts.registry || parts.is_fresh() { Some(self.open_registry(&parts)?) } else { None };
+        let has_registry = parts.registry || parts.may_create_registry();
+        let registry = if has_registry { Some(self.open_registry(&parts)?) } else { None };
         let nothing_known = || registry.as_ref().is_some_and(|registry| registry.is_empty().unwrap_or(false));
         if let Some(loss) = parts.loss(&self.path, nothing_known) {
             return Err(loss.into());
@@ -105,14 +106,20 @@ impl StateDirectory {
     fn open_registry(&self, parts: &StateParts) -> anyhow::Result<SqliteRegistry> {
         let path = self.registry_path();
         let has_authority = parts.certificate || parts.key;
-        let open = if has_authority { SqliteRegistry::open_existing } else { SqliteRegistry::open };
+        let open = if has_authority && parts.registry { SqliteRegistry::open_existing } else { SqliteRegistry::open };
         open(&path).with_context(|| format!("cannot use the registry {}", path.display()))
     }
 
     fn authority(&self, parts: &StateParts) -> anyhow::Result<Authority> {
         let (certificate, key) = (self.path.join(AUTHORITY), self.path.join(AUTHORITY_KEY));
         if parts.certificate {
-            let context = || format!("cannot use the certificate authority in {}", self.path.display());
+            let context = || {
+                format!(
+                    "cannot use the certificate authority in {}; if {AUTHORITY} alone is damaged, remove it: it is made again \
+                     from {AUTHORITY_KEY}",
+                    self.path.display()
+                )
+            };
             let read = || fs::read_to_string(&certificate).at_path("cannot read", &certificate);
             let load = || Authority::load(&read()?, &read_private(&key)?);
             return load().with_context(context);

@@ -50,7 +50,8 @@ impl StateParts {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         };
-        let trace = TRACES.into_iter().find(|name| state.join(name).exists());
+        let is_left = |name: &&str| fs::metadata(state.join(name)).is_ok_and(|left| left.is_file() && left.len() > 0);
+        let trace = TRACES.into_iter().find(is_left);
         Ok(Self { certificate: has(AUTHORITY)?, key: has(AUTHORITY_KEY)?, registry: has(REGISTRY)?, trace })
     }
 
@@ -59,12 +60,19 @@ impl StateParts {
         *self == Self::default()
     }
 
+    /// Reports whether a registry may be created: where no hub has run, or where one of an earlier version failed at its
+    /// first start, after it had made its authority.
+    pub fn may_create_registry(&self) -> bool {
+        !self.registry && self.trace.is_none() && (self.key || !self.certificate)
+    }
+
     /// Returns what is lost, if anything. A first start that did not end leaves a registry without identities and no
     /// authority (`nothing_known`): that is no loss.
     pub fn loss(&self, state: &Path, nothing_known: impl FnOnce() -> bool) -> Option<StateLoss> {
         let lost = match (self.key, self.registry) {
             (true, true) => return None,
             (false, false) if self.is_fresh() => return None,
+            (true, false) if self.may_create_registry() => return None,
             (false, true) if !self.certificate && nothing_known() => return None,
             (true, false) => format!("{REGISTRY} is missing or empty"),
             (false, true) => format!("{AUTHORITY_KEY} is missing or empty"),
@@ -97,7 +105,8 @@ mod tests {
         assert_eq!(lost(false, false, false, Some(RESUME_KEY)), Some(format!("{both}resume.key is there")));
         assert_eq!(lost(true, false, false, None), Some(format!("{both}ca.pem is there")));
         for certificate in [true, false] {
-            assert_eq!(lost(certificate, true, false, None).as_deref(), Some("registry.sqlite is missing or empty"));
+            let without_registry = lost(certificate, true, false, Some(RESUME_KEY));
+            assert_eq!(without_registry.as_deref(), Some("registry.sqlite is missing or empty"));
             assert_eq!(lost(certificate, false, true, None).as_deref(), Some("ca.key is missing or empty"));
         }
     }
@@ -106,7 +115,7 @@ mod tests {
     fn a_first_start_that_was_cut_short_is_no_loss() {
         let registry_only = StateParts { registry: true, trace: Some(CHANGE_COUNT), ..StateParts::default() };
         assert_eq!(registry_only.loss(Path::new("/x"), || true), None);
-        let without_registry = StateParts { key: true, ..StateParts::default() };
-        assert!(without_registry.loss(Path::new("/x"), || true).is_some(), "the registry is made before the key");
+        let of_an_earlier_version = StateParts { key: true, certificate: true, ..StateParts::default() };
+        assert_eq!(of_an_earlier_version.loss(Path::new("/x"), || true), None, "it made the authority first");
     }
 }

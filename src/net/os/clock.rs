@@ -29,15 +29,32 @@ pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// Returns once the wall clock was set, or the machine slept: it differs from the monotonic clock by [`CLOCK_JUMP`] more than
-/// at the call.
+/// Returns once the wall clock was set, or the machine slept.
 pub async fn stepped() {
-    let (wall, monotonic) = (now_utc(), now());
-    loop {
-        sleep(COMPARISON_INTERVAL).await;
-        let elapsed = i64::try_from((now() - monotonic).as_secs()).unwrap_or(i64::MAX);
-        if (now_utc().0 - wall.0).saturating_sub(elapsed).unsigned_abs() >= CLOCK_JUMP.as_secs() {
-            return;
+    Reading::now().stepped().await;
+}
+
+/// Both clocks at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    wall: Timestamp,
+    monotonic: Instant,
+}
+
+impl Reading {
+    /// The present moment.
+    pub fn now() -> Self {
+        Self { wall: now_utc(), monotonic: now() }
+    }
+
+    /// Returns once the clocks differ by [`CLOCK_JUMP`] more than at this moment.
+    pub async fn stepped(self) {
+        loop {
+            sleep(COMPARISON_INTERVAL).await;
+            let elapsed = i64::try_from((now() - self.monotonic).as_secs()).unwrap_or(i64::MAX);
+            if (now_utc().0 - self.wall.0).saturating_sub(elapsed).unsigned_abs() >= CLOCK_JUMP.as_secs() {
+                return;
+            }
         }
     }
 }

@@ -16,14 +16,15 @@ mod system {
     /// The children that somebody else waits for.
     static OWN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
-    /// Starts a command whose exit status the caller waits for. [`Orphans::reap`] leaves it alone while the guard exists.
-    pub fn spawn(command: &mut Command) -> io::Result<(Child, OwnChild)> {
+    /// Starts a command whose exit status the caller waits for. [`Orphans::reap`] leaves it alone while the guard exists,
+    /// which must be dropped after the child.
+    pub fn spawn(command: &mut Command) -> io::Result<(OwnChild, Child)> {
         // Locked until the child is listed: it may exit, and would be reaped, before.
         let mut own = OWN.lock();
         let child = command.spawn()?;
         own.extend(child.id());
         let id = child.id();
-        Ok((child, OwnChild(id)))
+        Ok((OwnChild(id), child))
     }
 
     /// A child that is not reaped as an orphan, until this is dropped.
@@ -102,8 +103,8 @@ mod system {
     use tokio::process::{Child, Command};
 
     /// Starts a command.
-    pub fn spawn(command: &mut Command) -> io::Result<(Child, OwnChild)> {
-        Ok((command.spawn()?, OwnChild))
+    pub fn spawn(command: &mut Command) -> io::Result<(OwnChild, Child)> {
+        Ok((OwnChild, command.spawn()?))
     }
 
     /// Nothing: no orphan is reaped.

@@ -76,10 +76,11 @@ pub const RELEASE_MESSAGE: &str = r#"{"type":"rest"}"#;
 /// are acknowledged the stream is over, and the loss of a connection no longer interrupts it.
 pub const END_ACK_SUFFIX: &str = r#","end":true}"#;
 
-/// Reports whether a text message may be a [`StreamControl::Drain`], which only the hub sends, in whatever way JSON spells
-/// it. No message of an end has a backslash.
-pub fn is_hubs_own(text: &str) -> bool {
-    text.contains("drain") || text.contains('\\')
+/// Reports whether a text message may be read as a [`StreamControl::Drain`], which only the hub sends, or as a
+/// [`StreamControl::Release`], which the hub must recognise, in another spelling than [`RELEASE_MESSAGE`]. No other message
+/// of an end has these words, or a backslash.
+pub fn is_reserved(text: &str) -> bool {
+    ["drain", "rest", "\\"].iter().any(|word| text.contains(word))
 }
 
 /// A violation of the stream protocol by the peer.

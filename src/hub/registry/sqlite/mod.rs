@@ -80,7 +80,7 @@ impl SqliteRegistry {
     /// Reports whether it has neither identities nor enrolment keys, and never had any.
     pub fn is_empty(&self) -> Result<bool, RegistryError> {
         let sql = "SELECT NOT EXISTS (SELECT 1 FROM identity) AND NOT EXISTS (SELECT 1 FROM enrolment)
-                   AND NOT EXISTS (SELECT 1 FROM removed)";
+                   AND NOT EXISTS (SELECT 1 FROM removed) AND (SELECT count FROM change) = 0";
         Ok(self.connection().query_row(sql, [], |row| row.get(0))?)
     }
 
@@ -335,9 +335,11 @@ fn redeemable(
     }
     let Some(enrolment) = enrolments::find(connection, principal, code, now)? else { return Ok(None) };
     // An id that was added by hand is for the machine with its join link, and one that was removed stays so.
-    let is_free = record.is_none()
-        && !rows::was_removed(connection, principal)?
-        && rows::ensure_distinct(connection, principal).is_ok();
+    let is_distinct = match rows::ensure_distinct(connection, principal) {
+        Err(RegistryError::DiffersInCase(_)) => false,
+        other => other.map(|()| true)?,
+    };
+    let is_free = record.is_none() && is_distinct && !rows::was_removed(connection, principal)?;
     Ok(Some(if is_free { Redeemable::Enrolment(enrolment) } else { Redeemable::EnrolmentOfAnother }))
 }
 

@@ -58,14 +58,14 @@ pub(super) fn remove(connection: &Connection, principal: &Principal) -> Result<(
 /// Forgets that an identity was removed: it is added again.
 pub(super) fn forget_removal(connection: &Connection, principal: &Principal) -> Result<(), RegistryError> {
     let (role, id) = columns(principal);
-    connection.execute("DELETE FROM removed WHERE role = ? AND id = ?", [role, id])?;
+    connection.execute("DELETE FROM removed WHERE role = ? AND id = ? COLLATE NOCASE", [role, id])?;
     Ok(())
 }
 
-/// Reports whether an identity was removed, and not added again.
+/// Reports whether an identity was removed, whatever the case of its id, and not added again.
 pub(super) fn was_removed(connection: &Connection, principal: &Principal) -> Result<bool, RegistryError> {
     let (role, id) = columns(principal);
-    let sql = "SELECT EXISTS (SELECT 1 FROM removed WHERE role = ? AND id = ?)";
+    let sql = "SELECT EXISTS (SELECT 1 FROM removed WHERE role = ? AND id = ? COLLATE NOCASE)";
     Ok(connection.query_row(sql, [role, id], |row| row.get(0))?)
 }
 

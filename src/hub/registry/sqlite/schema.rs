@@ -40,9 +40,10 @@ const MIGRATIONS: &[&str] = &[
         used INTEGER NOT NULL, created INTEGER NOT NULL, until INTEGER NOT NULL
     ) STRICT;",
     "CREATE TABLE removed (role TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (role, id)) STRICT;",
-    // Changes of identities and enrolment keys, for `change_count`.
+    // Changes of identities and enrolment keys, for `change_count`. Lookups that ignore case.
     "CREATE TABLE change (count INTEGER NOT NULL) STRICT;
-    INSERT INTO change VALUES (0);",
+    INSERT INTO change VALUES (0);
+    CREATE INDEX identity_nocase ON identity (role, id COLLATE NOCASE);",
 ];
 
 /// Reports whether a file has no tables.

@@ -155,7 +155,7 @@ fn an_enrolment_key_gives_no_id_that_was_added_by_hand_or_removed() {
     registry.added(&by_hand);
     assert!(registry.joins(&removed, 7, 1, 1));
     registry.remove(&removed).unwrap();
-    for id in [&by_hand, &removed] {
+    for id in [&by_hand, &removed, &device("By-Hand"), &device("REMOVED")] {
         let check = registry.check_code(id, &code(7), &key(1), Timestamp(1)).unwrap();
         assert_eq!(check, CodeCheck::IdTaken);
         assert!(!registry.joins(id, 7, 1, 1));

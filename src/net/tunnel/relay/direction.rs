@@ -13,7 +13,7 @@ use crate::net::liveness::Liveness;
 use crate::net::liveness::keepalive::{KeepaliveTimer, PeerDead, wait_until_dead};
 use crate::net::websocket::{CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, Reader, Transport, WebSocketError, Writer};
 use crate::proto::limits::MAX_SENT_MESSAGE_BYTES;
-use crate::proto::stream::{END_ACK_SUFFIX, RELEASE_MESSAGE, StreamControl, is_hubs_own};
+use crate::proto::stream::{END_ACK_SUFFIX, RELEASE_MESSAGE, StreamControl, is_reserved};
 
 /// The leg that a direction reads, or the one that it writes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,8 +142,9 @@ impl Direction<'_> {
                 Ok(())
             }
             Ok(Incoming::Text(text)) if self.context.has_stream_protocol => {
-                if is_hubs_own(&text) {
-                    let broken = WebSocketError::Violation(CLOSE_POLICY, "a message that only the hub sends".into());
+                if is_reserved(&text) {
+                    let broken =
+                        WebSocketError::Violation(CLOSE_POLICY, "a message that the hub does not pass on".into());
                     return Err((Side::Source, LegClose::Broken(broken)));
                 }
                 holding = true;
