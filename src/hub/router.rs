@@ -24,6 +24,7 @@ use crate::net::tls::{Acceptor, Socket, offers_no_tls13};
 use crate::net::transport::http_server::{HttpOutcome, HttpRequest, serve};
 use crate::net::transport::socket;
 use crate::net::tunnel::relay::Leg;
+use crate::proto::auth::AUTH_HEADER;
 use crate::proto::channel_binding::Exporter;
 use crate::proto::http::Route;
 use crate::proto::refusal::RefusalKind;
@@ -171,11 +172,12 @@ async fn route(
         Some(Route::Join) => enrol::join(shared, context, request).await,
         Some(Route::Health) => monitor::health(&shared.streams).await,
         Some(Route::Ready) => monitor::ready(&shared.streams, &shared.admission),
-        Some(Route::Control(_) | Route::Bridge(_) | Route::Standby) => {
+        // Who brings no credential is told nothing: a path that exists looks like one that does not.
+        Some(Route::Control(_) | Route::Bridge(_) | Route::Standby) if request.header(AUTH_HEADER).is_some() => {
             shared.in_front.warn(Hindrance::NoUpgrade, context.address);
             responses::refusal(&RefusalKind::UpgradeRemoved.into())
         }
-        None => responses::not_found(),
+        Some(Route::Control(_) | Route::Bridge(_) | Route::Standby) | None => responses::not_found(),
     };
     HttpOutcome::Reply(response)
 }
