@@ -64,7 +64,7 @@ pub enum SourceStatus {
     Allowed,
     /// Failures are answered after a delay, because the source has authenticated connections.
     Throttled,
-    /// Connections are rejected, but for one in each [`BANNED_INTERVAL`].
+    /// Connections are rejected, but for one in each `BANNED_INTERVAL`.
     Banned,
 }
 
@@ -185,7 +185,7 @@ impl SourcePenalties {
         self.sources.entry(source_prefix(source)).or_default().authenticated += 1;
     }
 
-    /// Uncounts an authenticated connection. Beyond [`MAX_REMEMBERED`], no source is kept for that alone.
+    /// Uncounts an authenticated connection. Beyond `MAX_REMEMBERED`, no source is kept for that alone.
     pub fn auth_closed(&mut self, source: IpAddr, now: Instant) {
         let source = source_prefix(source);
         let crowded = self.sources.len() >= MAX_REMEMBERED;
