@@ -163,3 +163,22 @@ async fn no_message_after_a_release_is_forwarded() {
         assert!(agent.reader.next().await.is_err(), "another message arrived");
     }
 }
+
+/// The peer would read what the relay does not recognise: it would leave the stream, or think that the hub drains.
+#[tokio::test(start_paused = true)]
+async fn a_release_in_another_spelling_and_a_notice_of_the_hubs_are_not_forwarded() {
+    for text in [
+        r#"{"type": "rest"}"#,
+        r#"{"type":"rest","more":1}"#,
+        r#"{"type":"\u0072est"}"#,
+        r#"{"type":"drain","seconds":1,"backMs":60000}"#,
+        r#"{"seconds":1,"type":"dr\u0061in"}"#,
+    ] {
+        let ((device, mut agent), (service, mut proxy)) = (side(), side());
+        let sent = proxy.writer.text(text.into());
+        let (closed, sent) = tokio::join!(first_close(device, service), sent);
+        sent.unwrap();
+        assert!(closed.0 == Role::Service && closed.1.contains("does not pass on"), "{text}: {closed:?}");
+        assert!(agent.reader.next().await.is_err(), "{text} arrived");
+    }
+}
