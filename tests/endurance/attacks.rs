@@ -13,8 +13,10 @@ use devstream::proto::message::encode;
 use devstream::proto::standby::{StandbyOpenRequest, StandbyToHub};
 
 use super::report;
-use super::stop_signal::StopSignal;
+use super::stop_signal::{StopOnDrop, StopSignal};
+use super::support::disk::STATE;
 use super::support::machine::Machine;
+use super::support::poll;
 use super::support::raw::RawClient;
 use super::support::roles::{Agent, Hub, connect_from};
 use super::support::targets::Target;
@@ -79,9 +81,8 @@ fn wrong_joins(time: Duration) -> bool {
                 assert_eq!(unjoined.from(source).redeem(&wrong).status, 401);
             }
         });
-        let timed = timed_lists(&hub, &laptop, time);
-        stop.set();
-        timed
+        let _stop = StopOnDrop(&stop);
+        timed_lists(&hub, &laptop, time)
     });
     let more = attacked_cpu - quiet_cpu;
     let passed = more <= 0.10 && attacked <= 2 * quiet;
@@ -106,6 +107,9 @@ fn wrong_neighbour(time: Duration) -> bool {
     let neighbour = RawClient::join(&hub.device_link("neighbour")).impostor(Ipv4Addr::LOCALHOST);
     let agent = Agent::start_as(&device, "device", &[&target.port.to_string()]);
     let (stop, port) = (StopSignal::default(), hub.port);
+    // A hub that ran for a second has noted who is good; then it is killed.
+    let known = machine.home().join(STATE).join("known-sources");
+    poll("the file of known sources", || known.exists().then_some(()));
     drop(hub);
     let back = thread::scope(|scope| {
         scope.spawn(|| {
@@ -113,13 +117,13 @@ fn wrong_neighbour(time: Duration) -> bool {
                 let _ = neighbour.try_ask("GET", "/devices");
             }
         });
+        let _stop = StopOnDrop(&stop);
         let lines = agent.process.lines();
         let hub = Hub::start_on(&machine, port, &[]);
         let start = clock::now();
         agent.process.wait_line_after(lines, "is online");
         let back = start.elapsed();
         stop.wait_for(time);
-        stop.set();
         drop(hub);
         back
     });
@@ -187,6 +191,7 @@ fn silent_connections(time: Duration) -> bool {
                 kept.drain(..kept.len().saturating_sub(KEPT));
             }
         });
+        let _stop = StopOnDrop(&stop);
         let end = clock::now() + time;
         while clock::now() < end {
             let start = clock::now();
@@ -197,7 +202,6 @@ fn silent_connections(time: Duration) -> bool {
             asked += 1;
             stop.wait_for(LIST_INTERVAL);
         }
-        stop.set();
     });
     let passed = slowest <= Duration::from_secs(1) && 10 * good >= 9 * asked;
     report(format!(

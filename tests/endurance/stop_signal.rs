@@ -21,3 +21,12 @@ impl StopSignal {
         *self.changed.wait_timeout_while(self.is_set.lock().unwrap(), time, |is_set| !*is_set).unwrap().0
     }
 }
+
+/// Sets the signal when it is dropped, so that the other threads of a scope end where one fails.
+pub(crate) struct StopOnDrop<'a>(pub(crate) &'a StopSignal);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.set();
+    }
+}

@@ -13,9 +13,11 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::connection_limiter::ConnectionLimiter;
+use crate::net::os::clock;
 use crate::net::os::private_files::write_private;
 
-/// The interval at which the file is written if the sources have changed. A hub that is killed loses this much.
+/// The time after which a change is written, and the least time between two writes. A hub that is killed loses this much.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The limit on sources in the file: a fleet behind one address each, and 200 KiB.
@@ -36,11 +38,15 @@ pub(in crate::hub) fn load(path: &Path) -> Vec<IpAddr> {
 
 /// Writes the sources whenever they have changed, and a last time when the hub stops.
 pub(in crate::hub) async fn run_writer(limiter: Arc<ConnectionLimiter>, path: PathBuf, stopping: CancellationToken) {
-    let (mut written, mut is_failing) = (BTreeSet::new(), false);
+    let (mut written, mut is_failing, mut next_write) = (BTreeSet::new(), false, clock::now());
     loop {
-        let stopped = stopping.run_until_cancelled(sleep(WRITE_INTERVAL)).await.is_none();
+        let stopped = stopping.run_until_cancelled(sleep(CHECK_INTERVAL)).await.is_none();
+        if !stopped && clock::now() < next_write {
+            continue;
+        }
         let sources = limiter.authenticated_sources(MAX_KNOWN_SOURCES);
         if sources != written {
+            next_write = clock::now() + WRITE_INTERVAL;
             let (text, path) = (lines(&sources), path.clone());
             let result = tokio::task::spawn_blocking(move || write_private(&path, &text)).await;
             match result.map_err(anyhow::Error::from).flatten() {
