@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::cli::output::{eprint, format_duration};
+use crate::cli::paths;
 use crate::hub::backup::{Change, LaterChange, Restored};
 use crate::hub::registry::Record;
 use crate::net::os::clock;
@@ -15,7 +16,10 @@ const LISTED: usize = 20;
 pub(super) fn tell(restored: &Restored, state: &Path) {
     let Restored { made, devices, services, enrolments, later } = restored;
     let identities = devices.len() + services.len();
-    eprint(&format!("restored {identities} identities to {}; start the hub with `devstream hub`", state.display()));
+    let directory = state.display();
+    let is_default = paths::hub_state(None).is_ok_and(|default| default == state);
+    let flag = if is_default { String::new() } else { format!(" --state-dir {directory}") };
+    eprint(&format!("restored {identities} identities to {directory}; start the hub with `devstream hub{flag}`"));
     eprint(&match made {
         Some(made) => {
             let age = format_duration(clock::now_utc().since(*made));
