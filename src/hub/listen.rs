@@ -86,7 +86,7 @@ pub(super) fn bind(address: SocketAddr, flag: &'static str) -> anyhow::Result<Tc
 pub struct BindError {
     address: SocketAddr,
     flag: &'static str,
-    /// It is no address of this machine.
+    /// The machine has no such address.
     is_absent: bool,
 }
 

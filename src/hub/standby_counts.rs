@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::proto::counts::decrease;
 use crate::proto::id::Principal;
 
 /// Counts standby connections. Clones share the counts.
@@ -39,12 +40,6 @@ impl StandbyCounts {
 
 impl Drop for StandbyPermit {
     fn drop(&mut self) {
-        let mut counts = self.0.lock();
-        let left = counts.get(&self.1).map_or(0, |count| count - 1);
-        if left > 0 {
-            counts.insert(self.1.clone(), left)
-        } else {
-            counts.remove(&self.1)
-        };
+        decrease(&mut self.0.lock(), &self.1);
     }
 }

@@ -10,13 +10,13 @@ use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, StreamId};
 use devstream::proto::limits::{
     HALF_OPEN_GRACE, HANDSHAKE_TIMEOUT, PENDING_PER_DEVICE, PENDING_PER_SERVICE_AND_DEVICE, STREAMS_PER_DEVICE,
 };
-use devstream::proto::message::{Hello, StreamResponse};
+use devstream::proto::message::StreamResponse;
 use devstream::proto::refusal::{Refusal, RefusalKind};
 use devstream::proto::resume::ResumeTicket;
 use devstream::proto::scope::Scope;
 use devstream::proto::secret::StreamToken;
 
-use super::world::{address, any_key, name, plain_request, random, service};
+use super::world::{address, any_key, hello, name, plain_request, random, service};
 
 /// A broker with one device, which accepts every request and brings its leg at once.
 pub(super) struct OneDevice {
@@ -37,15 +37,7 @@ impl OneDevice {
         let now = tokio::time::Instant::now().into_std();
         let mut one = Self { broker, device, now, last: 0, refused: Vec::new(), legs: Vec::new(), ended: Vec::new() };
         let (device, connection) = (one.device.clone(), one.connection());
-        let hello = Hello {
-            version: "1".into(),
-            run: 1,
-            protocols: Vec::new(),
-            forwards: vec![name("ssh")],
-            accepts_any_name: false,
-            reusable: false,
-        };
-        one.broker.handle(Input::DeviceConnected { device, connection, hello, address: address() }, now);
+        one.broker.handle(Input::DeviceConnected { device, connection, hello: hello(), address: address() }, now);
         one
     }
 

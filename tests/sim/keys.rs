@@ -5,12 +5,11 @@ use std::time::Duration;
 use devstream::hub::broker::{Input, LegCredential, LegKey, OpenRequest, Output, Settings};
 use devstream::proto::id::{Principal, Role, StreamId};
 use devstream::proto::key::PublicKey;
-use devstream::proto::message::Hello;
 use devstream::proto::refusal::RefusalKind;
 use devstream::proto::resume::ResumeTicket;
 
 use super::fairness::OneDevice;
-use super::world::{World, address, any_key, name, plain_request, service};
+use super::world::{World, address, any_key, hello, name, plain_request, service};
 
 const OVERLAP: Duration = Duration::from_secs(20);
 
@@ -91,15 +90,7 @@ fn a_device_that_comes_back_is_not_asked_for_a_service_whose_access_has_ended() 
     let request = OpenRequest { until: Some(world.now + OVERLAP), connect_timeout: wait, ..plain_request(&device) };
     world.broker.handle(Input::OpenRequested { requester, request }, world.now);
     let (later, connection) = (world.now + OVERLAP, world.connection());
-    let hello = Hello {
-        version: "1".into(),
-        run: 1,
-        protocols: Vec::new(),
-        forwards: vec![name("ssh")],
-        accepts_any_name: false,
-        reusable: false,
-    };
-    world.broker.handle(Input::DeviceConnected { device, connection, hello, address: address() }, later);
+    world.broker.handle(Input::DeviceConnected { device, connection, hello: hello(), address: address() }, later);
     let mut refusals = Vec::new();
     while let Some(output) = world.broker.next_output() {
         assert!(!matches!(output, Output::RequestDevice { .. }), "the device is asked");

@@ -220,15 +220,7 @@ impl World {
     /// Connects a device with one forward.
     pub(crate) fn connect_some_device(&mut self) -> DeviceId {
         let (connection, device) = (self.connection(), self.any_device());
-        let hello = Hello {
-            version: "1".into(),
-            run: 1,
-            protocols: Vec::new(),
-            forwards: vec![name("ssh")],
-            accepts_any_name: false,
-            reusable: false,
-        };
-        let arrived = Input::DeviceConnected { device: device.clone(), connection, hello, address: address() };
+        let arrived = Input::DeviceConnected { device: device.clone(), connection, hello: hello(), address: address() };
         self.broker.handle(arrived, self.now);
         device
     }
@@ -277,6 +269,18 @@ pub(crate) fn plain_request(device: &DeviceId) -> OpenRequest {
 
 pub(crate) fn service(number: u64) -> ServiceName {
     format!("service-{number}").parse().unwrap()
+}
+
+/// The words of a device with one forward.
+pub(crate) fn hello() -> Hello {
+    Hello {
+        version: "1".into(),
+        run: 1,
+        protocols: Vec::new(),
+        forwards: vec![name("ssh")],
+        accepts_any_name: false,
+        reusable: false,
+    }
 }
 
 pub(crate) fn name(text: &str) -> StreamName {

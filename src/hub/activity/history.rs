@@ -25,10 +25,10 @@ impl History {
 
     /// Returns the last matching lines, at most `count`, and a reader for later ones.
     pub fn open_at_end(path: &Path, filter: Filter, count: usize) -> io::Result<(Vec<Line>, Self)> {
-        let mut earlier = open_earlier(path, &filter)?;
-        let (lines, log) = Reader::open_at_end(path, filter, count)?;
+        let (lines, log) = Reader::open_at_end(path, filter.clone(), count)?;
         let mut last = Vec::new();
         if lines.len() < count {
+            let mut earlier = open_earlier(path, &filter)?;
             while let Some(line) = earlier.as_mut().map_or(Ok(None), Reader::next_line)? {
                 last.push(line);
             }

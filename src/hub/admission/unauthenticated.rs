@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::proto::counts::decrease;
 use crate::proto::network::{site_prefix, source_prefix};
 
 /// Limits on unauthenticated connections.
@@ -64,9 +65,9 @@ struct Connection {
 /// The limit that a connection met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Full {
-    /// That of all connections.
+    /// The limit of all connections.
     Total,
-    /// That of its source, or of its site.
+    /// The limit of its source, or of its site.
     Source,
 }
 
@@ -121,8 +122,8 @@ impl UnauthenticatedConnections {
     /// Removes a connection, if it has not given way already.
     pub(super) fn remove(&mut self, id: u64) {
         let Some(connection) = self.connections.remove(&id) else { return };
-        decrement(&mut self.sources, connection.source);
-        decrement(&mut self.sites[usize::from(connection.is_known)], connection.site);
+        decrease(&mut self.sources, &connection.source);
+        decrease(&mut self.sites[usize::from(connection.is_known)], &connection.site);
         self.unknown -= usize::from(!connection.is_known);
     }
 
@@ -175,15 +176,6 @@ impl UnauthenticatedConnections {
         }
         self.remove(id);
         true
-    }
-}
-
-fn decrement(counts: &mut HashMap<IpAddr, usize>, key: IpAddr) {
-    if let Some(count) = counts.get_mut(&key) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(&key);
-        }
     }
 }
 

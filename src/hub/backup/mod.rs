@@ -78,7 +78,7 @@ pub struct Restored {
     pub services: Vec<Record>,
     /// The enrolment keys that are good for further devices.
     pub enrolments: Vec<Enrolment>,
-    /// What was changed after the backup, according to the logs in the directory; `None` if there are none.
+    /// The changes after the backup, according to the logs in the directory; `None` if there are none.
     pub later: io::Result<Option<Vec<LaterChange>>>,
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::OpenRequest;
+use crate::proto::counts::decrease;
 use crate::proto::id::{DeviceId, ServiceName};
 use crate::proto::limits;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -196,15 +197,6 @@ impl fmt::Display for ReachedLimit {
             LimitScope::Permission => count.fmt(f),
             LimitScope::ServiceAndDevice => write!(f, "this service has {count} streams{being_opened} to this device"),
             LimitScope::Device => write!(f, "this device has {count} streams{being_opened}"),
-        }
-    }
-}
-
-fn decrease(counts: &mut HashMap<ServiceName, usize>, service: &ServiceName) {
-    if let Some(count) = counts.get_mut(service) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(service);
         }
     }
 }

@@ -23,7 +23,7 @@ pub enum TlsFailure {
     WrongName,
     /// The server speaks no TLS 1.3.
     OldVersion,
-    /// What arrived at the server was not what the client sent.
+    /// The server received something else than the client sent.
     Altered,
     /// The server accepted the connection, and did not answer in TLS.
     Silent,
