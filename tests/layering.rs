@@ -56,6 +56,18 @@ fn the_rule_about_unix_sees_what_it_forbids_and_nothing_else() {
 }
 
 #[test]
+fn unsafe_code_is_one_declaration_of_a_function_that_is_safe() {
+    let found = complaints("src", |path, text| {
+        let hits = text.lines().enumerate().filter(|(_, line)| line.contains("unsafe"));
+        hits.map(|(index, line)| format!("{path}:{}: {}", index + 1, line.trim())).collect()
+    });
+    let lines: Vec<_> = found.iter().filter_map(|line| line.split_once(": ")).map(|(_, code)| code).collect();
+    assert!(found.iter().all(|line| line.starts_with("net/os/allocator.rs:")), "{found:?}");
+    assert_eq!(lines.len(), 2, "{found:?}");
+    assert!(lines[0].starts_with("#[expect(unsafe_code") && lines[1] == "unsafe extern \"\" {", "{found:?}");
+}
+
+#[test]
 fn no_test_sleeps_or_is_ignored() {
     let found = complaints("tests", |path, text| {
         let hits = numbered(text).filter(|(_, line)| MARKERS.iter().any(|marker| line.contains(marker)));

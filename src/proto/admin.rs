@@ -318,9 +318,9 @@ pub struct HubStatus {
     pub streams: u64,
     /// Connections that have not authenticated.
     pub unauthenticated_connections: u64,
-    /// Resident memory, in bytes.
+    /// Memory in use, in bytes: what counts against the limit, or else resident memory.
     pub memory_bytes: u64,
-    /// Memory budget, in bytes, if there is one.
+    /// The tightest limit on memory, in bytes, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_limit_bytes: Option<u64>,
     /// Open file descriptors.

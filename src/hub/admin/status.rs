@@ -9,6 +9,7 @@ use crate::proto::admin::{AdminResponse, CertificateReport, HubStatus};
 pub(super) async fn status(shared: &Shared) -> Result<AdminResponse, RegistryError> {
     let (devices, services) = shared.registry.with(|registry| registry.count()).await?;
     let (descriptors, descriptor_limit) = usage::descriptors();
+    let memory = shared.admission.pressure.memory();
     let (certificate, now) = (shared.endpoints.certificate.status(), clock::now_utc());
     let status = HubStatus {
         version: shared.endpoints.info.version.clone(),
@@ -21,8 +22,8 @@ pub(super) async fn status(shared: &Shared) -> Result<AdminResponse, RegistryErr
         services,
         streams: shared.streams.broker.streams() as u64,
         unauthenticated_connections: shared.admission.limiter.count() as u64,
-        memory_bytes: usage::resident_memory(),
-        memory_limit_bytes: shared.admission.pressure.budget(),
+        memory_bytes: memory.map_or_else(usage::resident_memory, |memory| memory.used),
+        memory_limit_bytes: memory.map(|memory| memory.limit),
         descriptors,
         descriptor_limit,
         congestion_control: shared.metrics.congestion_control.clone(),

@@ -29,6 +29,7 @@ use super::activity::Activity;
 use super::event::{Event, Operation};
 use super::metrics::Metrics;
 use crate::net::log_throttle::LogThrottle;
+use crate::net::os::usage::MemoryUse;
 
 /// The hub's limiters, and where they report what they reject.
 pub(super) struct Admission {
@@ -59,7 +60,7 @@ impl Admission {
     ) -> Self {
         let pressure = Arc::new(Pressure::new(memory_budget));
         metrics.set_limit("connections", pressure.max_connections() as f64);
-        if let Some(budget) = pressure.budget() {
+        if let Some(MemoryUse { limit: budget, .. }) = pressure.memory() {
             metrics.set_limit("memory_bytes", budget as f64);
         }
         let limiter = Arc::new(limiter);

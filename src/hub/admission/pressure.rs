@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::net::os::clock;
-use crate::net::os::usage;
+use crate::net::os::usage::{self, MemoryUse};
+use crate::net::os::{allocator, clock};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Descriptors reserved for the registry, the logs and the admin socket; at most a quarter of the limit.
@@ -29,14 +29,28 @@ const CONNECTION_REFUSAL_SHARE: u64 = 920;
 /// opens a few files.
 const MEMORY_SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
 
+/// How often freed memory is given back while streams are refused, so that a hub takes streams again a moment after
+/// others have ended; and how many times longer than it took, because other threads wait for memory meanwhile.
+const RELEASE_INTERVAL: Duration = Duration::from_secs(1);
+const RELEASE_COST: u32 = 50;
+
 /// The use of descriptors and memory, and their limits.
 #[derive(Debug)]
 pub(in crate::hub) struct Pressure {
     connections: AtomicUsize,
     max_connections: usize,
     budget: Option<u64>,
-    /// The last memory reading, in thousandths of the budget, and its time.
-    memory: Mutex<(Instant, u64)>,
+    memory: Mutex<MemorySample>,
+}
+
+/// The last memory reading.
+#[derive(Debug)]
+struct MemorySample {
+    at: Instant,
+    /// What is used of the tightest limit, if there is one.
+    tightest: Option<MemoryUse>,
+    /// When freed memory may be given back again.
+    next_release: Instant,
 }
 
 /// The slot of a connection, released on drop.
@@ -66,13 +80,19 @@ impl Pressure {
         let reserved = RESERVED_DESCRIPTORS.min(limit / 4);
         let left = limit.saturating_sub(reserved).saturating_sub(usize::try_from(open).unwrap_or(0));
         let max_connections = left.min(MAX_CONNECTIONS);
-        let memory = Mutex::new((clock::now(), share(budget)));
+        let now = clock::now();
+        let memory = Mutex::new(MemorySample { at: now, tightest: tightest(budget), next_release: now });
         Self { connections: AtomicUsize::new(0), max_connections, budget, memory }
     }
 
-    /// Returns the memory budget in bytes, or the system's limit.
-    pub(in crate::hub) fn budget(&self) -> Option<u64> {
-        self.budget.or_else(usage::memory_limit)
+    /// Returns what is used of the memory budget or of the system's limit, whichever is tighter; `None` without a limit.
+    pub(in crate::hub) fn memory(&self) -> Option<MemoryUse> {
+        let mut memory = self.memory.lock();
+        let now = clock::now();
+        if now.saturating_duration_since(memory.at) >= MEMORY_SAMPLE_INTERVAL {
+            memory.read(now, self.budget);
+        }
+        memory.tightest
     }
 
     /// Returns the number of connections.
@@ -87,7 +107,7 @@ impl Pressure {
 
     /// Reserves a slot for a connection.
     pub(in crate::hub) fn acquire(self: &Arc<Self>) -> Result<ConnectionSlot, Exhausted> {
-        if self.memory() >= CONNECTION_REFUSAL_SHARE {
+        if self.memory_permille() >= CONNECTION_REFUSAL_SHARE {
             return Err(Exhausted::Memory);
         }
         let slot = ConnectionSlot(self.clone());
@@ -97,7 +117,7 @@ impl Pressure {
 
     /// Checks that there is capacity for one more stream.
     pub(in crate::hub) fn check_stream_capacity(&self) -> Result<(), Refusal> {
-        let memory = self.memory();
+        let memory = self.memory_permille();
         if memory >= STREAM_REFUSAL_SHARE {
             let detail = format!("{} % of the memory budget used", memory / 10);
             return Err(Refusal::new(RefusalKind::HubBusy, detail));
@@ -115,19 +135,26 @@ impl Pressure {
         self.check_stream_capacity().err().map(|refusal| format!("no new streams: {}", refusal.detail.as_str()))
     }
 
-    /// Returns the used share of the memory budget, in thousandths.
-    fn memory(&self) -> u64 {
-        let mut memory = self.memory.lock();
-        let now = clock::now();
-        if now.saturating_duration_since(memory.0) >= MEMORY_SAMPLE_INTERVAL {
-            *memory = (now, share(self.budget));
-        }
-        memory.1
+    fn memory_permille(&self) -> u64 {
+        self.memory().map_or(0, MemoryUse::permille)
     }
 }
 
-/// Reads the used share; 0 without a limit.
-fn share(budget: Option<u64>) -> u64 {
-    let of_budget = budget.map(|budget| usage::resident_memory().saturating_mul(1000) / budget.max(1));
-    of_budget.into_iter().chain(usage::memory_permille()).max().unwrap_or(0)
+impl MemorySample {
+    /// Reads anew, after giving back what is free if streams would be refused.
+    fn read(&mut self, now: Instant, budget: Option<u64>) {
+        self.at = now;
+        self.tightest = tightest(budget);
+        if self.tightest.is_some_and(|memory| memory.permille() >= STREAM_REFUSAL_SHARE) && now >= self.next_release {
+            allocator::release_freed_memory();
+            let took = clock::now().saturating_duration_since(now);
+            self.next_release = now + RELEASE_INTERVAL.max(took * RELEASE_COST);
+            self.tightest = tightest(budget);
+        }
+    }
+}
+
+fn tightest(budget: Option<u64>) -> Option<MemoryUse> {
+    let of_budget = budget.map(|limit| MemoryUse { used: usage::anonymous_memory(), limit });
+    of_budget.into_iter().chain(usage::memory_limits()).max_by_key(|memory| memory.permille())
 }

@@ -1,4 +1,4 @@
-//! The allocator's treatment of freed memory.
+//! The allocator's treatment of freed memory: kept for what comes next, and given back where memory is short.
 
 use std::hint::black_box;
 
@@ -12,3 +12,19 @@ const RETAINED_BLOCK: usize = 2 * 1024 * 1024;
 pub fn retain_freed_memory() {
     drop(black_box(Vec::<u8>::with_capacity(RETAINED_BLOCK)));
 }
+
+/// Gives freed memory back to the system. glibc does so by itself only at the end of an arena, and a few small blocks
+/// that are still in use keep all that is below them. It locks each arena for the time of a walk through it. Other
+/// allocators give memory back by themselves.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub fn release_freed_memory() {
+    #[expect(unsafe_code, reason = "no crate has a safe malloc_trim(3), which takes no pointer")]
+    unsafe extern "C" {
+        safe fn malloc_trim(pad: usize) -> std::ffi::c_int;
+    }
+    malloc_trim(0);
+}
+
+/// Does nothing: this system's allocator gives freed memory back by itself.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn release_freed_memory() {}

@@ -8,17 +8,32 @@ pub fn resident_memory() -> u64 {
     statm(1).unwrap_or(0)
 }
 
-/// The limit of this process's memory, in bytes: of its control group, or of the address space.
-pub fn memory_limit() -> Option<u64> {
-    tightest_group().map(|group| group.limit).into_iter().chain(address_space_limit()).min()
+/// Resident memory without the pages of files, such as the program's own code, which the kernel drops when it needs
+/// room; in bytes, and 0 if the system does not report it.
+pub fn anonymous_memory() -> u64 {
+    resident_memory().saturating_sub(statm(2).unwrap_or(0))
 }
 
-/// The used part of that limit, in thousandths.
-pub fn memory_permille() -> Option<u64> {
-    let share = |used: u64, limit: u64| used.saturating_mul(1000) / limit.max(1);
-    let of_group = tightest_group().map(|group| share(group.used, group.limit));
-    let of_space = address_space_limit().map(|limit| share(statm(0).unwrap_or(0), limit));
-    of_group.into_iter().chain(of_space).max()
+/// Memory in use and its limit, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// What is used of it.
+    pub used: u64,
+    /// What may be used.
+    pub limit: u64,
+}
+
+impl MemoryUse {
+    /// The used part, in thousandths.
+    pub fn permille(self) -> u64 {
+        self.used.saturating_mul(1000) / self.limit.max(1)
+    }
+}
+
+/// The system's limits on this process's memory: of its control group, and of its address space.
+pub fn memory_limits() -> impl Iterator<Item = MemoryUse> {
+    let of_space = address_space_limit().map(|limit| MemoryUse { used: statm(0).unwrap_or(0), limit });
+    tightest_group().into_iter().chain(of_space)
 }
 
 /// The number of open file descriptors, and its limit.
@@ -47,7 +62,7 @@ pub fn disk_space(_: &Path) -> Option<(u64, u64)> {
     None
 }
 
-/// Reads a field of proc_pid_statm(5), in bytes: 0 is the address space, 1 is resident memory.
+/// Reads a field of proc_pid_statm(5), in bytes: 0 is the address space, 1 is resident memory, 2 its pages of files.
 #[cfg(target_os = "linux")]
 fn statm(field: usize) -> Option<u64> {
     let pages: u64 = fs::read_to_string("/proc/self/statm").ok()?.split_whitespace().nth(field)?.parse().ok()?;
@@ -66,34 +81,27 @@ fn address_space_limit() -> Option<u64> {
     None
 }
 
-/// The memory limit and usage of a control group, in bytes.
-struct ControlGroup {
-    limit: u64,
-    /// Without the page cache, which the kernel reclaims under pressure.
-    used: u64,
-}
-
 /// The files of a control group by version: limit, usage, and the line of the page cache in `memory.stat`.
 const GROUP_FILES: [(&str, &str, &str); 2] =
     [("memory.max", "memory.current", "file "), ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_cache ")];
 
 /// Finds the control group with the lowest limit around this process.
-fn tightest_group() -> Option<ControlGroup> {
+fn tightest_group() -> Option<MemoryUse> {
     group_paths()
         .iter()
         .flat_map(|path| GROUP_FILES.iter().filter_map(move |version| read(path, version)))
         .min_by_key(|group| group.limit)
 }
 
-/// Reads a control group; `None` if it has no limit.
-fn read(path: &str, (limit, used, cache): &(&str, &str, &str)) -> Option<ControlGroup> {
+/// Reads a control group, without its page cache, which the kernel reclaims under pressure; `None` if it has no limit.
+fn read(path: &str, (limit, used, cache): &(&str, &str, &str)) -> Option<MemoryUse> {
     // Version 1 shows no limit as a number near the largest.
     const NONE: u64 = 1 << 60;
     let number = |name: &str| fs::read_to_string(format!("{path}/{name}")).ok()?.trim().parse::<u64>().ok();
     let limit = number(limit).filter(|limit| *limit < NONE)?;
     let statistics = fs::read_to_string(format!("{path}/memory.stat")).unwrap_or_default();
     let cached = statistics.lines().find_map(|line| line.strip_prefix(cache)?.trim().parse().ok());
-    Some(ControlGroup { limit, used: number(used)?.saturating_sub(cached.unwrap_or(0)) })
+    Some(MemoryUse { limit, used: number(used)?.saturating_sub(cached.unwrap_or(0)) })
 }
 
 /// The directories of this process's control groups and their ancestors (cgroups(7)).
