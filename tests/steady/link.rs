@@ -46,7 +46,8 @@ fn tun(namespace: &str, name: &str) -> File {
     let path = CString::new("/dev/net/tun").expect("no NUL");
     // SAFETY: the pointers are to live values of the types that the calls expect, and the descriptor is a new one.
     unsafe {
-        assert_eq!(setns(namespace.as_raw_fd(), CLONE_NEWNET), 0, "run as root");
+        let entered = setns(namespace.as_raw_fd(), CLONE_NEWNET);
+        assert_eq!(entered, 0, "{} (only root may enter it)", std::io::Error::last_os_error());
         let device = open(path.as_ptr(), 2);
         assert!(device >= 0, "/dev/net/tun: {}", std::io::Error::last_os_error());
         let made = ioctl(device, TUNSETIFF, (&raw mut request).cast());

@@ -22,10 +22,7 @@ impl NetNs {
         let holding = "ip link set lo up && echo ready && exec tail -f /dev/null";
         let holder = Process::start(Command::new("unshare").args(["--net", "--mount", "--", "sh", "-c", holding]));
         let ready = holder.find_line(0, "ready", super::TIMEOUT);
-        assert!(
-            ready.is_some(),
-            "network namespaces need root and the package iproute2: run the tests as root: {holder}"
-        );
+        assert!(ready.is_some(), "{}", why_not(rustix::process::geteuid().is_root(), &holder.to_string()));
         Self(Arc::new(holder))
     }
 
@@ -74,4 +71,22 @@ impl NetNs {
     fn entering(&self) -> Vec<String> {
         ["--net", "--mount", "--target", &self.0.id().to_string(), "--"].map(str::to_owned).into()
     }
+}
+
+/// Says why there is no network namespace, from what `unshare` said.
+fn why_not(is_root: bool, output: &str) -> String {
+    let next = if is_root {
+        "here not even root may make one, as in a chroot or in a container without CAP_SYS_ADMIN: run the tests elsewhere"
+    } else {
+        "run the tests as root, with the package iproute2 installed"
+    };
+    format!("no network namespace: {next}: {output}")
+}
+
+#[test]
+fn root_is_not_told_to_be_root_where_there_are_no_network_namespaces() {
+    let words = "unshare: cannot change root filesystem propagation: Invalid argument";
+    let (root, user) = (why_not(true, words), why_not(false, words));
+    assert!(!root.contains("as root") && root.contains("chroot") && root.ends_with(words), "{root}");
+    assert!(user.contains("run the tests as root") && user.ends_with(words), "{user}");
 }
