@@ -3,25 +3,27 @@
 mod frame_bounds;
 #[cfg(test)]
 mod tests;
+mod tracked_transport;
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::mem;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, ReadBuf};
+use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
 use tokio::time::{Sleep, sleep};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use self::frame_bounds::FrameBounds;
+use self::tracked_transport::TrackedTransport;
 use super::{Options, Transport, WebSocketError};
 use crate::net::liveness::LivenessIo;
 use crate::proto::limits::CLOSE_REASON_BYTES;
-use crate::proto::websocket::{CLOSE_PROTOCOL, WebSocketRole};
+use crate::proto::websocket::{CLOSE_POLICY, CLOSE_PROTOCOL, WebSocketRole};
 
 /// Size of the read buffer of a WebSocket with small messages. tungstenite allocates it up front and reads no more at
 /// once; an idle connection holds nothing else.
@@ -79,7 +81,7 @@ impl<T: Transport> FrameIo<T> {
         let mut bounds = FrameBounds::default();
         bounds.advance(early);
         Self {
-            tracked: TrackedTransport { transport, bounds, write_error: None },
+            tracked: TrackedTransport::new(transport, bounds),
             protocol: WebSocketContext::from_partially_read(early.to_vec(), role, config),
             endpoint,
             options,
@@ -130,6 +132,9 @@ impl<T: Transport> FrameIo<T> {
                 }
             }
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                if self.tracked.bounds.has_too_many_fragments() {
+                    return self.violated(CLOSE_POLICY, "too many small fragments".into());
+                }
                 self.has_early = false;
                 self.release_buffers(context);
                 Poll::Pending
@@ -321,80 +326,4 @@ fn config(options: Options, read_buffer: usize) -> WebSocketConfig {
         .max_message_size(Some(options.message_limit))
         .max_frame_size(Some(options.message_limit))
         .accept_unmasked_frames(!options.masked)
-}
-
-/// The transport, with a record of its use.
-#[derive(Debug)]
-struct TrackedTransport<T> {
-    transport: LivenessIo<T>,
-    bounds: FrameBounds,
-    /// The first write error.
-    write_error: Option<(io::ErrorKind, String)>,
-}
-
-impl<T: Transport> TrackedTransport<T> {
-    fn io<'a, 'c>(&'a mut self, context: &'a mut Context<'c>) -> NonblockingIo<'a, 'c, T> {
-        NonblockingIo { tracked: self, context }
-    }
-
-    fn write_failed(&mut self, error: &io::Error) {
-        self.write_error.get_or_insert_with(|| (error.kind(), error.to_string()));
-    }
-
-    fn write_result(&self) -> Result<(), WebSocketError> {
-        match &self.write_error {
-            Some((kind, text)) => Err(io::Error::new(*kind, text.clone()).into()),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The transport as non-blocking [`Read`] and [`Write`]: `WouldBlock` in place of `Pending`.
-struct NonblockingIo<'a, 'c, T> {
-    tracked: &'a mut TrackedTransport<T>,
-    context: &'a mut Context<'c>,
-}
-
-/// Reads up to the end of a frame's header, or of its payload: tungstenite makes room for a payload once it has the header,
-/// and would copy what it had of the payload by then.
-impl<T: Transport> Read for NonblockingIo<'_, '_, T> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let limit = self.tracked.bounds.remaining().min(buffer.len());
-        let mut buffer = ReadBuf::new(&mut buffer[..limit]);
-        match Pin::new(&mut self.tracked.transport).poll_read(self.context, &mut buffer) {
-            Poll::Ready(read) => read?,
-            Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
-        }
-        self.tracked.bounds.advance(buffer.filled());
-        Ok(buffer.filled().len())
-    }
-}
-
-/// Never fails: tungstenite's `read` writes answers and would fail with them. The first error is kept for the writer,
-/// and later output is dropped.
-impl<T: Transport> Write for NonblockingIo<'_, '_, T> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.tracked.write_error.is_some() {
-            return Ok(bytes.len());
-        }
-        match Pin::new(&mut self.tracked.transport).poll_write(self.context, bytes) {
-            Poll::Ready(Ok(0)) => self.tracked.write_failed(&io::ErrorKind::WriteZero.into()),
-            Poll::Ready(Ok(count)) => return Ok(count),
-            Poll::Ready(Err(error)) => self.tracked.write_failed(&error),
-            Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.tracked.write_error.is_some() {
-            return Ok(());
-        }
-        match Pin::new(&mut self.tracked.transport).poll_flush(self.context) {
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(error)) => self.tracked.write_failed(&error),
-            Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
-        }
-        Ok(())
-    }
 }

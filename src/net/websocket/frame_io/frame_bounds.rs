@@ -9,6 +9,13 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 /// The largest header: two bytes, a length of eight, a mask of four.
 const MAX_HEADER: usize = 14;
 
+/// The size below which a fragment costs the receiver more than its bytes cost the sender: an empty one is two bytes.
+const SMALL_FRAGMENT: u64 = 256;
+
+/// The limit on small fragments of one message: the longest message, 256 KiB, may come in fragments of 64 bytes, which
+/// is what conformance suites send.
+const MAX_SMALL_FRAGMENTS: u32 = 4096;
+
 /// The position in a sequence of frames (RFC 6455 section 5.2).
 #[derive(Debug, Default)]
 pub(super) struct FrameBounds {
@@ -19,6 +26,8 @@ pub(super) struct FrameBounds {
     payload: u64,
     /// Continuation frames of a message are still to come.
     is_fragmented: bool,
+    /// Small fragments of the current message so far.
+    small_fragments: u32,
 }
 
 impl FrameBounds {
@@ -32,7 +41,17 @@ impl FrameBounds {
 
     /// Reports whether all messages so far are complete.
     pub(super) fn is_between_messages(&self) -> bool {
-        self.header_len == 0 && self.payload == 0 && !self.is_fragmented
+        self.is_at_header() && !self.is_fragmented
+    }
+
+    /// Reports whether a header is read next.
+    pub(super) fn is_at_header(&self) -> bool {
+        self.header_len == 0 && self.payload == 0
+    }
+
+    /// Reports whether the current message has more small fragments than any honest one.
+    pub(super) fn has_too_many_fragments(&self) -> bool {
+        self.small_fragments > MAX_SMALL_FRAGMENTS
     }
 
     /// Moves on by bytes that arrived.
@@ -57,6 +76,8 @@ impl FrameBounds {
         if let Ok(Some((header, length))) = FrameHeader::parse(&mut Cursor::new(self.header())) {
             if let OpCode::Data(Data::Continue | Data::Text | Data::Binary) = header.opcode {
                 self.is_fragmented = !header.is_final;
+                let is_small = !header.is_final && length < SMALL_FRAGMENT;
+                self.small_fragments = if header.is_final { 0 } else { self.small_fragments + u32::from(is_small) };
             }
             self.payload = length;
         }

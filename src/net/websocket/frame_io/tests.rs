@@ -234,3 +234,33 @@ async fn a_small_message_does_not_keep_the_read_buffer() {
     let Message::Binary(small) = next(&mut io).await.unwrap() else { panic!("no bytes") };
     assert!(io.is_bulk && small.try_into_mut().unwrap().capacity() < 64);
 }
+
+/// The frames of a text message that begins, then has this many empty fragments.
+fn fragments(count: usize) -> Vec<u8> {
+    let (first, empty) = (frame(0x01, b"{", None), frame(0x00, b"", None));
+    [first, empty.repeat(count)].concat()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_of_endless_empty_fragments_is_a_violation_after_some_thousands() {
+    let (near, mut far) = duplex(1 << 20);
+    let mut io = server(near, SocketKind::UnmaskedStream);
+    far.write_all(&[fragments(4000), frame(0x80, b"}", None)].concat()).await.unwrap();
+    assert_eq!(next(&mut io).await.unwrap(), Message::Text("{}".into()));
+    far.write_all(&fragments(100_000)).await.unwrap();
+    assert!(matches!(next(&mut io).await, Err(WebSocketError::Violation(CLOSE_POLICY, _))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_tasks_have_their_turn_while_a_message_of_many_fragments_is_read() {
+    let (near, mut far) = duplex(1 << 20);
+    let mut io = server(near, SocketKind::UnmaskedStream);
+    far.write_all(&[fragments(4000), frame(0x80, b"}", None)].concat()).await.unwrap();
+    let mut polls = 0;
+    let message = poll_fn(|context| {
+        polls += 1;
+        io.poll_next(context)
+    });
+    assert_eq!(message.await.unwrap(), Message::Text("{}".into()));
+    assert!(polls > 4000 / 200, "{polls} polls");
+}
