@@ -33,12 +33,12 @@ pub(super) async fn serve(
     responses: ResponseSender,
     attempt: Result<Attempt, Refusal>,
 ) -> Option<Standby> {
-    let connected = connect_target(&context, &request, &attempt).await;
+    let connected = connect_target(&context, &client, &request, &attempt).await;
     // Once the control connection has ended, the hub repeats the request on the next one.
     responses.send(response(&request, &connected)).await?;
     let attempt = attempt.ok()?;
-    let target = match connected {
-        Ok(target) => target,
+    let (target, resume_target) = match connected {
+        Ok(connected) => connected,
         Err(refusal) => {
             log_refusal(&context, &request, &refusal);
             return None;
@@ -47,7 +47,7 @@ pub(super) async fn serve(
     match open_tunnel(&context, &client, &request).await {
         Ok(tunnel) => {
             let slot = request.reusable.then(|| context.standby_pool.reserve(&client));
-            let idle_socket = carry(&context, &client, &request, &attempt.counters, target, tunnel).await;
+            let idle_socket = carry(&context, resume_target, &request, &attempt.counters, target, tunnel).await;
             idle_socket.zip(slot).map(|(socket, slot)| Standby::from_parts(socket, slot, attempt.counters.total()))
         }
         Err(response) => {
@@ -70,7 +70,7 @@ pub(super) async fn serve_standby(
 ) -> Option<Standby> {
     let request = standby_request.stream;
     let connected = tokio::select! {
-        connected = connect_target(&context, &request, &attempt) => connected,
+        connected = connect_target(&context, &standby.slot.client, &request, &attempt) => connected,
         // Reading answers the hub's pings meanwhile. Any message, like the connection's end, cancels the request.
         message = standby.channel.next::<StandbyFromHub>() => {
             standby.close(message.err()).await;
@@ -94,8 +94,8 @@ pub(super) async fn serve_standby(
         }
         return None;
     }
-    let target = match connected {
-        Ok(target) => target,
+    let (target, resume_target) = match connected {
+        Ok(connected) => connected,
         Err(refusal) => {
             log_refusal(&context, &request, &refusal);
             return Some(standby);
@@ -111,28 +111,33 @@ pub(super) async fn serve_standby(
         reusable: request.reusable,
         hold_release: false,
     };
-    let socket = carry(&context, &slot.client, &request, &attempt.counters, target, tunnel).await?;
+    let socket = carry(&context, resume_target, &request, &attempt.counters, target, tunnel).await?;
     Some(Standby::from_parts(socket, slot, attempt.counters.total()))
 }
 
-/// Connects the target, or calls its handler, if the request is to be served, the access policy allows it and a target
-/// has the stream's name.
+/// Connects the target, or calls its handler, if the request is to be served, its URL is one to connect to, the access
+/// policy allows it and a target has the stream's name.
 async fn connect_target(
     context: &AgentContext,
+    client: &Client,
     request: &StreamRequest,
     attempt: &Result<Attempt, Refusal>,
-) -> Result<TargetConnection, Refusal> {
+) -> Result<(TargetConnection, ResumeTarget), Refusal> {
     if let Err(refusal) = attempt {
         return Err(refusal.clone());
     }
     let config: &AgentConfig = &context.config;
+    let resume_target = client.resume_target(config.client_factory.clone(), &request.url)?;
     let target = config.targets.find(&request.stream_name).ok_or(RefusalKind::StreamNotOffered)?;
     access_policy::check(&config.access_policy, &config.device, request).await?;
-    target.open(request, &context.handlers).await
+    Ok((target.open(request, &context.handlers).await?, resume_target))
 }
 
-fn response(request: &StreamRequest, connected: &Result<TargetConnection, Refusal>) -> StreamResponse {
-    let reason = connected.as_ref().err().cloned();
+fn response<C>(request: &StreamRequest, connected: &Result<C, Refusal>) -> StreamResponse {
+    let reason = connected.as_ref().err().map(|refusal| match refusal.kind {
+        RefusalKind::StreamingEndpointChanged | RefusalKind::BadRequest => not_opened(),
+        _ => refusal.clone(),
+    });
     StreamResponse { request_id: request.request_id, accepted: connected.is_ok(), reason }
 }
 
@@ -160,11 +165,15 @@ async fn open_tunnel(
         tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {refusal}");
         // The hub has voided the token: it requests the stream again, or has refused it.
         let is_known = refusal.kind == RefusalKind::AuthenticationFailed;
-        // The cause stays in this log: the hub, which chose the URL, must not scan the device's network with it.
-        let reason =
-            Some(Refusal::new(RefusalKind::RejectedByDevice, "it could not open the stream; its log has the cause"));
+        let reason = Some(not_opened());
         (!is_known).then_some(StreamResponse { request_id: *request_id, accepted: false, reason })
     })
+}
+
+/// The reason for the hub. The cause stays in this machine's log: the hub, which chose the URL, must not scan the device's
+/// network with it.
+fn not_opened() -> Refusal {
+    Refusal::new(RefusalKind::RejectedByDevice, "it could not open the stream; its log has the cause")
 }
 
 /// Opens the WebSocket, within the hub's limit of concurrent openings. While the hub is busy it is tried again, for as
@@ -205,22 +214,18 @@ async fn open_in_turn(
 /// Carries the stream's bytes until both directions have ended. Returns the WebSocket if another stream may use it.
 async fn carry(
     context: &AgentContext,
-    client: &Client,
+    resume_target: ResumeTarget,
     request: &StreamRequest,
     counters: &Counters,
     target: TargetConnection,
     tunnel: Tunnel<Connection>,
 ) -> Option<WebSocket<Connection>> {
-    let StreamRequest { stream_name, service, source, request_id, url, .. } = request;
+    let StreamRequest { stream_name, service, source, request_id, .. } = request;
     tracing::info!(target: "device-agent", "{stream_name}: opened for {service} at {source} id={request_id}");
     let pump_context = PumpContext {
         counters,
         on_event: &|event| log_event(request, &event),
-        rejoin: ResumeTarget {
-            client_factory: context.config.client_factory.clone(),
-            url: url.clone(),
-            hub: client.hub().clone(),
-        },
+        rejoin: resume_target,
         runtime: context.config.client_factory.runtime(),
         idle_timeout: context.config.transport.idle_timeout,
         network: context.network.clone(),

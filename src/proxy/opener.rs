@@ -188,6 +188,10 @@ impl Opener {
                 return Ok(Err(refusal));
             }
         };
+        let resume_target = match self.resume_target(&standby.slot.client, &opened.url) {
+            Ok(resume_target) => resume_target,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
         if !opened.reusable {
             self.standbys.refill();
         }
@@ -200,7 +204,6 @@ impl Opener {
             reusable: opened.reusable,
             hold_release: false,
         };
-        let resume_target = self.resume_target(&slot.client, opened.url);
         Ok(Ok(OpenedTunnel { tunnel, resume_target, slot: Some(slot) }))
     }
 
@@ -245,15 +248,16 @@ impl Opener {
         if let Some(limit) = grant.opening_limit {
             self.config.client_factory.runtime().set_opening_limit(limit);
         }
+        let resume_target = self.resume_target(client, &grant.url)?;
         let mut tunnel = client.open_stream(&grant.url, &grant.token, grant.protocol).await?;
         tunnel.early.to_send = state.early.clone();
         tunnel.reusable = grant.reusable;
         let slot = tunnel.reusable.then(|| self.standbys.reserve(client));
-        Ok(OpenedTunnel { tunnel, resume_target: self.resume_target(client, grant.url), slot })
+        Ok(OpenedTunnel { tunnel, resume_target, slot })
     }
 
-    fn resume_target(&self, client: &Client, url: String) -> ResumeTarget {
-        ResumeTarget { client_factory: self.config.client_factory.clone(), url, hub: client.hub().clone() }
+    fn resume_target(&self, client: &Client, url: &str) -> Result<ResumeTarget, Refusal> {
+        client.resume_target(self.config.client_factory.clone(), url)
     }
 
     pub(super) fn pump_context<'a>(

@@ -1,31 +1,36 @@
 //! Rejoining a stream at its hub after its WebSocket is lost.
 
-use super::upgrade::parse_stream_url;
-use super::{ClientFactory, Connection};
+use super::{Client, ClientFactory, Connection};
 use crate::net::tunnel::pump::{Rejoin, Tunnel};
 use crate::proto::join::HubAddress;
 use crate::proto::refusal::Refusal;
 use crate::proto::resume::{self, ResumeCredential};
 use crate::proto::stream::StreamProtocol;
 
-/// The streaming endpoint of an open stream. Each rejoin builds a new client, since the hub may have another address by
-/// then, or know this machine by another key.
+/// Where an open stream is rejoined. Each rejoin builds a new client, since the hub may have another address by then, or
+/// know this machine by another key.
 pub struct ResumeTarget {
-    /// Builds the clients.
-    pub client_factory: ClientFactory,
-    /// The URL of the stream's first WebSocket.
-    pub url: String,
-    /// The hub's address when the stream was opened.
-    pub hub: HubAddress,
+    client_factory: ClientFactory,
+    /// A separate streaming endpoint, which keeps its address; `None` for the hub's own, which moves with the hub.
+    endpoint: Option<HubAddress>,
+    path: String,
+}
+
+impl Client {
+    /// Checks the URL that the hub gave for a stream, as [`Client::open_stream`] does: streams that began on a standby
+    /// connection go there first when they are rejoined.
+    pub fn resume_target(&self, client_factory: ClientFactory, url: &str) -> Result<ResumeTarget, Refusal> {
+        let (endpoint, path) = self.stream_endpoint(url)?;
+        let endpoint = (endpoint != *self.hub()).then_some(endpoint);
+        Ok(ResumeTarget { client_factory, endpoint, path: path.to_owned() })
+    }
 }
 
 impl Rejoin<Connection> for ResumeTarget {
     async fn rejoin(&self, resume_credential: &ResumeCredential) -> Result<Tunnel<Connection>, Refusal> {
         let client = self.client_factory.client().await?;
-        let (endpoint, path) = parse_stream_url(&self.url)?;
-        // A separate streaming endpoint keeps its address; the hub's own endpoint moves with the hub.
-        let hub = if endpoint == self.hub { client.hub() } else { &endpoint };
+        let hub = self.endpoint.as_ref().unwrap_or_else(|| client.hub());
         let token = format!("{} {}", resume::SCHEME, resume_credential.token.reveal());
-        Ok(client.open_tunnel(hub, path, token, Some(StreamProtocol::Resumable)).await?)
+        Ok(client.open_tunnel(hub, &self.path, token, Some(StreamProtocol::Resumable)).await?)
     }
 }

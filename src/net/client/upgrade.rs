@@ -76,7 +76,7 @@ impl Client {
 
     /// Splits a streaming URL that the hub gave. A hub that was taken over must not have this machine connect to hosts
     /// near it, and learn from the time that it takes which ports are open.
-    fn stream_endpoint<'a>(&self, url: &'a str) -> Result<(HubAddress, &'a str), Refusal> {
+    pub(super) fn stream_endpoint<'a>(&self, url: &'a str) -> Result<(HubAddress, &'a str), Refusal> {
         let (endpoint, path) = parse_stream_url(url)?;
         let is_fixed = self.streaming_endpoint.as_ref().is_none_or(|fixed| *fixed == endpoint);
         if is_fixed || self.hubs.has_host(&endpoint.host) {
@@ -166,7 +166,7 @@ fn verify_upgrade(
 
 /// Splits `wss://HOST[:PORT]/PATH` into host and path. TLS checks the host against the same trust as the hub's. The
 /// path must be one of a hub's, so that a malicious hub cannot have this client act on another server.
-pub(super) fn parse_stream_url(url: &str) -> Result<(HubAddress, &str), Refusal> {
+fn parse_stream_url(url: &str) -> Result<(HubAddress, &str), Refusal> {
     let parse = || {
         let rest = url.strip_prefix("wss://")?;
         let slash = rest.find('/')?;
@@ -181,9 +181,11 @@ pub(super) fn parse_stream_url(url: &str) -> Result<(HubAddress, &str), Refusal>
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
     use std::sync::Arc;
 
     use super::*;
+    use crate::net::client::ClientFactory;
     use crate::net::tls::Trust;
     use crate::proto::id::{Principal, Role};
     use crate::proto::key::PrivateKey;
@@ -202,8 +204,11 @@ mod tests {
         for allowed in ["hub.test:443", "hub.test:444", "HUB.test", "streams.test:444"] {
             assert!(may_reach(&client, allowed), "{allowed}");
         }
+        let factory = ClientFactory::new(|| ready(Err(RefusalKind::HubUnreachable.into())));
         for refused in ["10.0.0.7:22", "streams.test:22", "test:443", "hub.test.evil.test:443"] {
             assert!(!may_reach(&client, refused), "{refused}");
+            let rejoins = client.resume_target(factory.clone(), &format!("wss://{refused}{path}"));
+            assert!(rejoins.is_err(), "a stream that began on a standby connection is rejoined at {refused}");
         }
     }
 
