@@ -5,7 +5,7 @@ from html import escape
 
 FONT = "system-ui,-apple-system,'Segoe UI',Helvetica,Arial,'Liberation Sans','DejaVu Sans',sans-serif"
 LIGHT = {"page": "#ffffff", "box": "#f2f4f7", "line": "#c3cad3", "text": "#1b1f24", "dim": "#505a66", "own": "#0b6bcb", "other": "#8c96a3"}
-DARK = {"page": "#14171c", "box": "#23282f", "line": "#4a535e", "text": "#e6e9ed", "dim": "#a9b3be", "own": "#6cb0ff", "other": "#76818d"}
+DARK = {"page": "#14171c", "box": "#23282f", "line": "#4a535e", "text": "#e6e9ed", "dim": "#a9b3be", "own": "#4a97f0", "other": "#76818d"}
 # How the plot calls the tunnels, and which way is good in which unit.
 NAMES = {"devstream": "devstream", "tls_alone": "TLS alone", "ssh": "ssh -R and -L"}
 GOOD = {"MiB/s": "more is better", "ms": "less is better"}
