@@ -8,9 +8,6 @@ use clap::error::ErrorKind;
 /// Folders at the top of the repository, whose files the pages name.
 const FOLDERS: [&str; 9] = ["src/", "tests/", "docs/", "examples/", "fuzz/", "man/", "completions/", "deb/", ".ci/"];
 
-/// Flags of other programs that the pages name by themselves.
-const OTHERS_FLAGS: [&str; 0] = [];
-
 /// A page of the documentation.
 pub(crate) struct Page {
     pub(crate) name: String,
@@ -25,8 +22,11 @@ impl Page {
 
     /// README.md and every page of docs/.
     pub(crate) fn all() -> Vec<Self> {
-        let files = fs::read_dir(root().join("docs")).expect("docs/ is there").filter_map(Result::ok);
-        let names = files.filter_map(|file| file.file_name().into_string().ok()).filter(|name| name.ends_with(".md"));
+        let files = fs::read_dir(root().join("docs")).unwrap_or_else(|error| panic!("docs: {error}"));
+        let names = files
+            .filter_map(Result::ok)
+            .filter_map(|file| file.file_name().into_string().ok())
+            .filter(|name| name.ends_with(".md"));
         let mut names: Vec<String> = names.map(|name| format!("docs/{name}")).collect();
         names.sort();
         ["README.md".to_owned()].into_iter().chain(names).map(|name| Self::read(&name)).collect()
@@ -84,7 +84,7 @@ impl Page {
         let (name, whole) = flag.strip_suffix('…').map_or((flag, true), |start| (start, false));
         let known = flags(&devstream::cli::command());
         let found = known.iter().any(|known| if whole { known == name } else { known.starts_with(name) });
-        assert!(found || OTHERS_FLAGS.contains(&name), "{} names {flag}, which no command has", self.name);
+        assert!(found, "{} names {flag}, which no command has", self.name);
     }
 
     /// Panics at a link or a path that leads nowhere.

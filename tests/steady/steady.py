@@ -347,12 +347,21 @@ def allow(congestion):
         sys.exit(f"tests/bench: first run: sysctl -w net.ipv4.tcp_allowed_congestion_control='{words}'")
 
 
+def check_memory():
+    """Ends where other programs use up the kernel's memory for TCP: it then shrinks every window, and nothing is fast."""
+    used = int(pathlib.Path("/proc/net/sockstat").read_text().split("TCP:")[1].split("\n")[0].split()[-1])
+    low = int(pathlib.Path("/proc/sys/net/ipv4/tcp_mem").read_text().split()[0])
+    if used > low / 2:
+        sys.exit(f"tests/bench: TCP uses {used} of {low} pages of memory; first end what has so many connections (ss -s)")
+
+
 def main(arguments, machine):
     """Measures each combination of loss, round-trip time and rate, or the figures."""
     runs, seconds = (3, 2) if arguments.quick else (arguments.runs, 4)
     paths = [(1, 100, 200)] if arguments.quick else itertools.product(arguments.loss, arguments.round_trip, arguments.rate)
     if arguments.figures:
         allow(FIGURES_CONGESTION)
+        check_memory()
     with tempfile.TemporaryDirectory(prefix="devstream-steady-") as directory:
         link = f"{directory}/link"
         subprocess.run(["rustc", "--edition", "2024", "-O", "-o", link, str(HERE / "link.rs")], check=True)
