@@ -1,5 +1,5 @@
-//! README's quick start: its own commands, verbatim, on three machines that have nothing but the
-//! program and OpenSSH.
+//! README's quick start: its own commands, verbatim, on one machine and on three that have nothing but the program and
+//! OpenSSH.
 
 use std::cell::RefCell;
 use std::fs;
@@ -21,11 +21,27 @@ const MOST_COMMANDS: usize = 3;
 const HOME: &str = "/root";
 
 #[test]
+fn the_readmes_four_lines_lead_to_ssh_on_one_machine_as_they_stand() {
+    let machine = TestMachine::alone();
+    let sshd = Sshd::start_at(&machine.netns.machine(), 22).expect("a network of its own has a free port 22");
+    machine.has_used_ssh(&sshd);
+    let lines = commands("## One machine\n", "device and laptop");
+    let [hub, agent, proxy, ssh] = lines.as_slice() else { panic!("four lines: {lines:?}") };
+    for (line, ready) in [(hub, "listening on"), (agent, "is online"), (proxy, "on 127.0.0.1:2222")] {
+        let process = machine.start(line);
+        process.wait_line(ready);
+        machine.keeps(process);
+    }
+    assert_eq!(machine.does(&format!("{ssh} 'cat ~/name'")).stdout, "alone\n");
+}
+
+#[test]
 fn the_readme_alone_leads_to_ssh_on_three_clean_machines_in_three_commands_each() {
     let [hub, device, laptop] = TestMachine::three();
     let sshd = Sshd::start_at(&device.netns.machine(), 22).expect("a network of its own has a free port 22");
     laptop.has_used_ssh(&sshd);
-    let [on_hub, on_device, on_laptop] = ["On the hub", "On the device", "On the laptop"].map(commands);
+    let [on_hub, on_device, on_laptop] =
+        ["On the hub", "On the device", "On the laptop"].map(|machine| commands("## Three machines\n", machine));
 
     let mut links = Vec::new();
     for (index, command) in on_hub.iter().enumerate() {
@@ -48,6 +64,8 @@ fn the_readme_alone_leads_to_ssh_on_three_clean_machines_in_three_commands_each(
     let joined = laptop.does(&second);
     assert!(joined.stderr.contains(&format!("next: {}, ", on_laptop[0])), "{joined:?}");
     let (ssh, before) = on_laptop.split_last().expect("a command");
+    // Its user is whoever runs the tests.
+    let ssh = ssh.replace("pi@", "");
     before.iter().for_each(|command| drop(laptop.does(command)));
 
     let typed = [on_hub.len(), 1 + on_device.len(), 1 + on_laptop.len()];
@@ -67,6 +85,11 @@ struct TestMachine {
 }
 
 impl TestMachine {
+    /// A machine that reaches itself only.
+    fn alone() -> Self {
+        Self::new(NetNs::new(), "alone", "127.0.0.1")
+    }
+
     /// A hub that the other two reach by its name only.
     fn three() -> [Self; 3] {
         let namespaces = [(); 3].map(|()| NetNs::new());
@@ -129,10 +152,10 @@ impl TestMachine {
     }
 }
 
-/// README's commands for one machine, without comments.
-fn commands(machine: &str) -> Vec<&'static str> {
-    let section = README.split("\n## Three machines\n").nth(1).and_then(|rest| rest.split("\n## ").next());
-    let part = section.and_then(|section| section.split(machine).nth(1)).expect("the README's three machines");
+/// The commands in a section of README that follow some words, without comments.
+fn commands(section: &str, words: &str) -> Vec<&'static str> {
+    let section = README.split(section).nth(1).and_then(|rest| rest.split("\n## ").next());
+    let part = section.and_then(|section| section.split(words).nth(1)).expect("the README's section");
     let lines = part.lines().skip_while(|line| !line.starts_with("    "));
     let lines = lines.map_while(|line| line.strip_prefix("    ")?.split(" #").next());
     lines.map(str::trim_end).collect()

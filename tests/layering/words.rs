@@ -29,7 +29,7 @@ const REFUSED_IN_CODE: &str = "
 ";
 
 /// Where people and programs read words.
-const PLACES: [&str; 11] = [
+const PLACES: [&str; 12] = [
     "src",
     "tests",
     "fuzz/src",
@@ -39,6 +39,7 @@ const PLACES: [&str; 11] = [
     "man",
     "completions",
     "deb",
+    "docs",
     "README.md",
     "CONTRIBUTING.md",
 ];
