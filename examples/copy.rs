@@ -34,7 +34,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("copy: {error}");
-            error.downcast_ref::<Refusal>().map_or(ExitCode::FAILURE, |refusal| refusal.kind.row().exit.into())
+            error.downcast_ref::<Refusal>().map_or(ExitCode::FAILURE, |refusal| refusal.exit_code().into())
         }
     }
 }

@@ -35,7 +35,7 @@ async fn main() -> ExitCode {
         Err(error) => {
             eprintln!("echo: {error}");
             // The command's own exit codes, where there is one.
-            error.downcast_ref::<Refusal>().map_or(ExitCode::FAILURE, |refusal| refusal.kind.row().exit.into())
+            error.downcast_ref::<Refusal>().map_or(ExitCode::FAILURE, |refusal| refusal.exit_code().into())
         }
     }
 }

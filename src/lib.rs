@@ -40,6 +40,9 @@
 //! [`Identity::new`] takes a key from elsewhere. `examples/echo.rs` and `examples/copy.rs` are complete programs. The
 //! re-exports below are for programs; the modules are the command's own, and change without notice.
 //!
+//! Features: `cli` (default) is the command line and `local_identity`, `hub` is the hub. Without either, a program
+//! compiles no argument parser and no SQLite.
+//!
 //! # The map
 //!
 //! Dependencies point one way, `cli → {hub, agent, proxy} → net → proto`, and a byte travels
@@ -47,22 +50,42 @@
 //! `tests/layering.rs` enforces the direction.
 
 pub mod agent;
+#[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "hub")]
 pub mod hub;
 pub mod net;
 pub mod proto;
 pub mod proxy;
 
+#[doc(inline)]
 pub use agent::{Device, Incoming};
+#[cfg(feature = "cli")]
+#[doc(inline)]
 pub use cli::local_identity;
+#[doc(inline)]
 pub use net::identity::Identity;
+#[doc(inline)]
 pub use net::shutdown::Shutdown;
+#[doc(inline)]
 pub use net::tls::Trust;
+#[doc(inline)]
 pub use net::tunnel::stream::{Stream, refusal_of};
+#[doc(inline)]
+pub use proto::admin::{DeviceStatus, Presence};
+#[doc(inline)]
 pub use proto::forward::Forward;
+#[doc(inline)]
 pub use proto::id::{DeviceId, Principal, PrincipalId, Role, ServiceName, StreamName};
+#[doc(inline)]
 pub use proto::join::{HubAddress, Pin};
+#[doc(inline)]
 pub use proto::key::PrivateKey;
+#[doc(inline)]
 pub use proto::refusal::{Refusal, RefusalKind};
+#[doc(inline)]
 pub use proto::secret::KeySeed;
+#[doc(inline)]
+pub use proto::timestamp::Timestamp;
+#[doc(inline)]
 pub use proxy::Connector;

@@ -134,10 +134,9 @@ async fn connect_target(
 }
 
 fn response<C>(request: &StreamRequest, connected: &Result<C, Refusal>) -> StreamResponse {
-    let reason = connected.as_ref().err().map(|refusal| match refusal.kind {
-        RefusalKind::StreamingEndpointChanged | RefusalKind::BadRequest => not_opened(),
-        _ => refusal.clone(),
-    });
+    let is_secret = |kind| matches!(kind, RefusalKind::StreamingEndpointChanged | RefusalKind::BadRequest);
+    let for_hub = |refusal: &Refusal| if is_secret(refusal.kind) { not_opened() } else { refusal.clone() };
+    let reason = connected.as_ref().err().map(for_hub);
     StreamResponse { request_id: request.request_id, accepted: connected.is_ok(), reason }
 }
 

@@ -207,6 +207,11 @@ impl Refusal {
         Self { kind, detail: Detail::new(detail.as_ref()) }
     }
 
+    /// The exit code of the commands for it, which is stable: a program that ends with it says the same to scripts.
+    pub fn exit_code(&self) -> u8 {
+        self.kind.row().exit
+    }
+
     /// Returns the reason for a WebSocket close frame, within [`CLOSE_REASON_BYTES`]: of long details the end is kept,
     /// where the cause is.
     pub fn close_reason(&self) -> String {

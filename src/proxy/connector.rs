@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 
 use super::config::ProxyConfig;
+use super::devices::list_devices;
 use super::drain_streams;
 use super::opener::Opener;
 use super::stream;
@@ -14,6 +15,7 @@ use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
 use crate::net::tunnel::pump::TransportOptions;
 use crate::net::tunnel::stream::{Stream, refusal_of};
+use crate::proto::admin::DeviceStatus;
 use crate::proto::id::{DeviceId, Role, StreamName};
 use crate::proto::limits::{RESPONSE_TIMEOUT, STREAM_BUFFER_BYTES};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -100,6 +102,11 @@ impl Connector {
         let broke = |error| refusal_of(&error).cloned().unwrap_or_else(|| RefusalKind::PeerGone.into());
         stream.write_all(first).await.map_err(broke)?;
         Ok(stream)
+    }
+
+    /// Lists the devices that this service may reach, with the names that each offers it now.
+    pub async fn devices(&self) -> Result<Vec<DeviceStatus>, Refusal> {
+        list_devices(&self.inner.opener.client(None).await?.0).await
     }
 
     /// Waits for running streams for at most this time, then closes them with a message to their devices.

@@ -6,6 +6,7 @@
 
 pub mod config;
 mod connector;
+pub mod devices;
 mod opener;
 mod request;
 mod standby;

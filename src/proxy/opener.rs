@@ -223,7 +223,7 @@ impl Opener {
 
     /// Returns the current client and whether it is new: one is created if there is none or it is the stale one.
     /// Concurrent callers share one enrolment.
-    async fn client(&self, stale: Option<&Client>) -> Result<(Client, bool), Refusal> {
+    pub(super) async fn client(&self, stale: Option<&Client>) -> Result<(Client, bool), Refusal> {
         let mut current = self.client.lock().await;
         match &*current {
             Some(client) if stale.is_none_or(|stale| !stale.is_same_enrolment(client)) => Ok((client.clone(), false)),

@@ -58,6 +58,25 @@ fn a_handler_receives_the_request_and_its_answer_reaches_the_service() {
 }
 
 #[test]
+fn a_program_lists_the_devices_that_it_may_reach_and_what_each_offers() {
+    let fixture = Fixture::new(|device| device.handle(name("echo"), echo));
+    fixture.hub.ask(&["device", "add", "other"]);
+    fixture.run(async {
+        let listed = fixture.connector.devices().await.unwrap();
+        let offers = |at: usize| listed[at].online.as_ref().map(|presence| presence.forwards.clone());
+        assert_eq!(listed.iter().map(|device| device.id.as_str()).collect::<Vec<_>>(), ["other", DEVICE]);
+        assert_eq!([offers(0), offers(1)], [None, Some(vec![name("echo")])]);
+    });
+    fixture.hub.ask(&["service", "set", "alice", "--device", "other"]);
+    fixture.run(async { assert_eq!(fixture.connector.devices().await.unwrap().len(), 1) });
+    fixture.hub.ask(&["service", "disable", "alice"]);
+    fixture.run(async {
+        let refusal = fixture.connector.devices().await.unwrap_err();
+        assert_eq!((refusal.kind, refusal.exit_code()), (RefusalKind::Disabled, 31));
+    });
+}
+
+#[test]
 fn a_fallback_handler_gets_every_name_without_a_handler() {
     let fixture = Fixture::new(|device| {
         let device = device.handle(name("own"), |incoming| says(incoming, "own"));
