@@ -36,7 +36,7 @@ use crate::net::os::clock;
 use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::os::random;
 use crate::net::os::sd_notify;
-use crate::net::shutdown::Shutdown;
+use crate::net::shutdown::{Shutdown, describe_drain};
 use crate::net::tasks::Tasks;
 use crate::proto::backoff::{ReconnectBackoff, jittered};
 use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_BACKOFF};
@@ -82,8 +82,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
     context.standbys.clone().shutdown(Duration::ZERO).await;
     let running = tasks.count();
     if running > 0 {
-        let seconds = config.drain.as_secs();
-        tracing::info!(target: "device-agent", "waiting up to {seconds} s for {running} streams to end; stop again to close them now");
+        tracing::info!(target: "device-agent", "ending: {}", describe_drain(running, config.drain));
         tokio::select! {
             _ = timeout(config.drain, tasks.wait()) => {}
             () = shutdown.now.cancelled() => {}

@@ -28,6 +28,7 @@ use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::limits::FORWARDS_PER_DEVICE;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::status::RoleState;
+use crate::proto::text;
 use crate::proxy::config::ProxyConfig;
 use crate::proxy::{self, ServiceProxy as Proxy};
 
@@ -54,7 +55,7 @@ pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inheri
         signals.run_with_shutdown(&shutdown, serving).await??
     };
     if cut > 0 {
-        output::role_message("hub", &format!("stopped; {cut} streams were cut off"));
+        output::role_message("hub", &format!("stopped; cut off {}", text::count(cut, "stream")));
     } else {
         output::role_message("hub", "stopped");
     }
@@ -103,11 +104,12 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     }
     let id = agent.id.map_or_else(|| default_device_id(&agent.hub), |id| Ok(id.into()))?;
     let principal = Principal { role: Role::Device, id };
+    let device: DeviceId = principal.id.clone().into();
     let offers = agent.forward.iter().map(|forward| format!("offers {forward}")).collect();
     let status_server = StatusServer::new("device-agent", principal.clone(), offers, RoleState::Connecting);
     let (status, hint_shown, hint) = (status_server.clone(), Once::new(), connect_hint(&principal, &agent.forward));
     let config = AgentConfig {
-        device: principal.id.clone().into(),
+        device: device.clone(),
         client_factory: status_server
             .record_hub(client_factory(principal, agent.hub).with_limits(agent.limits.limits())),
         targets: agent.forward.into_iter().collect(),
@@ -129,7 +131,9 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     let shutdown = Shutdown::default();
     let work = Box::pin(status_server.serve_while(Box::pin(agent::run(config, shutdown.clone()))));
     let work = sd_notify::with_watchdog(work);
-    Ok(signals.run_with_shutdown(&shutdown, work).await??)
+    signals.run_with_shutdown(&shutdown, work).await??;
+    tracing::info!(target: "device-agent", "stopped; {device} is offline");
+    Ok(())
 }
 
 /// Words the command that reaches this device from elsewhere, for the person who has just started its agent.
@@ -178,7 +182,10 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
             output::role_message("service-proxy", "exiting; a restart loads the new key");
             Err(Failure::Refused(refusal.clone()))
         }
-        None => Ok(()),
+        None => {
+            tracing::info!(target: "service-proxy", "stopped");
+            Ok(())
+        }
     }
 }
 

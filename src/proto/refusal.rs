@@ -171,7 +171,7 @@ table! {
         "connect again for a new stream";
     #[serde(rename = "endedHere")]
     LocalShutdown "ended-here" 0 0 "" 0 40
-        "stream closed: the program is shutting down"
+        "stream closed: this program was told to end"
         "start it again if that was not intended";
     #[serde(other)]
     Other "refused" 500 500001 "ServerError" 4500 1
