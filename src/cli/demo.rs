@@ -58,6 +58,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
         exit_when_key_refused: false,
         transport: TransportOptions::default(),
         drain: DRAIN,
+        find_other_agent: None,
         observer: Arc::new(|_| {}),
     };
     let monitor = StreamMonitor::new(table);

@@ -15,6 +15,7 @@ mod examples;
 mod identity;
 mod output;
 mod paths;
+mod preflight;
 mod profile;
 mod roles;
 mod service;

@@ -6,11 +6,13 @@ use std::path::Path;
 use std::sync::{Arc, Once, OnceLock};
 
 use anyhow::{Context as _, anyhow};
+use tokio::sync::Notify;
 
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
 use super::identity::{client_factory, default_device_id, default_service_id, has_service_credential};
 use super::output::stdio;
 use super::output::stream_monitor::{StreamMonitor, Table};
+use super::preflight::{self, DeviceCheck};
 use super::signals::{HangupSignal, Signals};
 use super::status::server::StatusServer;
 use super::{Failure, output};
@@ -108,32 +110,58 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     let offers = agent.forward.iter().map(|forward| format!("offers {forward}")).collect();
     let status_server = StatusServer::new("device-agent", principal.clone(), offers, RoleState::Connecting);
     let (status, hint_shown, hint) = (status_server.clone(), Once::new(), connect_hint(&principal, &agent.forward));
+    let (own, online) = (status_server.clone(), Arc::new(Notify::new()));
+    let other_agent = warn_about_other_agent(online.clone(), status_server.clone(), principal.clone());
     let config = AgentConfig {
         device: device.clone(),
         client_factory: status_server
             .record_hub(client_factory(principal, agent.hub).with_limits(agent.limits.limits())),
-        targets: agent.forward.into_iter().collect(),
+        targets: agent.forward.iter().cloned().collect(),
         access_policy: AccessPolicy { services: agent.allow_service, command: agent.accept_command },
         exit_when_key_refused: has_service_credential(),
         transport: agent.transport.options(),
         drain: agent.drain.drain_timeout,
+        find_other_agent: Some(Arc::new(move || {
+            let own = own.clone();
+            Box::pin(async move { own.other_process().await })
+        })),
         observer: Arc::new(move |event| {
-            if matches!(event, agent::Event::Online) && std::io::stderr().is_terminal() {
-                hint_shown.call_once(|| output::role_message("device-agent", &hint));
+            if matches!(event, agent::Event::Online) {
+                online.notify_one();
+                if std::io::stderr().is_terminal() {
+                    hint_shown.call_once(|| output::role_message("device-agent", &hint));
+                }
             }
             status.on_agent_event(event);
         }),
     };
+    let forwards = agent.forward;
     retain_freed_memory();
     raise_descriptors();
     let signals = Signals::catch()?;
     sd_notify::ready("not yet connected");
     let shutdown = Shutdown::default();
-    let work = Box::pin(status_server.serve_while(Box::pin(agent::run(config, shutdown.clone()))));
+    let checks = async {
+        let ((), ()) = tokio::join!(preflight::check_targets(forwards), other_agent);
+    };
+    let work = Box::pin(preflight::beside(checks, Box::pin(agent::run(config, shutdown.clone()))));
+    let work = Box::pin(status_server.serve_while(work));
     let work = sd_notify::with_watchdog(work);
     signals.run_with_shutdown(&shutdown, work).await??;
     tracing::info!(target: "device-agent", "stopped; {device} is offline");
     Ok(())
+}
+
+/// Warns, once the agent is online, if another one of the same device runs here: the hub keeps the last, and they take
+/// turns.
+async fn warn_about_other_agent(online: Arc<Notify>, status_server: StatusServer, device: Principal) {
+    online.notified().await;
+    if let Some(process) = status_server.other_process().await {
+        tracing::warn!(
+            target: "device-agent",
+            "an agent of {device} runs here already, process {process}; the two take the connection from each other: stop one"
+        );
+    }
 }
 
 /// Words the command that reaches this device from elsewhere, for the person who has just started its agent.
@@ -168,11 +196,16 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
     let signals = Signals::catch()?;
     retain_freed_memory();
     raise_descriptors();
-    let (bound, status_server) = bind_proxy(proxy, "service-proxy", (monitor.clone(), stop_if_key_refused)).await?;
+    let (bound, status_server, check) =
+        bind_proxy(proxy, "service-proxy", (monitor.clone(), stop_if_key_refused)).await?;
     let listening = listening(&bound);
     listening.iter().for_each(|line| output::role_message("service-proxy", line));
+    for (address, name) in bound.streams() {
+        name.iter().for_each(|name| preflight::show_url("service-proxy", name, address));
+    }
     sd_notify::ready(&listening.join(", "));
-    let work = sd_notify::with_watchdog(Box::pin(status_server.serve_while(Box::pin(bound.serve(shutdown.clone())))));
+    let work = status_server.serve_while(Box::pin(bound.serve(shutdown.clone())));
+    let work = sd_notify::with_watchdog(Box::pin(preflight::beside(check.run(), Box::pin(work))));
     signals.run_with_shutdown(&shutdown, work).await?;
     if let Some(total) = monitor.summary() {
         tracing::info!(target: "service-proxy", "{total}");
@@ -189,16 +222,16 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
     }
 }
 
-/// Opens a proxy's local ports, and creates the server of its status.
+/// Opens a proxy's local ports; returns it with the server of its status, and what to ask the hub at the start.
 pub(super) async fn bind_proxy(
     proxy: ServiceProxy,
-    role: &str,
+    role: &'static str,
     (monitor, on_event): (Arc<StreamMonitor>, impl Fn(&proxy::Event) + Send + Sync + 'static),
-) -> Result<(Proxy, StatusServer), Failure> {
+) -> Result<(Proxy, StatusServer, DeviceCheck), Failure> {
     let principal = Principal { role: Role::Service, id: default_service_id(&proxy.hub)? };
     let status_server = StatusServer::new(role, principal.clone(), Vec::new(), RoleState::Listening);
     let status = status_server.clone();
-    let mut config = proxy_config(proxy, principal, move |event| {
+    let mut config = proxy_config(proxy, principal.clone(), move |event| {
         on_event(&event);
         status.on_proxy_event(&event);
         monitor.on_event(event);
@@ -206,7 +239,9 @@ pub(super) async fn bind_proxy(
     config.client_factory = status_server.record_hub(config.client_factory);
     let bound = Proxy::bind(config).await.map_err(Failure::Usage)?;
     status_server.set_endpoints(listening(&bound));
-    Ok((bound, status_server))
+    let ProxyConfig { client_factory, device, .. } = bound.config().clone();
+    let check = DeviceCheck { role, principal, client_factory, device, streams: bound.streams() };
+    Ok((bound, status_server, check))
 }
 
 fn listening(bound: &Proxy) -> Vec<String> {

@@ -101,6 +101,17 @@ impl ServiceProxy {
         self.listeners.iter().filter_map(address).collect()
     }
 
+    /// Returns the bound addresses, each with the stream that its connections ask for.
+    pub fn streams(&self) -> Vec<(SocketAddr, Option<StreamName>)> {
+        let bound = self.listeners.iter();
+        bound.filter_map(|(listener, name)| Some((listener.local_addr().ok()?, name.clone()))).collect()
+    }
+
+    /// Returns its settings.
+    pub fn config(&self) -> &ProxyConfig {
+        &self.config
+    }
+
     /// Serves until shutdown, then drains streams.
     pub async fn serve(self, shutdown: Shutdown) {
         let Self { config, listeners } = self;
