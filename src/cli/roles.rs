@@ -3,17 +3,20 @@
 use std::io::IsTerminal as _;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once, OnceLock};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tokio::sync::Notify;
+use tokio::time::sleep;
 
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
 use super::identity::{client_factory, default_device_id, default_service_id, has_service_credential};
 use super::output::stdio;
 use super::output::stream_monitor::{StreamMonitor, Table};
 use super::preflight::{self, DeviceCheck};
-use super::signals::{HangupSignal, Signals};
+use super::signals::{HangupSignal, Signals, StopSignals};
 use super::status::server::StatusServer;
 use super::{Failure, output};
 use crate::agent;
@@ -169,7 +172,7 @@ fn connect_hint(device: &Principal, offers: &[Forward]) -> String {
     let id = &device.id;
     let command = match offers.first() {
         Some(first) if offers.iter().all(|offer| offer.name.as_str() != "ssh") => {
-            format!("devstream service-proxy --device {id} --local 0={}", first.name)
+            format!("devstream service-proxy {id} --local 0={}", first.name)
         }
         Some(_) | None => format!("devstream ssh {id}"),
     };
@@ -180,7 +183,7 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
     if proxy.stdio {
         return serve_stdio(proxy).await;
     }
-    let (shutdown, monitor) = (Shutdown::default(), Arc::new(StreamMonitor::new(table)));
+    let (shutdown, monitor) = (Shutdown::default(), Arc::new(StreamMonitor::new(table.clone())));
     // The refusal of a key that the hub no longer accepts, and that only a restart by systemd renews.
     let refused_key: Arc<OnceLock<Refusal>> = Arc::default();
     let (exit_when_key_refused, last, stop) = (has_service_credential(), refused_key.clone(), shutdown.drain.clone());
@@ -206,7 +209,11 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
     sd_notify::ready(&listening.join(", "));
     let work = status_server.serve_while(Box::pin(bound.serve(shutdown.clone())));
     let work = sd_notify::with_watchdog(Box::pin(preflight::beside(check.run(), Box::pin(work))));
-    signals.run_with_shutdown(&shutdown, work).await?;
+    let work = signals.run_with_shutdown(&shutdown, work);
+    match table {
+        Some(table) => StopSignals::catch()?.run_with_table(&table, work).await?,
+        None => work.await?,
+    };
     if let Some(total) = monitor.summary() {
         tracing::info!(target: "service-proxy", "{total}");
     }
@@ -254,8 +261,13 @@ async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
     let principal = Principal { role: Role::Service, id: default_service_id(&proxy.hub)? };
     let status_server = StatusServer::new("service-proxy", principal.clone(), Vec::new(), RoleState::Connecting);
     let (monitor, status) = (StreamMonitor::new(None), status_server.clone());
+    let (opened, wait) = (Arc::<AtomicBool>::default(), proxy.connect_timeout);
+    let is_open = opened.clone();
     let mut config = proxy_config(proxy, principal, move |event| {
         status.on_proxy_event(&event);
+        if matches!(event, proxy::Event::Opened(_)) {
+            opened.store(true, Ordering::Relaxed);
+        }
         match event {
             proxy::Event::Draining(..) | proxy::Event::Interrupted(..) | proxy::Event::Resumed(..) => {
                 monitor.on_event(event)
@@ -270,6 +282,7 @@ async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
     config.client_factory = status_server.record_hub(config.client_factory);
     let named = stream.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
     status_server.set_endpoints(vec![format!("{}{named} on standard input and output", config.device)]);
+    let notice = waiting_notice(config.device.clone(), wait, is_open);
     let signals = Signals::catch()?;
     // `ssh` ends its ProxyCommand with SIGHUP: the stream is closed then, instead of waiting to be resumed.
     let (hangup, hung_up) = (HangupSignal::listen()?, Reload::default());
@@ -281,11 +294,23 @@ async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
             () = async { hung_up.requested().await; shutdown.request(); std::future::pending().await } => Ok(()),
         }
     };
+    let work = preflight::beside(notice, work);
     let work = status_server.serve_while_delayed(hangup.run_with_reload(&hung_up, work));
     let done = signals.run_with_shutdown(&shutdown, work).await?;
     match (done, pipe_error.get()) {
         (Ok(()), Some(error)) => Err(Failure::Other(anyhow!("{error}"))),
         (done, _) => done.map_err(|(_, refusal)| Failure::Refused(refusal)),
+    }
+}
+
+/// A stream that is not open after this long waits for its device, most likely; most are open much earlier.
+const NOTICE_DELAY: Duration = Duration::from_secs(1);
+
+/// Tells a person at a terminal why nothing happens yet.
+async fn waiting_notice(device: DeviceId, wait: Duration, is_open: Arc<AtomicBool>) {
+    sleep(NOTICE_DELAY).await;
+    if wait > NOTICE_DELAY && !is_open.load(Ordering::Relaxed) && std::io::stderr().is_terminal() {
+        tracing::info!(target: "service-proxy", "waiting for {device} (up to {} s)", wait.as_secs_f64().ceil());
     }
 }
 
@@ -295,9 +320,10 @@ pub(super) fn proxy_config(
     principal: Principal,
     observer: impl Fn(proxy::Event) + Send + Sync + 'static,
 ) -> Result<ProxyConfig, Failure> {
+    let device = proxy.device().map_err(Failure::Usage)?;
     Ok(ProxyConfig {
         client_factory: client_factory(principal, proxy.hub).with_limits(proxy.limits.limits()),
-        device: without_suffix(proxy.device, proxy.strip.as_deref()).map_err(Failure::Usage)?,
+        device: without_suffix(device, proxy.strip.as_deref()).map_err(Failure::Usage)?,
         locals: proxy.local,
         connect_timeout: proxy.connect_timeout,
         response_timeout: proxy.response_timeout,

@@ -18,7 +18,7 @@ use super::{Failure, output};
 use crate::proto::id::StreamName;
 
 /// The suffix of a device's id in OpenSSH's host names, which distinguishes devices from other hosts.
-const SUFFIX: &str = ".devstream";
+pub(super) const SUFFIX: &str = ".devstream";
 
 /// Prints, installs or removes the block for every device.
 pub(super) fn configure(wanted: &SshConfig) -> Result<(), Failure> {

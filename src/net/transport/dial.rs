@@ -333,7 +333,7 @@ mod tests {
     fn an_address_is_said_once() {
         let refused = || std::io::Error::from(ErrorKind::ConnectionRefused);
         let [first, second] = ["10.77.0.1:8444", "[fd00::1]:8444"].map(|text| text.parse().unwrap());
-        let describe = |host: &str, failures| describe_attempts(&host.parse().unwrap(), failures);
+        let describe = |host: &str, failures: &[FailedAttempt]| describe_attempts(&host.parse().unwrap(), failures);
         assert_eq!(describe("10.77.0.1:8444", &[(first, refused())]), ": connection refused");
         assert_eq!(describe("[fd00::1]:8444", &[(second, refused())]), ": connection refused");
         let both = " at 10.77.0.1:8444: connection refused; at [fd00::1]:8444: connection refused";
