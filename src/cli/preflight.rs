@@ -53,14 +53,16 @@ fn target_warning(forward: &Forward, refusal: &Refusal) -> Option<String> {
         }
         _ => String::new(),
     };
-    match refusal.kind {
-        RefusalKind::DeviceBusy => None,
-        RefusalKind::TargetRefused => Some(format!(
-            "nothing listens on {} (connection refused); streams to it will be refused until it does{meant}",
-            HostPort(host, *port)
-        )),
-        _ => Some(format!("{}; streams to it will be refused until it can{meant}", refusal.message())),
+    if refusal.kind == RefusalKind::DeviceBusy {
+        return None;
     }
+    if refusal.kind == RefusalKind::TargetRefused {
+        let target = HostPort(host, *port);
+        return Some(format!(
+            "nothing listens on {target} (connection refused); streams to it will be refused until it does{meant}"
+        ));
+    }
+    Some(format!("{}; streams to it will be refused until it can{meant}", refusal.message()))
 }
 
 /// What a proxy asks its hub about.
@@ -161,7 +163,7 @@ fn url(name: &StreamName, address: SocketAddr) -> Option<String> {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     };
     Some(format!("{scheme}://{}/", SocketAddr::new(ip, address.port())))
 }

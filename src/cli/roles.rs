@@ -181,7 +181,7 @@ fn connect_hint(device: &Principal, offers: &[Forward]) -> String {
 
 pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> Result<(), Failure> {
     if proxy.stdio {
-        return serve_stdio(proxy).await;
+        return Box::pin(serve_stdio(proxy)).await;
     }
     let (shutdown, monitor) = (Shutdown::default(), Arc::new(StreamMonitor::new(table.clone())));
     // The refusal of a key that the hub no longer accepts, and that only a restart by systemd renews.
@@ -294,7 +294,7 @@ async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
             () = async { hung_up.requested().await; shutdown.request(); std::future::pending().await } => Ok(()),
         }
     };
-    let work = preflight::beside(notice, work);
+    let work = Box::pin(preflight::beside(notice, work));
     let work = status_server.serve_while_delayed(hangup.run_with_reload(&hung_up, work));
     let done = signals.run_with_shutdown(&shutdown, work).await?;
     match (done, pipe_error.get()) {

@@ -36,7 +36,7 @@ pub(super) use self::registry::{
 };
 pub(super) use self::roles::{Demo, DeviceAgent, ServiceProxy};
 pub(super) use self::service::{Install, Service, ServiceManagement, ServiceRole, Uninstall};
-pub(super) use self::shell::{Rdp, Ssh, SshConfig, Status};
+pub(super) use self::shell::{DEVICE_SUFFIX, Rdp, Ssh, SshConfig, Status};
 pub(super) use self::transport::{VIA_LOGIN, ViaArgs};
 use super::output::logging::Format;
 use super::profile::Profile;

@@ -7,8 +7,10 @@ use clap::{Args, ValueHint};
 
 use super::OutputArgs;
 use crate::cli::profile::Profile;
-use crate::cli::ssh::SUFFIX;
 use crate::proto::id::{DeviceId, InvalidName, StreamName};
+
+/// The suffix of a device's id in OpenSSH's host names, which distinguishes devices from other hosts.
+pub(in crate::cli) const DEVICE_SUFFIX: &str = ".devstream";
 
 /// The name of a forward to port 22.
 const SSH: &str = "ssh";
@@ -71,7 +73,7 @@ impl FromStr for Login {
             None => (None, text),
         };
         // The host name that `ssh-config` gives it.
-        Ok(Self { user, device: device.strip_suffix(SUFFIX).unwrap_or(device).parse()? })
+        Ok(Self { user, device: device.strip_suffix(DEVICE_SUFFIX).unwrap_or(device).parse()? })
     }
 }
 

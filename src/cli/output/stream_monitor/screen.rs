@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_is_cut_before_the_last_column() {
-        for (columns, cut) in [(6, "⠋ pi"), (5, "⠋ p…"), (2, "…"), (1, ""), (0, "")] {
+        for (columns, cut) in [(5, "⠋ pi"), (4, "⠋ …"), (2, "…"), (1, ""), (0, "")] {
             assert_eq!(fit("⠋ pi", columns), cut, "{columns}");
         }
     }
