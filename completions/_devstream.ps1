@@ -50,9 +50,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             break
         }
         'devstream;hub' {
-            [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Keep the hub''s state in this directory [default: devstream/hub in the user''s data directory]')
-            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Read this configuration file [default: devstream/config.toml in the user''s configuration directory, if it exists]')
-            [CompletionResult]::new('--listen', '--listen', [CompletionResultType]::ParameterName, 'Listen on this address; port 0 takes any free port (repeatable) [default: [::]:8443]')
+            [CompletionResult]::new('--listen', '--listen', [CompletionResultType]::ParameterName, 'Listen on this address, or this port of all addresses; port 0 takes any free port (repeatable) [default: [::]:8443]')
             [CompletionResult]::new('--hostname', '--hostname', [CompletionResultType]::ParameterName, 'Public host name of this hub; the first goes into join links, all into the certificate (repeatable)')
             [CompletionResult]::new('--tls-cert', '--tls-cert', [CompletionResultType]::ParameterName, 'Present this certificate (PEM, with its intermediates) for the names it covers')
             [CompletionResult]::new('--tls-key', '--tls-key', [CompletionResultType]::ParameterName, 'Use this private key for it (PEM, unencrypted); no other user may have access to the file')
@@ -90,6 +88,8 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--activity-rotate-age', '--activity-rotate-age', [CompletionResultType]::ParameterName, 'Rotate the file once its first line is this old, whatever its size')
             [CompletionResult]::new('--activity-keep-size', '--activity-keep-size', [CompletionResultType]::ParameterName, 'Delete the oldest files, so that all together never exceed this size; at least twice the rotate size')
             [CompletionResult]::new('--activity-keep-age', '--activity-keep-age', [CompletionResultType]::ParameterName, 'Delete files that were rotated longer ago than this')
+            [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Keep the hub''s state in this directory [default: devstream/hub in the user''s data directory]')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Read this configuration file [default: devstream/config.toml in the user''s configuration directory, if it exists]')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
             [CompletionResult]::new('--acme', '--acme', [CompletionResultType]::ParameterName, 'Obtain a certificate for every --hostname by ACME, and agree to the authority''s terms')
@@ -881,7 +881,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             break
         }
         'devstream;service-proxy' {
-            [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Reach this device')
+            [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Reach this device, unless DEVICE names one')
             [CompletionResult]::new('--local', '--local', [CompletionResultType]::ParameterName, 'Listen on this local port for this stream: 2222, 0 (any free port), 8080=web, 0.0.0.0:2222 (repeatable)')
             [CompletionResult]::new('--strip', '--strip', [CompletionResultType]::ParameterName, 'Remove this suffix from --device, for OpenSSH''s host names: .devstream')
             [CompletionResult]::new('--stream', '--stream', [CompletionResultType]::ParameterName, 'Ask for this stream with --stdio [default: the device''s first forward]')

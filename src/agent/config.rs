@@ -1,5 +1,6 @@
 //! The agent's settings, already validated.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ pub struct AccessPolicy {
     pub command: Option<String>,
 }
 
+/// Searches this machine for another agent of the same device, and returns its process id.
+pub type FindOtherAgent = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Option<u32>> + Send>> + Send + Sync>;
+
 /// Settings of one agent.
 #[derive(Clone)]
 pub struct AgentConfig {
@@ -36,6 +40,8 @@ pub struct AgentConfig {
     pub transport: TransportOptions,
     /// Time that running streams have to end after shutdown begins.
     pub drain: Duration,
+    /// Names the agent that displaces this one, if it runs on this machine too.
+    pub find_other_agent: Option<FindOtherAgent>,
     /// Receives every [`Event`].
     pub observer: Arc<dyn Fn(Event) + Send + Sync>,
 }

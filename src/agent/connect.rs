@@ -1,11 +1,12 @@
 //! Connects a forward's target; failures become refusals with their cause.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
+use crate::net::os::listeners::is_listening;
 use crate::net::transport::happy_eyeballs::{FailedAttempt, race};
 use crate::net::transport::socket;
 use crate::proto::forward::{Forward, HostPort};
@@ -14,14 +15,36 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Connects to the target within [`TARGET_TIMEOUT`], its name's addresses raced by happy eyeballs (RFC 8305).
 pub async fn connect(forward: &Forward) -> Result<TcpStream, Refusal> {
-    let lookup = async { Ok(lookup_host((forward.host.as_str(), forward.port)).await?.collect()) };
-    let stream = match forward.loopback_addresses() {
-        Some(addresses) => connect_in_order(forward, addresses, TcpStream::connect).await?,
-        None => resolve_and_race(forward, lookup, TcpStream::connect).await?,
-    };
+    let stream = connect_untuned(forward).await?;
     socket::tune(&stream);
     socket::reset_on_drop(&stream);
     Ok(stream)
+}
+
+/// Checks that something listens at the target. A listener on this machine is not connected to: it would log that, spend
+/// its only turn on it, or be started for it. Elsewhere the connection is closed at once, without a reset.
+pub async fn probe(forward: &Forward) -> Result<(), Refusal> {
+    if is_listening(&local_addresses(forward)) {
+        return Ok(());
+    }
+    connect_untuned(forward).await.map(drop)
+}
+
+/// The addresses of a target that is certainly on this machine.
+fn local_addresses(forward: &Forward) -> Vec<SocketAddr> {
+    match (forward.loopback_addresses(), forward.host.parse::<IpAddr>()) {
+        (Some(addresses), _) => addresses.into(),
+        (None, Ok(ip)) if ip.is_loopback() => vec![(ip, forward.port).into()],
+        (None, _) => Vec::new(),
+    }
+}
+
+async fn connect_untuned(forward: &Forward) -> Result<TcpStream, Refusal> {
+    let lookup = async { Ok(lookup_host((forward.host.as_str(), forward.port)).await?.collect()) };
+    match forward.loopback_addresses() {
+        Some(addresses) => connect_in_order(forward, addresses, TcpStream::connect).await,
+        None => resolve_and_race(forward, lookup, TcpStream::connect).await,
+    }
 }
 
 /// Tries the second address only where nothing listens at the first: another program may listen there.

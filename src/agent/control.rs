@@ -1,11 +1,12 @@
 //! One control connection, from hello to close. Each stream request gets a task and a response.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::future::OptionFuture;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +20,7 @@ use crate::net::os::sd_notify;
 use crate::net::websocket::channel::{ChannelError, ControlChannel};
 use crate::proto::backoff::ReconnectBackoff;
 use crate::proto::http::{CONTROL_PROTOCOL, Route};
-use crate::proto::id::StreamId;
+use crate::proto::id::{Principal, Role, StreamId};
 use crate::proto::limits::PENDING_PER_DEVICE;
 use crate::proto::message::{Hello, StreamRequest, ToDevice, ToHub};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -46,16 +47,23 @@ impl SessionEnd {
             Self::Displaced { .. } => false,
         }
     }
-}
 
-impl fmt::Display for SessionEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Words it for the agent's operator.
+    pub(super) async fn describe(&self, config: &AgentConfig) -> String {
         match self {
-            Self::Refused(refusal) => refusal.fmt(f),
-            Self::Lost(ended) => write!(f, "lost the connection to the hub ({ended})"),
+            Self::Refused(refusal) => {
+                refusal.describe_for(&Principal { role: Role::Device, id: config.device.clone().into() })
+            }
+            Self::Lost(ended) => format!("lost the connection to the hub ({ended})"),
             Self::Displaced { by } => {
                 let row = RefusalKind::Displaced.row();
-                write!(f, "{} (from {by}); {}", row.sentence, row.hint)
+                let search = OptionFuture::from(config.find_other_agent.as_ref().map(|find| find()));
+                match search.await.flatten() {
+                    Some(process) => {
+                        format!("{}: process {process} on this machine; stop one of the two", row.sentence)
+                    }
+                    None => format!("{} (from {by}); {}", row.sentence, row.hint),
+                }
             }
         }
     }
@@ -176,6 +184,7 @@ impl Session {
                 let online = format!("{device} is online at {hub}, offering {targets}");
                 tracing::info!(target: "device-agent", "{online}");
                 sd_notify::status(&online);
+                self.context.was_online.store(true, Ordering::Relaxed);
                 (self.context.config.observer)(Event::Online);
             }
             ToDevice::StreamRequest(request) => self.start_stream(request),

@@ -34,6 +34,7 @@ impl Device {
             exit_when_key_refused: false,
             transport: TransportOptions::default(),
             drain: DRAIN,
+            find_other_agent: None,
             observer: Arc::new(|_| {}),
         };
         Ok(Self { config })

@@ -18,7 +18,7 @@ mod targets;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -36,7 +36,7 @@ use crate::net::os::clock;
 use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::os::random;
 use crate::net::os::sd_notify;
-use crate::net::shutdown::Shutdown;
+use crate::net::shutdown::{Shutdown, describe_drain};
 use crate::net::tasks::Tasks;
 use crate::proto::backoff::{ReconnectBackoff, jittered};
 use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_BACKOFF};
@@ -68,6 +68,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
         standbys: Tasks::default(),
         recent_requests: Arc::default(),
         busy_log: Arc::default(),
+        was_online: Arc::default(),
         config: Arc::new(config),
         network,
         run,
@@ -82,8 +83,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
     context.standbys.clone().shutdown(Duration::ZERO).await;
     let running = tasks.count();
     if running > 0 {
-        let seconds = config.drain.as_secs();
-        tracing::info!(target: "device-agent", "waiting up to {seconds} s for {running} streams to end; stop again to close them now");
+        tracing::info!(target: "device-agent", "ending: {}", describe_drain(running, config.drain));
         tokio::select! {
             _ = timeout(config.drain, tasks.wait()) => {}
             () = shutdown.now.cancelled() => {}
@@ -113,6 +113,8 @@ struct AgentContext {
     recent_requests: Arc<Mutex<RecentRequests>>,
     /// Throttles the log of streams refused at the agent's limit: their services try again.
     busy_log: Arc<LogThrottle>,
+    /// The hub has accepted the control connection since the last failure.
+    was_online: Arc<AtomicBool>,
     /// Tasks of streams.
     streams: Tasks,
     /// Streams requested since the start.
@@ -156,14 +158,22 @@ impl Drop for StreamGuard {
 async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Result<(), Refusal> {
     let (config, mut network) = (&context.config, context.network.clone());
     let mut backoff = ReconnectBackoff::default();
+    let mut retry_log = RetryLog::default();
     while !stop.is_cancelled() {
         let Some(end) = control::session(context, &mut backoff, stop).await else { break };
         let retry_delay = retry_delay(&end, &mut backoff);
         let action = RetryAction::for_end(&end, config.exit_when_key_refused);
-        let waiting = format!("{}: {end}; {action} in {:.1} s", config.device, retry_delay.as_secs_f64());
-        tracing::warn!(target: "device-agent", "{waiting}");
+        let reason = end.describe(config).await;
+        // The next attempt is one of many, and the first ones are a fraction of a second apart.
+        let seconds = retry_delay.as_secs_f64().ceil().max(1.0);
+        let waiting = format!("{}: {reason}; {action} in {seconds} s", config.device);
+        if retry_log.should_log(&reason, context.was_online.swap(false, Ordering::Relaxed)) {
+            tracing::warn!(target: "device-agent", "{waiting}");
+        } else {
+            tracing::debug!(target: "device-agent", "{waiting}");
+        }
         sd_notify::status(&waiting);
-        (config.observer)(Event::Offline(end.to_string()));
+        (config.observer)(Event::Offline(reason));
         tokio::select! {
             () = sleep(retry_delay) => action.into_result()?,
             // A refusal does not depend on the network.
@@ -172,6 +182,23 @@ async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Res
         }
     }
     Ok(())
+}
+
+/// The shortest time between two messages with the same reason: a person who comes back later still finds one.
+const REPEAT_AFTER: Duration = Duration::from_secs(300);
+
+/// The log of the reasons for which the agent is offline: each once, and rarely again while it lasts.
+#[derive(Default)]
+struct RetryLog(Option<(String, LogThrottle)>);
+
+impl RetryLog {
+    /// Reports whether a reason is to be logged. After a connection every one is.
+    fn should_log(&mut self, reason: &str, was_online: bool) -> bool {
+        let same = self.0.take().filter(|(logged, _)| !was_online && logged == reason);
+        let (_, throttle) =
+            self.0.insert(same.unwrap_or_else(|| (reason.to_owned(), LogThrottle::with_interval(REPEAT_AFTER))));
+        throttle.should_log()
+    }
 }
 
 /// Time for streams to send their close, and for handlers to clean up.
@@ -258,6 +285,14 @@ mod tests {
             RetryAction::for_end(&SessionEnd::Displaced { by: ([192, 0, 2, 1], 1).into() }, true),
             RetryAction::Retry
         );
+    }
+
+    #[test]
+    fn a_reason_is_logged_once_until_it_changes_or_the_agent_was_online() {
+        let mut log = RetryLog::default();
+        let reasons = [("a", false), ("a", false), ("b", false), ("b", false), ("a", false), ("a", true)];
+        let logged = reasons.map(|(reason, was_online)| log.should_log(reason, was_online));
+        assert_eq!(logged, [true, false, true, false, true, true]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::args::{Demo, HubArgs};
 use super::identity::LocalHub;
 use super::output::stream_monitor::{StreamMonitor, Table};
-use super::signals::Signals;
+use super::signals::{Signals, StopSignals};
 use super::{Failure, output};
 use crate::agent;
 use crate::agent::config::{AccessPolicy, AgentConfig};
@@ -58,9 +58,10 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
         exit_when_key_refused: false,
         transport: TransportOptions::default(),
         drain: DRAIN,
+        find_other_agent: None,
         observer: Arc::new(|_| {}),
     };
-    let monitor = StreamMonitor::new(table);
+    let monitor = StreamMonitor::new(table.clone());
     let proxy = ServiceProxy::bind(ProxyConfig {
         client_factory: enrolled(Role::Service)?,
         device,
@@ -79,7 +80,11 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
     let all = async {
         tokio::join!(hub.serve(shutdown.clone()), agent::run(agent, shutdown.clone()), proxy.serve(shutdown.clone())).0
     };
-    signals.run_with_shutdown(&shutdown, Box::pin(all)).await??;
+    let all = signals.run_with_shutdown(&shutdown, Box::pin(all));
+    match table {
+        Some(table) => StopSignals::catch()?.run_with_table(&table, all).await??,
+        None => all.await??,
+    };
     tasks.shutdown(Duration::ZERO).await;
     output::role_message("demo", "stopped; no files are left");
     Ok(())

@@ -48,9 +48,9 @@ const EXAMPLES: &[(&str, &str)] = &[
         "devstream device-agent --forward db=10.0.0.5:5432 --allow-service alice",
         "Offer a port of another machine, to alice only",
     ),
-    ("devstream service-proxy --device pi-42 --local 2222", "Then: ssh -p 2222 localhost"),
-    ("devstream service-proxy --device pi-42 --local 13389=rdp --local 0=web", "Two ports for two of its streams"),
-    ("devstream service-proxy --device pi-42 --stdio", "For ssh's ProxyCommand"),
+    ("devstream service-proxy pi-42 --local 2222", "Then: ssh -p 2222 localhost"),
+    ("devstream service-proxy pi-42 --local 13389=rdp --local 0=web", "Two ports for two of its streams"),
+    ("devstream service-proxy pi-42 --stdio", "For ssh's ProxyCommand"),
     ("devstream service install device-agent -- --forward 22", "Run the role now and at each boot, as root"),
     (
         "devstream service install --profile plant service-proxy --print -- --device pi-42 --local 2222",

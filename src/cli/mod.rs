@@ -15,6 +15,7 @@ mod examples;
 mod identity;
 mod output;
 mod paths;
+mod preflight;
 mod profile;
 mod roles;
 mod service;
@@ -108,8 +109,9 @@ pub fn main() -> ExitCode {
     let filter = logging::filter(cli.verbosity()).and_then(|filter| Ok((filter, inherited?)));
     let done = filter.map_err(Failure::Usage).and_then(|(filter, inherited)| {
         logging::start(filter, cli.log_format);
-        run(cli, inherited, table)
+        run(cli, inherited, table.clone())
     });
+    table.iter().for_each(Table::suspend);
     let done = done.and_then(|()| output::finish().map_err(|error| Failure::Other(error.into())));
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,15 +3,20 @@
 use std::io::IsTerminal as _;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once, OnceLock};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use tokio::sync::Notify;
+use tokio::time::sleep;
 
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
 use super::identity::{client_factory, default_device_id, default_service_id, has_service_credential};
 use super::output::stdio;
 use super::output::stream_monitor::{StreamMonitor, Table};
-use super::signals::{HangupSignal, Signals};
+use super::preflight::{self, DeviceCheck};
+use super::signals::{HangupSignal, Signals, StopSignals};
 use super::status::server::StatusServer;
 use super::{Failure, output};
 use crate::agent;
@@ -28,6 +33,7 @@ use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::limits::FORWARDS_PER_DEVICE;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::status::RoleState;
+use crate::proto::text;
 use crate::proxy::config::ProxyConfig;
 use crate::proxy::{self, ServiceProxy as Proxy};
 
@@ -54,7 +60,7 @@ pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inheri
         signals.run_with_shutdown(&shutdown, serving).await??
     };
     if cut > 0 {
-        output::role_message("hub", &format!("stopped; {cut} streams were cut off"));
+        output::role_message("hub", &format!("stopped; cut off {}", text::count(cut, "stream")));
     } else {
         output::role_message("hub", "stopped");
     }
@@ -103,33 +109,62 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     }
     let id = agent.id.map_or_else(|| default_device_id(&agent.hub), |id| Ok(id.into()))?;
     let principal = Principal { role: Role::Device, id };
+    let device: DeviceId = principal.id.clone().into();
     let offers = agent.forward.iter().map(|forward| format!("offers {forward}")).collect();
     let status_server = StatusServer::new("device-agent", principal.clone(), offers, RoleState::Connecting);
     let (status, hint_shown, hint) = (status_server.clone(), Once::new(), connect_hint(&principal, &agent.forward));
+    let (own, online) = (status_server.clone(), Arc::new(Notify::new()));
+    let other_agent = warn_about_other_agent(online.clone(), status_server.clone(), principal.clone());
     let config = AgentConfig {
-        device: principal.id.clone().into(),
+        device: device.clone(),
         client_factory: status_server
             .record_hub(client_factory(principal, agent.hub).with_limits(agent.limits.limits())),
-        targets: agent.forward.into_iter().collect(),
+        targets: agent.forward.iter().cloned().collect(),
         access_policy: AccessPolicy { services: agent.allow_service, command: agent.accept_command },
         exit_when_key_refused: has_service_credential(),
         transport: agent.transport.options(),
         drain: agent.drain.drain_timeout,
+        find_other_agent: Some(Arc::new(move || {
+            let own = own.clone();
+            Box::pin(async move { own.other_process().await })
+        })),
         observer: Arc::new(move |event| {
-            if matches!(event, agent::Event::Online) && std::io::stderr().is_terminal() {
-                hint_shown.call_once(|| output::role_message("device-agent", &hint));
+            if matches!(event, agent::Event::Online) {
+                online.notify_one();
+                if std::io::stderr().is_terminal() {
+                    hint_shown.call_once(|| output::role_message("device-agent", &hint));
+                }
             }
             status.on_agent_event(event);
         }),
     };
+    let forwards = agent.forward;
     retain_freed_memory();
     raise_descriptors();
     let signals = Signals::catch()?;
     sd_notify::ready("not yet connected");
     let shutdown = Shutdown::default();
-    let work = Box::pin(status_server.serve_while(Box::pin(agent::run(config, shutdown.clone()))));
+    let checks = async {
+        let ((), ()) = tokio::join!(preflight::check_targets(forwards), other_agent);
+    };
+    let work = Box::pin(preflight::beside(checks, Box::pin(agent::run(config, shutdown.clone()))));
+    let work = Box::pin(status_server.serve_while(work));
     let work = sd_notify::with_watchdog(work);
-    Ok(signals.run_with_shutdown(&shutdown, work).await??)
+    signals.run_with_shutdown(&shutdown, work).await??;
+    tracing::info!(target: "device-agent", "stopped; {device} is offline");
+    Ok(())
+}
+
+/// Warns, once the agent is online, if another one of the same device runs here: the hub keeps the last, and they take
+/// turns.
+async fn warn_about_other_agent(online: Arc<Notify>, status_server: StatusServer, device: Principal) {
+    online.notified().await;
+    if let Some(process) = status_server.other_process().await {
+        tracing::warn!(
+            target: "device-agent",
+            "an agent of {device} runs here already, process {process}; the two take the connection from each other: stop one"
+        );
+    }
 }
 
 /// Words the command that reaches this device from elsewhere, for the person who has just started its agent.
@@ -137,7 +172,7 @@ fn connect_hint(device: &Principal, offers: &[Forward]) -> String {
     let id = &device.id;
     let command = match offers.first() {
         Some(first) if offers.iter().all(|offer| offer.name.as_str() != "ssh") => {
-            format!("devstream service-proxy --device {id} --local 0={}", first.name)
+            format!("devstream service-proxy {id} --local 0={}", first.name)
         }
         Some(_) | None => format!("devstream ssh {id}"),
     };
@@ -146,9 +181,9 @@ fn connect_hint(device: &Principal, offers: &[Forward]) -> String {
 
 pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> Result<(), Failure> {
     if proxy.stdio {
-        return serve_stdio(proxy).await;
+        return Box::pin(serve_stdio(proxy)).await;
     }
-    let (shutdown, monitor) = (Shutdown::default(), Arc::new(StreamMonitor::new(table)));
+    let (shutdown, monitor) = (Shutdown::default(), Arc::new(StreamMonitor::new(table.clone())));
     // The refusal of a key that the hub no longer accepts, and that only a restart by systemd renews.
     let refused_key: Arc<OnceLock<Refusal>> = Arc::default();
     let (exit_when_key_refused, last, stop) = (has_service_credential(), refused_key.clone(), shutdown.drain.clone());
@@ -164,12 +199,21 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
     let signals = Signals::catch()?;
     retain_freed_memory();
     raise_descriptors();
-    let (bound, status_server) = bind_proxy(proxy, "service-proxy", (monitor.clone(), stop_if_key_refused)).await?;
+    let (bound, status_server, check) =
+        bind_proxy(proxy, "service-proxy", (monitor.clone(), stop_if_key_refused)).await?;
     let listening = listening(&bound);
     listening.iter().for_each(|line| output::role_message("service-proxy", line));
+    for (address, name) in bound.streams() {
+        name.iter().for_each(|name| preflight::show_url("service-proxy", name, address));
+    }
     sd_notify::ready(&listening.join(", "));
-    let work = sd_notify::with_watchdog(Box::pin(status_server.serve_while(Box::pin(bound.serve(shutdown.clone())))));
-    signals.run_with_shutdown(&shutdown, work).await?;
+    let work = status_server.serve_while(Box::pin(bound.serve(shutdown.clone())));
+    let work = sd_notify::with_watchdog(Box::pin(preflight::beside(check.run(), Box::pin(work))));
+    let work = signals.run_with_shutdown(&shutdown, work);
+    match table {
+        Some(table) => StopSignals::catch()?.run_with_table(&table, work).await?,
+        None => work.await?,
+    };
     if let Some(total) = monitor.summary() {
         tracing::info!(target: "service-proxy", "{total}");
     }
@@ -178,20 +222,23 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
             output::role_message("service-proxy", "exiting; a restart loads the new key");
             Err(Failure::Refused(refusal.clone()))
         }
-        None => Ok(()),
+        None => {
+            tracing::info!(target: "service-proxy", "stopped");
+            Ok(())
+        }
     }
 }
 
-/// Opens a proxy's local ports, and creates the server of its status.
+/// Opens a proxy's local ports; returns it with the server of its status, and what to ask the hub at the start.
 pub(super) async fn bind_proxy(
     proxy: ServiceProxy,
-    role: &str,
+    role: &'static str,
     (monitor, on_event): (Arc<StreamMonitor>, impl Fn(&proxy::Event) + Send + Sync + 'static),
-) -> Result<(Proxy, StatusServer), Failure> {
+) -> Result<(Proxy, StatusServer, DeviceCheck), Failure> {
     let principal = Principal { role: Role::Service, id: default_service_id(&proxy.hub)? };
     let status_server = StatusServer::new(role, principal.clone(), Vec::new(), RoleState::Listening);
     let status = status_server.clone();
-    let mut config = proxy_config(proxy, principal, move |event| {
+    let mut config = proxy_config(proxy, principal.clone(), move |event| {
         on_event(&event);
         status.on_proxy_event(&event);
         monitor.on_event(event);
@@ -199,7 +246,9 @@ pub(super) async fn bind_proxy(
     config.client_factory = status_server.record_hub(config.client_factory);
     let bound = Proxy::bind(config).await.map_err(Failure::Usage)?;
     status_server.set_endpoints(listening(&bound));
-    Ok((bound, status_server))
+    let ProxyConfig { client_factory, device, .. } = bound.config().clone();
+    let check = DeviceCheck { role, principal, client_factory, device, streams: bound.streams() };
+    Ok((bound, status_server, check))
 }
 
 fn listening(bound: &Proxy) -> Vec<String> {
@@ -212,8 +261,13 @@ async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
     let principal = Principal { role: Role::Service, id: default_service_id(&proxy.hub)? };
     let status_server = StatusServer::new("service-proxy", principal.clone(), Vec::new(), RoleState::Connecting);
     let (monitor, status) = (StreamMonitor::new(None), status_server.clone());
+    let (opened, wait) = (Arc::<AtomicBool>::default(), proxy.connect_timeout);
+    let is_open = opened.clone();
     let mut config = proxy_config(proxy, principal, move |event| {
         status.on_proxy_event(&event);
+        if matches!(event, proxy::Event::Opened(_)) {
+            opened.store(true, Ordering::Relaxed);
+        }
         match event {
             proxy::Event::Draining(..) | proxy::Event::Interrupted(..) | proxy::Event::Resumed(..) => {
                 monitor.on_event(event)
@@ -228,6 +282,7 @@ async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
     config.client_factory = status_server.record_hub(config.client_factory);
     let named = stream.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
     status_server.set_endpoints(vec![format!("{}{named} on standard input and output", config.device)]);
+    let notice = waiting_notice(config.device.clone(), wait, is_open);
     let signals = Signals::catch()?;
     // `ssh` ends its ProxyCommand with SIGHUP: the stream is closed then, instead of waiting to be resumed.
     let (hangup, hung_up) = (HangupSignal::listen()?, Reload::default());
@@ -239,11 +294,23 @@ async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
             () = async { hung_up.requested().await; shutdown.request(); std::future::pending().await } => Ok(()),
         }
     };
+    let work = Box::pin(preflight::beside(notice, work));
     let work = status_server.serve_while_delayed(hangup.run_with_reload(&hung_up, work));
     let done = signals.run_with_shutdown(&shutdown, work).await?;
     match (done, pipe_error.get()) {
         (Ok(()), Some(error)) => Err(Failure::Other(anyhow!("{error}"))),
         (done, _) => done.map_err(|(_, refusal)| Failure::Refused(refusal)),
+    }
+}
+
+/// A stream that is not open after this long waits for its device, most likely; most are open much earlier.
+const NOTICE_DELAY: Duration = Duration::from_secs(1);
+
+/// Tells a person at a terminal why nothing happens yet.
+async fn waiting_notice(device: DeviceId, wait: Duration, is_open: Arc<AtomicBool>) {
+    sleep(NOTICE_DELAY).await;
+    if wait > NOTICE_DELAY && !is_open.load(Ordering::Relaxed) && std::io::stderr().is_terminal() {
+        tracing::info!(target: "service-proxy", "waiting for {device} (up to {} s)", wait.as_secs_f64().ceil());
     }
 }
 
@@ -253,9 +320,10 @@ pub(super) fn proxy_config(
     principal: Principal,
     observer: impl Fn(proxy::Event) + Send + Sync + 'static,
 ) -> Result<ProxyConfig, Failure> {
+    let device = proxy.device().map_err(Failure::Usage)?;
     Ok(ProxyConfig {
         client_factory: client_factory(principal, proxy.hub).with_limits(proxy.limits.limits()),
-        device: without_suffix(proxy.device, proxy.strip.as_deref()).map_err(Failure::Usage)?,
+        device: without_suffix(device, proxy.strip.as_deref()).map_err(Failure::Usage)?,
         locals: proxy.local,
         connect_timeout: proxy.connect_timeout,
         response_timeout: proxy.response_timeout,

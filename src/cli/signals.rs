@@ -3,12 +3,15 @@
 
 use anyhow::Context as _;
 #[cfg(unix)]
+use rustix::process::{Signal as UnixSignal, getpid, kill_process};
+#[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 #[cfg(windows)]
 use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
 };
 
+use super::output::stream_monitor::Table;
 use crate::net::os::orphans::Orphans;
 use crate::net::os::sd_notify;
 use crate::net::shutdown::{Reload, Shutdown};
@@ -125,6 +128,54 @@ impl Signals {
             sd_notify::stopping();
             shutdown.request();
         }
+    }
+}
+
+/// SIGTSTP, as of Ctrl-Z, and SIGCONT.
+pub(super) struct StopSignals {
+    #[cfg(unix)]
+    stop: Caught,
+    #[cfg(unix)]
+    resume: Caught,
+}
+
+#[cfg(unix)]
+impl StopSignals {
+    /// Starts catching SIGTSTP, which then no longer stops the process by itself.
+    pub(super) fn catch() -> anyhow::Result<Self> {
+        Ok(Self {
+            stop: Caught::unless_ignored(SignalKind::from_raw(UnixSignal::TSTP.as_raw()))?,
+            resume: Caught::unless_ignored(SignalKind::from_raw(UnixSignal::CONT.as_raw()))?,
+        })
+    }
+
+    /// Runs the work of a role with a table, which leaves the terminal before the process stops.
+    pub(super) async fn run_with_table<R>(mut self, table: &Table, work: impl Future<Output = R>) -> R {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                result = &mut work => return result,
+                Some(()) = self.stop.recv() => {
+                    table.suspend();
+                    // Only a signal that the caller may not send fails.
+                    let _ = kill_process(getpid(), UnixSignal::STOP);
+                }
+                Some(()) = self.resume.recv() => table.resume(),
+            }
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl StopSignals {
+    /// Does nothing: there is no SIGTSTP.
+    pub(super) fn catch() -> anyhow::Result<Self> {
+        Ok(Self {})
+    }
+
+    /// Runs the work.
+    pub(super) async fn run_with_table<R>(self, _: &Table, work: impl Future<Output = R>) -> R {
+        work.await
     }
 }
 

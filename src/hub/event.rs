@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::proto::id::{DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
+use crate::proto::text;
 
 /// The kind of an event; its word is the log's `operationName`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -205,7 +206,7 @@ impl fmt::Display for Event {
             Operation::EnrolmentAdded | Operation::EnrolmentRemoved => write!(f, "enrolment: {}", self.result)?,
             Operation::IdentityRemoved => write!(f, "{who} was removed")?,
             Operation::ActivityLost => {
-                write!(f, "{} lines of the activity log were lost", self.lost.unwrap_or_default())?
+                write!(f, "lost {} of the activity log", text::count(self.lost.unwrap_or_default(), "line"))?
             }
         }
         if !self.reason.is_empty() {

@@ -8,9 +8,10 @@ use super::admission::Admission;
 use super::shared::Shared;
 use crate::net::os::random;
 use crate::net::os::sd_notify;
-use crate::net::shutdown::Shutdown;
+use crate::net::shutdown::{Shutdown, describe_drain};
 use crate::proto::backoff::jittered;
 use crate::proto::limits::RECONNECTS_PER_SECOND;
+use crate::proto::text;
 
 /// The time within which a restarted hub listens again.
 const RESTART_TIME: Duration = Duration::from_millis(300);
@@ -24,15 +25,13 @@ pub(super) async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
     let (running, all) = (streams.broker.blocking_streams(), streams.broker.streams());
     if all > running {
         let resuming = all - running;
-        tracing::info!(target: "hub", "{resuming} streams resume by themselves when the hub is back");
+        let resuming = text::count(resuming, "stream");
+        tracing::info!(target: "hub", "{resuming} will be resumed when the hub is back");
     }
     if running > 0 {
-        let seconds = shared.config.drain.as_secs();
-        sd_notify::status(&format!("draining: {running} streams have {seconds} s to end"));
-        tracing::info!(
-            target: "hub",
-            "draining: {running} streams have {seconds} s to end; stop again to end them now"
-        );
+        let draining = format!("draining: {}", describe_drain(running, shared.config.drain));
+        sd_notify::status(&draining);
+        tracing::info!(target: "hub", "{draining}");
     }
     tokio::select! {
         _ = timeout(shared.config.drain, streams.broker.wait_drained()) => {}

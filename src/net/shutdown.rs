@@ -1,9 +1,12 @@
 //! Requests to a running role: to shut down, first gracefully and then at once, and to reload its files.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+use crate::proto::text;
 
 /// The shutdown signal of one role. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +25,13 @@ impl Shutdown {
         }
         self.drain.cancel();
     }
+}
+
+/// Describes what a first signal does to running streams, and how to end them at once.
+pub fn describe_drain(streams: usize, limit: Duration) -> String {
+    let (it, running) = (if streams == 1 { "it" } else { "them" }, text::count(streams, "stream"));
+    let seconds = limit.as_secs_f64().ceil();
+    format!("{running} may go on for {seconds} s; Ctrl-C again ends {it}")
 }
 
 /// The reload signal of one role. Clones share it.

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::proto::limits::{INITIAL_WINDOW, MAX_WINDOW, MEMORY_BUDGET, STREAM_RESERVE, STREAMS_PER_CLIENT};
 use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::text;
 
 /// The limits of one client's streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl ClientLimits {
         if self.max_streams <= self.reserves() {
             format!("--max-streams is {streams}")
         } else {
-            format!("--memory-budget has room for {streams} streams")
+            format!("--memory-budget has room for {}", text::count(streams, "stream"))
         }
     }
 

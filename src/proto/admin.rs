@@ -211,6 +211,9 @@ pub struct Presence {
     pub version: Detail,
     /// The stream names it offers.
     pub forwards: Vec<StreamName>,
+    /// `true` if it may accept other names too.
+    #[serde(rename = "others", default, skip_serializing_if = "super::message::is_false")]
+    pub accepts_any_name: bool,
     /// Round-trip time of the last ping, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round_trip_us: Option<u64>,

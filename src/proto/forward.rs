@@ -20,6 +20,11 @@ pub struct Forward {
 }
 
 impl Forward {
+    /// Reports whether the name is the one that the port gives it.
+    pub fn has_default_name(&self) -> bool {
+        self.name == default_name(self.port)
+    }
+
     /// Returns the addresses to connect to, if no name has to be resolved for them.
     pub fn loopback_addresses(&self) -> Option<[SocketAddr; 2]> {
         let both: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];

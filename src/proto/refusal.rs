@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::id::{Principal, Role};
 use super::limits::{CLOSE_REASON_BYTES, REASON_CHARS};
 
 /// A row of the table.
@@ -142,7 +143,7 @@ table! {
          or start a hub with `devstream hub`";
     Displaced "displaced" 409 409002 "LinkCreationConflict" 4409 26
         "another agent with the same id has connected"
-        "two machines share one id; give each its own";
+        "if it runs on another machine, give each its own id; else stop one of the two";
     PeerGone "peer-gone" 0 0 "" 1011 27
         "WS disconnected"
         "the other side lost its connection to the hub; connect again";
@@ -171,7 +172,7 @@ table! {
         "connect again for a new stream";
     #[serde(rename = "endedHere")]
     LocalShutdown "ended-here" 0 0 "" 0 40
-        "stream closed: the program is shutting down"
+        "stream closed: this program was told to end"
         "start it again if that was not intended";
     #[serde(other)]
     Other "refused" 500 500001 "ServerError" 4500 1
@@ -228,6 +229,20 @@ impl Refusal {
     pub fn message(&self) -> String {
         let sentence = self.kind.row().sentence;
         if self.detail.is_empty() { sentence.into() } else { format!("{sentence} ({})", self.detail.0) }
+    }
+
+    /// Returns the message with the hint. For a machine that has not joined, the hint is the command for this identity.
+    pub fn describe_for(&self, principal: &Principal) -> String {
+        if self.kind != RefusalKind::NotJoined {
+            return self.to_string();
+        }
+        let Principal { role, id } = principal;
+        let scope = if *role == Role::Service { " --device ID" } else { "" };
+        format!(
+            "{}; on the hub's machine run `devstream hub {role} add {id}{scope}`, and here the command that it prints; or \
+             start a hub here with `devstream hub`",
+            self.message()
+        )
     }
 
     /// Returns the refusal for a close code and reason, if the code is in the table.
@@ -337,6 +352,17 @@ mod tests {
             assert!(refusal.close_reason().len() <= CLOSE_REASON_BYTES);
         }
         assert_eq!(Refusal::from_close(1000, ""), None);
+    }
+
+    #[test]
+    fn a_machine_that_has_not_joined_is_told_the_command_of_its_own_role() {
+        let principal = |role| Principal { role, id: "pi-42".parse().unwrap() };
+        let [device, service] = [Role::Device, Role::Service]
+            .map(|role| Refusal::from(RefusalKind::NotJoined).describe_for(&principal(role)));
+        assert!(device.contains("`devstream hub device add pi-42`") && !device.contains("service"), "{device}");
+        assert!(service.contains("`devstream hub service add pi-42 --device ID`"), "{service}");
+        let other = Refusal::from(RefusalKind::HubUnreachable);
+        assert_eq!(other.describe_for(&principal(Role::Device)), other.to_string());
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub enum RoleState {
     Retrying,
     /// A service that listens for local connections.
     Listening,
-    /// A service that listens, and whose last local connection got no stream or lost it.
+    /// A service that listens, and whose last local connection got no stream for a reason that concerns all of them.
     Failing,
 }
 

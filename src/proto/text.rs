@@ -1,5 +1,7 @@
 //! PURE. Text that a person wrote with whatever program: UTF-8, with a byte order mark or without, or UTF-16 with one, as
-//! Windows' editors and shells write.
+//! Windows' editors and shells write. And numbers as a person reads them.
+
+use std::fmt::Display;
 
 /// Decodes text; `None` if it is none of these.
 pub fn decode(bytes: &[u8]) -> Option<String> {
@@ -8,6 +10,16 @@ pub fn decode(bytes: &[u8]) -> Option<String> {
         [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),
         [0xEF, 0xBB, 0xBF, rest @ ..] => String::from_utf8(rest.into()).ok(),
         _ => String::from_utf8(bytes.into()).ok(),
+    }
+}
+
+/// Formats a number of things: `1 stream`, `2 streams`, `0 identities`.
+pub fn count(number: impl Display, noun: &str) -> String {
+    let number = number.to_string();
+    match noun.strip_suffix('y') {
+        _ if number == "1" => format!("1 {noun}"),
+        Some(stem) => format!("{number} {stem}ies"),
+        None => format!("{number} {noun}s"),
     }
 }
 
@@ -20,6 +32,15 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_thing_is_singular_and_any_other_number_is_plural() {
+        let counted = [0, 1, 2, 11].map(|number| [count(number, "stream"), count(number, "identity")].join(", "));
+        assert_eq!(
+            counted,
+            ["0 streams, 0 identities", "1 stream, 1 identity", "2 streams, 2 identities", "11 streams, 11 identities"]
+        );
+    }
 
     #[test]
     fn text_is_the_same_in_every_encoding_that_editors_write() {

@@ -29,7 +29,7 @@ use self::config::ProxyConfig;
 pub use self::connector::Connector;
 use self::opener::Opener;
 use crate::net::log_throttle::LogThrottle;
-use crate::net::shutdown::Shutdown;
+use crate::net::shutdown::{Shutdown, describe_drain};
 use crate::net::tasks::Tasks;
 use crate::net::transport::accept::accept_loop;
 use crate::net::transport::socket;
@@ -102,6 +102,17 @@ impl ServiceProxy {
         self.listeners.iter().filter_map(address).collect()
     }
 
+    /// Returns the bound addresses, each with the stream that its connections ask for.
+    pub fn streams(&self) -> Vec<(SocketAddr, Option<StreamName>)> {
+        let bound = self.listeners.iter();
+        bound.filter_map(|(listener, name)| Some((listener.local_addr().ok()?, name.clone()))).collect()
+    }
+
+    /// Returns its settings.
+    pub fn config(&self) -> &ProxyConfig {
+        &self.config
+    }
+
     /// Serves until shutdown, then drains streams.
     pub async fn serve(self, shutdown: Shutdown) {
         let Self { config, listeners } = self;
@@ -143,6 +154,9 @@ impl ServiceProxy {
         }
         shutdown.drain.cancelled().await;
         accepting.shutdown(Duration::ZERO).await;
+        if streams.count() > 0 {
+            tracing::info!(target: "service-proxy", "ending: {}", describe_drain(streams.count(), config.drain));
+        }
         drain_streams(&opener, streams, config.drain, &shutdown).await;
         watch.shutdown(Duration::ZERO).await;
     }

@@ -285,8 +285,10 @@ fn colours_are_for_terminals_without_no_color() {
 fn quiet_logs_warnings_and_errors_and_verbose_logs_more() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
+    let target = Target::echo();
+    let forward = target.port.to_string();
     let lines = |flag: &[&str]| {
-        let agent = machine.start(&[&["device-agent", "--id", DEVICE, "--forward", "22"], flag].concat());
+        let agent = machine.start(&[&["device-agent", "--id", DEVICE, "--forward", &forward], flag].concat());
         let seen = || machine.ask(&["status"]).contains("connected");
         crate::support::poll("the agent", || seen().then_some(()));
         agent.signal("TERM");
@@ -296,4 +298,54 @@ fn quiet_logs_warnings_and_errors_and_verbose_logs_more() {
     let (usual, more) = (lines(&[]), lines(&["-v"]));
     assert!(usual.contains("is online") && !usual.contains("debug: "), "{usual}");
     assert!(more.contains("is online") && more.contains("debug: "), "{more}");
+}
+
+#[test]
+fn a_proxys_device_is_named_by_position_by_flag_or_by_environment_and_once() {
+    let machine = Machine::new();
+    let _hub = Hub::start(&machine);
+    let from_environment = machine.clone().with("DEVSTREAM_DEVICE", "other");
+    for (machine, named, device) in [
+        (&machine, &["pi-42"][..], "pi-42"),
+        (&machine, &["--device", "pi-42"], "pi-42"),
+        (&from_environment, &["pi-42"], "pi-42"),
+        (&from_environment, &[], "other"),
+    ] {
+        let proxy = machine.start(&[&["service-proxy", "--local", "0"], named].concat());
+        proxy.wait_line(&format!("service-proxy: {device} on 127.0.0.1:"));
+    }
+    let two = machine.run(&["service-proxy", "pi-42", "--device", "pi-42", "--local", "0"]);
+    assert!(two.code == Some(2) && two.stderr.contains("two devices are named"), "{two:?}");
+    let none = machine.run(&["service-proxy", "--local", "0"]);
+    assert!(none.code == Some(2) && none.stderr.contains("--device <ID>"), "{none:?}");
+}
+
+#[test]
+fn a_hub_listens_on_a_port_that_is_given_alone() {
+    let machine = Machine::new();
+    for port in ["0", ":0"] {
+        let hub = machine.start(&["hub", "--listen", port]);
+        let line = hub.wait_line("hub: listening on https://");
+        assert!(["https://[::]:", "https://0.0.0.0:"].iter().any(|all| line.contains(all)), "{line}");
+        hub.signal("TERM");
+        hub.finish();
+    }
+    let wrong = machine.run(&["hub", "--listen", "localhost"]);
+    assert!(wrong.stderr.contains("expected ADDR:PORT or a port"), "{wrong:?}");
+}
+
+#[test]
+fn global_options_are_together_at_the_end_of_the_help() {
+    let machine = Machine::new();
+    for command in [&["hub"][..], &["service-proxy"], &["hub", "device", "add"], &["ssh"]] {
+        let help = machine.ask(&[command, &["--help"]].concat());
+        let (own, global) = help.split_once("Global options:\n").unwrap_or_else(|| panic!("{help}"));
+        let global = global.split("\n\nExamples:").next().expect("its options");
+        for flag in ["--verbose", "--quiet", "--log-format", "--profile"] {
+            assert!(global.contains(flag) && !own.contains(&format!("{flag} ")), "{flag}: {help}");
+        }
+        assert_eq!(global.contains("--state-dir <DIR>"), command[0] == "hub", "{help}");
+        let is_heading = |line: &str| line.ends_with(':') && !line.starts_with(' ');
+        assert!(!global.lines().any(is_heading), "no other heading follows: {help}");
+    }
 }

@@ -92,7 +92,7 @@ fn two_flags_that_need_each_other_may_come_from_two_places() {
 fn every_configuration_error_is_reported_with_its_location() {
     let machine = Machine::new();
     for (text, wanted) in [
-        ("[hub]\nlisten = 'nowhere'\n", &["2:10: invalid value 'nowhere' for '--listen <ADDR:PORT>'"][..]),
+        ("[hub]\nlisten = 'nowhere'\n", &["2:10: invalid value 'nowhere' for '--listen <[ADDR:]PORT>'"][..]),
         ("[hub]\nlisten = ['127.0.0.1:0',\n  'nowhere']\n", &["3:3: invalid value 'nowhere'"]),
         ("[hub]\nlisten = [['x']]\n", &["2:11: listen takes a string or a number"]),
         ("[hub]\ndrain-timeout = true\n", &["2:17: drain-timeout takes a string or a number"]),

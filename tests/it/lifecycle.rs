@@ -92,7 +92,7 @@ fn a_hub_drains_its_streams_on_the_first_signal() {
     let mut local = fixture.proxy.connect();
     is_alive(&mut local);
     fixture.hub.process.signal("TERM");
-    fixture.hub.process.wait_line("drain");
+    fixture.hub.process.wait_line("hub: draining: 1 stream may go on for 30 s; Ctrl-C again ends it");
     for told in [&fixture.proxy.process, &fixture.agent.process] {
         told.wait_line("the hub is shutting down or restarting");
     }
@@ -222,4 +222,35 @@ fn ignored(id: u32) -> u64 {
 fn send(id: u32, signal: &str) {
     let line = format!("kill -s {signal} {id}");
     assert!(Command::new("sh").args(["-c", &line]).status().is_ok_and(|status| status.success()));
+}
+
+#[test]
+fn a_proxy_that_is_told_to_end_says_what_it_waits_for_and_why_a_stream_ends() {
+    let target = Target::echo();
+    let OneMachine { proxy, agent, hub: _hub, machine: _machine } = OneMachine::forwarding(target.port);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    proxy.process.signal("INT");
+    proxy.process.wait_line("service-proxy: ending: 1 stream may go on for 30 s; Ctrl-C again ends it");
+    is_alive(&mut local);
+    proxy.process.signal("INT");
+    let line = proxy.process.wait_line("stream closed: this program was told to end; ");
+    assert!(line.contains("pi-42 #1 from "), "{line}");
+    let finished = proxy.process.finish();
+    assert!(finished.code == Some(0) && finished.stderr.ends_with("service-proxy: stopped\n"), "{finished:?}");
+    agent.process.wait_line("WS disconnected");
+}
+
+#[test]
+fn an_agent_that_is_told_to_end_says_what_it_waits_for_and_goodbye() {
+    let target = Target::echo();
+    let OneMachine { proxy, agent, hub: _hub, machine: _machine } = OneMachine::forwarding(target.port);
+    let mut streams = [(); 2].map(|()| proxy.connect());
+    streams.iter_mut().for_each(is_alive);
+    agent.process.signal("INT");
+    agent.process.wait_line("device-agent: ending: 2 streams may go on for 30 s; Ctrl-C again ends them");
+    agent.process.signal("INT");
+    agent.process.wait_line("this program was told to end");
+    let finished = agent.process.finish();
+    assert!(finished.stderr.ends_with("device-agent: stopped; pi-42 is offline\n"), "{finished:?}");
 }

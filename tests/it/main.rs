@@ -37,6 +37,7 @@ mod observability;
 mod one_machine;
 mod overload;
 mod pipe;
+mod preflight;
 mod profiles;
 mod programs;
 mod quick_start;

@@ -140,7 +140,7 @@ fn each_failing_hop_is_named_with_advice() {
         assert!(words.iter().all(|words| finished.stderr.contains(words)), "{words:?}: {finished:?}");
         assert!(!finished.stderr.contains(PASSWORD), "{finished:?}");
     };
-    let named = format!("the proxy {} at 10.0.0.1", fixture.proxy.address());
+    let named = format!("the proxy {} ", fixture.proxy.address());
     devices(&["--via", &via], &[&named, "answered 407 Proxy Authentication Required", "--via-login FILE"]);
     devices(&["--via", &via, "--via-login", "missing"], &["cannot use --via-login missing", "No such file"]);
     let other = fixture.far.machine();
@@ -154,7 +154,7 @@ fn each_failing_hop_is_named_with_advice() {
     devices(&["--via", "http://nosuchproxy.test:1"], &["cannot resolve nosuchproxy.test, the proxy's name"]);
     devices(&["--via", "direct"], &["cannot resolve hub.test"]);
     fixture.proxy.process.kill();
-    devices(&way, &[&format!("the proxy {} at 10.0.0.1", fixture.proxy.address()), "Connection refused"]);
+    devices(&way, &[&format!("the proxy {}: ", fixture.proxy.address()), "Connection refused"]);
 }
 
 #[test]
@@ -248,6 +248,8 @@ fn of_several_hub_addresses_the_one_that_answers_is_used_and_remembered() {
     agent.wait_line("is online");
     let both = format!("{dead},{}", hub.address());
     let proxy = ServiceProxy::start_with(&machine, DEVICE, "0", &["-vv", "--hub", &both]);
+    // Its question about the device; streams beside it would try the first address too.
+    proxy.process.wait_line("reached the hub");
     is_alive(&mut proxy.connect());
     is_alive(&mut proxy.connect());
     for process in [&agent, &proxy.process] {

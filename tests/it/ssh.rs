@@ -52,6 +52,16 @@ impl Fixture {
 }
 
 #[test]
+fn devstream_ssh_takes_the_host_name_of_a_device_too() {
+    let fixture = Fixture::new();
+    let mut command = fixture.laptop.command(DEVSTREAM);
+    let options = fixture.sshd.options();
+    let finished =
+        Process::start(command.args(["ssh", "pi-42.devstream", "-F", "none"]).args(options).arg("echo ok")).finish();
+    assert_eq!((finished.stdout.as_str(), finished.code), ("ok\n", Some(0)), "{finished:?}");
+}
+
+#[test]
 fn ssh_scp_and_rsync_reach_the_device_by_its_name() {
     let fixture = Fixture::new();
     fixture.install();

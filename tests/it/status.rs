@@ -16,8 +16,8 @@ use serde_json::Value;
 use crate::support::bytes::MIB;
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::Process;
-use crate::support::roles::{Agent, Hub, ServiceProxy};
-use crate::support::targets::{Target, is_alive};
+use crate::support::roles::{Agent, Hub, ServiceProxy, connect};
+use crate::support::targets::{Target, closed_port, is_alive};
 use crate::support::{DEVICE, SOON, poll, within};
 
 #[test]
@@ -91,6 +91,23 @@ fn open_streams_are_reported_at_both_ends() {
     drop(proxy.connect());
     poll("the failure", || roles(&machine).into_iter().find(|role| role.state == RoleState::Failing));
     assert!(machine.ask(&["status"]).contains("offline"), "the last error is told");
+}
+
+#[test]
+fn a_proxy_with_one_target_that_refuses_is_listening_and_reports_that_error() {
+    let (machine, echo) = (Machine::new(), Target::echo());
+    let _hub = Hub::start(&machine);
+    let _agent = Agent::start(&machine, &[&format!("ssh={}", echo.port), &format!("web={}", closed_port())]);
+    let proxy = ServiceProxy::start_with(&machine, DEVICE, "0=ssh", &["--local", "0=web"]);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    drop(connect(proxy.port_for(DEVICE, "0=web")));
+    let refused = |role: &RoleStatus| role.role == "service-proxy" && role.last_error.is_some();
+    let role = poll("the error", || roles(&machine).into_iter().find(refused));
+    assert_eq!(role.state, RoleState::Listening, "{role:?}");
+    let text = machine.ask(&["status"]);
+    let error = format!("last error {}: the target refused the connection", role.last_error.expect("an error").at);
+    assert!(text.contains("listening since") && text.contains(&error) && !text.contains("failing"), "{text}");
 }
 
 #[test]

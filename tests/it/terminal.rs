@@ -41,6 +41,44 @@ fn a_terminal_shows_each_open_stream_and_a_summary_at_the_end() {
 }
 
 #[test]
+fn the_stream_table_is_cut_to_the_terminals_width_and_leaves_nothing_behind_when_that_changes() {
+    let (machine, target) = (Machine::new(), Target::echo());
+    let _hub = Hub::start(&machine);
+    let _agent = Agent::start(&machine, &[&format!("echo={}", target.port)]);
+    let (mut terminal, mut local) = proxy(&machine, &[]);
+    for columns in [100, 60, 30, 100] {
+        terminal.resize(columns);
+        is_alive(&mut local);
+        poll("the table in this width", || {
+            let screen = terminal.screen();
+            let lines: Vec<_> = screen.trim_end().lines().map(str::trim_end).collect();
+            let head = lines.iter().position(|line| line.starts_with("  TO"))?;
+            let is_whole = lines[head..].len() == 2 && lines[head + 1].contains("#1");
+            let is_cut = lines[head..].iter().all(|line| line.ends_with('…') == (columns < 80));
+            let is_once = screen.matches("FROM").count() == 1 && screen.matches("#1").count() == 1;
+            (is_whole && is_cut && is_once).then_some(())
+        });
+    }
+    terminal.interrupt_once();
+    terminal.wait_line(&["ending: 1 stream may go on"]);
+    assert_eq!(terminal.interrupt(), Some(0));
+    terminal.wait_line(&["service-proxy: stopped"]);
+    assert!(!terminal.screen().contains("FROM"), "{}", terminal.screen());
+}
+
+#[test]
+fn a_session_that_waits_for_its_device_says_so_and_every_line_begins_in_the_first_column() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    hub.device_link(DEVICE);
+    let mut command = machine.command(DEVSTREAM);
+    let terminal = Terminal::start_raw(command.args(["service-proxy", "--device", DEVICE, "--stdio"]));
+    terminal.wait_line(&["waiting for pi-42 (up to 5 s)"]);
+    let line = terminal.wait_line(&["the device is offline"]);
+    assert!(line.starts_with("service-proxy: "), "{line}");
+}
+
+#[test]
 fn the_stream_table_can_be_disabled() {
     let (machine, target) = (Machine::new(), Target::echo());
     let _hub = Hub::start(&machine);
@@ -57,8 +95,7 @@ fn the_stream_table_can_be_disabled() {
 fn an_agent_on_a_terminal_prints_how_to_reach_its_device() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
-    for (forward, command) in
-        [("22", "devstream ssh pi-42"), ("web=80", "devstream service-proxy --device pi-42 --local 0=web")]
+    for (forward, command) in [("22", "devstream ssh pi-42"), ("web=80", "devstream service-proxy pi-42 --local 0=web")]
     {
         let mut agent = machine.command(DEVSTREAM);
         let terminal = Terminal::start(agent.args(["device-agent", "--id", DEVICE, "--forward", forward]));
@@ -82,6 +119,7 @@ fn a_table_of_a_job_in_the_background_is_not_drawn_over_the_shell() {
     terminal.wait_line(&["pi-42/echo #1", "/s"]);
     terminal.type_keys("\x1a");
     terminal.wait_line(&["shell again"]);
+    assert!(!terminal.screen().contains("FROM"), "no remnant is left: {}", terminal.screen());
     is_alive(&mut local);
     let stopped = terminal.screen();
     is_alive_for_some_ticks(&mut local);

@@ -25,6 +25,7 @@ use crate::net::os::local_socket;
 use crate::proto::admin::{AdminRequest, AdminResponse};
 use crate::proto::id::{DeviceId, Principal, Role, ServiceName};
 use crate::proto::scope::{Glob, Limit, Scope, ScopeChange};
+use crate::proto::text;
 
 /// Runs a subcommand.
 pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(), Failure> {
@@ -33,7 +34,8 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
         HubCommand::Logs(args) => return logs::run(&args, &state).await,
         HubCommand::Backup { file } => {
             let identities = backup::create(&state, &file)?;
-            output::eprint(&format!("backed up {identities} identities, keys and certificates to {}", file.display()));
+            let identities = text::count(identities, "identity");
+            output::eprint(&format!("backed up {identities}, keys and certificates to {}", file.display()));
             output::eprint("this file can impersonate the hub: store it where nobody else has access");
             return Ok(());
         }

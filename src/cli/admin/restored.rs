@@ -8,6 +8,7 @@ use crate::hub::backup::{Change, LaterChange, Restored};
 use crate::hub::registry::Record;
 use crate::net::os::clock;
 use crate::proto::admin::Enrolment;
+use crate::proto::text;
 
 /// The names that are listed of each kind: a screen at most.
 const LISTED: usize = 20;
@@ -15,11 +16,11 @@ const LISTED: usize = 20;
 /// Says what a restore has brought back into a state directory, and what to look at.
 pub(super) fn tell(restored: &Restored, state: &Path) {
     let Restored { made, devices, services, enrolments, later } = restored;
-    let identities = devices.len() + services.len();
+    let identities = text::count(devices.len() + services.len(), "identity");
     let directory = state.display();
     let is_default = paths::hub_state(None).is_ok_and(|default| default == state);
     let flag = if is_default { String::new() } else { format!(" --state-dir {directory}") };
-    eprint(&format!("restored {identities} identities to {directory}; start the hub with `devstream hub{flag}`"));
+    eprint(&format!("restored {identities} to {directory}; start the hub with `devstream hub{flag}`"));
     eprint(&match made {
         Some(made) => {
             let age = format_duration(clock::now_utc().since(*made));
@@ -67,7 +68,8 @@ fn identity(record: &Record) -> String {
 
 fn enrolment(key: &Enrolment) -> String {
     let left = key.uses.saturating_sub(key.used);
-    format!("{} for {}, {left} of {} uses left until {}", key.id, key.devices, key.uses, key.until)
+    let uses = text::count(key.uses, "use");
+    format!("{} for {}, {left} of {uses} left until {}", key.id, key.devices, key.until)
 }
 
 /// Words a change that the restore has undone, with the next step.

@@ -11,6 +11,7 @@ use crate::proto::admin::{
 use crate::proto::id::Role;
 use crate::proto::join::JoinLink;
 use crate::proto::scope::{Glob, Scope};
+use crate::proto::text;
 use crate::proto::timestamp::Timestamp;
 
 /// Prints a response; of identities also their keys, if `with_keys`.
@@ -124,7 +125,7 @@ fn state(identity: &Identity) -> Option<&'static str> {
 
 /// Returns the cells of [`PRESENCE`] after the id; `offline` words the state of a device that is not online.
 fn presence(online: Option<&Presence>, last_seen: Option<Timestamp>, offline: &str) -> Vec<String> {
-    let Some(Presence { since, address, version, forwards, round_trip_us }) = online else {
+    let Some(Presence { since, address, version, forwards, round_trip_us, accepts_any_name: _ }) = online else {
         let since = last_seen.map_or_else(|| "-".into(), |seen| seen.to_string());
         let unknown = ["-", "-", "-", "-"].map(str::to_owned);
         return [vec![offline.to_owned(), since], unknown.to_vec()].concat();
@@ -197,15 +198,20 @@ fn show_status(status: &HubStatus) {
         ("devices", format!("{} online of {}", status.online, status.devices)),
         ("services", status.services.to_string()),
         ("streams", status.streams.to_string()),
-        ("unauthenticated", format!("{} connections", status.unauthenticated_connections)),
+        ("unauthenticated", text::count(status.unauthenticated_connections, "connection")),
         ("memory", memory),
         ("descriptors", status.descriptors_of()),
         ("congestion", status.congestion_control.clone().unwrap_or_else(|| "system default".into())),
         (
             "certificate",
-            format!("{}, {} days left, until {}", certificate.source, certificate.days_left, certificate.not_after),
+            format!(
+                "{}, {} left, until {}",
+                certificate.source,
+                text::count(certificate.days_left, "day"),
+                certificate.not_after
+            ),
         ),
-        ("activity log", format!("{} lines lost", status.activity_lost)),
+        ("activity log", format!("{} lost", text::count(status.activity_lost, "line"))),
     ] {
         output::print(&format!("{name:<16}{value}"));
     }

@@ -1,17 +1,17 @@
 //! The flags of `devstream hub`, and the hub's settings made from them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 use clap::{Args, ValueHint};
 
 use super::certificate::CertificateArgs;
 use super::limits::LimitArgs;
 use super::transport::ResumeArgs;
 use super::value_parsers::{handshake_seconds, hostname, in_seconds, seconds};
-use super::{ActivityArgs, ConfigFile, DRAIN_SECONDS, HubCommand};
+use super::{ActivityArgs, ConfigFile, DRAIN_SECONDS, GLOBAL, HubCommand};
 use crate::cli::paths;
 use crate::hub::broker::Settings;
 use crate::hub::config::{HubConfig, Streaming};
@@ -19,11 +19,8 @@ use crate::net::transport::socket::has_ipv6;
 use crate::proto::join::HubAddress;
 use crate::proto::limits::{HANDSHAKE_TIMEOUT, TOKEN_LIFETIME};
 
-/// All addresses, IPv6 and IPv4, with a port that needs no privilege.
-const DEFAULT_LISTEN: &str = "[::]:8443";
-
-/// All addresses of a machine without IPv6.
-const DEFAULT_LISTEN_IPV4: &str = "0.0.0.0:8443";
+/// A port that needs no privilege.
+const DEFAULT_PORT: u16 = 8443;
 
 /// Run a hub, or manage the running one
 ///
@@ -32,12 +29,11 @@ const DEFAULT_LISTEN_IPV4: &str = "0.0.0.0:8443";
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Hub {
     #[command(flatten)]
+    pub(in crate::cli) serve: HubServe,
+    #[command(flatten)]
     pub(in crate::cli) state: HubState,
     #[command(flatten)]
     pub(in crate::cli) file: ConfigFile,
-    // After the others: the heading of its limits applies to every flag that follows.
-    #[command(flatten)]
-    pub(in crate::cli) serve: HubServe,
     #[command(subcommand)]
     pub(in crate::cli) command: Option<HubCommand>,
 }
@@ -47,17 +43,18 @@ pub(in crate::cli) struct HubState {
     /// Keep the hub's state in this directory [default: devstream/hub in the user's data directory]
     ///
     /// Where the default does not exist, the subcommands talk to the hub that `devstream service install hub` set up.
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, env = "DEVSTREAM_STATE_DIR", global = true)]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, env = "DEVSTREAM_STATE_DIR", global = true, help_heading = GLOBAL)]
     pub(in crate::cli) state_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct HubServe {
-    /// Listen on this address; port 0 takes any free port (repeatable) [default: [::]:8443]
+    /// Listen on this address, or this port of all addresses; port 0 takes any free port (repeatable) [default:
+    /// [::]:8443]
     ///
     /// Most firewalls allow port 443 out. To bind it without root, run `setcap cap_net_bind_service=+ep` on the
     /// program, or redirect the port.
-    #[arg(long, value_name = "ADDR:PORT", env = "DEVSTREAM_LISTEN", value_delimiter = ',')]
+    #[arg(long, value_name = "[ADDR:]PORT", env = "DEVSTREAM_LISTEN", value_delimiter = ',', value_parser = listen_address)]
     pub(in crate::cli) listen: Vec<SocketAddr>,
     /// Public host name of this hub; the first goes into join links, all into the certificate (repeatable)
     #[arg(long, value_name = "NAME", env = "DEVSTREAM_HOSTNAME", value_delimiter = ',', value_parser = hostname,
@@ -96,8 +93,7 @@ impl HubServe {
     pub(in crate::cli) fn config(self, state: Option<&Path>) -> anyhow::Result<HubConfig> {
         let mut listen = self.listen;
         if listen.is_empty() {
-            let default = if has_ipv6() { DEFAULT_LISTEN } else { DEFAULT_LISTEN_IPV4 };
-            listen.push(default.parse().context("the default address")?);
+            listen.push(on_all_addresses(DEFAULT_PORT));
         }
         let streaming = match (self.streaming_endpoint, self.streaming_listen) {
             (Some(url), Some(listen)) => Some(streaming_endpoint(url, listen)?),
@@ -127,6 +123,18 @@ impl HubServe {
             metrics: self.metrics,
         })
     }
+}
+
+/// Returns all addresses of the machine: those of IPv6, if it has that, take IPv4's too.
+fn on_all_addresses(port: u16) -> SocketAddr {
+    let all: IpAddr = if has_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    (all, port).into()
+}
+
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix(':').unwrap_or(text).parse().ok().map(on_all_addresses);
+    port.map_or_else(|| text.parse(), Ok)
+        .map_err(|_| format!("expected ADDR:PORT or a port, as in [::]:{DEFAULT_PORT}"))
 }
 
 fn streaming_endpoint(url: String, listen: SocketAddr) -> anyhow::Result<Streaming> {

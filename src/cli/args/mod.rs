@@ -36,11 +36,14 @@ pub(super) use self::registry::{
 };
 pub(super) use self::roles::{Demo, DeviceAgent, ServiceProxy};
 pub(super) use self::service::{Install, Service, ServiceManagement, ServiceRole, Uninstall};
-pub(super) use self::shell::{Rdp, Ssh, SshConfig, Status};
+pub(super) use self::shell::{DEVICE_SUFFIX, Rdp, Ssh, SshConfig, Status};
 pub(super) use self::transport::{VIA_LOGIN, ViaArgs};
 use super::output::logging::Format;
 use super::profile::Profile;
 use crate::proto::id::DeviceId;
+
+/// The heading of the flags that every command has, and of what they are read from: they come last in the help.
+const GLOBAL: &str = "Global options";
 
 /// The default drain timeout in seconds: as long as a person waits before the second signal.
 const DRAIN_SECONDS: &str = "30";
@@ -53,10 +56,10 @@ const DRAIN_SECONDS: &str = "30";
 #[command(name = "devstream", version, max_term_width = 100, after_long_help = epilogue::text())]
 pub(super) struct Cli {
     /// Increase verbosity (-vv: trace)
-    #[arg(short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "quiet")]
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "quiet", help_heading = GLOBAL)]
     verbose: u8,
     /// Show warnings and errors only
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     quiet: bool,
     /// Set the format of messages on standard error
     #[arg(
@@ -65,12 +68,13 @@ pub(super) struct Cli {
         value_name = "FORMAT",
         default_value = "text",
         global = true,
+        help_heading = GLOBAL,
         env = "DEVSTREAM_LOG_FORMAT"
     )]
     pub(super) log_format: Format,
     /// Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`,
     /// else default]
-    #[arg(long, value_name = "NAME", global = true, env = "DEVSTREAM_PROFILE")]
+    #[arg(long, value_name = "NAME", global = true, help_heading = GLOBAL, env = "DEVSTREAM_PROFILE")]
     profile: Option<Profile>,
     #[command(subcommand)]
     pub(super) command: Command,
@@ -171,7 +175,7 @@ pub(super) struct ConfigFile {
     /// exists]
     ///
     /// Its keys are these flags; see devstream.toml(5). A flag overrides the environment, which overrides the file.
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, env = "DEVSTREAM_CONFIG", global = true)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, env = "DEVSTREAM_CONFIG", global = true, help_heading = GLOBAL)]
     pub(super) config: Option<PathBuf>,
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Args, ValueHint};
 
 use super::client_limits::ClientLimitArgs;
@@ -62,8 +63,11 @@ pub(in crate::cli) struct DrainArgs {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ServiceProxy {
     /// Reach this device
-    #[arg(long, value_name = "ID", env = "DEVSTREAM_DEVICE")]
-    pub(in crate::cli) device: DeviceId,
+    #[arg(value_name = "DEVICE")]
+    positional_device: Option<DeviceId>,
+    /// Reach this device, unless DEVICE names one
+    #[arg(long, value_name = "ID", required_unless_present = "positional_device", env = "DEVSTREAM_DEVICE")]
+    device: Option<DeviceId>,
     /// Listen on this local port for this stream: 2222, 0 (any free port), 8080=web, 0.0.0.0:2222 (repeatable)
     ///
     /// Without a STREAM, asks for the device's first forward. Without a BIND, listens on 127.0.0.1.
@@ -101,6 +105,14 @@ pub(in crate::cli) struct ServiceProxy {
     pub(in crate::cli) drain: DrainArgs,
     #[command(flatten)]
     _file: ConfigFile,
+}
+
+impl ServiceProxy {
+    /// Returns the device to reach.
+    pub(in crate::cli) fn device(&self) -> anyhow::Result<DeviceId> {
+        let device = self.positional_device.as_ref().or(self.device.as_ref());
+        device.cloned().context("no device is named: give its id")
+    }
 }
 
 /// Try devstream: a hub, a device-agent and a service-proxy in one process, on loopback

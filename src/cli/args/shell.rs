@@ -9,6 +9,9 @@ use super::OutputArgs;
 use crate::cli::profile::Profile;
 use crate::proto::id::{DeviceId, InvalidName, StreamName};
 
+/// The suffix of a device's id in OpenSSH's host names, which distinguishes devices from other hosts.
+pub(in crate::cli) const DEVICE_SUFFIX: &str = ".devstream";
+
 /// The name of a forward to port 22.
 const SSH: &str = "ssh";
 
@@ -69,7 +72,8 @@ impl FromStr for Login {
             Some((user, device)) => (Some(user.to_owned()), device),
             None => (None, text),
         };
-        Ok(Self { user, device: device.parse()? })
+        // The host name that `ssh-config` gives it.
+        Ok(Self { user, device: device.strip_suffix(DEVICE_SUFFIX).unwrap_or(device).parse()? })
     }
 }
 
@@ -115,6 +119,7 @@ mod tests {
         assert_eq!(login("pi-42"), Ok((None, "pi-42".into())));
         assert_eq!(login("root@pi-42"), Ok((Some("root".into()), "pi-42".into())));
         assert_eq!(login("me@corp.example@pi-42"), Ok((Some("me@corp.example".into()), "pi-42".into())));
+        assert_eq!(login("root@pi-42.devstream"), Ok((Some("root".into()), "pi-42".into())));
         assert!(login("root@").is_err() && login("a/b").is_err());
     }
 }

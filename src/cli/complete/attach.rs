@@ -24,10 +24,11 @@ const SERVICE: &str = "hub service set|hub service show|hub service disable|hub 
                        hub service remove";
 
 /// Subcommands, the id of their argument, and its completer.
-const COMPLETERS: [(&str, &str, Completer); 14] = [
+const COMPLETERS: [(&str, &str, Completer); 15] = [
     ("", "profile", All(candidates::profiles)),
     ("profiles use|profiles remove", "name", All(candidates::profiles)),
     ("service-proxy|check|rdp", "device", All(candidates::devices)),
+    ("service-proxy", "positional_device", All(candidates::devices)),
     ("service-proxy|check|ssh|ssh-config|rdp", "stream", All(candidates::streams)),
     ("service-proxy", "local", Matching(candidates::locals)),
     ("ssh", "login", Matching(candidates::logins)),

@@ -16,6 +16,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::builder::Resettable;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
 
 use self::file::{Setting, load};
@@ -70,7 +72,20 @@ pub(super) fn parse(mut command: Command, args: &[OsString], default_path: Optio
         }
     }
     let matches = command.clone().try_get_matches_from(args)?;
+    reject_two_devices(&command, &matches)?;
     Ok(Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?)
+}
+
+/// Rejects a device that was typed twice. `conflicts_with` would reject one beside that of the environment too.
+fn reject_two_devices(command: &Command, matches: &ArgMatches) -> Result<(), clap::Error> {
+    let typed = |role: &ArgMatches, id| role.value_source(id) == Some(ValueSource::CommandLine);
+    match matches.subcommand() {
+        Some(("service-proxy", role)) if typed(role, "positional_device") && typed(role, "device") => {
+            let why = "two devices are named: give either DEVICE or --device ID\n";
+            Err(clap::Error::raw(ErrorKind::ArgumentConflict, why).with_cmd(command))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Returns the settings of a role under a profile: those of the profile last, so that they override the role's.

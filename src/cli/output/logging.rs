@@ -18,6 +18,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::stderr;
 use crate::net::os::clock::now_rfc3339;
+use crate::proto::text;
 
 /// The format of messages on standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -78,7 +79,7 @@ pub(super) fn json(level: Level, target: &str, message: &str, fields: Map<String
 
 /// Words the warning about messages that the queue dropped, with its newline.
 pub(super) fn dropped_notice(dropped: u64) -> String {
-    let message = format!("{dropped} messages dropped: standard error was not read");
+    let message = format!("{} dropped: standard error was not read", text::count(dropped, "message"));
     if is_json() {
         return json(Level::WARN, "devstream", &message, Map::new()) + "\n";
     }

@@ -11,8 +11,6 @@ pub(super) mod stdio;
 pub(super) mod stream_monitor;
 mod text;
 
-use std::io::{self, Write as _};
-
 pub(super) use self::format::{format_bytes, format_duration};
 pub(super) use self::stderr::Guard;
 use self::stream_monitor::Table;
@@ -24,8 +22,8 @@ pub(super) use self::text::{
 /// directly.
 pub(super) fn start(is_role: bool, table: Option<Table>) -> Option<Guard> {
     let sink = move |message: &[u8]| match &table {
-        Some(table) => table.above(|| io::stderr().write_all(message)),
-        None => io::stderr().write_all(message),
+        Some(table) => table.above(|| stderr::write_now(message)),
+        None => stderr::write_now(message),
     };
     if is_role { stderr::start(sink, logging::dropped_notice) } else { None }
 }

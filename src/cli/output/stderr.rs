@@ -34,8 +34,32 @@ pub(super) fn write(message: Vec<u8>) {
     match QUEUED.get() {
         Some(queue) => queue.push(message),
         // A failure to write to standard error cannot be reported anywhere.
-        None => drop(io::stderr().write_all(&message)),
+        None => drop(write_now(&message)),
     }
+}
+
+/// Writes to standard error. On a terminal in raw mode, as beside `ssh`, a newline alone does not return to the first
+/// column.
+pub(super) fn write_now(message: &[u8]) -> io::Result<()> {
+    let mut stderr = io::stderr();
+    if !is_raw_terminal(&stderr) {
+        return stderr.write_all(message);
+    }
+    let lines = message.split_inclusive(|byte| *byte == b'\n');
+    let returned = lines.map(|line| line.strip_suffix(b"\n").map_or(line.to_vec(), |line| [line, b"\r\n"].concat()));
+    stderr.write_all(&returned.collect::<Vec<_>>().concat())
+}
+
+/// Reports whether it is a terminal that does not process its output (termios(3), OPOST).
+#[cfg(unix)]
+fn is_raw_terminal(stderr: &io::Stderr) -> bool {
+    use rustix::termios::{OutputModes, tcgetattr};
+    tcgetattr(stderr).is_ok_and(|modes| !modes.output_modes.contains(OutputModes::OPOST | OutputModes::ONLCR))
+}
+
+#[cfg(not(unix))]
+fn is_raw_terminal(_: &io::Stderr) -> bool {
+    false
 }
 
 /// Starts the thread that passes queued messages to the sink; `dropped_notice` words the message about lost ones. Where

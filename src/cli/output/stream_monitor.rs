@@ -1,5 +1,6 @@
 //! The operator's view of running streams: live rows on a terminal, log lines elsewhere.
 
+mod screen;
 mod table;
 
 use std::collections::HashMap;

@@ -12,13 +12,10 @@ use std::process::Command;
 use anyhow::{Context as _, anyhow};
 
 use self::config::{include, remove};
-use super::args::{Ssh, SshConfig};
+use super::args::{DEVICE_SUFFIX as SUFFIX, Ssh, SshConfig};
 use super::profile::Profile;
 use super::{Failure, output};
 use crate::proto::id::StreamName;
-
-/// The suffix of a device's id in OpenSSH's host names, which distinguishes devices from other hosts.
-const SUFFIX: &str = ".devstream";
 
 /// Prints, installs or removes the block for every device.
 pub(super) fn configure(wanted: &SshConfig) -> Result<(), Failure> {

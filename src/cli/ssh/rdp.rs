@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use crate::cli::args::{Rdp, ServiceProxy};
 use crate::cli::config::role_settings::service_proxy;
 use crate::cli::output::stream_monitor::StreamMonitor;
+use crate::cli::preflight::{self, DeviceCheck};
 use crate::cli::profile::Profile;
 use crate::cli::signals::Signals;
 use crate::cli::status::server::StatusServer;
@@ -60,7 +61,7 @@ const CLIENTS: [Client; 2] = [free_rdp("xfreerdp3"), free_rdp("xfreerdp")];
 pub(in crate::cli) async fn run(rdp: Rdp) -> Result<(), Failure> {
     let signals = Signals::catch()?;
     let connected = Arc::<AtomicBool>::default();
-    let (bound, status_server) = match bind(&rdp, stable_port(&rdp), &connected).await {
+    let (bound, status_server, check) = match bind(&rdp, stable_port(&rdp), &connected).await {
         Ok(bound) => bound,
         // Another session with the same device uses that port.
         Err(_) => bind(&rdp, 0, &connected).await?,
@@ -76,6 +77,7 @@ pub(in crate::cli) async fn run(rdp: Rdp) -> Result<(), Failure> {
     }
     let shutdown = Shutdown::default();
     let work = status_server.serve_while(Box::pin(serve(bound, (started, &connected), shutdown.clone())));
+    let work = preflight::beside(check.run(), work);
     Ok(signals.run_with_shutdown(&shutdown, work).await??)
 }
 
@@ -105,7 +107,11 @@ async fn serve(
 }
 
 /// Listens on this port, and records the first connection.
-async fn bind(rdp: &Rdp, port: u16, connected: &Arc<AtomicBool>) -> Result<(Proxy, StatusServer), Failure> {
+async fn bind(
+    rdp: &Rdp,
+    port: u16,
+    connected: &Arc<AtomicBool>,
+) -> Result<(Proxy, StatusServer, DeviceCheck), Failure> {
     let (monitor, connected) = (Arc::new(StreamMonitor::new(None)), connected.clone());
     let note = move |event: &proxy::Event| {
         if matches!(event, proxy::Event::Requested(_)) {

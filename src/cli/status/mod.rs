@@ -77,6 +77,24 @@ pub(super) async fn run(status: Status) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Finds another process that runs a role as the identity here, at the same hub as far as that is known.
+pub(super) async fn other_process(role: &str, identity: &Principal, hub: Option<&HubAddress>) -> Option<u32> {
+    let is_role = |socket: &PathBuf| {
+        let name = socket.file_name().and_then(|name| name.to_str());
+        paths::is_local_socket(socket) && name.is_some_and(|name| name.starts_with(role))
+    };
+    let directories = paths::status_directories().ok()?;
+    let found = directories.iter().flat_map(|directory| sockets(directory)).filter(is_role).take(MAX_ROLES);
+    let replies = join_all(found.map(query)).await.into_iter();
+    let roles = replies.filter_map(|reply| match reply {
+        StatusReply::Status(status) => Some(status),
+        StatusReply::NoReply(_) | StatusReply::NotRunning => None,
+    });
+    let is_other_hub = |other: &HubAddress| hub.is_some_and(|hub| hub != other);
+    let mut others = roles.filter(|other| other.process != std::process::id() && other.identity == *identity);
+    others.find(|other| other.role == role && !other.hub.as_ref().is_some_and(is_other_hub)).map(|other| other.process)
+}
+
 async fn report() -> anyhow::Result<Report> {
     let (hub, identities) = (hub().await?, joined_identities()?);
     let mut report = Report { hub, roles: Vec::new(), unresponsive: Vec::new(), not_queried: 0, identities };
@@ -184,9 +202,9 @@ fn show_role(role: &RoleStatus) {
     print_field(&role.role, &format!("{identity}{hub}, {} since {state_since}", state.as_str()));
     print_field("", &format!("process {} since {}, version {}", role.process, role.since, role.version));
     role.endpoints.iter().for_each(|endpoint| print_field("", endpoint));
-    let in_trouble = matches!(state, RoleState::Retrying | RoleState::Failing);
-    if let Some(error) = role.last_error.as_ref().filter(|_| in_trouble) {
-        print_field("", &format!("{}: {}", error.at, error.reason));
+    // A connection that is back needs no attention; a service may have one stream that fails beside others.
+    if let Some(error) = role.last_error.as_ref().filter(|_| *state != RoleState::Connected) {
+        print_field("", &format!("last error {}: {}", error.at, error.reason));
     }
     print_field("", &format!("streams: {}", role.streams));
     for stream in &role.oldest_streams {

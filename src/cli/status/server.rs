@@ -20,6 +20,7 @@ use crate::net::os::local_socket::{self, LocalListener, LocalStream};
 use crate::net::tasks::Tasks;
 use crate::net::transport::accept::accept_loop;
 use crate::proto::id::Principal;
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::status::{LastError, OpenStream, RoleState, RoleStatus, StatusRequest};
 use crate::proxy;
 
@@ -69,6 +70,12 @@ impl StatusServer {
         client_factory.inspect(move |client| status_server.lock().status.hub = Some(client.hub().clone()))
     }
 
+    /// Finds another process that runs this role as the same identity at the same hub.
+    pub(in crate::cli) async fn other_process(&self) -> Option<u32> {
+        let RoleStatus { role, identity, hub, .. } = self.status();
+        super::other_process(&role, &identity, hub.as_ref()).await
+    }
+
     /// Sets the endpoints, which a role may know only after its start.
     pub(in crate::cli) fn set_endpoints(&self, endpoints: Vec<String>) {
         self.lock().status.endpoints = endpoints;
@@ -96,7 +103,7 @@ impl StatusServer {
             proxy::Event::Opened(_) => inner.mark_healthy(),
             proxy::Event::Refused(info, refusal) => {
                 inner.streams.remove(&info.number);
-                inner.mark_failed(RoleState::Failing, refusal.to_string());
+                inner.stream_failed(refusal);
             }
             proxy::Event::Interrupted(info, why) => {
                 inner.mark_failed(RoleState::Retrying, format!("{} #{}: interrupted ({why})", info.to, info.number));
@@ -105,7 +112,7 @@ impl StatusServer {
             proxy::Event::Ended(info, _, refusal) => {
                 inner.streams.remove(&info.number);
                 match refusal {
-                    Some(refusal) => inner.mark_failed(RoleState::Failing, refusal.to_string()),
+                    Some(refusal) => inner.stream_failed(refusal),
                     None => inner.mark_healthy(),
                 }
             }
@@ -174,6 +181,29 @@ impl StatusServer {
     }
 }
 
+/// Reports whether a refusal says nothing about other streams to the same device.
+fn concerns_one_stream(kind: RefusalKind) -> bool {
+    use RefusalKind::{
+        AlreadyEnded, LocalShutdown, LostWhileOpening, NotPermitted, NotResumed, PeerGone, RejectedByDevice,
+        StreamKilled, StreamNotOffered, TargetRefused, TargetTimedOut, TargetUnreachable,
+    };
+    matches!(
+        kind,
+        TargetRefused
+            | TargetUnreachable
+            | TargetTimedOut
+            | StreamNotOffered
+            | NotPermitted
+            | RejectedByDevice
+            | StreamKilled
+            | PeerGone
+            | NotResumed
+            | LostWhileOpening
+            | AlreadyEnded
+            | LocalShutdown
+    )
+}
+
 async fn handle_connection(status_server: StatusServer, stream: LocalStream) {
     let answered = local_socket::serve(stream, |StatusRequest::Status| async move { status_server.status() }).await;
     if let Err(error) = answered {
@@ -191,6 +221,12 @@ impl Inner {
             self.status.state = state;
             self.status.state_since = clock::now_utc();
         }
+    }
+
+    /// Records that one stream got nowhere, or broke. Others go on, unless the cause concerns all of them.
+    fn stream_failed(&mut self, refusal: &Refusal) {
+        let state = if concerns_one_stream(refusal.kind) { self.status.state } else { RoleState::Failing };
+        self.mark_failed(state, refusal.to_string());
     }
 
     fn mark_failed(&mut self, state: RoleState, reason: String) {

@@ -14,6 +14,7 @@ use super::store::{Stores, WriteFailed};
 use super::{Counters, QUEUE, WrittenLine, line, print};
 use crate::hub::event::{Event, Operation};
 use crate::net::os::clock;
+use crate::proto::text;
 use crate::proto::timestamp::Timestamp;
 
 /// The time between attempts after a write error.
@@ -80,7 +81,7 @@ impl LogWriter {
         self.report_omitted(omitted);
         if self.report_lost().is_err() {
             let lost = self.unreported();
-            tracing::error!(target: "hub", "{lost} lines of the activity log were lost: it could not be written");
+            tracing::error!(target: "hub", "lost {} of the activity log: it could not be written", text::count(lost, "line"));
         }
     }
 
@@ -137,7 +138,7 @@ impl LogWriter {
             Ok(()) => {
                 if self.retry.take().is_some() {
                     self.counters.failing.store(false, Ordering::Relaxed);
-                    tracing::warn!(target: "hub", "the activity log is written again; {lost} lines were lost");
+                    tracing::warn!(target: "hub", "the activity log is written again; lost {}", text::count(lost, "line"));
                 }
                 count
             }

@@ -17,6 +17,7 @@ use crate::proto::key::PublicKey;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::scope::{Glob, Scope, ScopeChange};
 use crate::proto::secret::JoinCode;
+use crate::proto::text;
 use crate::proto::timestamp::Timestamp;
 
 type AdminResult = Result<AdminResponse, RegistryError>;
@@ -130,7 +131,7 @@ pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, sec
     let activity = shared.activity.clone();
     let adding = shared.registry.change_enrolments(move |registry| {
         let id = registry.add_enrolment(&devices, uses, &hash, clock::now_utc())?;
-        let reason = format!("enrolment key {id} for {devices}, {uses} uses");
+        let reason = format!("enrolment key {id} for {devices}, {}", text::count(uses, "use"));
         activity.record(Event { reason, ..Event::new(Operation::EnrolmentAdded, "added") });
         Ok(id)
     });

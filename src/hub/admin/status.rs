@@ -5,6 +5,7 @@ use crate::hub::shared::Shared;
 use crate::net::os::clock;
 use crate::net::os::usage;
 use crate::proto::admin::{AdminResponse, CertificateReport, HubStatus};
+use crate::proto::text;
 
 pub(super) async fn status(shared: &Shared) -> Result<AdminResponse, RegistryError> {
     let (devices, services) = shared.registry.with(|registry| registry.count()).await?;
@@ -46,7 +47,7 @@ fn warnings(shared: &Shared) -> Vec<String> {
     let mut warnings = Vec::new();
     let lost = shared.activity.lost();
     if lost > 0 {
-        warnings.push(format!("the activity log has lost {lost} lines; check the disk"));
+        warnings.push(format!("the activity log has lost {}; check the disk", text::count(lost, "line")));
     }
     warnings.extend(shared.admission.pressure.warning());
     let (certificate, now) = (shared.endpoints.certificate.status(), clock::now_utc());

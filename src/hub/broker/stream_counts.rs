@@ -8,6 +8,7 @@ use crate::proto::counts::decrease;
 use crate::proto::id::{DeviceId, ServiceName};
 use crate::proto::limits;
 use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::text;
 
 /// Limits on concurrent streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,13 +191,14 @@ impl ReachedLimit {
 impl fmt::Display for ReachedLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { scope, count, pending } = self;
+        let streams = text::count(count, "stream");
         let being_opened = if *pending { " being opened" } else { "" };
         match scope {
-            LimitScope::Hub => write!(f, "the hub has {count} streams{being_opened}"),
-            LimitScope::Service => write!(f, "this service has {count} streams{being_opened}"),
+            LimitScope::Hub => write!(f, "the hub has {streams}{being_opened}"),
+            LimitScope::Service => write!(f, "this service has {streams}{being_opened}"),
             LimitScope::Permission => count.fmt(f),
-            LimitScope::ServiceAndDevice => write!(f, "this service has {count} streams{being_opened} to this device"),
-            LimitScope::Device => write!(f, "this device has {count} streams{being_opened}"),
+            LimitScope::ServiceAndDevice => write!(f, "this service has {streams}{being_opened} to this device"),
+            LimitScope::Device => write!(f, "this device has {streams}{being_opened}"),
         }
     }
 }

@@ -303,6 +303,7 @@ impl<T: Transport> BrokerDriver<T> {
             address,
             version: hello.version.clone(),
             forwards: hello.forwards.clone(),
+            accepts_any_name: hello.accepts_any_name,
             round_trip_us: reached.and_then(|device| device.round_trip.micros()),
         })
     }

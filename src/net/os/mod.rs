@@ -2,12 +2,13 @@
 //!
 //! The clocks and random numbers that pure code gets as arguments; files that only their owner may read; sockets
 //! between programs of one user; PID 1's orphans; the service manager's sockets and notifications; the process's limits and usage;
-//! changes of the network.
+//! changes of the network; which ports have a listener.
 
 pub mod allocator;
 pub mod clock;
 pub mod core_dump;
 pub mod hostname;
+pub mod listeners;
 pub mod local_socket;
 pub mod network_monitor;
 pub mod orphans;

@@ -163,7 +163,12 @@ pub async fn dial(
                 let opened = proxy_connect::open_tunnel(&mut tcp, proxy, HostPort(&hub.host, hub.port)).await;
                 opened.map_err(|TunnelError { message, wants_credentials }| {
                     let cause = if wants_credentials { DialCause::ProxyAuthRequired } else { DialCause::ProxyFailed };
-                    unreachable(cause, format!("the proxy {proxy} at {} {message}", address.ip()))
+                    let at = if is_address(&proxy.address, address) {
+                        String::new()
+                    } else {
+                        format!(" at {}", address.ip())
+                    };
+                    unreachable(cause, format!("the proxy {proxy}{at} {message}"))
                 })?;
                 trace.complete(None);
                 tcp
@@ -215,7 +220,7 @@ async fn connect(
         [] => unresolved("the name has no address"),
         failures => {
             let server = proxy.map_or_else(|| target.to_string(), |proxy| format!("the proxy {proxy}"));
-            unreachable(cause_of_attempts(failures), format!("{server} {}", describe_attempts(failures)))
+            unreachable(cause_of_attempts(failures), format!("{server}{}", describe_attempts(target, failures)))
         }
     })?;
     trace.complete(Some(address.to_string()));
@@ -242,8 +247,20 @@ async fn handshake(
     Ok(stream)
 }
 
-fn describe_attempts(failures: &[FailedAttempt]) -> String {
-    failures.iter().map(|(address, cause)| format!("at {address}: {cause}")).collect::<Vec<_>>().join("; ")
+/// Describes the attempts after the target, whose address is not repeated.
+fn describe_attempts(target: &HubAddress, failures: &[FailedAttempt]) -> String {
+    match failures {
+        [(address, cause)] if is_address(target, *address) => format!(": {cause}"),
+        _ => {
+            let attempts = failures.iter().map(|(address, cause)| format!("at {address}: {cause}"));
+            format!(" {}", attempts.collect::<Vec<_>>().join("; "))
+        }
+    }
+}
+
+/// Reports whether the target's host is not a name, but this address.
+fn is_address(target: &HubAddress, address: SocketAddr) -> bool {
+    target.host.parse() == Ok(address.ip())
 }
 
 /// Returns the cause that says most about the path: an address that did not answer, else the lack of a route unless
@@ -310,6 +327,17 @@ mod tests {
         assert_eq!(refused.unwrap_err().kind, expected);
         assert!(trace.steps.iter().all(|step| step.elapsed.is_some()), "{trace}");
         (trace.steps.iter().map(|step| (step.hop, step.error.is_none())).collect(), trace.to_string())
+    }
+
+    #[test]
+    fn an_address_is_said_once() {
+        let refused = || std::io::Error::from(ErrorKind::ConnectionRefused);
+        let [first, second] = ["10.77.0.1:8444", "[fd00::1]:8444"].map(|text| text.parse().unwrap());
+        let describe = |host: &str, failures: &[FailedAttempt]| describe_attempts(&host.parse().unwrap(), failures);
+        assert_eq!(describe("10.77.0.1:8444", &[(first, refused())]), ": connection refused");
+        assert_eq!(describe("[fd00::1]:8444", &[(second, refused())]), ": connection refused");
+        let both = " at 10.77.0.1:8444: connection refused; at [fd00::1]:8444: connection refused";
+        assert_eq!(describe("hub.test:8444", &[(first, refused()), (second, refused())]), both);
     }
 
     #[test]

@@ -118,6 +118,7 @@ fn config(client: Client) -> AgentConfig {
         exit_when_key_refused: false,
         transport: TransportOptions::default(),
         drain: Duration::ZERO,
+        find_other_agent: None,
         observer: Arc::new(|_| {}),
     }
 }

@@ -265,6 +265,12 @@ pub(crate) struct RawDevice {
     pub(crate) control: WebSocket,
 }
 
+fn hello(forwards: &[&str], protocols: &[&str]) -> Hello {
+    let forwards = forwards.iter().map(|name| name.parse().expect("a stream name")).collect();
+    let protocols = protocols.iter().map(|&protocol| protocol.to_owned()).collect();
+    Hello { version: "0.0.0".into(), run: 1, protocols, forwards, accepts_any_name: false, reusable: false }
+}
+
 impl RawDevice {
     /// Sends a hello and waits for the welcome.
     pub(crate) fn online(identity: RawClient, forwards: &[&str]) -> Self {
@@ -273,18 +279,18 @@ impl RawDevice {
 
     /// Sends a hello with these stream protocols.
     pub(crate) fn speaking(identity: RawClient, forwards: &[&str], protocols: &[&str]) -> Self {
+        Self::with_hello(identity, hello(forwards, protocols))
+    }
+
+    /// Sends a hello that accepts other names too.
+    pub(crate) fn accepting_any_name(identity: RawClient, forwards: &[&str]) -> Self {
+        Self::with_hello(identity, Hello { accepts_any_name: true, ..hello(forwards, &[STREAM_PROTOCOL]) })
+    }
+
+    fn with_hello(identity: RawClient, hello: Hello) -> Self {
         let control = identity.control(identity.principal.id.as_str()).expect("the hub lets it in");
         let mut device = Self { identity, control };
-        let forwards = forwards.iter().map(|name| name.parse().expect("a stream name")).collect();
-        let protocols = protocols.iter().map(|&protocol| protocol.to_owned()).collect();
-        device.send_message(&ToHub::Hello(Hello {
-            version: "0.0.0".into(),
-            run: 1,
-            protocols,
-            forwards,
-            accepts_any_name: false,
-            reusable: false,
-        }));
+        device.send_message(&ToHub::Hello(hello));
         let welcome = device.receive();
         assert!(matches!(welcome, ToDevice::Welcome { .. }), "{welcome:?}");
         device

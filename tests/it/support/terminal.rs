@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{OptionalActions, Winsize, tcgetattr, tcsetattr, tcsetwinsize};
 
 use super::machine::Machine;
 use super::poll;
@@ -32,12 +32,26 @@ impl Terminal {
 
     /// Starts a program on it.
     pub(crate) fn start(command: &mut Command) -> Self {
+        Self::start_in(command, false)
+    }
+
+    /// Starts a program on it in raw mode, as `ssh` sets it.
+    pub(crate) fn start_raw(command: &mut Command) -> Self {
+        Self::start_in(command, true)
+    }
+
+    fn start_in(command: &mut Command, raw: bool) -> Self {
         let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         grantpt(&keyboard).and_then(|()| unlockpt(&keyboard)).expect("a terminal");
         let size = Winsize { ws_row: LINES, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
         let name = ptsname(&keyboard, Vec::new()).expect("a terminal has a name").into_string().expect("in ASCII");
         let line = OpenOptions::new().read(true).write(true).open(name).expect("a terminal");
         tcsetwinsize(&line, size).expect("a terminal has a size");
+        if raw {
+            let mut modes = tcgetattr(&line).expect("a terminal has modes");
+            modes.make_raw();
+            tcsetattr(&line, OptionalActions::Now, &modes).expect("a terminal takes modes");
+        }
         let command = command.env("TERM", "xterm").stdin(Stdio::null()).stdout(Stdio::null()).stderr(line);
         let child = command.spawn().expect("the program starts");
         let screen = Arc::new(Mutex::new(vt100::Parser::new(LINES, COLUMNS, 0)));
@@ -47,6 +61,13 @@ impl Terminal {
         // Ends with the last program that has the terminal.
         thread::spawn(move || show(output, &shown));
         Self { child, keyboard, screen }
+    }
+
+    /// Changes its width.
+    pub(crate) fn resize(&self, columns: u16) {
+        let size = Winsize { ws_row: LINES, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        self.screen.lock().expect("nothing panics").screen_mut().set_size(LINES, columns);
+        tcsetwinsize(&self.keyboard, size).expect("a terminal has a size");
     }
 
     /// Types this.
@@ -66,10 +87,15 @@ impl Terminal {
         poll(&format!("{parts:?}"), || self.screen().lines().find(fits).map(str::to_owned))
     }
 
-    /// Ends the program with a Ctrl-C, and waits until it has.
-    pub(crate) fn interrupt(&mut self) -> Option<i32> {
+    /// Interrupts the program, as Ctrl-C does.
+    pub(crate) fn interrupt_once(&self) {
         let line = format!("kill -s INT {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &line]).status().is_ok_and(|status| status.success()));
+    }
+
+    /// Ends the program with a Ctrl-C, and waits until it has.
+    pub(crate) fn interrupt(&mut self) -> Option<i32> {
+        self.interrupt_once();
         poll("its end", || self.child.try_wait().expect("it is our child")).code()
     }
 }

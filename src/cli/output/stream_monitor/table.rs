@@ -5,21 +5,25 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use indicatif::{FormattedDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::FormattedDuration;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
+use super::screen::Screen;
 use crate::cli::output::format::{format_bytes, format_columns, format_duration};
 use crate::proxy::StreamInfo;
 
 /// The interval at which it is redrawn.
 const TICK: Duration = Duration::from_millis(250);
 
-/// The process was stopped, as by Ctrl-Z, if it has not drawn for this long: a busy machine is not as slow.
-const STOPPED: Duration = Duration::from_secs(2);
-
 /// The limit on rows, which leaves room for messages; further streams are counted below them.
 const ROWS: usize = 16;
+
+/// The lines of a terminal that are not for rows: a message, the head, and the count of further streams.
+const OTHER_LINES: usize = 3;
+
+/// The longest wait for a terminal that is stopped with Ctrl-S.
+const SCREEN_WAIT: Duration = Duration::from_millis(100);
 
 /// The minimum span of a rate: long enough to read it, short enough to be current.
 const RATE_SPAN: Duration = Duration::from_secs(1);
@@ -31,26 +35,7 @@ const SPINNER: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '�
 #[derive(Clone)]
 pub(in crate::cli) struct Table {
     rows: Rows,
-    bar: ProgressBar,
     screen: Arc<Mutex<Screen>>,
-}
-
-/// Where the table was last drawn.
-struct Screen {
-    is_foreground: bool,
-    checked: Instant,
-}
-
-/// Reports whether this process's job has the terminal. A terminal that is not the session's has no jobs (ENOTTY).
-#[cfg(unix)]
-fn has_terminal() -> bool {
-    rustix::termios::tcgetpgrp(std::io::stderr()).map_or(true, |foreground| foreground == rustix::process::getpgrp())
-}
-
-/// There are no jobs.
-#[cfg(not(unix))]
-fn has_terminal() -> bool {
-    true
 }
 
 #[derive(Clone, Default)]
@@ -84,47 +69,41 @@ impl Table {
         if is_dumb || !std::io::stderr().is_terminal() {
             return None;
         }
-        let rows = Rows::default();
-        let drawn = rows.clone();
-        let style = ProgressStyle::with_template("{table}").ok()?;
-        let style = style.with_key("table", move |_: &indicatif::ProgressState, to: &mut dyn std::fmt::Write| {
-            let _ = to.write_str(&drawn.text(Instant::now()));
-        });
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()).with_style(style);
-        let screen = Screen { is_foreground: false, checked: Instant::now() };
-        let table = Self { rows, bar, screen: Arc::new(Mutex::new(screen)) };
+        let table = Self { rows: Rows::default(), screen: Arc::new(Mutex::new(Screen::on_stderr())) };
         let drawing = table.clone();
         let thread = std::thread::Builder::new().name("table".into());
         thread.spawn(move || drawing.draw_until_exit()).ok()?;
         Some(table)
     }
 
-    /// Writes above the table, which is cleared meanwhile.
+    /// Writes above the table.
     pub(in crate::cli) fn above<R>(&self, write: impl FnOnce() -> R) -> R {
-        self.follow_foreground();
-        self.bar.suspend(write)
+        let mut screen = self.screen.lock();
+        screen.erase();
+        let written = write();
+        self.paint(&mut screen);
+        written
+    }
+
+    /// Removes the table before the process stops, or ends.
+    pub(in crate::cli) fn suspend(&self) {
+        self.screen.try_lock_for(SCREEN_WAIT).iter_mut().for_each(|screen| screen.suspend());
+    }
+
+    /// Draws the table anew after the process has stopped: others have written meanwhile.
+    pub(in crate::cli) fn resume(&self) {
+        self.screen.try_lock_for(SCREEN_WAIT).iter_mut().for_each(|screen| screen.resume());
     }
 
     fn draw_until_exit(&self) {
         loop {
             std::thread::park_timeout(TICK);
-            self.follow_foreground();
-            self.bar.tick();
+            self.paint(&mut self.screen.lock());
         }
     }
 
-    /// Hides the table while another program has the terminal: it would draw over that one's output, or be stopped by
-    /// SIGTTOU. Back in the foreground it begins anew, and leaves alone what was written meanwhile.
-    fn follow_foreground(&self) {
-        let mut screen = self.screen.lock();
-        let (is_foreground, now) = (has_terminal(), Instant::now());
-        let was_stopped = now.duration_since(screen.checked) >= STOPPED;
-        if !is_foreground && screen.is_foreground {
-            self.bar.set_draw_target(ProgressDrawTarget::hidden());
-        } else if is_foreground && (!screen.is_foreground || was_stopped) {
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
-        }
-        *screen = Screen { is_foreground, checked: now };
+    fn paint(&self, screen: &mut Screen) {
+        screen.paint(|lines| self.rows.lines(Instant::now(), lines.saturating_sub(OTHER_LINES).clamp(1, ROWS)));
     }
 
     /// Adds a stream that was requested, and waits for its device.
@@ -160,17 +139,18 @@ impl Table {
 }
 
 impl Rows {
-    fn text(&self, now: Instant) -> String {
+    /// Returns the table's lines, with at most this many rows.
+    fn lines(&self, now: Instant, limit: usize) -> Vec<String> {
         let mut rows = self.lock();
         if rows.is_empty() {
-            return String::new();
+            return Vec::new();
         }
-        let shown = rows.values_mut().take(ROWS).map(|row| row.cells(now)).collect();
+        let shown = rows.values_mut().take(limit).map(|row| row.cells(now)).collect();
         let mut lines = format_columns(&["  TO", "FROM", "UP", "DOWN", "RATE", "AGE", ""], shown);
-        if rows.len() > ROWS {
-            lines.push(format!("  and {} more", rows.len() - ROWS));
+        if rows.len() > limit {
+            lines.push(format!("  and {} more", rows.len() - limit));
         }
-        lines.join("\n")
+        lines
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Row>> {
@@ -239,13 +219,13 @@ mod tests {
 
     #[test]
     fn a_table_without_streams_is_empty() {
-        assert_eq!(rows(0).0.text(Instant::now()), "");
+        assert_eq!(rows(0).0.lines(Instant::now(), ROWS), [""; 0]);
     }
 
     #[test]
     fn a_row_has_the_stream_its_source_bytes_rate_and_age() {
         let (rows, since) = rows(1);
-        let text = rows.text(since + Duration::from_secs(63));
+        let text = rows.lines(since + Duration::from_secs(63), ROWS).join("\n");
         let wanted = "  TO            FROM             UP   DOWN  RATE   AGE\n\
                       ⠹ pi-42/ssh #1  127.0.0.1:50000  0 B  0 B   0 B/s  00:01:03";
         assert_eq!(text, wanted);
@@ -269,9 +249,10 @@ mod tests {
     #[test]
     fn more_streams_than_fit_are_counted() {
         let (rows, since) = rows(ROWS as u64 + 3);
-        let text = rows.text(since);
-        assert_eq!(text.lines().count(), 1 + ROWS + 1);
-        assert!(text.ends_with("\n  and 3 more"), "{text}");
+        for (limit, more) in [(ROWS, "  and 3 more"), (1, "  and 18 more")] {
+            let lines = rows.lines(since, limit);
+            assert_eq!((lines.len(), lines.last().map(String::as_str)), (1 + limit + 1, Some(more)));
+        }
     }
 
     #[test]

@@ -51,6 +51,13 @@ impl<T> ConnectionEnd<T> {
         let close = (kind.row().close, refusal.close_reason());
         Self::Ended(Outcome { ending: Ending::Broken, refusal: Some(refusal) }, Some(close))
     }
+
+    /// The stream is over because this program ends. To the peer it is the other side that left.
+    fn stopped() -> Self {
+        let (refusal, peers) = (RefusalKind::LocalShutdown.into(), Refusal::from(RefusalKind::PeerGone));
+        let close = (peers.kind.row().close, peers.close_reason());
+        Self::Ended(Outcome { ending: Ending::Broken, refusal: Some(refusal) }, Some(close))
+    }
 }
 
 impl<T> From<Violation> for ConnectionEnd<T> {
@@ -90,7 +97,7 @@ pub(super) async fn run_connection<R: AsyncRead + Unpin, T: Transport, J>(
         () = watch_idle(&liveness, state, context) => WebSocketError::Silent.into(),
         () = state.deadlocked() => ConnectionEnd::refused(RefusalKind::MemoryUsedUp),
         () = resume_timeout(state, resume_deadline) => ConnectionEnd::refused(RefusalKind::NotResumed),
-        () = context.stop.cancelled() => ConnectionEnd::refused(RefusalKind::PeerGone),
+        () = context.stop.cancelled() => ConnectionEnd::stopped(),
     };
     match &connection_end {
         // The WebSocket was lost after both directions had ended, before it was closed.

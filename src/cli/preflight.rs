@@ -1,0 +1,200 @@
+//! What a role checks once at its start: warnings that would otherwise come with the first connection.
+//!
+//! In: a device-agent's forwards, or a proxy's device and streams. Out: warnings. The role runs meanwhile, and nothing
+//! depends on the result.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use futures_util::future::join_all;
+
+use super::output;
+use crate::agent::connect::probe;
+use crate::net::client::{ClientFactory, RequestOptions, response_refusal};
+use crate::proto::admin::DeviceStatus;
+use crate::proto::forward::{Forward, HostPort};
+use crate::proto::http::Route;
+use crate::proto::id::{DeviceId, Principal, StreamName};
+use crate::proto::limits::{DEVICE_LIST_BYTES, DIAL_TIMEOUT};
+use crate::proto::refusal::{Refusal, RefusalKind};
+
+/// Runs a role and beside it what it checks at its start, which ends with it at the latest.
+pub(super) async fn beside<R>(check: impl Future<Output = ()>, role: impl Future<Output = R>) -> R {
+    let check = async {
+        check.await;
+        pending::<Infallible>().await
+    };
+    tokio::select! {
+        done = role => done,
+        never = check => match never {},
+    }
+}
+
+/// Warns about each forward whose target does not answer.
+pub(super) async fn check_targets(forwards: Vec<Forward>) {
+    join_all(forwards.iter().map(check_target)).await;
+}
+
+async fn check_target(forward: &Forward) {
+    if let Err(refusal) = probe(forward).await
+        && let Some(warning) = target_warning(forward, &refusal)
+    {
+        tracing::warn!(target: "device-agent", "forward {}: {warning}", forward.name);
+    }
+}
+
+/// Words a failed probe of a target; none if it says nothing about the target.
+fn target_warning(forward: &Forward, refusal: &Refusal) -> Option<String> {
+    let Forward { host, port, .. } = forward;
+    let meant = match host.parse::<IpAddr>() {
+        Err(_) if !host.contains('.') && host != "localhost" && forward.has_default_name() => {
+            format!("; did you mean --forward {host}={port}?")
+        }
+        _ => String::new(),
+    };
+    if refusal.kind == RefusalKind::DeviceBusy {
+        return None;
+    }
+    if refusal.kind == RefusalKind::TargetRefused {
+        let target = HostPort(host, *port);
+        return Some(format!(
+            "nothing listens on {target} (connection refused); streams to it will be refused until it does{meant}"
+        ));
+    }
+    Some(format!("{}; streams to it will be refused until it can{meant}", refusal.message()))
+}
+
+/// What a proxy asks its hub about.
+pub(super) struct DeviceCheck {
+    /// The subcommand.
+    pub(super) role: &'static str,
+    /// The service.
+    pub(super) principal: Principal,
+    /// Creates clients of the hub.
+    pub(super) client_factory: ClientFactory,
+    /// The device.
+    pub(super) device: DeviceId,
+    /// The local ports, and the streams that they open; none opens the device's first forward.
+    pub(super) streams: Vec<(SocketAddr, Option<StreamName>)>,
+}
+
+impl DeviceCheck {
+    /// Asks the hub about the device, and warns if its streams would be refused now.
+    pub(super) async fn run(self) {
+        match self.devices().await {
+            Ok(Some(devices)) => self.judge(&devices),
+            // An older hub may not answer this.
+            Ok(None) => {}
+            Err(refusal) => self.warn(&self.device, &refusal.describe_for(&self.principal)),
+        }
+    }
+
+    /// The devices in reach of the service; none if the hub does not list them.
+    async fn devices(&self) -> Result<Option<Vec<DeviceStatus>>, Refusal> {
+        let client = self.client_factory.client().await?;
+        let options = RequestOptions {
+            response_timeout: DIAL_TIMEOUT,
+            max_response_bytes: DEVICE_LIST_BYTES,
+            ..RequestOptions::default()
+        };
+        let response = client.request(&Route::Devices, options).await?;
+        if response.status().is_success() {
+            return Ok(serde_json::from_slice(response.body()).ok());
+        }
+        match response_refusal(&response) {
+            refusal if concerns_identity(refusal.kind) => Err(refusal),
+            _ => Ok(None),
+        }
+    }
+
+    fn judge(&self, devices: &[DeviceStatus]) {
+        // As the hub finds it.
+        let found = devices.iter().find(|status| status.id.as_str().eq_ignore_ascii_case(self.device.as_str()));
+        let Some(DeviceStatus { id, last_seen, online }) = found else {
+            return self.warn(&self.device, &Refusal::from(RefusalKind::UnknownDevice).to_string());
+        };
+        let Some(presence) = online else {
+            let last_seen = last_seen.map_or_else(|| "never seen".into(), |seen| format!("last seen {seen}"));
+            return self.warn(id, &Refusal::new(RefusalKind::DeviceOffline, last_seen).to_string());
+        };
+        let offered: Vec<_> = presence.forwards.iter().map(StreamName::as_str).collect();
+        for (address, name) in &self.streams {
+            match (name, presence.forwards.first()) {
+                (Some(name), Some(_)) if !offered.contains(&name.as_str()) && !presence.accepts_any_name => {
+                    let detail = format!("asked for {name}; offered: {}", offered.join(", "));
+                    self.warn(id, &Refusal::new(RefusalKind::StreamNotOffered, detail).to_string());
+                }
+                (None, Some(first)) => show_url(self.role, first, *address),
+                _ => {}
+            }
+        }
+    }
+
+    fn warn(&self, device: &DeviceId, why: &str) {
+        // The target of a log event is fixed where it is written.
+        match self.role {
+            "rdp" => tracing::warn!(target: "rdp", "{device}: {why}"),
+            _ => tracing::warn!(target: "service-proxy", "{device}: {why}"),
+        }
+    }
+}
+
+/// Reports whether the hub refuses the identity, whatever it requests.
+fn concerns_identity(kind: RefusalKind) -> bool {
+    use RefusalKind::{AccessEnded, AuthenticationFailed, Disabled, KeyReplaced};
+    matches!(kind, AuthenticationFailed | Disabled | AccessEnded | KeyReplaced)
+}
+
+/// Prints the URL of a stream that is a web page by its name.
+pub(super) fn show_url(role: &str, name: &StreamName, address: SocketAddr) {
+    if let Some(url) = url(name, address) {
+        output::role_message(role, &format!("open {url}"));
+    }
+}
+
+fn url(name: &StreamName, address: SocketAddr) -> Option<String> {
+    let name = name.as_str().to_ascii_lowercase();
+    let scheme = match name.split(|c: char| !c.is_ascii_alphabetic()).next() {
+        Some("http" | "web" | "webui" | "www") => "http",
+        Some("https") => "https",
+        _ => return None,
+    };
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    Some(format!("{scheme}://{}/", SocketAddr::new(ip, address.port())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_is_a_web_page_by_its_name_has_a_url() {
+        for (name, address, expected) in [
+            ("web", "127.0.0.1:8080", Some("http://127.0.0.1:8080/")),
+            ("web-admin", "0.0.0.0:8080", Some("http://127.0.0.1:8080/")),
+            ("http", "[::]:8080", Some("http://[::1]:8080/")),
+            ("HTTPS2", "127.0.0.1:8443", Some("https://127.0.0.1:8443/")),
+            ("ssh", "127.0.0.1:2222", None),
+            ("webcam", "127.0.0.1:2222", None),
+        ] {
+            assert_eq!(url(&name.parse().unwrap(), address.parse().unwrap()).as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_looks_like_a_name_is_asked_about() {
+        let warning = |forward: &str, kind| target_warning(&forward.parse().unwrap(), &Refusal::new(kind, "why"));
+        let meant = "did you mean --forward web=8080?";
+        assert!(warning("web:8080", RefusalKind::TargetUnreachable).unwrap().contains(meant));
+        for forward in ["x=web:8080", "web.lan:8080", "127.0.0.1:8080", "localhost:8080", "8080"] {
+            let text = warning(forward, RefusalKind::TargetRefused).unwrap();
+            assert!(!text.contains("did you mean") && text.starts_with("nothing listens on "), "{text}");
+        }
+        assert_eq!(warning("22", RefusalKind::DeviceBusy), None);
+    }
+}
