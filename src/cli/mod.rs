@@ -48,6 +48,8 @@ enum Failure {
     Usage(anyhow::Error),
     /// A refusal, with the exit code of its kind.
     Refused(Refusal),
+    /// A refusal, and a next step in place of the table's, which knows no names.
+    Advised(Refusal, String),
     /// Anything else: 1.
     Other(anyhow::Error),
     /// A failure that a report or another program has already printed, with its code.
@@ -181,6 +183,10 @@ fn report(name: &str, failure: &Failure) -> ExitCode {
         }
         Failure::Refused(refusal) => {
             output::error(name, &refusal.to_string());
+            ExitCode::from(refusal.kind.row().exit)
+        }
+        Failure::Advised(refusal, advice) => {
+            output::error(name, &format!("{}; {advice}", refusal.message()));
             ExitCode::from(refusal.kind.row().exit)
         }
         Failure::Other(error) => {

@@ -8,15 +8,18 @@ mod logs;
 mod restored;
 mod show;
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 
 use super::args::{
     AccessPeriod, DeviceCommand, EnrollCommand, HubCommand, OutputArgs, ScopeArgs, ServiceCommand, StreamLimit,
     StreamsCommand,
 };
+use super::identity::StoredIdentity;
+use super::profile::Profile;
 use super::{Failure, output, paths};
 use crate::hub::backup;
 use crate::hub::state::admin_socket;
@@ -24,6 +27,7 @@ use crate::net::os::clock;
 use crate::net::os::local_socket;
 use crate::proto::admin::{AdminRequest, AdminResponse};
 use crate::proto::id::{DeviceId, Principal, Role, ServiceName};
+use crate::proto::join::HubAddress;
 use crate::proto::scope::{Glob, Limit, Scope, ScopeChange};
 
 /// Runs a subcommand.
@@ -57,7 +61,7 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
     };
     let socket = admin_socket(&state);
     let answer: AdminResponse =
-        local_socket::request(&socket, &request).await.with_context(|| hub_not_running(&socket))?;
+        local_socket::request(&socket, &request).await.map_err(|error| anyhow!(hub_not_running(&state, &error)))?;
     show::print_answer(answer, json, matches!(request, AdminRequest::ShowIdentity { .. })).map_err(Failure::Other)?;
     if let AdminRequest::Add { principal: Principal { role: Role::Service, id }, scope, .. } = request
         && scope.devices.is_empty()
@@ -69,9 +73,29 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
     Ok(())
 }
 
-/// Words the error of a hub that does not answer on its admin socket.
-pub(super) fn hub_not_running(socket: &Path) -> String {
-    format!("no hub of this user answers at {}; start one with `devstream hub`", socket.display())
+/// Words the error of a hub that does not answer on its admin socket. A machine that has joined, and where no hub has run,
+/// is not the hub's.
+pub(super) fn hub_not_running(state: &Path, error: &io::Error) -> String {
+    let at = admin_socket(state);
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => match joined_hub().filter(|_| !state.exists()) {
+            Some(hub) => {
+                format!("no hub runs on this machine; run this on {}, the hub that this machine joined", hub.host)
+            }
+            None => format!("no hub of this user answers at {}; start one with `devstream hub`", at.display()),
+        },
+        io::ErrorKind::PermissionDenied => {
+            format!("cannot connect to the hub at {}: {error}; run this as root or as the hub's user", at.display())
+        }
+        _ => format!("the hub does not answer at {}: {error}", at.display()),
+    }
+}
+
+/// Returns the address of the hub that this user's default profile joined, in either role.
+fn joined_hub() -> Option<HubAddress> {
+    let profile = Profile::resolve(None).ok()?;
+    let stored = |role| StoredIdentity::load(&profile, role).ok().flatten();
+    Some(stored(Role::Service).or_else(|| stored(Role::Device))?.hub)
 }
 
 fn device_request(command: DeviceCommand) -> (AdminRequest, bool) {

@@ -127,7 +127,9 @@ fn stable_port(rdp: &Rdp) -> u16 {
 /// Returns the settings of the service-proxy, with those from the environment and the file.
 fn proxy_settings(rdp: &Rdp, port: u16) -> Result<ServiceProxy, Failure> {
     let local = format!("--local=127.0.0.1:{port}={}", rdp.stream);
-    service_proxy(rdp.profile.as_ref(), &["--device", rdp.device.as_str(), &local])
+    let hubs: Vec<_> = rdp.hub.iter().map(|hub| format!("--hub={hub}")).collect();
+    let flags = ["--device", rdp.device.as_str(), &local].into_iter().chain(hubs.iter().map(String::as_str));
+    service_proxy(rdp.profile.as_ref(), &flags.collect::<Vec<_>>())
 }
 
 /// Returns an .rdp file, mstsc's format, which other clients read as well.

@@ -130,7 +130,8 @@ pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, sec
     let activity = shared.activity.clone();
     let adding = shared.registry.change_enrolments(move |registry| {
         let id = registry.add_enrolment(&devices, uses, &hash, clock::now_utc())?;
-        let reason = format!("enrolment key {id} for {devices}, {uses} uses");
+        let plural = if uses == 1 { "" } else { "s" };
+        let reason = format!("enrolment key {id} for {devices}, {uses} use{plural}");
         activity.record(Event { reason, ..Event::new(Operation::EnrolmentAdded, "added") });
         Ok(id)
     });
@@ -170,7 +171,12 @@ async fn link(
 ) -> AdminResponse {
     let link =
         JoinLink { hub: shared.endpoints.public.clone(), role, id, pin: shared.endpoints.link_pin().await, code };
-    AdminResponse::Link { link: link.reveal(), until, enrolment }
+    AdminResponse::Link {
+        link: link.reveal(),
+        until,
+        name_is_guessed: shared.endpoints.info.name_is_guessed,
+        enrolment,
+    }
 }
 
 fn identity(shared: &Shared, record: Record) -> Identity {
