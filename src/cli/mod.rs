@@ -22,6 +22,7 @@ mod signals;
 mod ssh;
 mod status;
 
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
@@ -34,7 +35,7 @@ pub use self::config::{SECTIONS, config_errors, config_template, settings};
 pub use self::examples::examples;
 use self::examples::with_examples;
 pub use self::identity::local_identity;
-use self::output::logging;
+use self::output::logging::{self, Style};
 use self::output::stream_monitor::Table;
 use crate::net::client::RequestError;
 use crate::net::os::core_dump;
@@ -82,7 +83,7 @@ pub fn command() -> clap::Command {
 /// Runs the command that was typed, and returns its exit code.
 pub fn main() -> ExitCode {
     if let Err(error) = core_dump::disable() {
-        output::eprint(&format!("devstream: warning: core dumps cannot be disabled, and would contain keys: {error}"));
+        output::warning(&format!("devstream: warning: core dumps cannot be disabled, and would contain keys: {error}"));
     }
     // Before anything else: a completion must be fast, and print nothing but candidates.
     if let Some(code) = complete::answer() {
@@ -97,7 +98,7 @@ pub fn main() -> ExitCode {
             return if error.print().is_ok() { code.into() } else { ExitCode::FAILURE };
         }
         Err(ConfigError::File(errors)) => {
-            errors.iter().for_each(|error| output::eprint(error));
+            errors.iter().for_each(|error| output::warning(error));
             return ExitCode::from(2);
         }
     };
@@ -109,7 +110,9 @@ pub fn main() -> ExitCode {
     let _output = output::start(cli.command.is_role(), table.clone());
     let filter = logging::filter(cli.verbosity()).and_then(|filter| Ok((filter, inherited?)));
     let done = filter.map_err(Failure::Usage).and_then(|(filter, inherited)| {
-        logging::start(filter, cli.log_format);
+        // The hub's terminal is read hours later; the messages of other commands are about now.
+        let with_times = name == "hub" && cli.command.is_role() && io::stderr().is_terminal();
+        logging::start(filter, cli.log_format, Style { quiet: cli.verbosity() < 0, with_times });
         run(cli, inherited, table)
     });
     let done = done.and_then(|()| output::finish().map_err(|error| Failure::Other(error.into())));

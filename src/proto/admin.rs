@@ -136,7 +136,11 @@ pub enum AdminResponse {
     /// Response to [`AdminRequest::Status`].
     Status(Box<HubStatus>),
     /// The request succeeded.
-    Done,
+    Done {
+        /// What was done, for a person.
+        #[serde(default)]
+        what: String,
+    },
     /// The request failed.
     Failed {
         /// The cause, and what to do.

@@ -142,8 +142,11 @@ fn a_replaced_device_key_is_valid_during_the_overlap_only() {
     online(&new);
     drop(control);
     let mut control = online(&old);
+    let shown = || hub.ask(&["device", "show", DEVICE]);
+    assert!(shown().contains(", replaced, valid until 20"), "{}", shown());
     let code = within(SOON, "the overlap", || control.expect_close());
     assert_eq!(code, RefusalKind::KeyReplaced.row().close);
+    assert!(shown().contains(", replaced, ended 20") && !shown().contains("valid until"), "{}", shown());
     assert_eq!(old.control(DEVICE).err().map(|answer| answer.status), Some(401));
     online(&new);
 }

@@ -38,7 +38,7 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
         HubCommand::Backup { file } => {
             let identities = backup::create(&state, &file)?;
             output::eprint(&format!("backed up {identities} identities, keys and certificates to {}", file.display()));
-            output::eprint("this file can impersonate the hub: store it where nobody else has access");
+            output::warning("this file can impersonate the hub: store it where nobody else has access");
             return Ok(());
         }
         HubCommand::Restore { file } => {
@@ -66,7 +66,7 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
     if let AdminRequest::Add { principal: Principal { role: Role::Service, id }, scope, .. } = request
         && scope.devices.is_empty()
     {
-        output::eprint(&format!(
+        output::warning(&format!(
             "{id} may not reach any device yet; allow one: devstream hub service set {id} --device ID"
         ));
     }

@@ -45,7 +45,7 @@ pub(super) fn print_answer(answer: AdminResponse, as_json: bool, with_keys: bool
         AdminResponse::Streams { streams } => show_streams(&streams),
         AdminResponse::Status(status) if as_json => json(&status)?,
         AdminResponse::Status(status) => show_status(&status),
-        AdminResponse::Done => output::eprint("done"),
+        AdminResponse::Done { what } => output::eprint(if what.is_empty() { "done" } else { &what }),
         AdminResponse::Failed { reason } => bail!(reason),
     }
     Ok(())
@@ -58,14 +58,15 @@ fn parse_link(link: &str) -> anyhow::Result<JoinLink> {
 
 /// Warns of a link that leads nowhere from elsewhere.
 fn warn_of_host(host: &str, is_guessed: bool) {
-    let advice = "restart the hub with --hostname NAME, and run this again";
     if is_guessed {
-        output::eprint(&format!(
-            "the link has this machine's own name, {host}: if other machines do not resolve that, {advice}"
+        output::warning(&format!(
+            "the link has this machine's own name, {host}: if other machines do not resolve that, restart the hub with \
+             --hostname NAME, and run this again"
         ));
     } else if host.parse().is_ok_and(|address: IpAddr| address.is_loopback()) {
-        output::eprint(&format!(
-            "the link works on this machine only, since the hub listens on {host}: for others, add --listen '[::]:8443'; {advice}"
+        output::warning(&format!(
+            "the link works on this machine only: for others, start the hub with --listen '[::]:8443' --hostname NAME, and \
+             run this again"
         ));
     }
 }
@@ -155,7 +156,12 @@ fn presence(online: Option<&Presence>, last_seen: Option<Timestamp>, offline: &s
 
 fn show_keys(keys: &[KeyStatus]) {
     for KeyStatus { fingerprint, added, until } in keys {
-        let until = until.map(|until| format!(", replaced, valid until {until}")).unwrap_or_default();
+        let has_ended = |until: &Timestamp| clock::now_utc() >= *until;
+        let until = until.map(|until| match has_ended(&until) {
+            true => format!(", replaced, ended {until}"),
+            false => format!(", replaced, valid until {until}"),
+        });
+        let until = until.unwrap_or_default();
         output::print(&format!("key {fingerprint} since {added}{until}"));
     }
 }

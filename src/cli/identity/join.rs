@@ -58,7 +58,7 @@ pub(in crate::cli) async fn run(join: Join) -> Result<(), Failure> {
     let directory = profile.identity_directory(principal.role)?;
     output::eprint(&format!("joined {} as {principal}; the key is in {}", joined.hub, directory.display()));
     if let Some(note) = other_role(profile, principal)? {
-        output::eprint(&note);
+        output::warning(&note);
     }
     output::eprint(&running_or_next(principal, profile, &joined.hub).await?);
     Ok(())

@@ -140,7 +140,7 @@ fn confirms(identities: &[ProfileIdentity]) -> anyhow::Result<bool> {
         let choose = if identities.len() > 1 { ", or choose one with --role device|service" } else { "" };
         bail!("this would delete the key of {all}: confirm with --yes{choose}");
     }
-    output::eprint(&format!("Delete the key of {all}? To return, each needs a new join link. [y/N]"));
+    output::warning(&format!("Delete the key of {all}? To return, each needs a new join link. [y/N]"));
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).context("cannot read the answer")?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

@@ -171,8 +171,10 @@ fn advise(requested: bool, address: SocketAddr, file: &Path) {
         return output::eprint("rdp: serving until Ctrl-C");
     }
     let names = CLIENTS.map(|client| client.program).join(", ");
-    output::eprint(&format!("rdp: no client is installed ({names}); install the package freerdp3-x11 or freerdp2-x11"));
-    output::eprint(&format!("rdp: open {file} with another client, or connect it to {address}; Ctrl-C stops"));
+    output::warning(&format!(
+        "rdp: no client is installed ({names}); install the package freerdp3-x11 or freerdp2-x11"
+    ));
+    output::warning(&format!("rdp: open {file} with another client, or connect it to {address}; Ctrl-C stops"));
 }
 
 fn ended(client: &Client, status: io::Result<ExitStatus>, connected: bool) -> anyhow::Result<()> {
