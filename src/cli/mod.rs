@@ -13,6 +13,7 @@ mod config;
 mod demo;
 mod examples;
 mod identity;
+mod join;
 mod output;
 mod paths;
 mod profile;
@@ -132,7 +133,7 @@ fn run(cli: Cli, inherited: InheritedSockets, table: Option<Table>) -> Result<()
         match cli.command {
             // Boxed: unboxed, the largest of these futures would size the stack of every command.
             Command::Hub(command) => Box::pin(hub(*command, inherited)).await,
-            Command::Join(join) => Box::pin(identity::join::run(join)).await,
+            Command::Join(join) => Box::pin(join::run(join)).await,
             Command::DeviceAgent(agent) => Box::pin(roles::device_agent(agent)).await,
             Command::ServiceProxy(proxy) => Box::pin(roles::service_proxy(proxy, table)).await,
             Command::Service(service) => service::run(service.command),

@@ -77,17 +77,16 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
 /// is not the hub's.
 pub(super) fn hub_not_running(state: &Path, error: &io::Error) -> String {
     let at = admin_socket(state);
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => match joined_hub().filter(|_| !state.exists()) {
-            Some(hub) => {
-                format!("no hub runs on this machine; run this on {}, the hub that this machine joined", hub.host)
-            }
-            None => format!("no hub of this user answers at {}; start one with `devstream hub`", at.display()),
-        },
-        io::ErrorKind::PermissionDenied => {
+    let is_absent = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused].contains(&error.kind());
+    match joined_hub().filter(|_| is_absent && !state.exists()) {
+        Some(hub) => format!("no hub runs on this machine; run this on {}, the hub that this machine joined", hub.host),
+        None if is_absent => {
+            format!("no hub of this user answers at {}; start one with `devstream hub`", at.display())
+        }
+        None if error.kind() == io::ErrorKind::PermissionDenied => {
             format!("cannot connect to the hub at {}: {error}; run this as root or as the hub's user", at.display())
         }
-        _ => format!("the hub does not answer at {}: {error}", at.display()),
+        None => format!("the hub does not answer at {}: {error}", at.display()),
     }
 }
 

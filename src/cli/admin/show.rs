@@ -64,10 +64,10 @@ fn warn_of_host(host: &str, is_guessed: bool) {
              --hostname NAME, and run this again"
         ));
     } else if host.parse().is_ok_and(|address: IpAddr| address.is_loopback()) {
-        output::warning(&format!(
+        output::warning(
             "the link works on this machine only: for others, start the hub with --listen '[::]:8443' --hostname NAME, and \
-             run this again"
-        ));
+             run this again",
+        );
     }
 }
 

@@ -57,17 +57,17 @@ impl StoredIdentity {
     }
 
     /// Stores it in place of the profile's former one, with the same key.
-    pub(super) fn save(&self, profile: &Profile, role: Role) -> anyhow::Result<()> {
+    pub(in crate::cli) fn save(&self, profile: &Profile, role: Role) -> anyhow::Result<()> {
         write_private(&profile.identity_directory(role)?.join(IDENTITY_FILE), &toml::to_string(self)?)
     }
 
     /// Reports whether this machine has joined with this link.
-    pub(super) fn joined_with(&self, link: &JoinLink) -> bool {
+    pub(in crate::cli) fn joined_with(&self, link: &JoinLink) -> bool {
         self.matches_hub(link) && self.code_hash.as_ref().is_some_and(|hash| *hash == code_hash(link))
     }
 
     /// Returns the identity's key.
-    pub(super) fn key(profile: &Profile, role: Role) -> anyhow::Result<PrivateKey> {
+    pub(in crate::cli) fn key(profile: &Profile, role: Role) -> anyhow::Result<PrivateKey> {
         let key = identity_file(profile, role, KEY_FILE)?;
         let (path, text) = key.context("the key of this identity is missing; join again")?;
         parse_key(&path, &text)
@@ -90,7 +90,7 @@ impl StoredIdentity {
 }
 
 /// Returns the hash of a link's code, as text.
-pub(super) fn code_hash(link: &JoinLink) -> String {
+pub(in crate::cli) fn code_hash(link: &JoinLink) -> String {
     URL_SAFE_NO_PAD.encode(link.code.hash().bytes())
 }
 
@@ -133,7 +133,7 @@ impl IdentityDir {
 
     /// Removes the key that the hub has refused, and the directory if nothing else is in it. A failure leaves a file that
     /// the next join uses.
-    pub(super) fn discard_pending_seed(&self) {
+    pub(in crate::cli) fn discard_pending_seed(&self) {
         let _ = std::fs::remove_file(self.0.join(PENDING_KEY));
         let _ = std::fs::remove_dir(&self.0);
     }

@@ -183,6 +183,11 @@ impl Broker {
         self.devices.get(device).filter(|online| online.hello.run == run).map(|online| online.connection)
     }
 
+    /// Reports whether the stream exists: requested, open or interrupted.
+    pub fn has_stream(&self, stream: StreamId) -> bool {
+        self.streams.get(&stream).is_some_and(|stream| stream.phase.word().is_some())
+    }
+
     /// Returns every existing stream with its request, state and time of request.
     pub fn all_streams(&self) -> impl Iterator<Item = (StreamId, &OpenRequest, &'static str, Instant)> {
         self.streams

@@ -110,11 +110,13 @@ async fn redeem(
         }
         Ok(check)
     });
-    match check.await? {
-        CodeCheck::Good => {}
+    let check = check.await?;
+    if check == CodeCheck::HasKey {
         // The response to an earlier request was lost, or its machine joins once more.
-        CodeCheck::HasKey => return Ok(Outcome::Joined),
-        useless => return Ok(Outcome::of_useless(useless).unwrap_or(Outcome::WrongCode)),
+        return Ok(Outcome::Joined);
+    }
+    if let Some(useless) = Outcome::of_useless(check) {
+        return Ok(useless);
     }
     let (principal, hash, admission) = (subject.clone(), code.hash(), shared.admission.clone());
     let (activity, broker) = (shared.activity.clone(), shared.streams.broker.clone());

@@ -354,18 +354,34 @@ fn find_code(
 ) -> Result<Result<Duration, CodeCheck>, RegistryError> {
     let (role, id) = columns(principal);
     let sql = "SELECT hash, until, overlap, used FROM code WHERE role = ? AND id = ?";
-    let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
-    let found: Option<([u8; 32], i64, Option<u64>, Option<i64>)> =
-        connection.query_row(sql, [role, id], row).optional()?;
-    let Some((_, until, overlap, used)) = found.filter(|(hash, ..)| SecretHash::from(*hash) == *code) else {
-        return Ok(Err(CodeCheck::Wrong));
-    };
-    Ok(match used {
-        Some(at) => Err(CodeCheck::Spent(Spent::Used(Timestamp(at)))),
-        None if now.0 >= until => Err(CodeCheck::Spent(Spent::Expired(Timestamp(until)))),
-        None if joined && overlap.is_none() => Err(CodeCheck::Wrong),
-        None => Ok(Duration::from_secs(overlap.unwrap_or(0))),
+    let found = connection.query_row(sql, [role, id], CodeRow::read).optional()?;
+    Ok(match found.filter(|found| found.hash == *code) {
+        None => Err(CodeCheck::Wrong),
+        Some(CodeRow { used: Some(at), .. }) => Err(CodeCheck::Spent(Spent::Used(at))),
+        Some(CodeRow { until, .. }) if now >= until => Err(CodeCheck::Spent(Spent::Expired(until))),
+        Some(CodeRow { overlap: None, .. }) if joined => Err(CodeCheck::Wrong),
+        Some(CodeRow { overlap, .. }) => Ok(Duration::from_secs(overlap.unwrap_or(0))),
     })
+}
+
+/// An identity's code.
+struct CodeRow {
+    hash: SecretHash,
+    until: Timestamp,
+    /// How long the former key stays valid, in seconds; none if the code is for the first key.
+    overlap: Option<u64>,
+    used: Option<Timestamp>,
+}
+
+impl CodeRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            hash: SecretHash::from(row.get::<_, [u8; 32]>(0)?),
+            until: Timestamp(row.get(1)?),
+            overlap: row.get(2)?,
+            used: row.get::<_, Option<i64>>(3)?.map(Timestamp),
+        })
+    }
 }
 
 fn mark_used(connection: &Connection, principal: &Principal, now: Timestamp) -> Result<(), RegistryError> {

@@ -56,6 +56,7 @@ impl LocalListener {
 }
 
 /// Returns the user at the other end: always the one who runs this program, who alone reads the secret.
+#[cfg_attr(unix, expect(dead_code, reason = "used on other systems"))]
 pub fn peer_user(_: &LocalStream) -> Option<String> {
     std::env::var("USERNAME").ok()
 }

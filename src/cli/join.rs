@@ -8,8 +8,7 @@ use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
-use super::client::{machine_id, trust};
-use super::stored::{IdentityDir, StoredIdentity, code_hash};
+use super::identity::{IdentityDir, StoredIdentity, code_hash, machine_id, trust};
 use crate::cli::args::{Join, TrustArgs};
 use crate::cli::profile::Profile;
 use crate::cli::service::service_with_key;
@@ -29,7 +28,7 @@ use crate::proto::via::ProxySettings;
 /// The limit on standard input; links are far shorter.
 const LINK_BYTES: u64 = 4096;
 
-pub(in crate::cli) async fn run(join: Join) -> Result<(), Failure> {
+pub(super) async fn run(join: Join) -> Result<(), Failure> {
     let given = join.link.is_some();
     let typed = match join.link {
         Some(link) => link,
