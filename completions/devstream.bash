@@ -235,6 +235,9 @@ _devstream() {
             devstream__subcmd__help__subcmd__profiles,remove)
                 cmd="devstream__subcmd__help__subcmd__profiles__subcmd__remove"
                 ;;
+            devstream__subcmd__help__subcmd__profiles,set)
+                cmd="devstream__subcmd__help__subcmd__profiles__subcmd__set"
+                ;;
             devstream__subcmd__help__subcmd__profiles,use)
                 cmd="devstream__subcmd__help__subcmd__profiles__subcmd__use"
                 ;;
@@ -532,6 +535,9 @@ _devstream() {
             devstream__subcmd__profiles,remove)
                 cmd="devstream__subcmd__profiles__subcmd__remove"
                 ;;
+            devstream__subcmd__profiles,set)
+                cmd="devstream__subcmd__profiles__subcmd__set"
+                ;;
             devstream__subcmd__profiles,use)
                 cmd="devstream__subcmd__profiles__subcmd__use"
                 ;;
@@ -540,6 +546,9 @@ _devstream() {
                 ;;
             devstream__subcmd__profiles__subcmd__help,remove)
                 cmd="devstream__subcmd__profiles__subcmd__help__subcmd__remove"
+                ;;
+            devstream__subcmd__profiles__subcmd__help,set)
+                cmd="devstream__subcmd__profiles__subcmd__help__subcmd__set"
                 ;;
             devstream__subcmd__profiles__subcmd__help,use)
                 cmd="devstream__subcmd__profiles__subcmd__help__subcmd__use"
@@ -1669,7 +1678,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__help__subcmd__profiles)
-            opts="use remove"
+            opts="use remove set"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1683,6 +1692,20 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__help__subcmd__profiles__subcmd__remove)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__profiles__subcmd__set)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -4491,7 +4514,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__profiles)
-            opts="-v -q -h --json --verbose --quiet --log-format --profile --help use remove help"
+            opts="-v -q -h --json --verbose --quiet --log-format --profile --help use remove set help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4513,7 +4536,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__profiles__subcmd__help)
-            opts="use remove help"
+            opts="use remove set help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4554,6 +4577,20 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__profiles__subcmd__help__subcmd__set)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__profiles__subcmd__help__subcmd__use)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -4569,12 +4606,46 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__profiles__subcmd__remove)
-            opts="-v -q -h --verbose --quiet --log-format --profile --help"
+            opts="-v -q -h --role --yes --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --role)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__profiles__subcmd__set)
+            opts="-v -q -h --hub --role --verbose --quiet --log-format --profile --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --hub)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --role)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
@@ -4613,13 +4684,17 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__rdp)
-            opts="-v -q -h --no-client --stream --verbose --quiet --log-format --profile --help"
+            opts="-v -q -h --no-client --stream --hub --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --stream)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hub)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -4909,13 +4984,17 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__ssh)
-            opts="-v -q -h --stream --verbose --quiet --log-format --profile --help"
+            opts="-v -q -h --stream --hub --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --stream)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hub)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

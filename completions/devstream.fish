@@ -382,6 +382,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand status" -s v -l verb
 complete -c devstream -n "__fish_devstream_using_subcommand status" -s q -l quiet -d 'Show warnings and errors only'
 complete -c devstream -n "__fish_devstream_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l stream -d 'Ask for this stream, which is the name of the forward to the device\'s SSH server' -r
+complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l hub -d 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
@@ -398,6 +399,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -s v -l 
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -s q -l quiet -d 'Show warnings and errors only'
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l stream -d 'Ask for this stream, which is the name of the forward to the device\'s desktop' -r
+complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l hub -d 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
@@ -405,30 +407,42 @@ complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l no-client -d
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -s q -l quiet -d 'Show warnings and errors only'
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove set help" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
-complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
-complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -l json -d 'Print JSON'
-complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
-complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -s q -l quiet -d 'Show warnings and errors only'
-complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -f -a "use" -d 'Set the default profile'
-complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -f -a "remove" -d 'Delete a profile\'s identities and their keys; to return, they need new join links'
-complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove set help" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove set help" -l json -d 'Print JSON'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove set help" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove set help" -s q -l quiet -d 'Show warnings and errors only'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove set help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove set help" -f -a "use" -d 'Set the default profile'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove set help" -f -a "remove" -d 'Delete a profile\'s identities and their keys; to return, they need new join links'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove set help" -f -a "set" -d 'Set the address of a profile\'s hub, after that has moved; the identity, and what certifies the hub, stay'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and not __fish_seen_subcommand_from use remove set help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from use" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from use" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from use" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
 complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from use" -s q -l quiet -d 'Show warnings and errors only'
 complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from use" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l role -d 'Delete the identity of this role only' -r
 complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from remove" -l yes -d 'Do not ask; needed where there is no terminal'
 complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
 complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Show warnings and errors only'
 complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from set" -l hub -d 'New address of the hub; port 443 by default' -r -f -a "(__fish_print_hostnames)"
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from set" -l role -d 'Set it for the identity of this role only' -r
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from set" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
+json\t'One JSON object each, with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from set" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from set" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from set" -s q -l quiet -d 'Show warnings and errors only'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from help" -f -a "use" -d 'Set the default profile'
 complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Delete a profile\'s identities and their keys; to return, they need new join links'
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from help" -f -a "set" -d 'Set the address of a profile\'s hub, after that has moved; the identity, and what certifies the hub, stay'
 complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand config; and not __fish_seen_subcommand_from init show help" -l config -d 'Read this configuration file [default: devstream/config.toml in the user\'s configuration directory, if it exists]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand config; and not __fish_seen_subcommand_from init show help" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
@@ -498,5 +512,6 @@ complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_see
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from service" -f -a "uninstall" -d 'Stop a role\'s units and remove them; its state stays'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from profiles" -f -a "use" -d 'Set the default profile'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from profiles" -f -a "remove" -d 'Delete a profile\'s identities and their keys; to return, they need new join links'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from profiles" -f -a "set" -d 'Set the address of a profile\'s hub, after that has moved; the identity, and what certifies the hub, stay'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "init" -d 'Write a file with every key in it, commented out, with its meaning and default'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print the effective settings, and where each comes from: a flag, the environment, the file or the default'

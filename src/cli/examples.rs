@@ -73,6 +73,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("devstream profiles", "List the profiles; * marks the default"),
     ("devstream profiles use plant", "Make that one the default"),
     ("devstream profiles remove plant", "Delete its identities and their keys"),
+    ("devstream profiles set --hub hub.example.com", "Find a hub that has moved"),
     ("devstream config init", "Write a commented file to edit"),
     ("devstream config show service-proxy", "Print a service-proxy's settings, and where each comes from"),
     ("devstream config show hub --json -- --listen '[::]:443'", "The same with flags, as JSON"),

@@ -13,6 +13,7 @@ mod config;
 mod demo;
 mod examples;
 mod identity;
+mod join;
 mod output;
 mod paths;
 mod preflight;
@@ -23,6 +24,7 @@ mod signals;
 mod ssh;
 mod status;
 
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
@@ -35,7 +37,7 @@ pub use self::config::{SECTIONS, config_errors, config_template, settings};
 pub use self::examples::examples;
 use self::examples::with_examples;
 pub use self::identity::local_identity;
-use self::output::logging;
+use self::output::logging::{self, Style};
 use self::output::stream_monitor::Table;
 use crate::net::client::RequestError;
 use crate::net::os::core_dump;
@@ -49,6 +51,8 @@ enum Failure {
     Usage(anyhow::Error),
     /// A refusal, with the exit code of its kind.
     Refused(Refusal),
+    /// A refusal, and a next step in place of the table's, which knows no names.
+    Advised(Refusal, String),
     /// Anything else: 1.
     Other(anyhow::Error),
     /// A failure that a report or another program has already printed, with its code.
@@ -81,7 +85,7 @@ pub fn command() -> clap::Command {
 /// Runs the command that was typed, and returns its exit code.
 pub fn main() -> ExitCode {
     if let Err(error) = core_dump::disable() {
-        output::eprint(&format!("devstream: warning: core dumps cannot be disabled, and would contain keys: {error}"));
+        output::warning(&format!("devstream: warning: core dumps cannot be disabled, and would contain keys: {error}"));
     }
     // Before anything else: a completion must be fast, and print nothing but candidates.
     if let Some(code) = complete::answer() {
@@ -96,7 +100,7 @@ pub fn main() -> ExitCode {
             return if error.print().is_ok() { code.into() } else { ExitCode::FAILURE };
         }
         Err(ConfigError::File(errors)) => {
-            errors.iter().for_each(|error| output::eprint(error));
+            errors.iter().for_each(|error| output::warning(error));
             return ExitCode::from(2);
         }
     };
@@ -108,7 +112,9 @@ pub fn main() -> ExitCode {
     let _output = output::start(cli.command.is_role(), table.clone());
     let filter = logging::filter(cli.verbosity()).and_then(|filter| Ok((filter, inherited?)));
     let done = filter.map_err(Failure::Usage).and_then(|(filter, inherited)| {
-        logging::start(filter, cli.log_format);
+        // The hub's terminal is read hours later; the messages of other commands are about now.
+        let with_times = name == "hub" && cli.command.is_role() && io::stderr().is_terminal();
+        logging::start(filter, cli.log_format, Style { quiet: cli.verbosity() < 0, with_times });
         run(cli, inherited, table.clone())
     });
     table.iter().for_each(Table::suspend);
@@ -129,7 +135,7 @@ fn run(cli: Cli, inherited: InheritedSockets, table: Option<Table>) -> Result<()
         match cli.command {
             // Boxed: unboxed, the largest of these futures would size the stack of every command.
             Command::Hub(command) => Box::pin(hub(*command, inherited)).await,
-            Command::Join(join) => Box::pin(identity::join::run(join)).await,
+            Command::Join(join) => Box::pin(join::run(join)).await,
             Command::DeviceAgent(agent) => Box::pin(roles::device_agent(agent)).await,
             Command::ServiceProxy(proxy) => Box::pin(roles::service_proxy(proxy, table)).await,
             Command::Service(service) => service::run(service.command),
@@ -183,6 +189,10 @@ fn report(name: &str, failure: &Failure) -> ExitCode {
         }
         Failure::Refused(refusal) => {
             output::error(name, &refusal.to_string());
+            ExitCode::from(refusal.kind.row().exit)
+        }
+        Failure::Advised(refusal, advice) => {
+            output::error(name, &format!("{}; {advice}", refusal.message()));
             ExitCode::from(refusal.kind.row().exit)
         }
         Failure::Other(error) => {

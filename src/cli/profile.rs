@@ -9,7 +9,7 @@ use std::str::FromStr;
 use anyhow::{Context as _, bail};
 
 use super::paths;
-use crate::hub::state::{create_private_directory, read_private, write_private};
+use crate::hub::state::{AtPath as _, create_private_directory, read_private, write_private};
 use crate::proto::id::Role;
 
 /// The name of the profile that exists without being named.
@@ -34,7 +34,7 @@ impl Profile {
     /// Returns the default profile. A service without a home directory cannot have another than `default`.
     fn configured_default() -> anyhow::Result<Self> {
         let Ok(path) = paths::default_profile_file() else { return Ok(Self::default()) };
-        if !path.exists() {
+        if !path.try_exists().at_path("cannot read", &path)? {
             return Ok(Self::default());
         }
         read_private(&path)?

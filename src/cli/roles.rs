@@ -86,6 +86,16 @@ fn advise(info: &HubInfo) {
             "many firewalls allow only port 443 out; listen there with --listen '[::]:443', which needs the privilege",
         );
     }
+    if info.name_is_guessed {
+        output::role_message(
+            "hub",
+            &format!(
+                "join links have this machine's own name, {}; if other machines do not resolve that, start the hub with \
+                 --hostname NAME",
+                info.hostname
+            ),
+        );
+    }
     output::role_message(
         "hub",
         &format!(

@@ -76,9 +76,11 @@ fn public_address(config: &HubConfig, first: SocketAddr) -> HubAddress {
 fn info(config: &HubConfig, public: &HubAddress, first: SocketAddr, pin: Pin) -> HubInfo {
     HubInfo {
         hostname: public.host.clone(),
+        name_is_guessed: config.hostnames.is_empty() && first.ip().is_unspecified(),
         streaming_endpoints: vec![streaming_endpoint(config, public)],
         pin,
         local: HubAddress { host: reachable(first.ip()).to_string(), port: first.port() },
+        listening: Some(first),
         version: env!("CARGO_PKG_VERSION").into(),
     }
 }

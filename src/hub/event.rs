@@ -26,6 +26,8 @@ pub enum Operation {
     StreamResumed,
     /// An open stream ended.
     StreamClosed,
+    /// The hub's operator ended a stream.
+    StreamKilled,
     /// An authentication failed, or a stream token was wrong.
     Authenticate,
     /// A source was banned or throttled after repeated failures.
@@ -47,6 +49,33 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// All of them.
+    const ALL: [Self; 18] = [
+        Self::DeviceConnected,
+        Self::DeviceDisconnected,
+        Self::DeviceDisplaced,
+        Self::Invoke,
+        Self::StreamOpened,
+        Self::StreamInterrupted,
+        Self::StreamResumed,
+        Self::StreamClosed,
+        Self::StreamKilled,
+        Self::Authenticate,
+        Self::SourcePenalised,
+        Self::Join,
+        Self::IdentityAdded,
+        Self::IdentityChanged,
+        Self::IdentityRemoved,
+        Self::EnrolmentAdded,
+        Self::EnrolmentRemoved,
+        Self::ActivityLost,
+    ];
+
+    /// Returns the operation of this word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|operation| operation.word() == word)
+    }
+
     /// Returns the log's `operationName`.
     pub fn word(self) -> &'static str {
         match self {
@@ -58,6 +87,7 @@ impl Operation {
             Self::StreamInterrupted => "streamInterrupted",
             Self::StreamResumed => "streamResumed",
             Self::StreamClosed => "streamClosed",
+            Self::StreamKilled => "streamKilled",
             Self::Authenticate => "authenticate",
             Self::SourcePenalised => "sourcePenalised",
             Self::Join => "join",
@@ -108,6 +138,8 @@ pub struct Event {
     pub lost: Option<u64>,
     /// The number of events like this one before it that the log leaves out.
     pub omitted: Option<u64>,
+    /// The user of this machine who had the hub do it.
+    pub by: Option<String>,
 }
 
 impl Event {
@@ -137,6 +169,7 @@ impl Event {
             ended_by: None,
             lost: None,
             omitted: None,
+            by: None,
         }
     }
 
@@ -157,6 +190,7 @@ impl Event {
             | Operation::StreamInterrupted
             | Operation::StreamResumed
             | Operation::StreamClosed
+            | Operation::StreamKilled
             | Operation::Authenticate
             | Operation::SourcePenalised
             | Operation::ActivityLost => false,
@@ -164,8 +198,68 @@ impl Event {
     }
 }
 
+/// An event in words for an operator, whether it happens now or is read from the log.
+#[derive(Debug, Clone, Copy)]
+pub struct Sentence<'a> {
+    /// As in [`Event`], as all that follow.
+    pub operation: Operation,
+    /// The outcome.
+    pub result: &'a str,
+    /// The cause.
+    pub reason: &'a str,
+    /// The stream's name.
+    pub name: Option<&'a str>,
+    /// The device.
+    pub device: Option<&'a str>,
+    /// The service.
+    pub service: Option<&'a str>,
+    /// The acting peer's address.
+    pub source: Option<SocketAddr>,
+    /// The other peer's address.
+    pub peer: Option<SocketAddr>,
+    /// The duration.
+    pub took: Option<Duration>,
+    /// Bytes to the device and to the service.
+    pub bytes: Option<(u64, u64)>,
+    /// The end that closed the stream.
+    pub ended_by: Option<Role>,
+    /// Lines lost.
+    pub lost: Option<u64>,
+    /// Events omitted.
+    pub omitted: Option<u64>,
+    /// The user who did it.
+    pub by: Option<&'a str>,
+}
+
+impl Event {
+    fn sentence(&self) -> Sentence<'_> {
+        Sentence {
+            operation: self.operation,
+            result: self.result,
+            reason: &self.reason,
+            name: self.name.as_ref().map(StreamName::as_str),
+            device: self.device.as_ref().map(DeviceId::as_str),
+            service: self.service.as_ref().map(ServiceName::as_str),
+            source: self.source,
+            peer: self.peer,
+            took: self.took,
+            bytes: self.bytes,
+            ended_by: self.ended_by,
+            lost: self.lost,
+            omitted: self.omitted,
+            by: self.by.as_deref(),
+        }
+    }
+}
+
 /// One sentence for the hub's output.
 impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.sentence().fmt(f)
+    }
+}
+
+impl fmt::Display for Sentence<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (who, stream, source) = (self.subject_label(), self.stream_label(), FromAddress(self.source));
         match self.operation {
@@ -180,6 +274,7 @@ impl fmt::Display for Event {
             }
             Operation::Invoke => write!(f, "{stream} requested{source}: {}", self.result)?,
             Operation::StreamOpened => write!(f, "{stream} opened{source}")?,
+            Operation::StreamKilled => write!(f, "{stream} was killed")?,
             Operation::StreamResumed => {
                 write!(f, "{stream} resumed after {:.1} s", self.took.unwrap_or_default().as_secs_f64())?;
             }
@@ -191,7 +286,7 @@ impl fmt::Display for Event {
                 let by = self.ended_by.map_or("the hub", Role::as_str);
                 let (to_device, to_service) = self.bytes.unwrap_or_default();
                 let seconds = self.took.unwrap_or_default().as_secs_f64();
-                let bytes = format!("{to_device} bytes to the device, {to_service} to the service");
+                let bytes = format!("{to_device} bytes up, {to_service} down");
                 write!(f, "{stream} {} by {by} after {seconds:.1} s, {bytes}", self.result)?;
             }
             Operation::Authenticate => write!(f, "refused {who}{source}")?,
@@ -202,23 +297,28 @@ impl fmt::Display for Event {
             Operation::Join if self.result == JOINED => write!(f, "{who} joined{source}")?,
             Operation::Join => write!(f, "{who} did not join{source}: {}", self.result)?,
             Operation::IdentityAdded => write!(f, "{who} was added")?,
-            Operation::IdentityChanged => write!(f, "{who}: {}", self.result)?,
-            Operation::EnrolmentAdded | Operation::EnrolmentRemoved => write!(f, "enrolment: {}", self.result)?,
+            Operation::IdentityChanged => write!(f, "{who} {}", changed(self.result))?,
+            Operation::EnrolmentAdded | Operation::EnrolmentRemoved => write!(f, "{}: {}", self.reason, self.result)?,
             Operation::IdentityRemoved => write!(f, "{who} was removed")?,
             Operation::ActivityLost => {
                 write!(f, "lost {} of the activity log", text::count(self.lost.unwrap_or_default(), "line"))?
             }
         }
-        if !self.reason.is_empty() {
+        if let Some(by) = self.by {
+            write!(f, " by {by}")?;
+        }
+        let is_enrolment = matches!(self.operation, Operation::EnrolmentAdded | Operation::EnrolmentRemoved);
+        let is_said = is_enrolment || self.reason == self.result;
+        if !self.reason.is_empty() && !is_said {
             write!(f, " ({})", self.reason)?;
         }
         self.omitted.map_or(Ok(()), |omitted| write!(f, "; {omitted} more like this are not in the log"))
     }
 }
 
-impl Event {
+impl Sentence<'_> {
     fn subject_label(&self) -> String {
-        match (&self.device, &self.service) {
+        match (self.device, self.service) {
             (Some(device), _) => format!("device {device}"),
             (None, Some(service)) => format!("service {service}"),
             (None, None) => "an unauthenticated peer".into(),
@@ -227,13 +327,21 @@ impl Event {
 
     /// For example, `laptop to pi-42/ssh`.
     fn stream_label(&self) -> String {
-        let text = |part: Option<&str>| part.unwrap_or("?").to_owned();
-        let service = text(self.service.as_ref().map(ServiceName::as_str));
-        let device = text(self.device.as_ref().map(DeviceId::as_str));
-        match &self.name {
+        let (service, device) = (self.service.unwrap_or("?"), self.device.unwrap_or("?"));
+        match self.name {
             Some(name) => format!("{service} to {device}/{name}"),
             None => format!("{service} to {device}"),
         }
+    }
+}
+
+/// Words the result of a change.
+fn changed(result: &str) -> String {
+    match result {
+        "rotating" => "may join again for a new key".into(),
+        "rescoped" => "was given another scope".into(),
+        "newKey" => "has a new key".into(),
+        word => format!("was {word}"),
     }
 }
 

@@ -111,6 +111,9 @@ pub enum AdminResponse {
         link: String,
         /// Expiry of its code.
         until: Timestamp,
+        /// The host in it is the machine's own name, for want of a `--hostname`.
+        #[serde(default, skip_serializing_if = "is_false")]
+        name_is_guessed: bool,
         /// Number of the enrolment key, if the link is for one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         enrolment: Option<u64>,
@@ -133,12 +136,21 @@ pub enum AdminResponse {
     /// Response to [`AdminRequest::Status`].
     Status(Box<HubStatus>),
     /// The request succeeded.
-    Done,
+    Done {
+        /// What was done, for a person.
+        #[serde(default)]
+        what: String,
+    },
     /// The request failed.
     Failed {
         /// The cause, and what to do.
         reason: String,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// The hub as its user sees it; `az iot hub devicestream show` gave the `streamingEndpoints`.
@@ -151,8 +163,14 @@ pub struct HubInfo {
     pub streaming_endpoints: Vec<String>,
     /// Pin of its certificate authority.
     pub pin: Pin,
+    /// No `--hostname` was given, and the name is the machine's own: others may not resolve it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub name_is_guessed: bool,
     /// Its listen address, as reached from this machine.
     pub local: HubAddress,
+    /// Its listen address, as bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listening: Option<SocketAddr>,
     /// Version of the program.
     pub version: String,
 }

@@ -172,7 +172,10 @@ impl FromStr for JoinLink {
                 id => Some(id.to_owned().try_into().map_err(|_| InvalidLink("invalid id"))?),
             },
             pin,
-            code: code.ok_or(InvalidLink("the code is missing"))?,
+            code: code.ok_or(InvalidLink(match query.contains('&') {
+                true => "the code is missing",
+                false => "the shell cut it at the first &, so keep the quotes around it",
+            }))?,
         })
     }
 }
@@ -236,6 +239,8 @@ mod tests {
                 assert!(!error.to_string().contains(&link().code.reveal()[..4]));
             }
         }
+        let cut = good.split('&').next().unwrap().parse::<JoinLink>().unwrap_err().to_string();
+        assert!(cut.contains("keep the quotes"), "{cut}");
         assert!(good.replace("devstream:", "https:").parse::<JoinLink>().is_err());
         assert!(good.replace("sha256:C", "sha256:").parse::<JoinLink>().is_err());
         assert!(good[..good.len() - 1].parse::<JoinLink>().is_err());

@@ -98,6 +98,13 @@ table! {
         "this id belongs to another machine"
         "choose another one with --id; if this machine is to take that id over, its operator gives it a join link of its own: \
          devstream hub device add ID, or devstream hub device rotate ID";
+    LinkSpent "link-spent" 410 410003 "Gone" 4445 52
+        "this join link is no longer valid"
+        "the hub's operator makes a new one: devstream hub device rotate ID, devstream hub service rotate NAME, or \
+         devstream hub enroll add";
+    IdNotCovered "id-not-covered" 403 403012 "NotPermitted" 4446 53
+        "this enrolment key is not for this id"
+        "choose an id that it is for with --id, or ask the hub's operator for another key: devstream hub enroll add";
     Disabled "disabled" 403 403009 "IdentityDisabled" 4430 31
         "this identity is disabled on the hub"
         "ask the hub's operator to enable it again";
@@ -114,6 +121,9 @@ table! {
         "the hub's certificate is not trusted"
         "check that this is the hub you joined, and that no proxy inspects TLS; if the hub was reinstalled, get a \
          new join link";
+    WrongHubName "wrong-hub-name" 0 0 "" 0 54
+        "this is your hub, but it does not know this name"
+        "use a name that it has, or add this one where it starts: devstream hub --hostname NAME";
     ClockOrInspection "clock-or-inspection" 0 0 "" 0 23
         "the hub's certificate has expired or is not yet valid"
         "check this machine's clock, and whether a proxy inspects TLS";
@@ -132,7 +142,7 @@ table! {
         "have that proxy pass WebSockets on (nginx: proxy_set_header Upgrade and Connection), or pass TLS through to the hub";
     HubUnreachable "hub-unreachable" 0 0 "" 0 25
         "the hub cannot be reached"
-        "check the address, the network and any firewall";
+        "check the address, the network and any firewall; --via URL goes through a proxy";
     ConnectionRejected "connection-rejected" 0 0 "" 0 46
         "the hub closed the connection before TLS was established"
         "it rejects an address for a while after too many connections at once or repeated failures; otherwise check that \

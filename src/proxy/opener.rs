@@ -295,7 +295,13 @@ async fn read_early_data<R: AsyncRead + Unpin>(local: &mut R) -> io::Result<Byte
 
 /// Reports whether a new client may succeed: with the hub's new address, a new key or a new pin.
 fn is_stale(kind: RefusalKind) -> bool {
-    matches!(kind, RefusalKind::HubUnreachable | RefusalKind::AuthenticationFailed | RefusalKind::CertificateNotTrusted)
+    matches!(
+        kind,
+        RefusalKind::HubUnreachable
+            | RefusalKind::AuthenticationFailed
+            | RefusalKind::CertificateNotTrusted
+            | RefusalKind::WrongHubName
+    )
 }
 
 #[cfg(test)]

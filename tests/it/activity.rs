@@ -25,6 +25,38 @@ const FLOOD: usize = 1000;
 const STREAMS: usize = 20;
 
 #[test]
+fn every_administrative_event_names_the_user_who_caused_it() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    let user = Process::start(machine.command("id").arg("-un")).finish().stdout.trim().to_owned();
+    hub.device_link(DEVICE);
+    hub.link(&["device", "rotate", DEVICE]);
+    hub.ask(&["device", "disable", DEVICE]);
+    hub.service_link("alice");
+    hub.ask(&["service", "set", "alice", "--device", "pi-*"]);
+    hub.link(&["enroll", "add", "--device", "*", "--uses", "1"]);
+    hub.ask(&["enroll", "remove", "1"]);
+    hub.ask(&["device", "remove", DEVICE]);
+    hub.wait_activity("identityRemoved", None);
+    let log = hub.activity();
+    assert_eq!(log.len(), 8, "{log:#?}");
+    for entry in &log {
+        let by = entry["properties"]["by"].as_str().unwrap_or_default();
+        assert!(by == user || by.starts_with(&format!("{user} (")), "{entry}");
+    }
+    assert_eq!(log[4]["properties"]["reason"], "pi-*, streams *");
+    assert!(hub.process.log().contains("service alice was given another scope by "), "{}", hub.process);
+
+    // As after `sudo`, where the system keeps who has logged in.
+    let line = "echo 65534 >/proc/self/loginuid && exec \"$0\" hub device add pi-9";
+    let as_another = Process::start(machine.command("sh").args(["-c", line, DEVSTREAM])).finish();
+    if as_another.code == Some(0) {
+        let named = |entry: &Value| entry["properties"]["by"] == format!("{user} (nobody)");
+        poll("the event", || hub.activity().iter().any(named).then_some(()));
+    }
+}
+
+#[test]
 fn logs_follow_across_rotation_until_the_reader_closes() {
     let machine = Machine::new();
     let hub = Hub::start_with(
@@ -79,7 +111,11 @@ fn a_change_of_an_identity_outlives_the_log() {
     let state = machine.home().join(STATE);
     let kept = log_files(&state).iter().map(|name| fs::read_to_string(state.join(name)).unwrap()).collect::<String>();
     assert!(!kept.contains("the-first") && kept.contains("the-last"), "{kept}");
-    for added in ["identityAdded      added                  serviceId=the-first", "serviceId=the-last", "joined"] {
+    for added in [
+        "identityAdded      added                  reason=*, streams * serviceId=the-first by=",
+        "serviceId=the-last",
+        "joined",
+    ] {
         assert_eq!(all.matches(added).count(), 1, "{all}");
     }
 }

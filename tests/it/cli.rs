@@ -4,13 +4,14 @@ use std::fs::{self, File};
 use std::net::TcpListener;
 use std::process::Stdio;
 
+use devstream::proto::admin::StreamStatus;
 use serde_json::Value;
 
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::{Finished, Process};
 use crate::support::roles::{Agent, Hub, OneMachine};
 use crate::support::targets::{Target, closed_port, is_alive};
-use crate::support::{DEVICE, TIMEOUT};
+use crate::support::{DEVICE, TIMEOUT, poll};
 
 #[test]
 fn help_names_the_main_commands_and_exit_codes() {
@@ -279,6 +280,43 @@ fn colours_are_for_terminals_without_no_color() {
     assert!(!is_coloured(&machine.ask(&["--help"])));
     let refused = machine.run(&["service-proxy", "--device", DEVICE, "--stdio"]);
     assert!(!is_coloured(&refused.stderr) && !refused.stderr.is_empty(), "{refused:?}");
+}
+
+#[test]
+fn a_quiet_hub_prints_nothing_unless_something_is_wrong() {
+    let machine = Machine::new();
+    let hub = machine.start(&["-q", "hub", "--listen", "127.0.0.1:0"]);
+    poll("the hub", || (machine.run(&["hub", "show"]).code == Some(0)).then_some(()));
+    let added = machine.run(&["-q", "hub", "service", "add", "alice"]);
+    assert!(added.stdout.contains("devstream join '"), "what was asked for: {added:?}");
+    assert!(added.stderr.contains("may not reach any device yet") && !added.stderr.contains("Run this"), "{added:?}");
+    assert_eq!(machine.run(&["-q", "hub", "service", "disable", "alice"]).stderr, "");
+    hub.signal("TERM");
+    assert_eq!(hub.finish().stderr, "");
+}
+
+#[test]
+fn every_change_says_what_was_done() {
+    let target = Target::echo();
+    let OneMachine { proxy, agent: _agent, hub, machine } = OneMachine::forwarding(target.port);
+    let (mut first, mut second) = (proxy.connect(), proxy.connect());
+    is_alive(&mut first);
+    is_alive(&mut second);
+    let streams: Vec<StreamStatus> = hub.json(&["streams"]);
+    let (service, stream) = (streams[0].service.to_string(), streams[0].id.to_string());
+    hub.service_link("alice");
+    hub.link(&["enroll", "add", "--device", "*", "--uses", "1"]);
+    for (arguments, said) in [
+        (&["streams", "kill", &stream][..], format!("stream {stream} was ended\n")),
+        (&["device", "disable", DEVICE], format!("device {DEVICE} is disabled; its connection and 1 stream ended\n")),
+        (&["device", "disable", DEVICE], format!("device {DEVICE} is disabled; it had no streams\n")),
+        (&["device", "enable", DEVICE], format!("device {DEVICE} is enabled\n")),
+        (&["service", "set", "alice", "--device", "pi-*"], "service alice may reach pi-*, streams *\n".into()),
+        (&["service", "remove", &service], format!("service {service} is removed; it had no streams\n")),
+        (&["enroll", "remove", "1"], "enrolment key 1 is revoked; devices that joined with it stay\n".into()),
+    ] {
+        assert_eq!(machine.run(&[&["hub"], arguments].concat()).stderr, said);
+    }
 }
 
 #[test]

@@ -109,7 +109,8 @@ fn zsh_completes_ids_from_the_hub() {
         ("ssh root@p", "i-42"),
         ("devices --profile l", "ab"),
         ("profiles use l", "ab"),
-        ("profiles remove l", "ab"),
+        // The shell runs the line, which asks otherwise.
+        ("profiles remove --yes l", "ab"),
     ] {
         // The shell echoes the typed line; the completion follows it.
         let finished = zsh(&fixture.laptop, &format!("devstream {line}"), rest);

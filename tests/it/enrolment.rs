@@ -33,7 +33,9 @@ fn many_devices_join_with_one_secret_and_each_has_its_own_key() {
     assert!(hub.ask(&["enroll", "list"]).contains("used up"));
     assert!(hub.wait_activity("join", None).to_string().contains("enrolment key 1"));
 
-    assert_is(&join(&Machine::new(), &link, &["--id", "plant-a-4"]), RefusalKind::AuthenticationFailed);
+    let late = join(&Machine::new(), &link, &["--id", "plant-a-4"]);
+    assert_is(&late, RefusalKind::LinkSpent);
+    assert!(late.stderr.contains("3 of 3 devices have joined") && late.stderr.contains("hub enroll add"), "{late:?}");
     hub.ask(&["enroll", "remove", "1"]);
     let (agent, machine) = &joined[0];
     agent.process.kill();
@@ -94,8 +96,7 @@ fn a_shared_secret_enrols_only_free_ids_that_match_it() {
     let link = hub.link(&["enroll", "add", "--device", "plant-a-*", "--uses", "9"]);
     assert_eq!(join(&Machine::new(), &link, &["--id", "plant-a-1"]).code, Some(0));
     let finished = join(&Machine::new(), &link, &["--id", "plant-b-1"]);
-    assert_is(&finished, RefusalKind::AuthenticationFailed);
-    assert!(finished.stderr.contains("for another hub or id"), "another pattern: {finished:?}");
+    assert_is(&finished, RefusalKind::IdNotCovered);
     for (id, why) in [("plant-a-1", "it has joined, with another key"), ("plant-a-kept", "it was added by hand")] {
         let finished = join(&Machine::new(), &link, &["--id", id]);
         assert_is(&finished, RefusalKind::IdTaken);
@@ -131,9 +132,10 @@ fn an_expired_or_removed_secret_enrols_nobody() {
     let removed = hub.link(&add);
     assert!(hub.ask(&["enroll", "list"]).contains("expired"));
     hub.ask(&["enroll", "remove", "2"]);
-    for link in [&expired, &removed] {
-        assert_is(&join(&Machine::new(), link, &["--id", "x"]), RefusalKind::AuthenticationFailed);
-    }
+    let finished = join(&Machine::new(), &expired, &["--id", "x"]);
+    assert_is(&finished, RefusalKind::LinkSpent);
+    assert!(finished.stderr.contains("it expired at 20"), "{finished:?}");
+    assert_is(&join(&Machine::new(), &removed, &["--id", "x"]), RefusalKind::AuthenticationFailed);
     assert_eq!(hub.json::<Vec<Enrolment>>(&["enroll", "list"]).len(), 1);
     let finished = machine.run(&["hub", "enroll", "remove", "2"]);
     assert!(finished.code == Some(1) && finished.stderr.contains("there is no enrolment key 2"), "{finished:?}");
@@ -192,7 +194,10 @@ fn a_join_link_is_read_in_every_encoding_that_editors_write() {
 fn a_join_code_expires() {
     let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
     let link = hub.link(&["device", "add", "pi-1", "--link-for", "0s"]);
-    assert_is(&join(&machine, &link, &[]), RefusalKind::AuthenticationFailed);
+    let expired = join(&machine, &link, &[]);
+    assert_is(&expired, RefusalKind::LinkSpent);
+    assert!(expired.stderr.contains("(it expired at 20"), "{expired:?}");
+    assert!(expired.stderr.contains("on the hub, `devstream hub device rotate pi-1` prints a new one"), "{expired:?}");
     let link = hub.link(&["device", "add", "pi-1"]);
     let finished = join(&machine, &link, &["--id", "pi-2"]);
     assert!(finished.code == Some(2) && finished.stderr.contains("this link is for pi-1"), "{finished:?}");
@@ -205,7 +210,7 @@ fn a_join_whose_response_was_lost_can_be_repeated_by_the_same_key_only() {
     let link = hub.device_link("pi-1");
     let machine = RawClient::before_joining(&link);
     assert_eq!((machine.redeem(&link).status, machine.redeem(&link).status), (204, 204));
-    assert_eq!(RawClient::before_joining(&link).redeem(&link).status, 401, "another key");
+    assert_eq!(RawClient::before_joining(&link).redeem(&link).status, 410, "another key");
 
     let shared = hub.link(&["enroll", "add", "--device", "*", "--uses", "2"]);
     let machine = RawClient::before_joining(&named(&shared, "pi-2"));
@@ -220,6 +225,62 @@ fn a_service_does_not_join_with_a_secret_for_devices() {
     let malformed = named(&shared, "alice").replace("role=device", "role=service");
     assert_eq!(RawClient::before_joining(&malformed).redeem(&shared).status, 401);
     assert!(hub.json::<Vec<Identity>>(&["service", "list"]).is_empty());
+}
+
+#[test]
+fn a_link_that_was_used_says_so_and_the_machine_that_used_it_has_already_joined() {
+    let (hub, machine, other) = (Hub::start(&Machine::new()), Machine::new(), Machine::new());
+    let link = hub.device_link("pi-1");
+    machine.ask(&["join", &link]);
+    let again = machine.run(&["join", &link]);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    let said = format!("already joined {} as device pi-1, with this link; nothing was changed", hub.address());
+    assert!(again.stderr.contains(&said), "{again:?}");
+
+    let used = other.run(&["join", &link]);
+    assert_is(&used, RefusalKind::LinkSpent);
+    assert!(used.stderr.contains("this join link is no longer valid (it was used at 20"), "{used:?}");
+    assert!(used.stderr.contains("on the hub, `devstream hub device rotate pi-1` prints a new one"), "{used:?}");
+    let left = other.home().join(".local/share/devstream/device");
+    assert!(!left.exists(), "of a refused join nothing is left");
+
+    // Whoever has the key no more has not joined.
+    hub.ask(&["device", "remove", "pi-1"]);
+    let removed = machine.run(&["join", &link]);
+    assert_is(&removed, RefusalKind::AuthenticationFailed);
+    assert!(removed.stderr.contains("on the hub, `devstream hub device add pi-1` prints a new one"), "{removed:?}");
+}
+
+#[test]
+fn a_guessed_code_learns_nothing_of_the_right_one() {
+    let hub = Hub::start(&Machine::new());
+    let (used, expired) = (hub.device_link("pi-1"), hub.link(&["device", "add", "pi-2", "--link-for", "0s"]));
+    Machine::new().ask(&["join", &used]);
+    let (valid, unknown) = (hub.device_link("pi-3"), hub.device_link("pi-4").replace("/pi-4?", "/pi-5?"));
+    let answers = [used, expired, valid, unknown].map(|link| {
+        let guessed = format!("{}code={}", link.split("code=").next().unwrap_or_default(), "A".repeat(22));
+        let response = RawClient::before_joining(&guessed).redeem(&guessed);
+        (response.status, response.body)
+    });
+    assert!(answers.iter().all(|answer| answer.0 == 401 && *answer == answers[0]), "{answers:?}");
+}
+
+#[test]
+fn an_id_outside_of_an_enrolment_keys_pattern_is_told_the_pattern() {
+    let hub = Hub::start(&Machine::new());
+    let link = hub.link(&["enroll", "add", "--device", "plant-*", "--uses", "2"]);
+    let finished = join(&Machine::new(), &link, &["--id", "pi-1"]);
+    assert_is(&finished, RefusalKind::IdNotCovered);
+    assert!(finished.stderr.contains("(it is for plant-*); choose an id that it is for with --id"), "{finished:?}");
+    assert_eq!(key(&hub, 1).used, 0);
+}
+
+#[test]
+fn a_link_without_its_quotes_says_that_the_shell_cut_it() {
+    let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
+    let line = format!("{DEVSTREAM} join {}; wait", hub.device_link("pi-1"));
+    let finished = Process::start(machine.command("sh").args(["-c", &line])).finish();
+    assert!(finished.stderr.contains("the shell cut it at the first &, so keep the quotes around it"), "{finished:?}");
 }
 
 /// Joins with a link on standard input, as from a file.

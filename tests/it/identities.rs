@@ -142,8 +142,11 @@ fn a_replaced_device_key_is_valid_during_the_overlap_only() {
     online(&new);
     drop(control);
     let mut control = online(&old);
+    let shown = || hub.ask(&["device", "show", DEVICE]);
+    assert!(shown().contains(", replaced, valid until 20"), "{}", shown());
     let code = within(SOON, "the overlap", || control.expect_close());
     assert_eq!(code, RefusalKind::KeyReplaced.row().close);
+    assert!(shown().contains(", replaced, ended 20") && !shown().contains("valid until"), "{}", shown());
     assert_eq!(old.control(DEVICE).err().map(|answer| answer.status), Some(401));
     online(&new);
 }
@@ -178,7 +181,7 @@ fn a_replaced_key_without_an_overlap_is_refused_at_once() {
     let (new, code) = within(AT_ONCE, "the control connection's end", || (join(), control.expect_close()));
     assert_eq!(code, RefusalKind::KeyReplaced.row().close);
     assert_eq!(old.control(DEVICE).err().map(|answer| answer.status), Some(401));
-    assert_eq!(RawClient::before_joining(&link).redeem(&link).status, 401, "the link is spent");
+    assert_eq!(RawClient::before_joining(&link).redeem(&link).status, 410, "the link is spent");
     online(&new);
 }
 
@@ -203,6 +206,18 @@ fn a_running_proxy_switches_to_the_new_key() {
     join_on(&laptop, &hub.link(&["service", "rotate", "alice", "--overlap", "0s"]));
     assert_eq!(drain(&mut of_the_old_key).end, StreamEnd::Reset, "it may be in other hands");
     is_alive(&mut proxy.connect());
+}
+
+#[test]
+fn a_join_with_a_running_agent_says_that_this_takes_the_new_key_up() {
+    let (hub, device) = (Hub::start(&Machine::new()), Machine::new());
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    let agent = Agent::start(&device, &["22"]).process;
+    let printed = agent.lines();
+    let joined = device.run(&["join", &hub.link(&["device", "rotate", DEVICE, "--overlap", "0s"])]);
+    let said = format!("the running device-agent (process {}) takes the key up by itself", agent.id());
+    assert!(joined.stderr.contains(&said) && !joined.stderr.contains("next:"), "{joined:?}");
+    agent.wait_line_after(printed, &format!("device-agent: {DEVICE} is online"));
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod access_policy;
 mod acme;
 mod activation;
 mod activity;
+mod addresses;
 mod backup;
 mod bursts;
 mod certificates;

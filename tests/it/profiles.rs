@@ -13,6 +13,7 @@ use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::{Finished, Process};
 use crate::support::roles::{Agent, Hub, ServiceProxy, assert_is, connect};
 use crate::support::targets::{Target, is_alive};
+use crate::support::terminal::Terminal;
 
 #[test]
 fn two_hubs_coexist_and_each_profile_reaches_its_own() {
@@ -40,7 +41,7 @@ fn two_hubs_coexist_and_each_profile_reaches_its_own() {
     assert!(laptop.ask(&["profiles"]).contains(&format!("* lab      service  bob    {}", second.address())));
     assert_eq!(devices(&laptop, &[]), ids(&[DEVICE]));
 
-    let removed = laptop.run(&["profiles", "remove", "lab"]);
+    let removed = laptop.run(&["profiles", "remove", "lab", "--yes"]);
     assert!(removed.stderr.contains("devstream hub service remove bob"), "{removed:?}");
     assert_eq!(listed(), json!([entry("default", true, "alice", &first)]), "and it no longer holds");
     assert!(!place(&laptop, "profiles/lab").exists());
@@ -67,6 +68,57 @@ fn a_second_join_replaces_nothing_without_the_flag() {
     device.ask(&["join", "--replace", &elsewhere]);
     assert!(kept().contains(&second.address()), "{}", kept());
     Agent::start(&device, &["22"]);
+}
+
+#[test]
+fn a_devices_link_on_a_laptop_is_noticed_and_undone_for_that_role_alone() {
+    let (hub, laptop) = (Hub::start(&Machine::new()), Machine::new());
+    laptop.ask(&["join", &hub.service_link("alice")]);
+    let joined = laptop.run(&["join", &hub.device_link(DEVICE)]);
+    let note = format!("this machine is also service alice of {}; if the link was for another machine", hub.address());
+    assert!(joined.code == Some(0) && joined.stderr.contains(&note), "{joined:?}");
+    assert!(joined.stderr.contains("devstream profiles remove default --role device, and on the hub:"), "{joined:?}");
+
+    let refused = laptop.run(&["profiles", "remove", "default"]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("confirm with --yes, or choose one with --role device|service"), "{refused:?}");
+    let script = format!("{DEVSTREAM} profiles remove default --role device; echo code $?");
+    for (answer, code) in [("\n", "code 1"), ("y\n", "code 0")] {
+        assert!(place(&laptop, "device/key").exists());
+        let mut terminal = Terminal::start_shell(&laptop, &script);
+        terminal.wait_line(&["Delete the key of device pi-42 of ", "[y/N]"]);
+        terminal.type_keys(answer);
+        terminal.wait_line(&[code]);
+    }
+    assert!(!place(&laptop, "device").exists());
+    assert_eq!(devices(&laptop, &[]), ids(&[DEVICE]), "the service has its key");
+    let absent = laptop.run(&["profiles", "remove", "default", "--role", "device", "--yes"]);
+    assert!(absent.code == Some(1) && absent.stderr.contains("has not joined as a device"), "{absent:?}");
+}
+
+#[test]
+fn a_hub_that_has_moved_is_found_again_without_another_join() {
+    let (machine, device, laptop) = (Machine::new(), Machine::new(), Machine::new());
+    let hub = Hub::start(&machine);
+    device.ask(&["join", "--profile", "lab", &hub.device_link(DEVICE)]);
+    laptop.ask(&["join", &hub.service_link("alice")]);
+    let before = hub.address();
+    drop(hub);
+    let hub = Hub::start(&machine);
+    let there = hub.address();
+    assert_ne!(before, there);
+    let moved = device.run(&["profiles", "set", "--hub", &there, "--profile", "lab"]);
+    let said = format!("device {DEVICE} connects to {there} from now on, instead of {before}");
+    assert!(moved.code == Some(0) && moved.stderr.contains(&said), "{moved:?}");
+    assert!(moved.stderr.contains("next: devstream check --profile lab"), "{moved:?}");
+    let agent = device.start(&["device-agent", "--profile", "lab", "--forward", "22"]);
+    agent.wait_line(&format!("device-agent: {DEVICE} is online"));
+    let command = laptop.ask(&["ssh", "--hub", &there, DEVICE, "-G"]);
+    assert!(command.contains(&format!("service-proxy --hub {there} --device")), "{command}");
+    let wrong = laptop.run(&["profiles", "set", "--hub", &there, "--role", "device"]);
+    assert!(wrong.code == Some(1) && wrong.stderr.contains("has not joined as device"), "{wrong:?}");
+    laptop.ask(&["profiles", "set", "--hub", &there]);
+    assert_eq!(devices(&laptop, &[]), ids(&[DEVICE]));
 }
 
 #[test]

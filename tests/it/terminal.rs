@@ -4,14 +4,14 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use devstream::net::os::clock;
+use devstream::proto::timestamp::Timestamp;
 
-use crate::support::DEVICE;
 use crate::support::bytes::{KIB, Pattern};
 use crate::support::machine::{DEVSTREAM, Machine};
-use crate::support::poll;
-use crate::support::roles::{Agent, Hub, connect};
+use crate::support::roles::{Agent, Hub, ServiceProxy, connect};
 use crate::support::targets::{Target, is_alive};
 use crate::support::terminal::Terminal;
+use crate::support::{DEVICE, poll, ports};
 
 #[test]
 fn a_terminal_shows_each_open_stream_and_a_summary_at_the_end() {
@@ -83,12 +83,54 @@ fn the_stream_table_can_be_disabled() {
     let (machine, target) = (Machine::new(), Target::echo());
     let _hub = Hub::start(&machine);
     let _agent = Agent::start(&machine, &[&format!("echo={}", target.port)]);
-    for wish in [&["-q"][..], &["--log-format", "json"]] {
-        let (terminal, mut local) = proxy(&machine, wish);
-        Pattern::new(4).send(&mut local, KIB).expect("the stream takes bytes");
-        Pattern::new(4).expect(&mut local, KIB);
-        assert!(!terminal.screen().contains("FROM"), "{}", terminal.screen());
+    let (terminal, mut local) = proxy(&machine, &["--log-format", "json"]);
+    Pattern::new(4).send(&mut local, KIB).expect("the stream takes bytes");
+    Pattern::new(4).expect(&mut local, KIB);
+    assert!(!terminal.screen().contains("FROM"), "{}", terminal.screen());
+
+    let (port, mut command) = (ports::reserve(), machine.command(DEVSTREAM));
+    let local = format!("{port}=echo");
+    let terminal = Terminal::start(command.args(["-q", "service-proxy", "--device", DEVICE, "--local", &local]));
+    poll("its port", || TcpStream::connect(("127.0.0.1", port)).ok());
+    is_alive(&mut connect(port));
+    assert_eq!(terminal.screen().trim(), "", "quiet means quiet");
+}
+
+#[test]
+fn a_hubs_terminal_shows_when_things_happened() {
+    let machine = Machine::new();
+    let terminal = Terminal::start(machine.command(DEVSTREAM).args(["hub", "--listen", "127.0.0.1:0"]));
+    let line = terminal.wait_line(&["hub: listening on https://127.0.0.1:"]);
+    let (time, _) = line.split_once("  hub: ").expect("a time before the message");
+    assert!(Timestamp::parse(time).is_some(), "{line}");
+    machine.ask(&["hub", "device", "add", DEVICE]);
+    let line = terminal.wait_line(&["hub: device pi-42 was added by "]);
+    assert!(line.split_once("  hub: ").is_some_and(|(time, _)| Timestamp::parse(time).is_some()), "{line}");
+}
+
+#[test]
+fn the_log_at_a_terminal_is_in_sentences_of_one_line_and_elsewhere_in_fields() {
+    let (machine, target) = (Machine::new(), Target::echo());
+    let hub = Hub::start(&machine);
+    let _agent = Agent::start(&machine, &[&format!("echo={}", target.port)]);
+    let proxy = ServiceProxy::start(&machine);
+    is_alive(&mut proxy.connect());
+    hub.wait_activity("streamClosed", None);
+    let terminal = Terminal::start_shell(&machine, &format!("{DEVSTREAM} hub logs; echo the end"));
+    terminal.wait_line(&["the end"]);
+    let screen = terminal.screen();
+    let lines: Vec<_> = screen.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    let of_stream: Vec<_> = lines.iter().filter(|line| line.contains(" to pi-42/echo ")).collect();
+    assert!(of_stream.len() == 2 && of_stream[0].contains(" opened from 127.0.0.1:"), "{screen}");
+    assert!(of_stream[1].contains(" closed by service after "), "{screen}");
+    let (end, events) = lines.split_last().expect("lines");
+    assert_eq!(*end, "the end");
+    for line in events {
+        let begins = line.split_once("  ").is_some_and(|(time, _)| Timestamp::parse(time).is_some());
+        assert!(begins && line.len() < 120 && !line.contains("deviceId="), "{screen}");
     }
+    let piped = hub.ask(&["logs"]);
+    assert!(piped.contains(" deviceId=pi-42 ") && piped.contains("invoke "), "{piped}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `devstream hub logs`: the activity log, whether or not the hub runs.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -37,7 +37,12 @@ pub(in crate::cli) async fn run(logs: &Logs, state: &Path) -> Result<(), Failure
     } else {
         (Vec::new(), History::open(&path, filter).map_err(cannot)?)
     };
-    let mut printer = LinePrinter { json: logs.json, out: BufWriter::with_capacity(WRITE_BUFFER, io::stdout()) };
+    let style = match (logs.json, io::stdout().is_terminal()) {
+        (true, _) => Style::Json,
+        (false, true) => Style::Sentences,
+        (false, false) => Style::Fields,
+    };
+    let mut printer = LinePrinter { style, out: BufWriter::with_capacity(WRITE_BUFFER, io::stdout()) };
     let failed = |error| match error {
         PrintError::Log(error) => cannot(error),
         PrintError::Output(error) => Failure::Other(OutputError::from(error).into()),
@@ -65,9 +70,20 @@ impl Iterator for RemainingLines {
     }
 }
 
-/// The printer of lines, as text or JSON.
+/// How a line is printed.
+#[derive(Debug, Clone, Copy)]
+enum Style {
+    /// As in the file.
+    Json,
+    /// With all fields, for scripts that read text.
+    Fields,
+    /// For a person at a terminal.
+    Sentences,
+}
+
+/// The printer of lines.
 struct LinePrinter<W: Write> {
-    json: bool,
+    style: Style,
     out: BufWriter<W>,
 }
 
@@ -76,8 +92,13 @@ impl<W: Write> LinePrinter<W> {
     fn print(&mut self, lines: impl Iterator<Item = io::Result<Line>>) -> Result<bool, PrintError> {
         for line in lines {
             let line = line.map_err(PrintError::Log)?;
-            let text = if self.json { line.json() } else { &line.text() };
-            let written = writeln!(self.out, "{}", printable(text));
+            let text = match self.style {
+                Style::Json => Some(line.json().to_owned()),
+                Style::Fields => Some(line.text()),
+                Style::Sentences => line.sentence(),
+            };
+            let Some(text) = text else { continue };
+            let written = writeln!(self.out, "{}", printable(&text));
             if written.is_err() {
                 return self.closed(written);
             }

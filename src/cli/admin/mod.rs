@@ -8,15 +8,18 @@ mod logs;
 mod restored;
 mod show;
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 
 use super::args::{
     AccessPeriod, DeviceCommand, EnrollCommand, HubCommand, OutputArgs, ScopeArgs, ServiceCommand, StreamLimit,
     StreamsCommand,
 };
+use super::identity::StoredIdentity;
+use super::profile::Profile;
 use super::{Failure, output, paths};
 use crate::hub::backup;
 use crate::hub::state::admin_socket;
@@ -24,6 +27,7 @@ use crate::net::os::clock;
 use crate::net::os::local_socket;
 use crate::proto::admin::{AdminRequest, AdminResponse};
 use crate::proto::id::{DeviceId, Principal, Role, ServiceName};
+use crate::proto::join::HubAddress;
 use crate::proto::scope::{Glob, Limit, Scope, ScopeChange};
 use crate::proto::text;
 
@@ -36,7 +40,7 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
             let identities = backup::create(&state, &file)?;
             let identities = text::count(identities, "identity");
             output::eprint(&format!("backed up {identities}, keys and certificates to {}", file.display()));
-            output::eprint("this file can impersonate the hub: store it where nobody else has access");
+            output::warning("this file can impersonate the hub: store it where nobody else has access");
             return Ok(());
         }
         HubCommand::Restore { file } => {
@@ -59,21 +63,40 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
     };
     let socket = admin_socket(&state);
     let answer: AdminResponse =
-        local_socket::request(&socket, &request).await.with_context(|| hub_not_running(&socket))?;
+        local_socket::request(&socket, &request).await.map_err(|error| anyhow!(hub_not_running(&state, &error)))?;
     show::print_answer(answer, json, matches!(request, AdminRequest::ShowIdentity { .. })).map_err(Failure::Other)?;
     if let AdminRequest::Add { principal: Principal { role: Role::Service, id }, scope, .. } = request
         && scope.devices.is_empty()
     {
-        output::eprint(&format!(
+        output::warning(&format!(
             "{id} may not reach any device yet; allow one: devstream hub service set {id} --device ID"
         ));
     }
     Ok(())
 }
 
-/// Words the error of a hub that does not answer on its admin socket.
-pub(super) fn hub_not_running(socket: &Path) -> String {
-    format!("no hub of this user answers at {}; start one with `devstream hub`", socket.display())
+/// Words the error of a hub that does not answer on its admin socket. A machine that has joined, and where no hub has run,
+/// is not the hub's.
+pub(super) fn hub_not_running(state: &Path, error: &io::Error) -> String {
+    let at = admin_socket(state);
+    let is_absent = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused].contains(&error.kind());
+    match joined_hub().filter(|_| is_absent && !state.exists()) {
+        Some(hub) => format!("no hub runs on this machine; run this on {}, the hub that this machine joined", hub.host),
+        None if is_absent => {
+            format!("no hub of this user answers at {}; start one with `devstream hub`", at.display())
+        }
+        None if error.kind() == io::ErrorKind::PermissionDenied => {
+            format!("cannot connect to the hub at {}: {error}; run this as root or as the hub's user", at.display())
+        }
+        None => format!("the hub does not answer at {}: {error}", at.display()),
+    }
+}
+
+/// Returns the address of the hub that this user's default profile joined, in either role.
+fn joined_hub() -> Option<HubAddress> {
+    let profile = Profile::resolve(None).ok()?;
+    let stored = |role| StoredIdentity::load(&profile, role).ok().flatten();
+    Some(stored(Role::Service).or_else(|| stored(Role::Device))?.hub)
 }
 
 fn device_request(command: DeviceCommand) -> (AdminRequest, bool) {

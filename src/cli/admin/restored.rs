@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::cli::output::{eprint, format_duration};
+use crate::cli::output::{format_duration, warning as eprint};
 use crate::cli::paths;
 use crate::hub::backup::{Change, LaterChange, Restored};
 use crate::hub::registry::Record;

@@ -1,5 +1,7 @@
 //! The hub's responses, as text or JSON.
 
+use std::net::IpAddr;
+
 use anyhow::{anyhow, bail};
 use serde::Serialize;
 
@@ -18,16 +20,20 @@ use crate::proto::timestamp::Timestamp;
 pub(super) fn print_answer(answer: AdminResponse, as_json: bool, with_keys: bool) -> anyhow::Result<()> {
     match answer {
         AdminResponse::Hub(info) => json(&info)?,
-        AdminResponse::Link { link, until, enrolment: None } => {
+        AdminResponse::Link { link, until, name_is_guessed, enrolment: None } => {
+            let link = parse_link(&link)?;
             output::eprint(&format!("Run this on its machine; it works once, until {until}:"));
-            output::print(&format!("devstream join '{}'", reencoded(&link)?));
+            output::print(&format!("devstream join '{}'", link.reveal()));
+            warn_of_host(&link.hub.host, name_is_guessed);
         }
-        AdminResponse::Link { link, until, enrolment: Some(id) } => {
+        AdminResponse::Link { link, until, name_is_guessed, enrolment: Some(id) } => {
+            let link = parse_link(&link)?;
             output::eprint(&format!(
                 "Enrolment key {id}, valid until {until}. It is a secret: put it into a file that only root"
             ));
             output::eprint("reads, and run this on each machine: devstream join < FILE");
-            output::print(&reencoded(&link)?);
+            output::print(&link.reveal());
+            warn_of_host(&link.hub.host, name_is_guessed);
         }
         AdminResponse::Identities { identities } if as_json => json(&identities)?,
         AdminResponse::Identities { identities } => {
@@ -40,16 +46,30 @@ pub(super) fn print_answer(answer: AdminResponse, as_json: bool, with_keys: bool
         AdminResponse::Streams { streams } => show_streams(&streams),
         AdminResponse::Status(status) if as_json => json(&status)?,
         AdminResponse::Status(status) => show_status(&status),
-        AdminResponse::Done => output::eprint("done"),
+        AdminResponse::Done { what } => output::eprint(if what.is_empty() { "done" } else { &what }),
         AdminResponse::Failed { reason } => bail!(reason),
     }
     Ok(())
 }
 
-/// Returns a join link made of its parts: it is about to be pasted into a shell.
-fn reencoded(link: &str) -> anyhow::Result<String> {
-    let link: JoinLink = link.parse().map_err(|error| anyhow!("the hub sent an unusable join link: {error}"))?;
-    Ok(link.reveal())
+/// Parses a join link, which is printed as made of its parts: it is about to be pasted into a shell.
+fn parse_link(link: &str) -> anyhow::Result<JoinLink> {
+    link.parse().map_err(|error| anyhow!("the hub sent an unusable join link: {error}"))
+}
+
+/// Warns of a link that leads nowhere from elsewhere.
+fn warn_of_host(host: &str, is_guessed: bool) {
+    if is_guessed {
+        output::warning(&format!(
+            "the link has this machine's own name, {host}: if other machines do not resolve that, restart the hub with \
+             --hostname NAME, and run this again"
+        ));
+    } else if host.parse().is_ok_and(|address: IpAddr| address.is_loopback()) {
+        output::warning(
+            "the link works on this machine only: for others, start the hub with --listen '[::]:8443' --hostname NAME, and \
+             run this again",
+        );
+    }
 }
 
 /// Prints the devices that a service may reach.
@@ -137,7 +157,12 @@ fn presence(online: Option<&Presence>, last_seen: Option<Timestamp>, offline: &s
 
 fn show_keys(keys: &[KeyStatus]) {
     for KeyStatus { fingerprint, added, until } in keys {
-        let until = until.map(|until| format!(", replaced, valid until {until}")).unwrap_or_default();
+        let has_ended = |until: &Timestamp| clock::now_utc() >= *until;
+        let until = until.map(|until| match has_ended(&until) {
+            true => format!(", replaced, ended {until}"),
+            false => format!(", replaced, valid until {until}"),
+        });
+        let until = until.unwrap_or_default();
         output::print(&format!("key {fingerprint} since {added}{until}"));
     }
 }
@@ -226,13 +251,13 @@ mod tests {
     fn a_link_that_would_end_its_quotes_is_not_printed() {
         let code = "A".repeat(22);
         let link = format!("devstream://hub.test/pi?role=device&code={code}");
-        assert_eq!(reencoded(&link).unwrap(), link);
+        assert_eq!(parse_link(&link).unwrap().reveal(), link);
         for evil in [
             format!("{link}'; reboot '"),
             format!("devstream://hub.test/pi'$(reboot)?role=device&code={code}"),
             "x".into(),
         ] {
-            assert!(reencoded(&evil).is_err(), "{evil}");
+            assert!(parse_link(&evil).is_err(), "{evil}");
         }
     }
 }

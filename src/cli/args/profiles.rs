@@ -1,9 +1,11 @@
 //! The flags of `devstream profiles`.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueHint};
 
 use super::OutputArgs;
 use crate::cli::profile::Profile;
+use crate::proto::id::Role;
+use crate::proto::join::HubAddress;
 
 /// List the profiles: hubs and identities that this machine joined, or set the default
 ///
@@ -32,5 +34,20 @@ pub(in crate::cli) enum ProfilesCommand {
     Remove {
         /// Profile to remove
         name: Profile,
+        /// Delete the identity of this role only
+        #[arg(long, value_name = "device|service")]
+        role: Option<Role>,
+        /// Do not ask; needed where there is no terminal
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Set the address of a profile's hub, after that has moved; the identity, and what certifies the hub, stay
+    Set {
+        /// New address of the hub; port 443 by default
+        #[arg(long, value_name = "HOST[:PORT]", value_hint = ValueHint::Hostname)]
+        hub: HubAddress,
+        /// Set it for the identity of this role only
+        #[arg(long, value_name = "device|service")]
+        role: Option<Role>,
     },
 }

@@ -8,6 +8,7 @@ use clap::{Args, ValueHint};
 use super::OutputArgs;
 use crate::cli::profile::Profile;
 use crate::proto::id::{DeviceId, InvalidName, StreamName};
+use crate::proto::join::HubAddress;
 
 /// The suffix of a device's id in OpenSSH's host names, which distinguishes devices from other hosts.
 pub(in crate::cli) const DEVICE_SUFFIX: &str = ".devstream";
@@ -47,6 +48,9 @@ pub(in crate::cli) struct Ssh {
     /// Ask for this stream, which is the name of the forward to the device's SSH server
     #[arg(long, value_name = "NAME", default_value = SSH)]
     pub(in crate::cli) stream: StreamName,
+    /// Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)
+    #[arg(long, value_name = "HOST[:PORT]", value_hint = ValueHint::Hostname, value_delimiter = ',')]
+    pub(in crate::cli) hub: Vec<HubAddress>,
     #[arg(from_global)]
     pub(in crate::cli) profile: Option<Profile>,
     /// Device, and the user to log in as: pi-42, root@pi-42
@@ -89,6 +93,9 @@ pub(in crate::cli) struct Rdp {
     /// Ask for this stream, which is the name of the forward to the device's desktop
     #[arg(long, value_name = "NAME", default_value = RDP)]
     pub(in crate::cli) stream: StreamName,
+    /// Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)
+    #[arg(long, value_name = "HOST[:PORT]", value_hint = ValueHint::Hostname, value_delimiter = ',')]
+    pub(in crate::cli) hub: Vec<HubAddress>,
     #[arg(from_global)]
     pub(in crate::cli) profile: Option<Profile>,
     /// Device to connect to

@@ -43,10 +43,28 @@ pub(super) fn advice(hop: Hop, kind: RefusalKind, cause: Option<Cause>) -> &'sta
     }
 }
 
+/// Returns the next step on the hub's own machine, where `hub check` takes no address and no proxy.
+pub(super) fn hub_advice(hop: Hop, kind: RefusalKind, cause: Option<Cause>) -> &'static str {
+    match (hop, kind) {
+        (Hop::Dns, _) => {
+            "if other machines do not resolve this name either, start the hub with --hostname NAME, and make new join links"
+        }
+        (Hop::Tcp, _) => {
+            "check that the name is this machine's, and that its firewall lets this port in; behind NAT, the router must \
+             forward the port"
+        }
+        (Hop::Tls, RefusalKind::CertificateNotTrusted) => {
+            "another server answers under this name: check what it resolves to, or start the hub with --hostname NAME"
+        }
+        _ => advice(hop, kind, cause),
+    }
+}
+
 fn unreachable_hub(hop: Hop, cause: Option<Cause>) -> Option<&'static str> {
     let next = match (hop, cause) {
         (Hop::Dns, _) => {
-            "check the name, and whether this network's DNS knows it; --hub HOST:PORT sets another address"
+            "check the name, and whether this network's DNS knows it; where only a proxy leads out, --via http://HOST:PORT has \
+             the proxy resolve it; --hub HOST:PORT sets another address"
         }
         (Hop::ProxyDns, _) => "check the proxy's name; --via URL sets another proxy, --via direct uses none",
         (Hop::Tcp, Some(Cause::Dial(DialCause::TimedOut))) => {
@@ -68,6 +86,10 @@ fn unreachable_hub(hop: Hop, cause: Option<Cause>) -> Option<&'static str> {
         }
         (Hop::Proxy, Some(Cause::Dial(DialCause::ProxyAuthRequired))) => {
             "put USER:PASSWORD for this proxy into a file, and pass it with --via-login FILE"
+        }
+        (Hop::Proxy, Some(Cause::Dial(DialCause::ProxyForbidsPort))) => {
+            "proxies often allow port 443 only: have the hub listen there as well (devstream hub --listen '[::]:443'), and \
+             set --hub HOST:443 here; or ask the proxy's administrator to allow CONNECT to this port"
         }
         (Hop::Proxy, _) => {
             "ask the proxy's administrator to allow CONNECT to the hub's name and port; --via URL sets another proxy"
@@ -132,6 +154,8 @@ mod tests {
             (dial(Hop::ProxyTcp, unreachable, DialCause::NotConnected), "the proxy is running"),
             (dial(Hop::Proxy, unreachable, DialCause::ProxyAuthRequired), "--via-login"),
             (dial(Hop::Proxy, unreachable, DialCause::ProxyFailed), "the proxy's administrator"),
+            (dial(Hop::Proxy, unreachable, DialCause::ProxyForbidsPort), "--listen '[::]:443'"),
+            (dial(Hop::Dns, unreachable, DialCause::NameNotResolved), "--via"),
             (dial(Hop::Tls, unreachable, tls(TlsFailure::Silent)), "MTU"),
             (dial(Hop::Tls, unreachable, tls(TlsFailure::OldVersion)), "TLS 1.3"),
             (dial(Hop::Tls, unreachable, tls(TlsFailure::Altered)), "PROXY protocol"),

@@ -31,7 +31,9 @@ pub(super) async fn check(reporter: &Reporter, check: Check) -> Result<(), Failu
     };
     let id = agent.id.map_or_else(|| default_device_id(&check.hub), |id| Ok(id.into()))?;
     let principal = Principal { role: Role::Device, id };
-    to_hub(reporter, &principal, &client_factory(principal.clone(), check.hub.or(agent.hub))).await;
+    let hub = check.hub.or(agent.hub);
+    let via = hub.via.clone();
+    to_hub(reporter, &principal, &client_factory(principal.clone(), hub), &via).await;
     for forward in &forwards {
         reporter.begin(Hop::Target, forward);
         reporter.push(target(forward).await);

@@ -1,8 +1,10 @@
 //! The check of a hub on its own machine: it runs, is reached under the name in its join links, and has resources left.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::advice::hub_advice;
 use super::finding::{Finding, Verdict, sanitized};
 use super::hop::Hop;
 use super::hub_path::{elapsed_since, to_tls};
@@ -39,16 +41,20 @@ async fn check(reporter: &Reporter, state: &Path) -> anyhow::Result<()> {
     }
     reporter.begin(Hop::Hub, state.display());
     let answers = (ask(&socket, AdminRequest::Show).await, ask(&socket, AdminRequest::Status).await);
-    let (Some(AdminResponse::Hub(info)), Some(AdminResponse::Status(status))) = answers else {
-        let refusal = Refusal::new(RefusalKind::HubUnreachable, hub_not_running(&socket));
-        reporter.push(Finding::failed(Hop::Hub, state.display(), &refusal));
-        return Ok(());
+    let (info, status) = match answers {
+        (Ok(AdminResponse::Hub(info)), Ok(AdminResponse::Status(status))) => (info, status),
+        (answer, _) => {
+            let error = answer.err().unwrap_or_else(|| io::ErrorKind::InvalidData.into());
+            let refusal = Refusal::new(RefusalKind::HubUnreachable, hub_not_running(state, &error));
+            reporter.push(Finding::failed(Hop::Hub, state.display(), &refusal));
+            return Ok(());
+        }
     };
     reporter.push(runs(&info, &status).took(elapsed_since(started)));
     reporter.push(certificate(&status.certificate, clock::now_utc(), created_at(state)));
     // Under the name and with the trust of a join link.
     let public = HubAddress { host: info.hostname.clone(), port: info.local.port };
-    to_tls(reporter, &unknown_client(public, &info)?).await;
+    to_tls(reporter, &unknown_client(public, &info)?, hub_advice).await;
     reporter.push(descriptors(&status));
     if let Some(left) = usage::disk_space(state) {
         reporter.push(disk(&state.display().to_string(), left));
@@ -56,15 +62,22 @@ async fn check(reporter: &Reporter, state: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn ask(socket: &Path, request: AdminRequest) -> Option<AdminResponse> {
-    local_socket::request(socket, &request).await.ok()
+async fn ask(socket: &Path, request: AdminRequest) -> io::Result<AdminResponse> {
+    local_socket::request(socket, &request).await
 }
 
 fn runs(info: &HubInfo, status: &HubStatus) -> Finding {
-    let finding = Finding::good(Hop::Hub, &info.hostname).fact("listening", &info.local);
+    let listening = info.listening.map_or_else(|| info.local.to_string(), |address| address.to_string());
+    let finding = Finding::good(Hop::Hub, &info.hostname).fact("listening", listening);
     let finding = finding.fact("since", status.since).fact("version", &status.version).fact("process", status.process);
     if status.draining {
         return finding.with_verdict(Verdict::failed(Hop::Hub, &RefusalKind::Draining.into(), None));
+    }
+    if status.warnings.is_empty() && info.name_is_guessed {
+        return finding.with_verdict(Verdict::Warning {
+            cause: format!("join links have this machine's own name, {}, which others may not resolve", info.hostname),
+            advice: "if so, start the hub with --hostname NAME, and make new join links".into(),
+        });
     }
     if status.warnings.is_empty() {
         return finding;

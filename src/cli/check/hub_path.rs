@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::advice::Cause;
+use super::advice::{Cause, advice};
 use super::clock::{compare_clocks, expired_certificate};
 use super::finding::{Finding, Verdict};
 use super::hop::Hop;
 use super::reporter::Reporter;
+use crate::cli::args::ViaArgs;
 use crate::net::client::{Client, ClientFactory, Probe, ProbeError};
 use crate::net::os::clock;
 use crate::net::tls::Trust;
@@ -24,7 +25,12 @@ pub(super) async fn to_hub(
     reporter: &Reporter,
     principal: &Principal,
     client_factory: &ClientFactory,
+    via: &ViaArgs,
 ) -> Option<Vec<DeviceStatus>> {
+    if let Err(refusal) = via.proxy_settings() {
+        reporter.push(no_proxy(via, &refusal));
+        return None;
+    }
     reporter.begin(Hop::Identity, principal);
     let client = match client_factory.client().await {
         Ok(client) => client,
@@ -34,7 +40,7 @@ pub(super) async fn to_hub(
         }
     };
     reporter.push(Finding::good(Hop::Identity, principal).fact("hub", client.hub()));
-    let probe = to_tls(reporter, &client).await?;
+    let probe = to_tls(reporter, &client, advice).await?;
     let (started, at) = (clock::now(), format!("{principal} at {}", probe.hub()));
     reporter.begin(Hop::Authentication, &at);
     match probe.authenticate().await {
@@ -52,6 +58,18 @@ pub(super) async fn to_hub(
     }
 }
 
+/// Judges the settings of a proxy that cannot be used, such as a file of credentials that others may read.
+fn no_proxy(via: &ViaArgs, refusal: &Refusal) -> Finding {
+    let (at, advice) = match via.login_file() {
+        Some(file) => {
+            let file = file.display();
+            (format!("--via-login {file}"), format!("have USER:PASSWORD on one line there, and run: chmod 600 {file}"))
+        }
+        None => ("settings".into(), "correct that, or name the proxy with --via URL".into()),
+    };
+    Finding::good(Hop::Proxy, at).with_verdict(Verdict::because(refusal, advice))
+}
+
 fn not_authenticated(at: String, error: &ProbeError) -> Finding {
     let (refusal, cause) = match error {
         ProbeError::NotAHub(refusal) => (refusal, Some(Cause::NotAHub)),
@@ -61,8 +79,11 @@ fn not_authenticated(at: String, error: &ProbeError) -> Finding {
     Finding::good(hop, at).with_verdict(Verdict::failed(hop, refusal, cause))
 }
 
+/// Words the next step after a failure, from where the check runs.
+type Advice = fn(Hop, RefusalKind, Option<Cause>) -> &'static str;
+
 /// Checks every hop until TLS with the hub is established.
-pub(super) async fn to_tls<'a>(reporter: &Reporter, client: &'a Client) -> Option<Probe<'a>> {
+pub(super) async fn to_tls<'a>(reporter: &Reporter, client: &'a Client, advice: Advice) -> Option<Probe<'a>> {
     let steps = Steps { reporter, through_proxy: client.has_proxy(), last: Mutex::default() };
     let on_step = |step: &DialStep| steps.on_step(step);
     let result = client.probe(&mut DialTrace::with_observer(&on_step)).await;
@@ -73,12 +94,13 @@ pub(super) async fn to_tls<'a>(reporter: &Reporter, client: &'a Client) -> Optio
             Some(probe)
         }
         (Some((finding, error)), Err(all)) => {
-            reporter.push(failed(finding, client, error.ok_or(all)).await);
+            reporter.push(failed(finding, client, error.ok_or(all), advice).await);
             None
         }
         (None, Ok(probe)) => Some(probe),
         (None, Err(refusal)) => {
-            reporter.push(Finding::failed(Hop::Dns, client.hub(), &refusal));
+            let verdict = Verdict::because(&refusal, advice(Hop::Dns, refusal.kind, None).into());
+            reporter.push(Finding::good(Hop::Dns, client.hub()).with_verdict(verdict));
             None
         }
     }
@@ -146,7 +168,7 @@ fn tls_completed(finding: Finding, client: &Client, expires: Option<Timestamp>) 
 
 /// Judges the failure of the last step. A certificate that is not valid by this machine's clock may be valid by the
 /// hub's.
-async fn failed(finding: Finding, client: &Client, error: Result<DialError, Refusal>) -> Finding {
+async fn failed(finding: Finding, client: &Client, error: Result<DialError, Refusal>, advice: Advice) -> Finding {
     let (refusal, cause) = match error {
         Ok(DialError { refusal, cause }) => (refusal, Some(Cause::Dial(cause))),
         Err(refusal) => (refusal, None),
@@ -154,7 +176,7 @@ async fn failed(finding: Finding, client: &Client, error: Result<DialError, Refu
     let verdict = if refusal.kind == RefusalKind::ClockOrInspection {
         expired_certificate(&refusal, clock::now_utc(), client.hub_time().await)
     } else {
-        Verdict::failed(finding.hop, &refusal, cause)
+        Verdict::because(&refusal, advice(finding.hop, refusal.kind, cause).into())
     };
     finding.with_verdict(verdict)
 }

@@ -33,8 +33,9 @@ pub(super) async fn check(reporter: &Reporter, check: Check) -> Result<(), Failu
     let proxy = service_proxy(check.hub.profile.as_ref(), &["--stdio", "--device", NO_DEVICE])?;
     let hub = check.hub.or(proxy.hub);
     let principal = Principal { role: Role::Service, id: default_service_id(&hub)? };
+    let via = hub.via.clone();
     let client_factory = client_factory(principal.clone(), hub);
-    if let Some(devices) = to_hub(reporter, &principal, &client_factory).await
+    if let Some(devices) = to_hub(reporter, &principal, &client_factory, &via).await
         && let Some(device) = &check.device
     {
         let connector = Connector::new(&Identity::with_client_factory(principal, client_factory))?;

@@ -1,6 +1,9 @@
 //! `devstream profiles`: lists the hubs and identities of this machine, sets the default, removes.
 
-use anyhow::bail;
+use std::fmt;
+use std::io::{self, IsTerminal as _};
+
+use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use super::stored::StoredIdentity;
@@ -17,7 +20,8 @@ pub(in crate::cli) fn run(profiles: Profiles) -> anyhow::Result<()> {
     match profiles.command {
         None => list(profiles.profile.as_ref(), profiles.output.json),
         Some(ProfilesCommand::Use { name }) => set_default(&name),
-        Some(ProfilesCommand::Remove { name }) => remove(&name),
+        Some(ProfilesCommand::Remove { name, role, yes }) => remove(&name, role, yes),
+        Some(ProfilesCommand::Set { hub, role }) => set_hub(&Profile::resolve(profiles.profile.as_ref())?, &hub, role),
     }
 }
 
@@ -36,6 +40,13 @@ struct ProfileIdentity {
     role: Role,
     id: PrincipalId,
     hub: HubAddress,
+}
+
+impl fmt::Display for ProfileIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { role, id, hub } = self;
+        write!(f, "{role} {id} of {hub}")
+    }
 }
 
 fn list(named: Option<&Profile>, as_json: bool) -> anyhow::Result<()> {
@@ -82,30 +93,79 @@ fn set_default(profile: &Profile) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn remove(profile: &Profile) -> anyhow::Result<()> {
+fn remove(profile: &Profile, role: Option<Role>, yes: bool) -> anyhow::Result<()> {
     ensure_exists(profile)?;
-    let removed = identities(profile)?;
-    for role in ROLES {
+    let (removed, kept): (Vec<_>, Vec<_>) =
+        identities(profile)?.into_iter().partition(|identity| role.is_none_or(|role| identity.role == role));
+    for role in role.map_or(ROLES.to_vec(), |role| vec![role]) {
         let directory = profile.identity_directory(role)?;
         if let Some(service) = service_with_key(profile, role, &directory, None) {
             bail!("{} runs with this profile's key; first run: {}", service.name, service.uninstall_command);
         }
     }
-    for role in ROLES {
+    if let (Some(role), true) = (role, removed.is_empty()) {
+        bail!("profile {profile} has not joined as a {role}");
+    }
+    if !yes && !removed.is_empty() && !confirms(&removed)? {
+        bail!("nothing was removed");
+    }
+    for role in role.map_or(ROLES.to_vec(), |role| vec![role]) {
         remove_directory(&profile.identity_directory(role)?)?;
     }
+    if kept.is_empty() {
+        forget(profile)?;
+    }
+    for identity in removed {
+        let ProfileIdentity { role, id, .. } = &identity;
+        output::eprint(&format!("removed {identity}; remove it at the hub as well: devstream hub {role} remove {id}"));
+    }
+    Ok(())
+}
+
+/// Removes a profile without identities, and has `default` be the default again.
+fn forget(profile: &Profile) -> anyhow::Result<()> {
     if !profile.is_default() {
         remove_directory(&paths::profiles()?.join(profile.as_str()))?;
     }
     if *profile == Profile::resolve(None)? {
         Profile::default().make_default()?;
     }
-    for ProfileIdentity { role, id, hub } in removed {
-        let role = role.as_str();
-        output::eprint(&format!(
-            "removed {role} {id} of {hub}; remove it at the hub as well: devstream hub {role} remove {id}"
-        ));
+    Ok(())
+}
+
+/// Asks whether to delete these keys, which nothing brings back. Nobody can be asked without a terminal.
+fn confirms(identities: &[ProfileIdentity]) -> anyhow::Result<bool> {
+    let all = identities.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        let choose = if identities.len() > 1 { ", or choose one with --role device|service" } else { "" };
+        bail!("this would delete the key of {all}: confirm with --yes{choose}");
     }
+    output::warning(&format!("Delete the key of {all}? To return, each needs a new join link. [y/N]"));
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).context("cannot read the answer")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Sets the hub's address. A streaming endpoint that is the hub itself moves with it.
+fn set_hub(profile: &Profile, hub: &HubAddress, role: Option<Role>) -> anyhow::Result<()> {
+    ensure_exists(profile)?;
+    let mut is_set = false;
+    for role in ROLES.into_iter().filter(|one| role.is_none_or(|role| role == *one)) {
+        let Some(mut stored) = StoredIdentity::load(profile, role)? else { continue };
+        let before = std::mem::replace(&mut stored.hub, hub.clone());
+        if stored.streaming_endpoint.as_ref() == Some(&before) {
+            stored.streaming_endpoint = Some(hub.clone());
+        }
+        stored.save(profile, role)?;
+        is_set = true;
+        let id = &stored.id;
+        output::eprint(&format!("{role} {id} connects to {hub} from now on, instead of {before}"));
+        if let Some(service) = service_with_key(profile, role, &profile.identity_directory(role)?, None) {
+            output::eprint(&format!("next: systemctl restart {}", service.name));
+        }
+    }
+    anyhow::ensure!(is_set, "profile {profile} has not joined as {}", role.map_or("anything", Role::as_str));
+    output::eprint(&format!("next: devstream check{}", profile.flag()));
     Ok(())
 }
 

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::args::HubArgs;
@@ -35,6 +37,9 @@ pub(in crate::cli) struct StoredIdentity {
     /// hub's did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::cli) streaming_endpoint: Option<HubAddress>,
+    /// The hash of the link's code, by which the same link is recognised; not there if an earlier version joined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::cli) code_hash: Option<String>,
 }
 
 const PENDING_KEY: &str = "key.next";
@@ -51,6 +56,23 @@ impl StoredIdentity {
         self.hub == link.hub || (self.pin.is_some() && self.pin == link.pin)
     }
 
+    /// Stores it in place of the profile's former one, with the same key.
+    pub(in crate::cli) fn save(&self, profile: &Profile, role: Role) -> anyhow::Result<()> {
+        write_private(&profile.identity_directory(role)?.join(IDENTITY_FILE), &toml::to_string(self)?)
+    }
+
+    /// Reports whether this machine has joined with this link.
+    pub(in crate::cli) fn joined_with(&self, link: &JoinLink) -> bool {
+        self.matches_hub(link) && self.code_hash.as_ref().is_some_and(|hash| *hash == code_hash(link))
+    }
+
+    /// Returns the identity's key.
+    pub(in crate::cli) fn key(profile: &Profile, role: Role) -> anyhow::Result<PrivateKey> {
+        let key = identity_file(profile, role, KEY_FILE)?;
+        let (path, text) = key.context("the key of this identity is missing; join again")?;
+        parse_key(&path, &text)
+    }
+
     pub(super) fn client(
         &self,
         profile: &Profile,
@@ -58,15 +80,18 @@ impl StoredIdentity {
         trust: &Trust,
         hub_args: &HubArgs,
     ) -> anyhow::Result<Client> {
-        let key = identity_file(profile, role, KEY_FILE)?;
-        let (path, text) = key.context("the key of this identity is missing; join again")?;
-        let key = parse_key(&path, &text)?;
+        let key = Self::key(profile, role)?;
         let hubs = hub_args.hubs(&self.hub);
         let principal = Principal { role, id: self.id.clone() };
         let client = Client::new(hubs, trust, principal, Arc::new(key))?;
         let client = client.with_streaming_endpoint(self.streaming_endpoint.clone());
         Ok(client.allowing_tls_inspection(hub_args.trust.allow_tls_inspection))
     }
+}
+
+/// Returns the hash of a link's code, as text.
+pub(in crate::cli) fn code_hash(link: &JoinLink) -> String {
+    URL_SAFE_NO_PAD.encode(link.code.hash().bytes())
 }
 
 /// Reads a file of the identity: the credential from systemd, else the file that `devstream join` stored.
@@ -76,7 +101,7 @@ fn identity_file(profile: &Profile, role: Role, name: &str) -> anyhow::Result<Op
         return Ok(Some((path, text)));
     }
     let path = profile.identity_directory(role)?.join(name);
-    if !path.exists() {
+    if !path.try_exists().at_path("cannot read", &path)? {
         return Ok(None);
     }
     let text = read_private(&path)?;
@@ -96,17 +121,21 @@ impl IdentityDir {
         Ok(Self(profile.identity_directory(role)?))
     }
 
-    pub(in crate::cli) fn directory(&self) -> &Path {
-        &self.0
-    }
-
-    /// Returns the key to join with. It is stored before the hub learns of it: if the hub's response is lost, the next
-    /// attempt uses the same key, which the hub then knows.
-    pub(in crate::cli) fn pending_seed(&self) -> anyhow::Result<KeySeed> {
+    /// Returns the key to join with, and whether it is a new one. It is stored before the hub learns of it: if the hub's
+    /// response is lost, the next attempt uses the same key, which the hub then knows.
+    pub(in crate::cli) fn pending_seed(&self) -> anyhow::Result<(KeySeed, bool)> {
         create_private_directory(&self.0)?;
         let path = self.0.join(PENDING_KEY);
+        let is_new = !path.exists();
         write_private_once(&path, &random::secret::<32>().reveal())?;
-        parse_seed(&path, &read_private(&path)?)
+        Ok((parse_seed(&path, &read_private(&path)?)?, is_new))
+    }
+
+    /// Removes the key that the hub has refused, and the directory if nothing else is in it. A failure leaves a file that
+    /// the next join uses.
+    pub(in crate::cli) fn discard_pending_seed(&self) {
+        let _ = std::fs::remove_file(self.0.join(PENDING_KEY));
+        let _ = std::fs::remove_dir(&self.0);
     }
 
     /// Stores an identity and its key. The key is written first, so that every readable identity has one.

@@ -17,7 +17,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::stderr;
-use crate::net::os::clock::now_rfc3339;
+use crate::net::os::clock::{self, now_rfc3339};
 use crate::proto::text;
 
 /// The format of messages on standard error.
@@ -31,6 +31,32 @@ pub(in crate::cli) enum Format {
 
 /// The chosen format, set when logging starts.
 static FORMAT: OnceLock<Format> = OnceLock::new();
+
+/// What else was chosen, set with it.
+static STYLE: OnceLock<Style> = OnceLock::new();
+
+/// The style of messages as text.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::cli) struct Style {
+    /// Warnings and errors only.
+    pub(in crate::cli) quiet: bool,
+    /// Each line begins with the time.
+    pub(in crate::cli) with_times: bool,
+}
+
+/// Reports whether a message of this level is wanted; before logging starts, every one is.
+pub(super) fn is_wanted(level: Level) -> bool {
+    level <= Level::WARN || !style().quiet
+}
+
+/// Returns the beginning of a line of text: the time, if it is wanted.
+pub(super) fn line_start() -> String {
+    if style().with_times { format!("{}  ", clock::now_utc()) } else { String::new() }
+}
+
+fn style() -> Style {
+    STYLE.get().copied().unwrap_or_default()
+}
 
 /// Returns the log filter: `DEVSTREAM_LOG` (a level, or `TARGET=LEVEL,…`), else the level of -v and -q.
 pub(in crate::cli) fn filter(verbosity: i8) -> anyhow::Result<Targets> {
@@ -58,8 +84,8 @@ fn parse_filter(text: &str) -> anyhow::Result<Targets> {
 }
 
 /// Starts logging.
-pub(in crate::cli) fn start(filter: Targets, format: Format) {
-    let _ = FORMAT.set(format);
+pub(in crate::cli) fn start(filter: Targets, format: Format, style: Style) {
+    let _ = (FORMAT.set(format), STYLE.set(style));
     let lines = tracing_subscriber::fmt::layer().event_format(format).with_writer(|| Stderr);
     if tracing_subscriber::registry().with(lines).with(filter).try_init().is_err() {
         stderr::write(b"devstream: warning: logging could not be started\n".to_vec());
@@ -103,7 +129,7 @@ where
             );
         }
         // `role: message key=value`, with the level unless it is info.
-        write!(writer, "{}: ", metadata.target())?;
+        write!(writer, "{}{}: ", line_start(), metadata.target())?;
         match *metadata.level() {
             Level::ERROR => writer.write_str("error: ")?,
             Level::WARN => writer.write_str("warning: ")?,

@@ -16,6 +16,7 @@ pub(super) use self::stderr::Guard;
 use self::stream_monitor::Table;
 pub(super) use self::text::{
     OutputError, eprint, error, finish, harmless_if_closed, print, print_line, print_table, printable, role_message,
+    warning,
 };
 
 /// Queues the messages of a role from here on, and writes them above its table. Commands that end by themselves write

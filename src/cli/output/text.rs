@@ -61,14 +61,19 @@ impl From<io::Error> for OutputError {
     }
 }
 
-/// Prints a message on standard error.
+/// Prints a message on standard error, unless -q is given.
 pub(in crate::cli) fn eprint(text: &str) {
     write_message(Level::INFO, "devstream", text, text);
 }
 
-/// Prints a role's message, regardless of -q and -v.
+/// Prints a message that -q does not silence: a warning, or a question.
+pub(in crate::cli) fn warning(text: &str) {
+    write_message(Level::WARN, "devstream", text, text);
+}
+
+/// Prints a role's message, unless -q is given.
 pub(in crate::cli) fn role_message(role: &str, text: &str) {
-    write_message(Level::INFO, role, text, &format!("{role}: {text}"));
+    write_message(Level::INFO, role, text, &format!("{}{role}: {text}", logging::line_start()));
 }
 
 /// Prints the reason why a command failed.
@@ -78,6 +83,9 @@ pub(in crate::cli) fn error(command: &str, text: &str) {
 
 /// Writes the message as JSON or the line as text, in order with the log.
 fn write_message(level: Level, target: &str, message: &str, line: &str) {
+    if !logging::is_wanted(level) {
+        return;
+    }
     let json = logging::is_json().then(|| logging::json(level, target, message, serde_json::Map::new()));
     stderr::write(format!("{}\n", printable(json.as_deref().unwrap_or(line))).into_bytes());
 }

@@ -106,7 +106,7 @@ fn client(service: &Service<'_>, profile: &Profile, role: Role, via: &ViaArgs) -
 /// Returns the file of the proxy's credentials, which must exist first.
 fn proxy_login(via: &ViaArgs) -> anyhow::Result<Option<(PathBuf, &'static str)>> {
     if via.is_in_environment() {
-        output::eprint(
+        output::warning(
             "service: services do not see HTTPS_PROXY and similar variables; if they need the proxy, add --via URL",
         );
     }

@@ -133,7 +133,9 @@ fn stable_port(rdp: &Rdp) -> u16 {
 /// Returns the settings of the service-proxy, with those from the environment and the file.
 fn proxy_settings(rdp: &Rdp, port: u16) -> Result<ServiceProxy, Failure> {
     let local = format!("--local=127.0.0.1:{port}={}", rdp.stream);
-    service_proxy(rdp.profile.as_ref(), &["--device", rdp.device.as_str(), &local])
+    let hubs: Vec<_> = rdp.hub.iter().map(|hub| format!("--hub={hub}")).collect();
+    let flags = ["--device", rdp.device.as_str(), &local].into_iter().chain(hubs.iter().map(String::as_str));
+    service_proxy(rdp.profile.as_ref(), &flags.collect::<Vec<_>>())
 }
 
 /// Returns an .rdp file, mstsc's format, which other clients read as well.
@@ -175,8 +177,10 @@ fn advise(requested: bool, address: SocketAddr, file: &Path) {
         return output::eprint("rdp: serving until Ctrl-C");
     }
     let names = CLIENTS.map(|client| client.program).join(", ");
-    output::eprint(&format!("rdp: no client is installed ({names}); install the package freerdp3-x11 or freerdp2-x11"));
-    output::eprint(&format!("rdp: open {file} with another client, or connect it to {address}; Ctrl-C stops"));
+    output::warning(&format!(
+        "rdp: no client is installed ({names}); install the package freerdp3-x11 or freerdp2-x11"
+    ));
+    output::warning(&format!("rdp: open {file} with another client, or connect it to {address}; Ctrl-C stops"));
 }
 
 fn ended(client: &Client, status: io::Result<ExitStatus>, connected: bool) -> anyhow::Result<()> {

@@ -38,7 +38,7 @@ const RESPONSE_BYTES: u64 = 256 * 1024;
 const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The report.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {
     hub: Option<Box<HubStatus>>,
@@ -97,7 +97,18 @@ pub(super) async fn other_process(role: &str, identity: &Principal, hub: Option<
 
 async fn report() -> anyhow::Result<Report> {
     let (hub, identities) = (hub().await?, joined_identities()?);
-    let mut report = Report { hub, roles: Vec::new(), unresponsive: Vec::new(), not_queried: 0, identities };
+    Ok(Report { hub, identities, ..running_roles().await? })
+}
+
+/// Returns the role that runs on this machine with this identity of this hub.
+pub(super) async fn running_role(identity: &Principal, hub: &HubAddress) -> Option<RoleStatus> {
+    let roles = running_roles().await.map(|report| report.roles).unwrap_or_default();
+    let is_own = |role: &RoleStatus| role.identity == *identity && role.hub.as_ref().is_none_or(|at| at == hub);
+    roles.into_iter().find(is_own)
+}
+
+async fn running_roles() -> anyhow::Result<Report> {
+    let mut report = Report::default();
     let mut found = Vec::new();
     for directory in paths::status_directories()? {
         let sockets = sockets(&directory);

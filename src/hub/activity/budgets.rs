@@ -164,6 +164,7 @@ impl Subject {
             | Operation::IdentityRemoved
             | Operation::EnrolmentAdded
             | Operation::EnrolmentRemoved
+            | Operation::StreamKilled
             | Operation::ActivityLost => None,
         }
     }

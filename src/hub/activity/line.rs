@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::hub::event::Event;
+use crate::hub::event::{ACCEPTED, Event, Operation, Sentence};
 use crate::net::os::clock::now_rfc3339;
 use crate::proto::id::{DeviceId, Role, ServiceName, StreamId, StreamName};
 use crate::proto::timestamp::Timestamp;
@@ -26,6 +27,8 @@ struct Record {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct RecordProperties {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes_to_device: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,6 +63,7 @@ pub(super) fn json(event: Event) -> String {
         duration_ms: event.took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
         operation_name: event.operation.word(),
         properties: RecordProperties {
+            by: event.by,
             bytes_to_device: event.bytes.map(|(to_device, _)| to_device),
             bytes_to_service: event.bytes.map(|(_, to_service)| to_service),
             device_id: event.device,
@@ -120,7 +124,40 @@ impl Line {
         &self.0
     }
 
-    /// Formats the line for a person.
+    /// Words the line for a person; `None` if the next line says it too: an accepted request is opened.
+    pub fn sentence(&self) -> Option<String> {
+        let record: Value = serde_json::from_str(&self.0).unwrap_or_default();
+        let Some(operation) = record["operationName"].as_str().and_then(Operation::of_word) else {
+            return Some(self.text());
+        };
+        let result = record["resultType"].as_str().unwrap_or_default();
+        if operation == Operation::Invoke && result == ACCEPTED {
+            return None;
+        }
+        let properties = &record["properties"];
+        let (text, number) = (|name: &str| properties[name].as_str(), |name: &str| properties[name].as_u64());
+        let address = |name: &str| text(name)?.parse().ok();
+        let sentence = Sentence {
+            operation,
+            result,
+            reason: text("reason").unwrap_or_default(),
+            name: text("streamName"),
+            device: text("deviceId"),
+            service: text("serviceId"),
+            source: address("sourceAddress"),
+            peer: address("peerAddress"),
+            took: record["durationMs"].as_u64().map(Duration::from_millis),
+            bytes: number("bytesToDevice").zip(number("bytesToService")),
+            ended_by: text("endedBy").and_then(|role| role.parse().ok()),
+            lost: number("linesLost"),
+            omitted: number("linesOmitted"),
+            by: text("by"),
+        };
+        let time = record["time"].as_str().and_then(Timestamp::parse).map(Timestamp::rfc3339).unwrap_or_default();
+        Some(format!("{time}  {sentence}"))
+    }
+
+    /// Formats the line for a program that reads text, with all its fields.
     pub fn text(&self) -> String {
         let record: Value = serde_json::from_str(&self.0).unwrap_or_default();
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -131,7 +168,9 @@ impl Line {
             text(&record["resultType"])
         );
         if let Some(properties) = record["properties"].as_object() {
-            properties.iter().for_each(|(name, value)| line += &format!(" {name}={}", text(value)));
+            // The user last: scripts know the other fields by their place.
+            let (by, others): (Vec<_>, Vec<_>) = properties.iter().partition(|(name, _)| *name == "by");
+            others.iter().chain(&by).for_each(|(name, value)| line += &format!(" {name}={}", text(value)));
         }
         line
     }

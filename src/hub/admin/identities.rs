@@ -3,14 +3,17 @@
 
 use std::time::Duration;
 
+use super::By;
 use crate::hub::broker::{Input, LegKey};
+use crate::hub::broker_handle::BrokerHandle;
 use crate::hub::event::{Event, Operation};
 use crate::hub::registry::{CodeHash, Enrolled, Record, RegistryError, StoredKey};
 use crate::hub::revalidation::access_deadline;
 use crate::hub::shared::Shared;
 use crate::net::os::clock;
 use crate::net::os::random;
-use crate::proto::admin::{AdminResponse, Identity, KeyStatus};
+use crate::net::tls::Socket;
+use crate::proto::admin::{AdminResponse, Identity, KeyStatus, StreamStatus};
 use crate::proto::id::{Principal, PrincipalId, Role, ServiceName};
 use crate::proto::join::JoinLink;
 use crate::proto::key::PublicKey;
@@ -22,12 +25,13 @@ use crate::proto::timestamp::Timestamp;
 
 type AdminResult = Result<AdminResponse, RegistryError>;
 
-pub(super) async fn add(shared: &Shared, principal: Principal, scope: Scope, link_seconds: u64) -> AdminResult {
+pub(super) async fn add(shared: &Shared, principal: Principal, scope: Scope, link_seconds: u64, by: By) -> AdminResult {
     let (code, hash) = new_code(link_seconds);
     let (subject, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
     let adding = shared.registry.change(&principal, move |registry| {
         registry.add(&subject, &scope, &hash, clock::now_utc())?;
-        activity.record(Event::about(&subject, Operation::IdentityAdded, "added"));
+        let reason = if subject.role == Role::Service { scope_in_words(&scope) } else { String::new() };
+        activity.record(Event { reason, by, ..Event::about(&subject, Operation::IdentityAdded, "added") });
         Ok(())
     });
     adding.await?;
@@ -39,43 +43,48 @@ pub(super) async fn rotate(
     principal: Principal,
     overlap_seconds: u64,
     link_seconds: u64,
+    by: By,
 ) -> AdminResult {
     let (code, hash) = new_code(link_seconds);
     let (subject, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
     let overlap = Duration::from_secs(overlap_seconds);
     let rotating = shared.registry.change(&principal, move |registry| {
         registry.rotate(&subject, &hash, overlap)?;
-        activity.record(Event::about(&subject, Operation::IdentityChanged, "rotating"));
+        activity.record(Event { by, ..Event::about(&subject, Operation::IdentityChanged, "rotating") });
         Ok(())
     });
     rotating.await?;
     Ok(link(shared, principal.role, Some(principal.id), code, until, None).await)
 }
 
-pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: ScopeChange) -> AdminResult {
+pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: ScopeChange, by: By) -> AdminResult {
     let principal = Principal { role: Role::Service, id: service.clone().into() };
     let (subject, activity, broker) = (principal.clone(), shared.activity.clone(), shared.streams.broker.clone());
     let changing = shared.registry.change(&subject, move |registry| {
         let scope = registry.rescope(&principal, change)?;
-        activity.record(Event::about(&principal, Operation::IdentityChanged, "rescoped"));
-        let until = access_deadline(&scope);
+        let (reach, until) = (scope_in_words(&scope), access_deadline(&scope));
+        let what = format!("service {service} may reach {reach}");
+        let event = Event::about(&principal, Operation::IdentityChanged, "rescoped");
+        activity.record(Event { reason: reach, by, ..event });
         broker.handle(Input::ScopeChanged { service, scope, until });
-        Ok(AdminResponse::Done)
+        Ok(AdminResponse::Done { what })
     });
     changing.await
 }
 
-pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool) -> AdminResult {
+pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool, by: By) -> AdminResult {
     let (subject, activity, broker) = (principal.clone(), shared.activity.clone(), shared.streams.broker.clone());
     let changing = shared.registry.change(&subject, move |registry| {
         registry.set_disabled(&principal, !enabled)?;
         let word = if enabled { "enabled" } else { "disabled" };
-        activity.record(Event::about(&principal, Operation::IdentityChanged, word));
-        if !enabled {
-            let reason = Refusal::new(RefusalKind::Disabled, principal.to_string());
-            broker.handle(Input::IdentityRevoked { principal, reason });
+        activity.record(Event { by, ..Event::about(&principal, Operation::IdentityChanged, word) });
+        if enabled {
+            return Ok(AdminResponse::Done { what: format!("{principal} is enabled") });
         }
-        Ok(AdminResponse::Done)
+        let what = format!("{principal} is disabled; {}", ended(&broker, &principal));
+        let reason = Refusal::new(RefusalKind::Disabled, principal.to_string());
+        broker.handle(Input::IdentityRevoked { principal, reason });
+        Ok(AdminResponse::Done { what })
     });
     changing.await
 }
@@ -91,26 +100,29 @@ pub(super) async fn show(shared: &Shared, principal: Principal) -> AdminResult {
     Ok(AdminResponse::Identities { identities: vec![identity(shared, record)] })
 }
 
-pub(super) async fn remove(shared: &Shared, principal: Principal) -> AdminResult {
+pub(super) async fn remove(shared: &Shared, principal: Principal, by: By) -> AdminResult {
     let (subject, activity, broker) = (principal.clone(), shared.activity.clone(), shared.streams.broker.clone());
     let removing = shared.registry.change(&subject, move |registry| {
         registry.remove(&principal)?;
-        activity.record(Event::about(&principal, Operation::IdentityRemoved, "removed"));
+        activity.record(Event { by, ..Event::about(&principal, Operation::IdentityRemoved, "removed") });
         let reason = Refusal::new(RefusalKind::AuthenticationFailed, format!("{principal} was removed"));
+        let what = format!("{principal} is removed; {}", ended(&broker, &principal));
         broker.handle(Input::IdentityRevoked { principal, reason });
-        Ok(AdminResponse::Done)
+        Ok(AdminResponse::Done { what })
     });
     removing.await
 }
 
-pub(super) async fn enrol(shared: &Shared, principal: Principal, key: PublicKey) -> AdminResult {
+pub(super) async fn enrol(shared: &Shared, principal: Principal, key: PublicKey, by: By) -> AdminResult {
     let (subject, activity, broker) = (principal.clone(), shared.activity.clone(), shared.streams.broker.clone());
     let enrolling = shared.registry.change(&subject, move |registry| {
         let enrolled = registry.enrol(&principal, &key, clock::now_utc())?;
         match enrolled {
-            Enrolled::Created => activity.record(Event::about(&principal, Operation::IdentityAdded, "added")),
+            Enrolled::Created => {
+                activity.record(Event { by, ..Event::about(&principal, Operation::IdentityAdded, "added") })
+            }
             Enrolled::KeyAdded | Enrolled::KeyReplaced => {
-                activity.record(Event::about(&principal, Operation::IdentityChanged, "newKey"));
+                activity.record(Event { by, ..Event::about(&principal, Operation::IdentityChanged, "newKey") });
             }
             Enrolled::Unchanged => return Ok(()),
         }
@@ -125,14 +137,14 @@ pub(super) async fn enrol(shared: &Shared, principal: Principal, key: PublicKey)
     Ok(AdminResponse::Hub(shared.endpoints.info.clone()))
 }
 
-pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, seconds: u64) -> AdminResult {
+pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, seconds: u64, by: By) -> AdminResult {
     let (code, hash) = new_code(seconds);
     let until = hash.until;
     let activity = shared.activity.clone();
     let adding = shared.registry.change_enrolments(move |registry| {
         let id = registry.add_enrolment(&devices, uses, &hash, clock::now_utc())?;
         let reason = format!("enrolment key {id} for {devices}, {}", text::count(uses, "use"));
-        activity.record(Event { reason, ..Event::new(Operation::EnrolmentAdded, "added") });
+        activity.record(Event { reason, by, ..Event::new(Operation::EnrolmentAdded, "added") });
         Ok(id)
     });
     let id = adding.await?;
@@ -144,15 +156,43 @@ pub(super) async fn enrolments(shared: &Shared) -> AdminResult {
     Ok(AdminResponse::Enrolments { enrolments })
 }
 
-pub(super) async fn remove_enrolment(shared: &Shared, id: u64) -> AdminResult {
+pub(super) async fn remove_enrolment(shared: &Shared, id: u64, by: By) -> AdminResult {
     let activity = shared.activity.clone();
     let removing = shared.registry.change_enrolments(move |registry| {
         registry.remove_enrolment(id)?;
         let reason = format!("enrolment key {id}");
-        activity.record(Event { reason, ..Event::new(Operation::EnrolmentRemoved, "removed") });
-        Ok(AdminResponse::Done)
+        activity.record(Event { reason, by, ..Event::new(Operation::EnrolmentRemoved, "removed") });
+        Ok(AdminResponse::Done { what: format!("enrolment key {id} is revoked; devices that joined with it stay") })
     });
     removing.await
+}
+
+/// Words what of an identity is about to be ended.
+fn ended(broker: &BrokerHandle<Socket>, Principal { role, id }: &Principal) -> String {
+    let is_its = |stream: &StreamStatus| match role {
+        Role::Device => stream.device.as_str() == id.as_str(),
+        Role::Service => stream.service.as_str() == id.as_str(),
+    };
+    let streams = match broker.all_streams().iter().filter(|stream| is_its(stream)).count() {
+        0 => None,
+        1 => Some("1 stream".to_owned()),
+        count => Some(format!("{count} streams")),
+    };
+    let is_online = *role == Role::Device && broker.presence(&id.clone().into()).is_some();
+    match (is_online, streams) {
+        (true, Some(streams)) => format!("its connection and {streams} ended"),
+        (true, None) => "its connection ended".into(),
+        (false, Some(streams)) => format!("{streams} ended"),
+        (false, None) => "it had no streams".into(),
+    }
+}
+
+fn scope_in_words(Scope { devices, streams, until, max_streams }: &Scope) -> String {
+    let list = |globs: &[Glob]| globs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let devices = if devices.is_empty() { "no device".into() } else { list(devices) };
+    let until = until.map(|until| format!(", until {until}")).unwrap_or_default();
+    let at_once = max_streams.map(|max| format!(", {max} at once")).unwrap_or_default();
+    format!("{devices}, streams {}{until}{at_once}", if streams.is_empty() { "none".into() } else { list(streams) })
 }
 
 fn new_code(seconds: u64) -> (JoinCode, CodeHash) {
@@ -171,7 +211,12 @@ async fn link(
 ) -> AdminResponse {
     let link =
         JoinLink { hub: shared.endpoints.public.clone(), role, id, pin: shared.endpoints.link_pin().await, code };
-    AdminResponse::Link { link: link.reveal(), until, enrolment }
+    AdminResponse::Link {
+        link: link.reveal(),
+        until,
+        name_is_guessed: shared.endpoints.info.name_is_guessed,
+        enrolment,
+    }
 }
 
 fn identity(shared: &Shared, record: Record) -> Identity {

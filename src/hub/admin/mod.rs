@@ -9,6 +9,7 @@ mod status;
 use std::io;
 use std::sync::Arc;
 
+use super::event::{Event, Operation};
 use super::registry::RegistryError;
 use super::shared::Shared;
 use crate::net::os::local_socket::{self, LocalListener, LocalStream};
@@ -16,6 +17,9 @@ use crate::net::tasks::Tasks;
 use crate::net::transport::accept::accept_loop;
 use crate::proto::admin::{AdminRequest, AdminResponse};
 use crate::proto::id::{Principal, StreamId};
+
+/// The user of this machine who sent a request, for the activity log; `None` if the system does not say.
+type By = Option<String>;
 
 /// Serves the socket until dropped.
 pub(super) async fn run(shared: Arc<Shared>, listener: LocalListener, tasks: Tasks) {
@@ -28,33 +32,35 @@ pub(super) async fn run(shared: Arc<Shared>, listener: LocalListener, tasks: Tas
 }
 
 async fn serve(shared: &Shared, stream: LocalStream) {
-    if let Err(error) = local_socket::serve(stream, |request| handle(shared, request)).await {
+    let by = local_socket::peer_user(&stream);
+    if let Err(error) = local_socket::serve(stream, |request| handle(shared, request, by)).await {
         tracing::debug!(target: "hub", %error, "admin request failed");
     }
 }
 
-async fn handle(shared: &Shared, request: AdminRequest) -> AdminResponse {
+/// Handles a request of this user.
+async fn handle(shared: &Shared, request: AdminRequest, by: By) -> AdminResponse {
     let result = match request {
         AdminRequest::Show => Ok(AdminResponse::Hub(shared.endpoints.info.clone())),
         AdminRequest::Add { principal, scope, link_seconds } => {
-            identities::add(shared, principal, scope, link_seconds).await
+            identities::add(shared, principal, scope, link_seconds, by).await
         }
         AdminRequest::Rotate { principal, overlap_seconds, link_seconds } => {
-            identities::rotate(shared, principal, overlap_seconds, link_seconds).await
+            identities::rotate(shared, principal, overlap_seconds, link_seconds, by).await
         }
-        AdminRequest::Rescope { service, change } => identities::rescope(shared, service, change).await,
-        AdminRequest::Enable { principal, enabled } => identities::enable(shared, principal, enabled).await,
+        AdminRequest::Rescope { service, change } => identities::rescope(shared, service, change, by).await,
+        AdminRequest::Enable { principal, enabled } => identities::enable(shared, principal, enabled, by).await,
         AdminRequest::List { role } => identities::list(shared, role).await,
         AdminRequest::ShowIdentity { principal } => identities::show(shared, principal).await,
-        AdminRequest::Remove { principal } => identities::remove(shared, principal).await,
-        AdminRequest::Enrol { principal, key } => identities::enrol(shared, principal, key).await,
+        AdminRequest::Remove { principal } => identities::remove(shared, principal, by).await,
+        AdminRequest::Enrol { principal, key } => identities::enrol(shared, principal, key, by).await,
         AdminRequest::AddEnrolment { devices, uses, seconds } => {
-            identities::add_enrolment(shared, devices, uses, seconds).await
+            identities::add_enrolment(shared, devices, uses, seconds, by).await
         }
         AdminRequest::ListEnrolments => identities::enrolments(shared).await,
-        AdminRequest::RemoveEnrolment { id } => identities::remove_enrolment(shared, id).await,
+        AdminRequest::RemoveEnrolment { id } => identities::remove_enrolment(shared, id, by).await,
         AdminRequest::Streams => Ok(AdminResponse::Streams { streams: shared.streams.broker.all_streams() }),
-        AdminRequest::EndStream { stream } => Ok(end_stream(shared, stream)),
+        AdminRequest::EndStream { stream } => Ok(end_stream(shared, stream, by)),
         AdminRequest::Status => status::status(shared).await,
     };
     result.unwrap_or_else(|error| AdminResponse::Failed { reason: error_with_advice(&error) })
@@ -77,11 +83,15 @@ fn error_with_advice(error: &RegistryError) -> String {
     }
 }
 
-fn end_stream(shared: &Shared, stream: StreamId) -> AdminResponse {
-    if !shared.streams.broker.has_stream(stream) {
+fn end_stream(shared: &Shared, stream: StreamId, by: By) -> AdminResponse {
+    let Some(found) = shared.streams.broker.all_streams().into_iter().find(|found| found.id == stream) else {
         let reason = format!("no stream {stream}; list them with `devstream hub streams`");
         return AdminResponse::Failed { reason };
-    }
+    };
+    let (device, service, name) = (Some(found.device), Some(found.service), found.name);
+    let event =
+        Event { stream: Some(stream), device, service, name, by, ..Event::new(Operation::StreamKilled, "killed") };
+    shared.activity.record(event);
     shared.streams.broker.kill_stream(stream);
-    AdminResponse::Done
+    AdminResponse::Done { what: format!("stream {stream} was ended") }
 }

@@ -312,10 +312,6 @@ impl<T: Transport> BrokerDriver<T> {
         self.broker.devices_online()
     }
 
-    pub(super) fn has_stream(&self, stream: StreamId) -> bool {
-        self.broker.has_stream(stream)
-    }
-
     /// Returns the bytes relayed by all open streams, to devices and to services.
     pub(super) fn bytes_carried(&self) -> (u64, u64) {
         let totals = self.active.values().map(|active| active.counters.total());

@@ -248,11 +248,6 @@ impl<T: Transport> BrokerHandle<T> {
         streams
     }
 
-    /// Reports whether the stream exists.
-    pub(super) fn has_stream(&self, stream: StreamId) -> bool {
-        self.with(|driver| driver.has_stream(stream)).unwrap_or_default()
-    }
-
     /// Returns the bytes relayed by all open streams, to devices and to services.
     pub(super) fn bytes_carried(&self) -> (u64, u64) {
         self.with(|driver| driver.bytes_carried()).unwrap_or_default()

@@ -27,7 +27,7 @@ use crate::proto::key::PublicKey;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::secret::JoinCode;
 
-/// Redeems the code. Every wrong code gets the same response.
+/// Redeems the code. Every wrong code gets the same response; only a code that was right is told why it is refused.
 pub(in crate::hub) async fn join(
     shared: &Shared,
     context: &ConnectionContext,
@@ -58,12 +58,12 @@ async fn redeem_code(shared: &Shared, context: &ConnectionContext, request: &Htt
         Ok(Outcome::Joined) => Ok(()),
         Ok(Outcome::WrongCode) => {
             context.exempt_from_penalty();
-            Err(context.auth_failed(shared, Some(&credential.principal), "wrong, used or expired join code"))
+            Err(context.auth_failed(shared, Some(&credential.principal), "unknown join code"))
         }
-        Ok(Outcome::IdTaken) => {
-            let refusal = Refusal::from(RefusalKind::IdTaken);
+        Ok(Outcome::Refused(refusal)) => {
             let event = Event::about(&credential.principal, Operation::Join, refusal.kind.row().label);
-            shared.activity.record(Event { source: Some(context.address), ..event });
+            let reason = refusal.detail.as_str().into();
+            shared.activity.record(Event { source: Some(context.address), reason, ..event });
             Err(refusal)
         }
         Err(error) => Err(error.to_public_refusal()),
@@ -74,8 +74,23 @@ async fn redeem_code(shared: &Shared, context: &ConnectionContext, request: &Htt
 enum Outcome {
     Joined,
     WrongCode,
-    /// An enrolment key does not give this id.
-    IdTaken,
+    /// The code was right, and is good for nothing.
+    Refused(Refusal),
+}
+
+impl Outcome {
+    /// The outcome of a code that is good for nothing; `None` for others.
+    fn of_useless(check: CodeCheck) -> Option<Self> {
+        Some(match check {
+            CodeCheck::Wrong => Self::WrongCode,
+            CodeCheck::Spent(spent) => Self::Refused(Refusal::new(RefusalKind::LinkSpent, spent.to_string())),
+            CodeCheck::NotCovered(devices) => {
+                Self::Refused(Refusal::new(RefusalKind::IdNotCovered, format!("it is for {devices}")))
+            }
+            CodeCheck::IdTaken => Self::Refused(RefusalKind::IdTaken.into()),
+            CodeCheck::HasKey | CodeCheck::Good => return None,
+        })
+    }
 }
 
 /// Redeems the code if it is good, and has everyone learn of the new key. A wrong code is looked up only: it must not
@@ -90,28 +105,27 @@ async fn redeem(
     let (principal, hash, admission) = (subject.clone(), code.hash(), shared.admission.clone());
     let check = shared.registry.with(move |registry| {
         let check = registry.check_code(&principal, &hash, &key, clock::now_utc())?;
-        if check == CodeCheck::Wrong {
+        if matches!(check, CodeCheck::Wrong | CodeCheck::Spent(_) | CodeCheck::NotCovered(_)) {
             record_penalty(&admission, source);
         }
         Ok(check)
     });
-    match check.await? {
-        CodeCheck::Wrong => return Ok(Outcome::WrongCode),
-        CodeCheck::IdTaken => return Ok(Outcome::IdTaken),
-        // The response to an earlier request was lost.
-        CodeCheck::HasKey => return Ok(Outcome::Joined),
-        CodeCheck::Good => {}
+    let check = check.await?;
+    if check == CodeCheck::HasKey {
+        // The response to an earlier request was lost, or its machine joins once more.
+        return Ok(Outcome::Joined);
+    }
+    if let Some(useless) = Outcome::of_useless(check) {
+        return Ok(useless);
     }
     let (principal, hash, admission) = (subject.clone(), code.hash(), shared.admission.clone());
     let (activity, broker) = (shared.activity.clone(), shared.streams.broker.clone());
     let redeemed = shared.registry.change(subject, move |registry| {
         let Some(redeemed) = registry.redeem(&principal, &hash, &key, clock::now_utc())? else {
             // Another machine was faster: with the code, or with an enrolment key for the same id.
-            if registry.check_code(&principal, &hash, &key, clock::now_utc())? == CodeCheck::IdTaken {
-                return Ok(Outcome::IdTaken);
-            }
             record_penalty(&admission, source);
-            return Ok(Outcome::WrongCode);
+            let check = registry.check_code(&principal, &hash, &key, clock::now_utc())?;
+            return Ok(Outcome::of_useless(check).unwrap_or(Outcome::WrongCode));
         };
         if redeemed.is_new {
             activity.record(join_event(&principal, source, &redeemed));

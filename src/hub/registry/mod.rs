@@ -8,6 +8,7 @@ pub mod sqlite;
 
 pub use cache::RegistryCache;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -94,10 +95,14 @@ pub enum Enrolled {
 }
 
 /// What redeeming a join code would do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CodeCheck {
-    /// The code is refused.
+    /// Nothing: the hub does not know the code, at least not for this identity.
     Wrong,
+    /// Nothing: the code was right once. Who presents it has not guessed it, and may learn why it is refused.
+    Spent(Spent),
+    /// Nothing: the code is an enrolment key's, for ids of this pattern only.
+    NotCovered(Glob),
     /// Nothing: the identity has the key.
     HasKey,
     /// The identity gets the key.
@@ -105,6 +110,27 @@ pub enum CodeCheck {
     /// Nothing: the code is an enrolment key's, and the identity was added by hand, joined with another key or was
     /// removed, or has the id of another one but for case.
     IdTaken,
+}
+
+/// Why a code is good no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spent {
+    /// The identity joined with it, at this time.
+    Used(Timestamp),
+    /// As many devices as may have joined with this enrolment key.
+    UsedUp(u32),
+    /// It expired at this time.
+    Expired(Timestamp),
+}
+
+impl fmt::Display for Spent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Used(at) => write!(f, "it was used at {at}"),
+            Self::UsedUp(uses) => write!(f, "{uses} of {uses} devices have joined with it"),
+            Self::Expired(at) => write!(f, "it expired at {at}"),
+        }
+    }
 }
 
 /// A redeemed join code.

@@ -19,7 +19,7 @@ pub fn create_private_directory(path: &Path) -> anyhow::Result<()> {
 /// Reads a file that only its owner may read, who is this user or root; refuses others.
 pub fn read_private(path: &Path) -> anyhow::Result<String> {
     require_private(path, "chmod 600")?;
-    fs::read_to_string(path).with_context(|| path.display().to_string())
+    fs::read_to_string(path).at_path("cannot read", path)
 }
 
 /// Reads a credential of the service manager, which others may not read. The service gets access by an access control

@@ -24,7 +24,7 @@ pub(crate) use self::client::config_ignoring_expiry;
 pub use self::server::{Acceptor, Socket, offers_no_tls13};
 pub use self::trust::Trust;
 pub use self::verification::{TlsFailure, is_publicly_trusted};
-use self::verification::{is_altered, is_old_version};
+use self::verification::{UnknownName, is_altered, is_old_version};
 use crate::proto::channel_binding::{EXPORTER_LABEL, Exporter};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
@@ -59,7 +59,9 @@ pub fn explain(error: &rustls::Error) -> Refusal {
             | CertificateError::NotValidYetContext { .. },
         ) => Refusal::new(RefusalKind::ClockOrInspection, error.to_string()),
         rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) => {
-            Refusal::new(RefusalKind::CertificateNotTrusted, cause.to_string())
+            let is_ours = cause.is::<UnknownName>();
+            let kind = if is_ours { RefusalKind::WrongHubName } else { RefusalKind::CertificateNotTrusted };
+            Refusal::new(kind, cause.to_string())
         }
         rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
             Refusal::new(RefusalKind::CertificateNotTrusted, error.to_string())

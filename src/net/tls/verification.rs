@@ -11,7 +11,7 @@ use rustls::{AlertDescription, CertificateError, DigitallySignedStruct, OtherErr
 
 use super::provider;
 use super::trust::Trust;
-use super::x509::{AUTHORITY_NAME, expiry_of, issuer_name, pin_of};
+use super::x509::{AUTHORITY_NAME, expiry_of, issuer_name, names_of, pin_of};
 use crate::proto::join::Pin;
 
 /// The cause of a failed handshake, as far as it calls for advice of its own.
@@ -42,6 +42,11 @@ impl TlsFailure {
         }
         let rustls::Error::InvalidCertificate(error) = error else { return Self::Other };
         if matches!(error, CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) {
+            return Self::WrongName;
+        }
+        if let CertificateError::Other(OtherError(cause)) = error
+            && cause.is::<UnknownName>()
+        {
             return Self::WrongName;
         }
         if let CertificateError::Other(OtherError(cause)) = error
@@ -130,6 +135,27 @@ struct IssuerMismatch {
     pin: Pin,
 }
 
+/// The pinned hub itself answers, and its certificate lacks the name by which it was reached.
+#[derive(Debug, thiserror::Error)]
+#[error("it calls itself {own}, not {asked}")]
+pub(super) struct UnknownName {
+    own: String,
+    asked: String,
+}
+
+impl UnknownName {
+    fn of(error: &rustls::Error, certificate: &CertificateDer<'_>, asked: &ServerName<'_>) -> Option<rustls::Error> {
+        use CertificateError::{NotValidForName, NotValidForNameContext};
+        let rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) = error else {
+            return None;
+        };
+        let own = names_of(certificate).join(" or ");
+        let own = if own.is_empty() { "something else".into() } else { own };
+        let unknown = Self { own, asked: asked.to_str().into_owned() };
+        Some(CertificateError::Other(OtherError(Arc::new(unknown))).into())
+    }
+}
+
 impl IssuerMismatch {
     fn of(certificate: &CertificateDer<'_>, pin: Pin) -> Self {
         let name = issuer_name(certificate);
@@ -159,7 +185,9 @@ impl ServerCertVerifier for PinVerifier {
         };
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone().into_owned())?;
-        chain_verifier(roots)?.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        let verifier = chain_verifier(roots)?;
+        let verified = verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        verified.map_err(|error| UnknownName::of(&error, end_entity, server_name).unwrap_or(error))
     }
 
     fn verify_tls12_signature(

@@ -22,7 +22,7 @@ use crate::net::transport::happy_eyeballs::{FailedAttempt, race};
 use crate::net::transport::proxy_connect::{self, TunnelError};
 use crate::net::transport::socket;
 use crate::proto::forward::HostPort;
-use crate::proto::join::HubAddress;
+use crate::proto::join::{DEFAULT_PORT, HubAddress};
 use crate::proto::limits::{DIAL_ADDRESS_TIMEOUT, DIAL_TIMEOUT};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::via::{ProxySettings, ProxyUrl};
@@ -55,6 +55,8 @@ pub enum DialCause {
     TimedOut,
     /// The proxy demands credentials, or other ones.
     ProxyAuthRequired,
+    /// The proxy does not open tunnels to a port other than HTTPS's, or not to the hub's.
+    ProxyForbidsPort,
     /// The proxy did not open a tunnel.
     ProxyFailed,
     /// TLS was not established.
@@ -161,8 +163,12 @@ pub async fn dial(
                 let (mut tcp, address) = connect(&proxy.address, Some(proxy), runtime, trace).await?;
                 trace.begin(Hop::Proxy, proxy.to_string());
                 let opened = proxy_connect::open_tunnel(&mut tcp, proxy, HostPort(&hub.host, hub.port)).await;
-                opened.map_err(|TunnelError { message, wants_credentials }| {
-                    let cause = if wants_credentials { DialCause::ProxyAuthRequired } else { DialCause::ProxyFailed };
+                opened.map_err(|TunnelError { message, wants_credentials, is_forbidden }| {
+                    let cause = match (wants_credentials, is_forbidden && hub.port != DEFAULT_PORT) {
+                        (true, _) => DialCause::ProxyAuthRequired,
+                        (false, true) => DialCause::ProxyForbidsPort,
+                        (false, false) => DialCause::ProxyFailed,
+                    };
                     let at = if is_address(&proxy.address, address) {
                         String::new()
                     } else {
@@ -206,8 +212,9 @@ async fn connect(
     trace: &mut DialTrace<'_>,
 ) -> Result<(TcpStream, SocketAddr), DialError> {
     let whose = if proxy.is_some() { ", the proxy's name" } else { "" };
+    let helps = if proxy.is_some() { "" } else { "; where only a proxy leads out, that resolves it" };
     let unresolved = |detail: &str| {
-        unreachable(DialCause::NameNotResolved, format!("cannot resolve {}{whose}: {detail}", target.host))
+        unreachable(DialCause::NameNotResolved, format!("cannot resolve {}{whose}: {detail}{helps}", target.host))
     };
     trace.begin(Hop::Name, &target.host);
     let found =

@@ -21,18 +21,20 @@ pub(super) struct TunnelError {
     pub(super) message: String,
     /// The proxy demands credentials, or other ones.
     pub(super) wants_credentials: bool,
+    /// The proxy is not for that host or port.
+    pub(super) is_forbidden: bool,
 }
 
 impl From<String> for TunnelError {
     fn from(message: String) -> Self {
-        Self { message, wants_credentials: false }
+        Self { message, wants_credentials: false, is_forbidden: false }
     }
 }
 
 impl From<SocksError> for TunnelError {
     fn from(error: SocksError) -> Self {
         let wants_credentials = matches!(error, SocksError::AuthRequired | SocksError::AuthFailed);
-        Self { message: error.to_string(), wants_credentials }
+        Self { message: error.to_string(), wants_credentials, is_forbidden: matches!(error, SocksError::NotAllowed) }
     }
 }
 
@@ -78,7 +80,8 @@ where
     };
     if !response.is_success() {
         let message = response.failure(target, proxy.credentials.is_some());
-        return Err(TunnelError { message, wants_credentials: response.status == PROXY_AUTH_REQUIRED });
+        let wants_credentials = response.status == PROXY_AUTH_REQUIRED;
+        return Err(TunnelError { message, wants_credentials, is_forbidden: matches!(response.status, 403 | 405) });
     }
     // In TLS the client speaks first.
     if response.length < head.len() { Err("sent bytes ahead of the hub".to_owned().into()) } else { Ok(()) }

@@ -4,6 +4,7 @@ use httparse::{EMPTY_HEADER, Response, Status};
 use zeroize::Zeroizing;
 
 use crate::proto::forward::HostPort;
+use crate::proto::join::DEFAULT_PORT;
 use crate::proto::secret::ProxyCredentials;
 
 /// Limit of header fields in a response; proxies send a dozen.
@@ -82,6 +83,10 @@ impl ConnectResponse {
                     "answered {status}: it requires credentials; use --via-login FILE, with USER:PASSWORD in the file"
                 )
             }
+            403 | 405 if target.1 != DEFAULT_PORT => format!(
+                "answered {status} for {target}: proxies often allow port {DEFAULT_PORT} only, so have the hub listen there \
+                 as well, or ask the proxy's operator to allow this port"
+            ),
             403 | 405 => format!("answered {status}: ask its operator to allow CONNECT to {target}"),
             500..600 => format!("cannot reach the hub: {status}"),
             _ => format!("answered {status} to CONNECT {target}; check that it is a proxy"),

@@ -43,7 +43,7 @@ fn a_python_client_receives_refusals_and_tells_a_reset_from_an_end() {
     }
     assert_says(&fixture.call(DEVICE, "resets", b"hello there".into()), "closed before the end: 4000");
     // A link works once; another hub's pin does not match.
-    assert_says(&fixture.python(&["join", &fixture.link, "other"], Vec::new()), "HTTP 401");
+    assert_says(&fixture.python(&["join", &fixture.link, "other"], Vec::new()), "HTTP 410");
     let pin = fixture.link.split_once("pin=sha256:").unwrap().1.split('&').next().unwrap();
     let another = fixture.link.replace(pin, &pin.chars().rev().collect::<String>());
     assert_says(&fixture.python(&["join", &another, "other"], Vec::new()), "certificateNotTrusted");

@@ -66,7 +66,7 @@ impl Everything {
         let (device, laptop) = (self.device.clone(), self.laptop.clone());
         self.run_with_input(&device, &["join", "--id", DEVICE], &enrolment, 0);
         self.run(&laptop, &["join", &link], 0);
-        self.run(&laptop, &["join", "--profile", "other", &link], RefusalKind::AuthenticationFailed.row().exit.into());
+        self.run(&laptop, &["join", "--profile", "other", &link], RefusalKind::LinkSpent.row().exit.into());
         self.run(&laptop, &["join", &link.replace("role=", "roll=")], 2);
         self.run(&laptop, &["join", &enrolment], 2);
         for machine in [self.fixture.hub.machine(), &device, &laptop] {

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::RegistryError;
 use super::rows::corrupt_column;
-use crate::hub::registry::CodeHash;
+use crate::hub::registry::{CodeCheck, CodeHash, Spent};
 use crate::proto::admin::Enrolment;
 use crate::proto::id::{Principal, Role};
 use crate::proto::scope::Glob;
@@ -36,18 +36,23 @@ pub(super) fn remove(connection: &Connection, id: u64) -> Result<(), RegistryErr
     if removed == 0 { Err(RegistryError::UnknownEnrolment(id)) } else { Ok(()) }
 }
 
-/// Returns the number of the enrolment key with this code, if it admits this identity. Looking up the hash of 128 random
-/// bits leaks nothing by its timing.
+/// Returns the number of the enrolment key with this code if it admits this identity, else why not. Looking up the hash of
+/// 128 random bits leaks nothing by its timing.
 pub(super) fn find(
     connection: &Connection,
     principal: &Principal,
     code: &SecretHash,
     now: Timestamp,
-) -> Result<Option<u64>, RegistryError> {
+) -> Result<Result<u64, CodeCheck>, RegistryError> {
     let mut query = connection.prepare_cached(&format!("{SELECT} WHERE hash = ?"))?;
-    let Some(found) = query.query_row([code.bytes()], enrolment).optional()? else { return Ok(None) };
-    let fits = principal.role == Role::Device && found.devices.matches(principal.id.as_str());
-    Ok((fits && found.used < found.uses && now < found.until).then_some(found.id))
+    let found = query.query_row([code.bytes()], enrolment).optional()?;
+    Ok(match found.filter(|_| principal.role == Role::Device) {
+        None => Err(CodeCheck::Wrong),
+        Some(found) if now >= found.until => Err(CodeCheck::Spent(Spent::Expired(found.until))),
+        Some(found) if found.used >= found.uses => Err(CodeCheck::Spent(Spent::UsedUp(found.uses))),
+        Some(found) if !found.devices.matches(principal.id.as_str()) => Err(CodeCheck::NotCovered(found.devices)),
+        Some(found) => Ok(found.id),
+    })
 }
 
 /// Spends one use of an enrolment key.

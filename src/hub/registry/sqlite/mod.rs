@@ -16,12 +16,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 
 pub use self::change_count::CHANGE_COUNT;
 use self::change_count::ChangeCount;
 use self::rows::{columns, find, find_existing, insert, join, records, update};
-use super::{CodeCheck, CodeHash, Enrolled, Record, Redeemed, Registry, RegistryError};
+use super::{CodeCheck, CodeHash, Enrolled, Record, Redeemed, Registry, RegistryError, Spent};
 use crate::proto::admin::Enrolment;
 use crate::proto::id::{Principal, Role};
 use crate::proto::key::PublicKey;
@@ -136,10 +136,9 @@ impl Registry for SqliteRegistry {
         now: Timestamp,
     ) -> Result<CodeCheck, RegistryError> {
         Ok(match redeemable(&self.connection(), principal, code, key, now)? {
-            None => CodeCheck::Wrong,
-            Some(Redeemable::HasKey { .. }) => CodeCheck::HasKey,
-            Some(Redeemable::Code { .. } | Redeemable::Enrolment(_)) => CodeCheck::Good,
-            Some(Redeemable::EnrolmentOfAnother) => CodeCheck::IdTaken,
+            Err(nothing) => nothing,
+            Ok(Redeemable::HasKey { .. }) => CodeCheck::HasKey,
+            Ok(Redeemable::Code { .. } | Redeemable::Enrolment(_)) => CodeCheck::Good,
         })
     }
 
@@ -151,12 +150,11 @@ impl Registry for SqliteRegistry {
         now: Timestamp,
     ) -> Result<Option<Redeemed>, RegistryError> {
         self.change(|transaction| {
-            let Some(redeemable) = redeemable(transaction, principal, code, key, now)? else { return Ok(None) };
+            let Ok(redeemable) = redeemable(transaction, principal, code, key, now)? else { return Ok(None) };
             Ok(Some(match redeemable {
-                Redeemable::EnrolmentOfAnother => return Ok(None),
                 Redeemable::HasKey { enrolment } => Redeemed { enrolment, is_new: false, replaced_at_once: false },
                 Redeemable::Code { joined, overlap } => {
-                    delete_code(transaction, principal)?;
+                    mark_used(transaction, principal, now)?;
                     join(transaction, principal, key, overlap, now)?;
                     Redeemed { enrolment: None, is_new: true, replaced_at_once: joined && overlap.is_zero() }
                 }
@@ -313,57 +311,81 @@ enum Redeemable {
     Code { joined: bool, overlap: Duration },
     /// A use of this enrolment key.
     Enrolment(u64),
-    /// Nothing: an enrolment key does not give this id.
-    EnrolmentOfAnother,
 }
 
-/// Returns what the code is good for, if anything.
+/// Returns what the code is good for, else why it is good for nothing.
 fn redeemable(
     connection: &Connection,
     principal: &Principal,
     code: &SecretHash,
     key: &PublicKey,
     now: Timestamp,
-) -> Result<Option<Redeemable>, RegistryError> {
+) -> Result<Result<Redeemable, CodeCheck>, RegistryError> {
     let record = find(connection, principal)?;
     if let Some(record) = record.as_ref().filter(|record| record.valid_key(key, now).is_some()) {
-        return Ok(Some(Redeemable::HasKey { enrolment: record.enrolment }));
+        return Ok(Ok(Redeemable::HasKey { enrolment: record.enrolment }));
     }
     let joined = record.as_ref().is_some_and(|record| !record.keys.is_empty());
-    if let Some(overlap) = find_code(connection, principal, code, joined, now)? {
-        return Ok(Some(Redeemable::Code { joined, overlap }));
+    match find_code(connection, principal, code, joined, now)? {
+        Err(CodeCheck::Wrong) => {}
+        found => return Ok(found.map(|overlap| Redeemable::Code { joined, overlap })),
     }
-    let Some(enrolment) = enrolments::find(connection, principal, code, now)? else { return Ok(None) };
+    let enrolment = match enrolments::find(connection, principal, code, now)? {
+        Ok(enrolment) => enrolment,
+        Err(nothing) => return Ok(Err(nothing)),
+    };
     // An id that was added by hand is for the machine with its join link, and one that was removed stays so.
     let is_distinct = match rows::ensure_distinct(connection, principal) {
         Err(RegistryError::DiffersInCase(_)) => false,
         other => other.map(|()| true)?,
     };
     let is_free = record.is_none() && is_distinct && !rows::was_removed(connection, principal)?;
-    Ok(Some(if is_free { Redeemable::Enrolment(enrolment) } else { Redeemable::EnrolmentOfAnother }))
+    Ok(if is_free { Ok(Redeemable::Enrolment(enrolment)) } else { Err(CodeCheck::IdTaken) })
 }
 
-/// Returns how long the former key stays valid after the identity's code, if this is it and it is valid. An identity
-/// that has joined accepts only a code for its next key.
+/// Returns how long the former key stays valid after the identity's code if this is it and it is valid, else why not. An
+/// identity that has joined accepts only a code for its next key.
 fn find_code(
     connection: &Connection,
     principal: &Principal,
     code: &SecretHash,
     joined: bool,
     now: Timestamp,
-) -> Result<Option<Duration>, RegistryError> {
+) -> Result<Result<Duration, CodeCheck>, RegistryError> {
     let (role, id) = columns(principal);
-    let sql = "SELECT hash, until, overlap FROM code WHERE role = ? AND id = ?";
-    let found = connection.query_row(sql, [role, id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
-    let Some((hash, until, overlap)): Option<([u8; 32], i64, Option<u64>)> = found else { return Ok(None) };
-    if SecretHash::from(hash) != *code || now.0 >= until || (joined && overlap.is_none()) {
-        return Ok(None);
-    }
-    Ok(Some(Duration::from_secs(overlap.unwrap_or(0))))
+    let sql = "SELECT hash, until, overlap, used FROM code WHERE role = ? AND id = ?";
+    let found = connection.query_row(sql, [role, id], CodeRow::read).optional()?;
+    Ok(match found.filter(|found| found.hash == *code) {
+        None => Err(CodeCheck::Wrong),
+        Some(CodeRow { used: Some(at), .. }) => Err(CodeCheck::Spent(Spent::Used(at))),
+        Some(CodeRow { until, .. }) if now >= until => Err(CodeCheck::Spent(Spent::Expired(until))),
+        Some(CodeRow { overlap: None, .. }) if joined => Err(CodeCheck::Wrong),
+        Some(CodeRow { overlap, .. }) => Ok(Duration::from_secs(overlap.unwrap_or(0))),
+    })
 }
 
-fn delete_code(connection: &Connection, principal: &Principal) -> Result<(), RegistryError> {
+/// An identity's code.
+struct CodeRow {
+    hash: SecretHash,
+    until: Timestamp,
+    /// How long the former key stays valid, in seconds; none if the code is for the first key.
+    overlap: Option<u64>,
+    used: Option<Timestamp>,
+}
+
+impl CodeRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            hash: SecretHash::from(row.get::<_, [u8; 32]>(0)?),
+            until: Timestamp(row.get(1)?),
+            overlap: row.get(2)?,
+            used: row.get::<_, Option<i64>>(3)?.map(Timestamp),
+        })
+    }
+}
+
+fn mark_used(connection: &Connection, principal: &Principal, now: Timestamp) -> Result<(), RegistryError> {
     let (role, id) = columns(principal);
-    connection.execute("DELETE FROM code WHERE role = ? AND id = ?", [role, id])?;
+    connection.execute("UPDATE code SET used = ? WHERE role = ? AND id = ?", params![now.0, role, id])?;
     Ok(())
 }

@@ -44,6 +44,8 @@ const MIGRATIONS: &[&str] = &[
     "CREATE TABLE change (count INTEGER NOT NULL) STRICT;
     INSERT INTO change VALUES (0);
     CREATE INDEX identity_nocase ON identity (role, id COLLATE NOCASE);",
+    // A code that was used stays, so that who presents it again learns that.
+    "ALTER TABLE code ADD COLUMN used INTEGER;",
 ];
 
 /// Reports whether a file has no tables.

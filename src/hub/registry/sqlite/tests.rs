@@ -56,6 +56,26 @@ fn a_join_code_is_accepted_once_before_it_expires_and_for_its_identity_only() {
 }
 
 #[test]
+fn only_a_code_that_was_right_learns_why_it_is_refused() {
+    let (registry, pi) = (registry(), device("pi"));
+    registry.added(&pi);
+    registry.add_enrolment(&"x-*".parse().unwrap(), 1, &good(7), Timestamp(0)).unwrap();
+    let check = |id: &Principal, with, at| registry.check_code(id, &code(with), &key(9), Timestamp(at)).unwrap();
+    assert_eq!(check(&pi, 1, 100), CodeCheck::Spent(Spent::Expired(Timestamp(100))));
+    assert!(registry.joins(&pi, 1, 1, 50));
+    assert_eq!(check(&pi, 1, 60), CodeCheck::Spent(Spent::Used(Timestamp(50))));
+    assert_eq!(check(&pi, 1, 200), CodeCheck::Spent(Spent::Used(Timestamp(50))), "whenever");
+    assert_eq!(check(&pi, 7, 1), CodeCheck::NotCovered("x-*".parse().unwrap()));
+    assert!(registry.joins(&device("x-1"), 7, 2, 60));
+    assert_eq!(check(&device("x-2"), 7, 60), CodeCheck::Spent(Spent::UsedUp(1)));
+    for (id, with) in [(pi.clone(), 2), (device("x-1"), 1), (service(), 1), (service(), 7)] {
+        assert_eq!(check(&id, with, 60), CodeCheck::Wrong, "{id}");
+    }
+    registry.rotate(&pi, &good(3), Duration::ZERO).unwrap();
+    assert_eq!([check(&pi, 1, 60), check(&pi, 3, 60)], [CodeCheck::Wrong, CodeCheck::Good], "a newer code replaces it");
+}
+
+#[test]
 fn a_machine_whose_response_was_lost_may_repeat_its_join() {
     let (registry, pi) = (registry(), device("pi"));
     registry.added(&pi);

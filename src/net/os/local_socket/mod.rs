@@ -21,11 +21,11 @@ use tokio::time::timeout;
 #[cfg(not(unix))]
 use self::loopback::connect;
 #[cfg(not(unix))]
-pub use self::loopback::{LocalListener, LocalStream};
+pub use self::loopback::{LocalListener, LocalStream, peer_user};
 #[cfg(unix)]
 use self::unix::connect;
 #[cfg(unix)]
-pub use self::unix::{LocalListener, LocalStream};
+pub use self::unix::{LocalListener, LocalStream, peer_user};
 
 /// The deadline of a request and its response: the hub only reads its registry.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::net::os::private_files::read_up_to;
+
 /// A connection between two programs of one user.
 pub type LocalStream = UnixStream;
 
@@ -46,6 +48,35 @@ impl LocalListener {
             tracing::warn!(uid, "refused a connection of another user to a local socket");
         }
     }
+}
+
+/// The limit on the file of users; where it is larger, or the user is elsewhere, the user's number does.
+const USERS_BYTES: u64 = 1024 * 1024;
+
+/// Returns the user at the other end, with the one who logged in where that is another: `root (alice)` after sudo.
+pub fn peer_user(stream: &UnixStream) -> Option<String> {
+    let peer = stream.peer_cred().ok()?;
+    let login = peer.pid().and_then(login_of).filter(|login| *login != peer.uid());
+    let login = login.map(|login| format!(" ({})", user_name(login))).unwrap_or_default();
+    Some(user_name(peer.uid()) + &login)
+}
+
+/// Returns the user who logged in to a process's session, as Linux's audit keeps it.
+fn login_of(process: i32) -> Option<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/loginuid")).ok()?;
+    // The highest number is nobody: the process belongs to no session.
+    text.trim().parse().ok().filter(|login| *login != u32::MAX)
+}
+
+fn user_name(user: u32) -> String {
+    let users = read_up_to(Path::new("/etc/passwd"), USERS_BYTES).unwrap_or_default();
+    let users = String::from_utf8_lossy(&users);
+    let named = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next()?.to_owned();
+        (fields.nth(1)? == user.to_string()).then_some(name)
+    };
+    users.lines().find_map(named).unwrap_or_else(|| format!("user {user}"))
 }
 
 impl Drop for LocalListener {

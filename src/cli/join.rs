@@ -8,24 +8,27 @@ use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
-use super::client::{machine_id, trust};
-use super::stored::{IdentityDir, StoredIdentity};
-use crate::cli::args::Join;
+use super::identity::{IdentityDir, StoredIdentity, code_hash, machine_id, trust};
+use crate::cli::args::{Join, TrustArgs};
 use crate::cli::profile::Profile;
 use crate::cli::service::service_with_key;
+use crate::cli::status::running_role;
 use crate::cli::{Failure, output};
 use crate::net::client::{Client, RequestOptions, response_refusal};
+use crate::net::tls::Trust;
 use crate::proto::http::{Route, STREAMING_ENDPOINT_HEADER};
 use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::join::{HubAddress, JoinLink, JoinRequest};
 use crate::proto::key::PrivateKey;
 use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::status::RoleStatus;
 use crate::proto::text;
+use crate::proto::via::ProxySettings;
 
 /// The limit on standard input; links are far shorter.
 const LINK_BYTES: u64 = 4096;
 
-pub(in crate::cli) async fn run(join: Join) -> Result<(), Failure> {
+pub(super) async fn run(join: Join) -> Result<(), Failure> {
     let given = join.link.is_some();
     let typed = match join.link {
         Some(link) => link,
@@ -35,33 +38,125 @@ pub(in crate::cli) async fn run(join: Join) -> Result<(), Failure> {
     let principal = principal(&link, join.id, given).map_err(Failure::Usage)?;
     let proxy = join.via.proxy_settings()?;
     let profile = Profile::resolve(join.profile.as_ref())?;
-    if let Some(joined) = StoredIdentity::load(&profile, principal.role)?
-        && !join.replace
-    {
-        ensure_same_identity(&profile, &joined, &principal, &link).map_err(Failure::Usage)?;
+    let stored = StoredIdentity::load(&profile, principal.role)?;
+    if let Some(joined) = stored.as_ref().filter(|_| !join.replace) {
+        ensure_same_identity(&profile, joined, &principal, &link).map_err(Failure::Usage)?;
     }
-    let identity_dir = IdentityDir::of(&profile, principal.role)?;
-    let seed = identity_dir.pending_seed()?;
-    let key = PrivateKey::from_seed(&seed);
-    let body = serde_json::to_vec(&JoinRequest { code: link.code, key: key.public() }).context("cannot join")?;
     let trust = trust(join.trust.ca.as_deref(), link.pin)?;
-    let client = Client::new(link.hub.clone(), &trust, principal.clone(), Arc::new(key)).context("cannot join")?;
-    let client = client.allowing_tls_inspection(join.trust.allow_tls_inspection).with_proxy(proxy);
-    let options = RequestOptions { body: body.into(), ..RequestOptions::default() };
-    let response = client.request(&Route::Join, options).await?;
-    if response.status() != StatusCode::NO_CONTENT {
-        return Err(explain(response_refusal(&response)).into());
+    let joining = Joining { link, principal, profile, trust, proxy, trust_args: join.trust };
+    if let Some(stored) = stored.filter(|stored| stored.id == joining.principal.id && stored.joined_with(&joining.link))
+        && joining.is_joined().await?
+    {
+        let Joining { principal, profile, .. } = &joining;
+        output::eprint(&format!("already joined {} as {principal}, with this link; nothing was changed", stored.hub));
+        output::eprint(&running_or_next(principal, profile, &stored.hub).await?);
+        return Ok(());
     }
-    let streaming_endpoint = streaming_endpoint(&response)?;
-    let joined = StoredIdentity { id: principal.id.clone(), hub: link.hub, pin: link.pin, streaming_endpoint };
-    identity_dir.store(&joined, &seed)?;
-    output::eprint(&format!(
-        "joined {} as {principal}; the key is in {}",
-        joined.hub,
-        identity_dir.directory().display()
-    ));
-    output::eprint(&next_step(&profile, principal.role, identity_dir.directory(), None));
+    let joined = joining.redeem().await?;
+    let Joining { principal, profile, .. } = &joining;
+    let directory = profile.identity_directory(principal.role)?;
+    output::eprint(&format!("joined {} as {principal}; the key is in {}", joined.hub, directory.display()));
+    if let Some(note) = other_role(profile, principal)? {
+        output::warning(&note);
+    }
+    output::eprint(&running_or_next(principal, profile, &joined.hub).await?);
     Ok(())
+}
+
+/// A machine and a link for it.
+struct Joining {
+    link: JoinLink,
+    principal: Principal,
+    profile: Profile,
+    trust: Trust,
+    proxy: ProxySettings,
+    trust_args: TrustArgs,
+}
+
+impl Joining {
+    /// Redeems the code for a new key, and stores that. Of a key that the hub has refused nothing is left.
+    async fn redeem(&self) -> Result<StoredIdentity, Failure> {
+        let Self { link, principal, profile, .. } = self;
+        let identity_dir = IdentityDir::of(profile, principal.role)?;
+        let (seed, is_new) = identity_dir.pending_seed()?;
+        let response = self.request(PrivateKey::from_seed(&seed)).await?;
+        if response.status() != StatusCode::NO_CONTENT {
+            if is_new {
+                identity_dir.discard_pending_seed();
+            }
+            return Err(self.explain(response_refusal(&response)));
+        }
+        let streaming_endpoint = streaming_endpoint(&response)?;
+        let (hub, code_hash) = (link.hub.clone(), Some(code_hash(link)));
+        let joined = StoredIdentity { id: principal.id.clone(), hub, pin: link.pin, streaming_endpoint, code_hash };
+        identity_dir.store(&joined, &seed)?;
+        Ok(joined)
+    }
+
+    /// Reports whether the hub knows the key that this machine has.
+    async fn is_joined(&self) -> Result<bool, Failure> {
+        let key = StoredIdentity::key(&self.profile, self.principal.role)?;
+        Ok(self.request(key).await?.status() == StatusCode::NO_CONTENT)
+    }
+
+    async fn request(&self, key: PrivateKey) -> Result<Response<Bytes>, Failure> {
+        let Self { link, principal, trust, proxy, trust_args, .. } = self;
+        let body = serde_json::to_vec(&JoinRequest { code: link.code.clone(), key: key.public() });
+        let body = body.context("cannot join")?.into();
+        let client = Client::new(link.hub.clone(), trust, principal.clone(), Arc::new(key)).context("cannot join")?;
+        let client = client.allowing_tls_inspection(trust_args.allow_tls_inspection).with_proxy(proxy.clone());
+        Ok(client.request(&Route::Join, RequestOptions { body, ..RequestOptions::default() }).await?)
+    }
+
+    /// Adds to a refused link what it was, and the hub's command for another.
+    fn explain(&self, refusal: Refusal) -> Failure {
+        let Principal { role, id } = &self.principal;
+        let another = match (&self.link.id, refusal.kind) {
+            (None, RefusalKind::LinkSpent | RefusalKind::AuthenticationFailed) => {
+                "on the hub, `devstream hub enroll add --device GLOB --uses N` makes a new one".to_owned()
+            }
+            (Some(_), RefusalKind::LinkSpent) => {
+                format!("on the hub, `devstream hub {role} rotate {id}` prints a new one")
+            }
+            (Some(_), RefusalKind::AuthenticationFailed) => {
+                format!(
+                    "on the hub, `devstream hub {role} add {id}` prints a new one, `devstream hub {role} rotate {id}` if \
+                     another machine has joined"
+                )
+            }
+            _ => return refusal.into(),
+        };
+        if refusal.kind == RefusalKind::LinkSpent {
+            return Failure::Advised(refusal, another);
+        }
+        let unknown =
+            "it does not know this join link: a newer one has replaced it, it was removed, or it is another hub's";
+        Failure::Advised(Refusal::new(refusal.kind, unknown), another)
+    }
+}
+
+/// Words what this profile has joined as besides: a link that was pasted on the wrong machine shows by that.
+fn other_role(profile: &Profile, Principal { role, id: own }: &Principal) -> anyhow::Result<Option<String>> {
+    let other = !*role;
+    Ok(StoredIdentity::load(profile, other)?.map(|StoredIdentity { id, hub, .. }| {
+        format!(
+            "this machine is also {other} {id} of {hub}; if the link was for another machine, undo this: devstream profiles \
+             remove {profile} --role {role}, and on the hub: devstream hub {role} rotate {own}"
+        )
+    }))
+}
+
+/// Words the next step: nothing, where a role that runs with this identity takes the new key up.
+async fn running_or_next(principal: &Principal, profile: &Profile, hub: &HubAddress) -> anyhow::Result<String> {
+    let directory = profile.identity_directory(principal.role)?;
+    let installed = service_with_key(profile, principal.role, &directory, None);
+    let running = if installed.is_some() { None } else { running_role(principal, hub).await };
+    Ok(match running {
+        Some(RoleStatus { role, process, .. }) => {
+            format!("the running {role} (process {process}) takes the key up by itself")
+        }
+        None => next_step(profile, principal.role, &directory, None),
+    })
 }
 
 /// Returns where streams connect, as the hub says now; a hub of an earlier version does not.
@@ -116,17 +211,6 @@ fn principal(link: &JoinLink, given: Option<DeviceId>, as_argument: bool) -> any
         (None, None) => machine_id()?,
     };
     Ok(Principal { role: link.role, id })
-}
-
-/// Rewords a failed authentication, which the hub does not explain: here the credential is the link's code.
-fn explain(refusal: Refusal) -> Refusal {
-    if refusal.kind == RefusalKind::AuthenticationFailed {
-        return Refusal::new(
-            RefusalKind::AuthenticationFailed,
-            "the join link has been used, has expired, or is for another hub or id",
-        );
-    }
-    refusal
 }
 
 fn read_link() -> Result<String, Failure> {
