@@ -145,7 +145,7 @@ fn log_refusal(context: &AgentContext, request: &StreamRequest, refusal: &Refusa
         return;
     }
     let StreamRequest { stream_name, service, .. } = request;
-    tracing::warn!(target: "device-agent", "{stream_name}: refused {service}: {refusal}");
+    tracing::warn!(target: "device-agent", "{stream_name}: refused {service}: {}", refusal.with_hint());
 }
 
 /// Opens the stream's WebSocket; on failure returns the response that revokes the acceptance, if the hub does not know.
@@ -161,7 +161,7 @@ async fn open_tunnel(
     };
     let opened = opened.map(|tunnel| Tunnel { reusable: request.reusable, ..tunnel });
     opened.map_err(|refusal| {
-        tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {refusal}");
+        tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {}", refusal.with_hint());
         // The hub has voided the token: it requests the stream again, or has refused it.
         let is_known = refusal.kind == RefusalKind::AuthenticationFailed;
         let reason = Some(not_opened());

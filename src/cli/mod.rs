@@ -188,7 +188,7 @@ fn report(name: &str, failure: &Failure) -> ExitCode {
             ExitCode::from(2)
         }
         Failure::Refused(refusal) => {
-            output::error(name, &refusal.to_string());
+            output::error(name, &refusal.with_hint());
             ExitCode::from(refusal.kind.row().exit)
         }
         Failure::Advised(refusal, advice) => {

@@ -112,18 +112,18 @@ impl DeviceCheck {
         // As the hub finds it.
         let found = devices.iter().find(|status| status.id.as_str().eq_ignore_ascii_case(self.device.as_str()));
         let Some(DeviceStatus { id, last_seen, online }) = found else {
-            return self.warn(&self.device, &Refusal::from(RefusalKind::UnknownDevice).to_string());
+            return self.warn(&self.device, &Refusal::from(RefusalKind::UnknownDevice).with_hint());
         };
         let Some(presence) = online else {
             let last_seen = last_seen.map_or_else(|| "never seen".into(), |seen| format!("last seen {seen}"));
-            return self.warn(id, &Refusal::new(RefusalKind::DeviceOffline, last_seen).to_string());
+            return self.warn(id, &Refusal::new(RefusalKind::DeviceOffline, last_seen).with_hint());
         };
         let offered: Vec<_> = presence.forwards.iter().map(StreamName::as_str).collect();
         for (address, name) in &self.streams {
             match (name, presence.forwards.first()) {
                 (Some(name), Some(_)) if !offered.contains(&name.as_str()) && !presence.accepts_any_name => {
                     let detail = format!("asked for {name}; offered: {}", offered.join(", "));
-                    self.warn(id, &Refusal::new(RefusalKind::StreamNotOffered, detail).to_string());
+                    self.warn(id, &Refusal::new(RefusalKind::StreamNotOffered, detail).with_hint());
                 }
                 (None, Some(first)) => show_url(self.role, first, *address),
                 _ => {}

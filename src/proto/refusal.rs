@@ -241,10 +241,15 @@ impl Refusal {
         if self.detail.is_empty() { sentence.into() } else { format!("{sentence} ({})", self.detail.0) }
     }
 
+    /// Returns the message with what to do about it, in terms of the commands. `Display` leaves that out, for programs.
+    pub fn with_hint(&self) -> String {
+        format!("{}; {}", self.message(), self.kind.row().hint)
+    }
+
     /// Returns the message with the hint. For a machine that has not joined, the hint is the command for this identity.
     pub fn describe_for(&self, principal: &Principal) -> String {
         if self.kind != RefusalKind::NotJoined {
-            return self.to_string();
+            return self.with_hint();
         }
         let Principal { role, id } = principal;
         let scope = if *role == Role::Service { " --device ID" } else { "" };
@@ -275,7 +280,7 @@ impl From<RefusalKind> for Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.message(), self.kind.row().hint)
+        f.write_str(&self.message())
     }
 }
 
@@ -343,6 +348,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_error_of_the_library_names_no_flag_or_command() {
+        for row in TABLE {
+            let refusal = Refusal::from(row.kind);
+            let shown = refusal.to_string();
+            assert!(!shown.contains("--") && !shown.contains("devstream ") && !shown.contains(row.hint), "{shown}");
+            assert!(refusal.with_hint().ends_with(row.hint));
+        }
+    }
+
+    #[test]
     fn labels_and_exit_codes_are_unique() {
         let labels: HashSet<_> = TABLE.iter().map(|row| row.label).collect();
         let exits: HashSet<_> = TABLE.iter().map(|row| row.exit).collect();
@@ -372,7 +387,7 @@ mod tests {
         assert!(device.contains("`devstream hub device add pi-42`") && !device.contains("service"), "{device}");
         assert!(service.contains("`devstream hub service add pi-42 --device ID`"), "{service}");
         let other = Refusal::from(RefusalKind::HubUnreachable);
-        assert_eq!(other.describe_for(&principal(Role::Device)), other.to_string());
+        assert_eq!(other.describe_for(&principal(Role::Device)), other.with_hint());
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl StreamMonitor {
                     state.refused += 1;
                     state.running.remove(&info.number);
                 }
-                tracing::warn!(target: "service-proxy", "{}: {refusal}", info.to);
+                tracing::warn!(target: "service-proxy", "{}: {}", info.to, refusal.with_hint());
             }
             Event::Ended(info, ending, refusal) => {
                 let since = self.state().record_end(&info);
@@ -133,7 +133,8 @@ fn log_end(info: &StreamInfo, ending: Ending, refusal: Option<Refusal>, since: O
     let (name, up, down) = (label(info), format_bytes(up), format_bytes(down));
     match (ending, refusal) {
         (Ending::Broken, Some(refusal)) => {
-            tracing::warn!(target: "service-proxy", "{name}: {refusal}; up {up}, down {down}, after {age}");
+            let why = refusal.with_hint();
+            tracing::warn!(target: "service-proxy", "{name}: {why}; up {up}, down {down}, after {age}");
         }
         (Ending::Broken, None) => {
             let why = "the connection to the hub broke; connect again";

@@ -226,7 +226,7 @@ impl Inner {
     /// Records that one stream got nowhere, or broke. Others go on, unless the cause concerns all of them.
     fn stream_failed(&mut self, refusal: &Refusal) {
         let state = if concerns_one_stream(refusal.kind) { self.status.state } else { RoleState::Failing };
-        self.mark_failed(state, refusal.to_string());
+        self.mark_failed(state, refusal.with_hint());
     }
 
     fn mark_failed(&mut self, state: RoleState, reason: String) {
