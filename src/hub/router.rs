@@ -21,7 +21,7 @@ use super::shared::Shared;
 use super::{monitor, responses};
 use crate::net::os::clock;
 use crate::net::tls::{Acceptor, Socket, offers_no_tls13};
-use crate::net::transport::http_server::{HttpOutcome, HttpRequest, serve};
+use crate::net::transport::http_server::{ConnectionEnd, HttpOutcome, HttpRequest, serve};
 use crate::net::transport::socket;
 use crate::net::tunnel::relay::Leg;
 use crate::proto::auth::AUTH_HEADER;
@@ -63,18 +63,18 @@ pub(super) async fn run(
     let served = Box::pin(serve(stream, shared.config.limits.http, handler));
     let upgraded = tokio::select! {
         upgraded = served => upgraded,
-        () = Box::pin(context.enforce_auth_deadline(&shared)) => None,
+        () = Box::pin(context.enforce_auth_deadline(&shared)) => Err(ConnectionEnd::Closed),
         () = evicted.cancelled() => return shared.admission.evicted(address, accepted_at),
     };
     context.penalize_abandoned_auth(&shared);
     match upgraded {
-        Some((Upgraded::Control(upgrade), socket)) => {
+        Ok((Upgraded::Control(upgrade), socket)) => {
             Box::pin(control::run(&shared, &context, upgrade, socket)).await;
         }
-        Some((Upgraded::Standby(upgrade), socket)) => {
+        Ok((Upgraded::Standby(upgrade), socket)) => {
             Box::pin(standby::run(&shared, &context, *upgrade, socket)).await;
         }
-        Some((Upgraded::Stream(accepted), socket)) => {
+        Ok((Upgraded::Stream(accepted), socket)) => {
             let AcceptedLeg { pending, reuse_as } = *accepted;
             // The task of the other leg may take the socket over, and the permits with it.
             let leg = Leg::new(socket, (slot, context.permit()));
@@ -83,7 +83,8 @@ pub(super) async fn run(
                 Box::pin(standby::reuse(&shared, &context, identity, leg)).await;
             }
         }
-        None => {}
+        Err(ConnectionEnd::Malformed) => shared.admission.record_penalty(address, PenaltyReason::ProtocolError),
+        Err(ConnectionEnd::Closed) => {}
     }
 }
 
