@@ -72,9 +72,11 @@ pub(super) async fn run(
             Box::pin(control::run(&shared, &context, upgrade, socket)).await;
         }
         Ok((Upgraded::Standby(upgrade), socket)) => {
+            context.set_carrying();
             Box::pin(standby::run(&shared, &context, *upgrade, socket)).await;
         }
         Ok((Upgraded::Stream(accepted), socket)) => {
+            context.set_carrying();
             let AcceptedLeg { pending, reuse_as } = *accepted;
             // The task of the other leg may take the socket over, and the permits with it.
             let leg = Leg::new(socket, (slot, context.permit()));
