@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::admission::ConnectionPermit;
-use super::admission::connection_limiter::UnauthenticatedPermit;
+use super::admission::connection_limiter::{Stage, UnauthenticatedPermit};
 use super::admission::penalty::PenaltyReason;
 use super::connection::ConnectionContext;
 use super::handlers::control::{self, ControlUpgrade};
@@ -104,11 +104,12 @@ async fn tls_handshake(
         let mut opening = [0; OPENING_BYTES];
         match tcp.peek(&mut opening).await {
             Ok(length @ 1..) => {
-                permit.spoke();
                 if is_proxy_header(&opening[..length]) {
                     shared.in_front.warn(Hindrance::ProxyHeader, address);
                 }
-                Some(acceptor.accept(tcp).await)
+                let accepted = acceptor.accept(tcp, || permit.reached(Stage::Hello)).await;
+                permit.reached(Stage::Tls);
+                Some(accepted)
             }
             Ok(0) | Err(_) => None,
         }

@@ -78,8 +78,8 @@ impl Admission {
         let reason = match self.pressure.acquire() {
             Ok(slot) => match self.limiter.admit(address.ip()) {
                 Ok(unauthenticated) => return Some(ConnectionPermit { unauthenticated, slot }),
-                Err(Rejection::Banned) => {
-                    // The ban has been logged.
+                Err(Rejection::Penalised) => {
+                    // That it is has been logged.
                     self.metrics.rejected("penalty");
                     return None;
                 }
