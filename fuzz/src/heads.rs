@@ -38,7 +38,7 @@ fn served(bytes: &[u8], piece: usize) -> Vec<String> {
             }
         }
     };
-    let server = async { serve(server, Limits::default(), handler).await.is_some() };
+    let server = async { serve(server, Limits::default(), handler).await.is_ok() };
     let (upgraded, answers) = runtime.block_on(async { tokio::join!(server, send(client, bytes, piece.max(1))) });
     let statuses: Vec<String> = statuses(&answers);
     assert_eq!(upgraded, statuses.iter().any(|status| status == "101"), "{statuses:?}");

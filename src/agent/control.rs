@@ -15,6 +15,7 @@ use super::recent_requests::RequestPath;
 use super::responses::{QueuedResponse, ResponseSender};
 use super::{AgentContext, Event, standby, stream};
 use crate::net::client::{Client, Connection};
+use crate::net::log_throttle::LogThrottle;
 use crate::net::os::clock;
 use crate::net::os::sd_notify;
 use crate::net::websocket::channel::{ChannelError, ControlChannel};
@@ -128,12 +129,16 @@ struct Session {
     pending: HashMap<StreamId, Arc<CancellationToken>>,
     response_sender: mpsc::Sender<QueuedResponse>,
     response_receiver: mpsc::Receiver<QueuedResponse>,
+    /// A hub says each of these once on a connection. One that repeats them fills no disk.
+    welcome_log: LogThrottle,
+    drain_log: LogThrottle,
 }
 
 impl Session {
     fn new(context: AgentContext, client: Client) -> Self {
         let (response_sender, response_receiver) = mpsc::channel(PENDING_PER_DEVICE);
-        Self { context, client, pending: HashMap::new(), response_sender, response_receiver }
+        let (welcome_log, drain_log) = (LogThrottle::default(), LogThrottle::default());
+        Self { context, client, pending: HashMap::new(), response_sender, response_receiver, welcome_log, drain_log }
     }
 
     async fn run(mut self, channel: &mut ControlChannel<Connection>, backoff: &mut ReconnectBackoff) -> SessionEnd {
@@ -178,14 +183,9 @@ impl Session {
                 }
                 self.context.standby_pool.set_offer(&self.client, standby);
                 backoff.connected(clock::now());
-                let AgentConfig { device, targets, .. } = &*self.context.config;
-                let hub = self.client.hub();
-                tracing::debug!(target: "device-agent", version, "welcomed");
-                let online = format!("{device} is online at {hub}, offering {targets}");
-                tracing::info!(target: "device-agent", "{online}");
-                sd_notify::status(&online);
-                self.context.was_online.store(true, Ordering::Relaxed);
-                (self.context.config.observer)(Event::Online);
+                if self.welcome_log.should_log() {
+                    self.report_online(&version);
+                }
             }
             ToDevice::StreamRequest(request) => self.start_stream(request),
             ToDevice::StreamCancel { request_id } => {
@@ -194,12 +194,24 @@ impl Session {
                 }
             }
             ToDevice::Drain { reconnect_delay_ms } => {
-                tracing::info!(target: "device-agent", "the hub is shutting down or restarting");
+                if self.drain_log.should_log() {
+                    tracing::info!(target: "device-agent", "the hub is shutting down or restarting");
+                }
                 backoff.set_retry_after(Duration::from_millis(reconnect_delay_ms));
             }
             ToDevice::Displaced { by } => return Err(SessionEnd::Displaced { by }),
         }
         Ok(())
+    }
+
+    fn report_online(&self, hub_version: &str) {
+        let AgentConfig { device, targets, observer, .. } = &*self.context.config;
+        tracing::debug!(target: "device-agent", version = hub_version, "welcomed");
+        let online = format!("{device} is online at {}, offering {targets}", self.client.hub());
+        tracing::info!(target: "device-agent", "{online}");
+        sd_notify::status(&online);
+        self.context.was_online.store(true, Ordering::Relaxed);
+        observer(Event::Online);
     }
 
     /// Serves the request in a task of its own, so that no request delays this loop or another request.

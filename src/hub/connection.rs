@@ -17,6 +17,7 @@ use super::admission::connection_limiter::{AuthenticatedPermit, UnauthenticatedP
 use super::admission::penalty::{PenaltyReason, SourceStatus};
 use super::auth::{Action, AuthnError, authenticate, authorize};
 use super::event::{Event, Operation};
+use super::identity_counts::CountPermit;
 use super::registry::{Record, StoredKey};
 use super::shared::Shared;
 use crate::net::os::clock;
@@ -34,6 +35,11 @@ const THROTTLED_RESPONSE_DELAY: Duration = Duration::from_secs(1);
 
 /// The limit on a request's duration: twice a stream's handshake timeout, and some reserve.
 const MAX_REQUEST_DURATION: Duration = Duration::from_secs(150);
+
+/// The connections that one identity may have beside its streams, its standby connections and the requests for streams
+/// that one service may have: a person or a script lists devices, an agent connects again before the hub knows that its
+/// last connection is dead. Each costs a file descriptor.
+const FURTHER_CONNECTIONS: usize = 128;
 
 /// The state of one connection from TLS to its end.
 pub(super) struct ConnectionContext {
@@ -66,6 +72,8 @@ pub(super) enum AuthState {
     Unauthenticated(UnauthenticatedPermit),
     Authenticated {
         _permit: AuthenticatedPermit,
+        /// It neither stands by nor carries a stream.
+        counted: Option<CountPermit>,
     },
     /// The permit is being exchanged.
     Transitioning,
@@ -129,10 +137,7 @@ impl ConnectionContext {
     /// Checks that an authenticated identity may do this. The connection counts as authenticated from then on.
     pub(super) fn authorize(&self, shared: &Shared, subject: &Record, action: Action<'_>) -> Result<(), Refusal> {
         match authorize(subject.authz_subject(), action, clock::now_utc()) {
-            Ok(()) => {
-                self.mark_authenticated();
-                Ok(())
-            }
+            Ok(()) => self.mark_authenticated(shared, &subject.principal),
             Err(RefusalKind::AuthenticationFailed) => {
                 Err(self.auth_failed(shared, Some(&subject.principal), "resource of another identity"))
             }
@@ -226,13 +231,31 @@ impl ConnectionContext {
         }
     }
 
-    /// Exchanges the unauthenticated permit for an authenticated one.
-    fn mark_authenticated(&self) {
+    /// Notes that the connection stands by or carries a stream, which have limits of their own.
+    pub(super) fn set_carrying(&self) {
+        if let AuthState::Authenticated { counted, .. } = &mut *self.auth_state() {
+            *counted = None;
+        }
+    }
+
+    /// Exchanges the unauthenticated permit for an authenticated one, if the identity may have one more connection.
+    fn mark_authenticated(&self, shared: &Shared, subject: &Principal) -> Result<(), Refusal> {
         let mut auth_state = self.auth_state();
+        if !matches!(*auth_state, AuthState::Unauthenticated(_)) {
+            return Ok(());
+        }
+        let limit = shared.config.broker.pending.per_service + FURTHER_CONNECTIONS;
+        let counted = shared.streams.requests.acquire(subject, limit);
+        let too_many =
+            || Refusal::new(RefusalKind::HubBusy, format!("{subject} has {limit} connections without a stream"));
+        let counted = Some(counted.ok_or_else(too_many)?);
         *auth_state = match std::mem::replace(&mut *auth_state, AuthState::Transitioning) {
-            AuthState::Unauthenticated(permit) => AuthState::Authenticated { _permit: permit.into_authenticated() },
+            AuthState::Unauthenticated(permit) => {
+                AuthState::Authenticated { _permit: permit.into_authenticated(), counted }
+            }
             other @ (AuthState::Authenticated { .. } | AuthState::Transitioning) => other,
         };
+        Ok(())
     }
 
     fn auth_state(&self) -> MutexGuard<'_, AuthState> {

@@ -136,10 +136,30 @@ pub struct Event {
     pub ended_by: Option<Role>,
     /// The number of log lines lost before this one.
     pub lost: Option<u64>,
-    /// The number of events like this one before it that the log leaves out.
-    pub omitted: Option<u64>,
+    /// The events like this one before it that the log leaves out.
+    pub omitted: Option<Omitted>,
     /// The user of this machine who had the hub do it.
     pub by: Option<String>,
+}
+
+/// Events that the log leaves out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Omitted {
+    /// Their number.
+    pub events: u64,
+    /// The bytes to the device and to the service of all of them.
+    pub bytes: (u64, u64),
+}
+
+impl Omitted {
+    /// Adds an event, and those that it stands for.
+    pub fn add(&mut self, event: &Event) {
+        let others = event.omitted.unwrap_or_default();
+        let bytes = event.bytes.unwrap_or_default();
+        self.events += others.events + 1;
+        self.bytes.0 = self.bytes.0.saturating_add(others.bytes.0).saturating_add(bytes.0);
+        self.bytes.1 = self.bytes.1.saturating_add(others.bytes.1).saturating_add(bytes.1);
+    }
 }
 
 impl Event {
@@ -246,7 +266,7 @@ impl Event {
             bytes: self.bytes,
             ended_by: self.ended_by,
             lost: self.lost,
-            omitted: self.omitted,
+            omitted: self.omitted.map(|omitted| omitted.events),
             by: self.by.as_deref(),
         }
     }

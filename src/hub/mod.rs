@@ -23,6 +23,8 @@ mod connection;
 mod endpoints;
 pub mod event;
 mod handlers;
+mod hellos;
+mod identity_counts;
 mod in_front;
 mod listen;
 mod metrics;
@@ -33,7 +35,6 @@ mod revalidation;
 mod router;
 mod shared;
 mod shutdown;
-mod standby_counts;
 pub mod state;
 mod streams;
 

@@ -51,7 +51,7 @@ async fn serve_scraper(shared: &Shared, tcp: TcpStream) {
             shared.config.limits.http,
             |request| async move { HttpOutcome::Reply(respond(shared, &request).await) },
         );
-    let _: Option<((), _)> = served.await;
+    let _: Result<((), _), _> = served.await;
 }
 
 async fn respond(shared: &Shared, request: &HttpRequest) -> Response<Bytes> {

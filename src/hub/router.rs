@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::admission::ConnectionPermit;
-use super::admission::connection_limiter::UnauthenticatedPermit;
+use super::admission::connection_limiter::{Stage, UnauthenticatedPermit};
 use super::admission::penalty::PenaltyReason;
 use super::connection::ConnectionContext;
 use super::handlers::control::{self, ControlUpgrade};
@@ -21,7 +21,7 @@ use super::shared::Shared;
 use super::{monitor, responses};
 use crate::net::os::clock;
 use crate::net::tls::{Acceptor, Socket, offers_no_tls13};
-use crate::net::transport::http_server::{HttpOutcome, HttpRequest, serve};
+use crate::net::transport::http_server::{ConnectionEnd, HttpOutcome, HttpRequest, serve};
 use crate::net::transport::socket;
 use crate::net::tunnel::relay::Leg;
 use crate::proto::auth::AUTH_HEADER;
@@ -63,18 +63,20 @@ pub(super) async fn run(
     let served = Box::pin(serve(stream, shared.config.limits.http, handler));
     let upgraded = tokio::select! {
         upgraded = served => upgraded,
-        () = Box::pin(context.enforce_auth_deadline(&shared)) => None,
+        () = Box::pin(context.enforce_auth_deadline(&shared)) => Err(ConnectionEnd::Closed),
         () = evicted.cancelled() => return shared.admission.evicted(address, accepted_at),
     };
     context.penalize_abandoned_auth(&shared);
     match upgraded {
-        Some((Upgraded::Control(upgrade), socket)) => {
+        Ok((Upgraded::Control(upgrade), socket)) => {
             Box::pin(control::run(&shared, &context, upgrade, socket)).await;
         }
-        Some((Upgraded::Standby(upgrade), socket)) => {
+        Ok((Upgraded::Standby(upgrade), socket)) => {
+            context.set_carrying();
             Box::pin(standby::run(&shared, &context, *upgrade, socket)).await;
         }
-        Some((Upgraded::Stream(accepted), socket)) => {
+        Ok((Upgraded::Stream(accepted), socket)) => {
+            context.set_carrying();
             let AcceptedLeg { pending, reuse_as } = *accepted;
             // The task of the other leg may take the socket over, and the permits with it.
             let leg = Leg::new(socket, (slot, context.permit()));
@@ -83,7 +85,8 @@ pub(super) async fn run(
                 Box::pin(standby::reuse(&shared, &context, identity, leg)).await;
             }
         }
-        None => {}
+        Err(ConnectionEnd::Malformed) => shared.admission.record_penalty(address, PenaltyReason::ProtocolError),
+        Err(ConnectionEnd::Closed) => {}
     }
 }
 
@@ -101,11 +104,12 @@ async fn tls_handshake(
         let mut opening = [0; OPENING_BYTES];
         match tcp.peek(&mut opening).await {
             Ok(length @ 1..) => {
-                permit.spoke();
                 if is_proxy_header(&opening[..length]) {
                     shared.in_front.warn(Hindrance::ProxyHeader, address);
                 }
-                Some(acceptor.accept(tcp).await)
+                let accepted = acceptor.accept(tcp, || permit.reached(Stage::Hello)).await;
+                permit.reached(Stage::Tls);
+                Some(accepted)
             }
             Ok(0) | Err(_) => None,
         }

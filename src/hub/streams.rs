@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::broker_handle::BrokerHandle;
-use super::standby_counts::StandbyCounts;
+use super::hellos::AwaitedHellos;
+use super::identity_counts::IdentityCounts;
 use crate::net::tls::Socket;
 use crate::proto::id::ConnectionId;
 use crate::proto::resume::{ResumeCredential, ResumeGrant, ResumeKey, ResumeTicket};
@@ -14,7 +15,11 @@ use crate::proto::resume::{ResumeCredential, ResumeGrant, ResumeKey, ResumeTicke
 /// The state that control connections, requests and legs share.
 pub(super) struct Streams {
     pub(super) broker: BrokerHandle<Socket>,
-    pub(super) standbys: StandbyCounts,
+    pub(super) standbys: IdentityCounts,
+    /// The authenticated connections that neither stand by nor carry a stream.
+    pub(super) requests: IdentityCounts,
+    /// The control connections that have not sent a hello.
+    pub(super) hellos: AwaitedHellos,
     /// Signs resume tickets.
     pub(super) resume_key: ResumeKey,
     /// Cancelled when the hub takes no more new streams.
@@ -29,7 +34,9 @@ impl Streams {
     pub(super) fn new(broker: BrokerHandle<Socket>, resume_key: ResumeKey) -> Self {
         Self {
             broker,
-            standbys: StandbyCounts::default(),
+            standbys: IdentityCounts::default(),
+            requests: IdentityCounts::default(),
+            hellos: AwaitedHellos::default(),
             resume_key,
             draining: CancellationToken::new(),
             stopping: CancellationToken::new(),

@@ -52,7 +52,7 @@ fn the_hubs_end_of_a_websocket_passes_every_case() {
                     kind: SocketKind::Stream,
                     state: (),
                 };
-                if let Some(((), socket)) = serve(tcp, Limits::default(), upgrade).await {
+                if let Ok(((), socket)) = serve(tcp, Limits::default(), upgrade).await {
                     echo(socket).await;
                 }
             });

@@ -1,14 +1,15 @@
-//! PURE. The budgets of events that a peer can cause in any number: refusals, failures, connections that come and go.
+//! PURE. The budgets of events that a peer can cause in any number: refusals, failures, connections that come and go,
+//! streams that are opened and closed at once.
 //!
-//! Each identity has a budget for each kind of them, and an unauthenticated peer one with its source; all sources together
-//! have one too, which leaves those of identities alone. What is beyond is counted, and the count is written with the next
-//! such event or after a minute. Streams and changes of identities are always written.
+//! Each identity has a budget for each kind of them, each service one for its streams to each device, and an unauthenticated
+//! peer one with its source; all sources together have one too, which leaves those of identities alone. What is beyond is
+//! counted, and the count is written with the next such event or after a minute. Changes of identities are always written.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use crate::hub::event::{ACCEPTED, Event, JOINED, Operation};
+use crate::hub::event::{ACCEPTED, Event, JOINED, Omitted, Operation};
 use crate::proto::id::{DeviceId, ServiceName};
 use crate::proto::network::source_prefix;
 use crate::proto::refusal::RefusalKind;
@@ -17,13 +18,18 @@ use crate::proto::token_bucket::{Rate, TokenBucket};
 /// The budget of one kind of events of one identity or source: 300 KB at once, and then 3 MB a day.
 const PER_SUBJECT: Rate = Rate { burst: 1000, per_second: 0.1 };
 
+/// The budget of one kind of events of the streams of one service to one device: what people and most programs open has a
+/// line each, and one that opens hundreds a second needs a week for the default 1 GiB.
+const PER_PAIR: Rate = Rate { burst: 1000, per_second: 2.0 };
+
 /// The budget of all sources: 3 MB at once, and then half of the default 1 GiB in a day and a half.
 const ALL_SOURCES: Rate = Rate { burst: 10_000, per_second: 10.0 };
 
-/// The limits on kinds of events of identities, and of sources, that are told apart: two for each device of a large fleet,
-/// and those of an attack. Further ones share a budget. Each takes some 200 bytes for a minute.
+/// The limits on kinds of events of identities, of sources, and of services with devices, that are told apart: two for each
+/// device of a large fleet, those of an attack, and three for each of ten thousand pairs that have streams in one minute. Further ones share a budget. Each takes some 200 bytes for a minute.
 const MAX_IDENTITIES: usize = 32_768;
 const MAX_SOURCES: usize = 4096;
+const MAX_PAIRS: usize = 32_768;
 
 /// The counts that are written each minute, whatever the budgets say.
 const COUNTS_AT_ONCE: usize = 100;
@@ -33,12 +39,14 @@ const COUNTS_AT_ONCE: usize = 100;
 pub(super) struct Budgets {
     identities: Table,
     sources: Table,
+    streams: Table,
 }
 
-/// The budgets of identities, or of sources.
+/// The budgets of identities, of sources, or of streams.
 #[derive(Debug)]
 struct Table {
     limit: usize,
+    rate: Rate,
     together: Option<TokenBucket>,
     subjects: HashMap<Key, Budget>,
 }
@@ -57,6 +65,8 @@ pub(super) enum Subject {
     Device(DeviceId),
     /// A service.
     Service(ServiceName),
+    /// The streams of a service to a device.
+    Streams(ServiceName, DeviceId),
     /// An unauthenticated peer, by its address or its /64.
     Source(IpAddr),
     /// There are too many to be told apart.
@@ -66,42 +76,52 @@ pub(super) enum Subject {
 #[derive(Debug)]
 struct Budget {
     bucket: TokenBucket,
-    /// The number of events since the last one that was written, and the latest of them.
-    omitted: Option<Box<(u64, Event)>>,
+    /// The latest of the events since the last one that was written, with the others.
+    omitted: Option<Box<Event>>,
 }
 
 impl Budgets {
     /// Full budgets.
     pub(super) fn new(now: Instant) -> Self {
-        let table = |limit, together| Table { limit, together, subjects: HashMap::new() };
+        let table = |limit, rate, together| Table { limit, rate, together, subjects: HashMap::new() };
         let all_sources = TokenBucket::new(ALL_SOURCES, now);
-        Self { identities: table(MAX_IDENTITIES, None), sources: table(MAX_SOURCES, Some(all_sources)) }
+        Self {
+            identities: table(MAX_IDENTITIES, PER_SUBJECT, None),
+            sources: table(MAX_SOURCES, PER_SUBJECT, Some(all_sources)),
+            streams: table(MAX_PAIRS, PER_PAIR, None),
+        }
     }
 
     /// Returns the event if it is to be written, with the number of those before it that were not.
     pub(super) fn admit(&mut self, event: Event, subject: Subject, now: Instant) -> Option<Event> {
         let table = match subject {
             Subject::Source(_) => &mut self.sources,
+            Subject::Streams(..) => &mut self.streams,
             Subject::Device(_) | Subject::Service(_) | Subject::Others => &mut self.identities,
         };
         table.admit(event, subject, now)
     }
 
     /// Returns the latest event of each kind that was not written, with the number of those before it: at most
-    /// [`COUNTS_AT_ONCE`] of identities, and of sources. Forgets budgets that are full again.
+    /// [`COUNTS_AT_ONCE`] of identities, of sources, and of streams. Forgets budgets that are full again.
     pub(super) fn take_omitted(&mut self, now: Instant) -> Vec<Event> {
-        let mut omitted = self.identities.take_omitted(COUNTS_AT_ONCE);
-        omitted.extend(self.sources.take_omitted(COUNTS_AT_ONCE));
-        self.identities.forget_full(now);
-        self.sources.forget_full(now);
-        omitted
+        let tables = self.tables().into_iter();
+        tables
+            .flat_map(|table| {
+                let omitted = table.take_omitted(COUNTS_AT_ONCE);
+                table.forget_full(now);
+                omitted
+            })
+            .collect()
     }
 
     /// Returns all that [`Self::take_omitted`] would in time.
     pub(super) fn take_all_omitted(&mut self) -> Vec<Event> {
-        let mut omitted = self.identities.take_omitted(usize::MAX);
-        omitted.extend(self.sources.take_omitted(usize::MAX));
-        omitted
+        self.tables().into_iter().flat_map(|table| table.take_omitted(usize::MAX)).collect()
+    }
+
+    fn tables(&mut self) -> [&mut Table; 3] {
+        [&mut self.identities, &mut self.sources, &mut self.streams]
     }
 }
 
@@ -111,14 +131,12 @@ impl Table {
         if self.subjects.len() >= self.limit && !self.subjects.contains_key(&key) {
             key.subject = Subject::Others;
         }
-        let full = || Budget { bucket: TokenBucket::new(PER_SUBJECT, now), omitted: None };
+        let full = || Budget { bucket: TokenBucket::new(self.rate, now), omitted: None };
         let budget = self.subjects.entry(key).or_insert_with(full);
         if budget.bucket.take(now) && self.together.as_mut().is_none_or(|together| together.take(now)) {
-            let omitted = budget.omitted.take().map(|omitted| omitted.0);
-            return Some(Event { omitted, ..event });
+            return Some(Event { omitted: budget.take_count(), ..event });
         }
-        let count = budget.omitted.as_ref().map_or(0, |omitted| omitted.0);
-        budget.omitted = Some(Box::new((count + 1, event)));
+        budget.omitted = Some(Box::new(Event { omitted: budget.take_count(), ..event }));
         None
     }
 
@@ -133,8 +151,15 @@ impl Table {
 
 impl Budget {
     fn take_omitted(&mut self) -> Option<Event> {
-        let (count, event) = *self.omitted.take()?;
-        Some(Event { omitted: Some(count - 1).filter(|others| *others > 0), ..event })
+        self.omitted.take().map(|event| *event)
+    }
+
+    /// Takes the events that were not written as their number.
+    fn take_count(&mut self) -> Option<Omitted> {
+        let latest = self.omitted.take()?;
+        let mut omitted = Omitted::default();
+        omitted.add(&latest);
+        Some(omitted)
     }
 }
 
@@ -144,6 +169,7 @@ impl Subject {
         let source = || event.source.map(|source| Self::Source(source_prefix(source.ip())));
         let device = || event.device.clone().map(Self::Device);
         let service = || event.service.clone().map(Self::Service);
+        let streams = || Some(Self::Streams(event.service.clone()?, event.device.clone()?));
         match event.operation {
             Operation::Invoke if event.result != ACCEPTED => service(),
             Operation::Join if event.result != JOINED => source(),
@@ -152,13 +178,13 @@ impl Subject {
             Operation::Authenticate => device().or_else(service),
             Operation::SourcePenalised => source(),
             Operation::DeviceConnected | Operation::DeviceDisconnected | Operation::DeviceDisplaced => device(),
-            // Streams are what the log is for, and nobody changes identities but who may.
             Operation::Invoke
             | Operation::StreamOpened
             | Operation::StreamInterrupted
             | Operation::StreamResumed
-            | Operation::StreamClosed
-            | Operation::Join
+            | Operation::StreamClosed => streams(),
+            // Nobody changes identities but who may.
+            Operation::Join
             | Operation::IdentityAdded
             | Operation::IdentityChanged
             | Operation::IdentityRemoved
@@ -198,11 +224,12 @@ mod tests {
         assert_eq!(admit(&mut budgets, refused("laptop", 1), start), Some(refused("laptop", 1)));
         let later = start + Duration::from_secs(10);
         let next = admit(&mut budgets, refused("attacker", 7), later).expect("one in ten seconds");
-        assert_eq!(next, Event { omitted: Some(49_000), ..refused("attacker", 7) });
+        let omitted = |events| Some(Omitted { events, bytes: (0, 0) });
+        assert_eq!(next, Event { omitted: omitted(49_000), ..refused("attacker", 7) });
         assert_eq!(budgets.take_omitted(later), []);
         assert_eq!(admit(&mut budgets, refused("attacker", 8), later), None);
         assert_eq!(admit(&mut budgets, refused("attacker", 9), later), None);
-        assert_eq!(budgets.take_omitted(later), [Event { omitted: Some(1), ..refused("attacker", 9) }]);
+        assert_eq!(budgets.take_omitted(later), [Event { omitted: omitted(1), ..refused("attacker", 9) }]);
         assert_eq!(budgets.take_omitted(later), []);
     }
 
@@ -224,7 +251,7 @@ mod tests {
         let mut omitted = budgets.take_omitted(start);
         assert_eq!(omitted.len(), COUNTS_AT_ONCE);
         omitted.append(&mut budgets.take_all_omitted());
-        let left_out: u64 = omitted.iter().map(|event| event.omitted.unwrap_or_default() + 1).sum();
+        let left_out: u64 = omitted.iter().map(|event| event.omitted.unwrap_or_default().events + 1).sum();
         assert_eq!(left_out, 140_000 - 10_000);
         assert_eq!(budgets.take_omitted(start + Duration::from_secs(100_000)), []);
         assert_eq!(budgets.sources.subjects.len(), 0);
@@ -249,15 +276,37 @@ mod tests {
         }
     }
 
+    fn of_stream(device: &str, operation: Operation, bytes: Option<(u64, u64)>) -> Event {
+        let (device, service) = (Some(device.parse().unwrap()), Some("laptop".parse().unwrap()));
+        Event { device, service, bytes, ..Event::new(operation, "x") }
+    }
+
     #[test]
-    fn streams_and_changes_of_identities_have_no_budget() {
-        for (operation, result) in [
-            (Operation::StreamOpened, "opened"),
-            (Operation::StreamClosed, "closed"),
-            (Operation::Invoke, ACCEPTED),
-            (Operation::Join, JOINED),
-            (Operation::IdentityAdded, "added"),
-        ] {
+    fn streams_beyond_the_budget_of_a_service_and_a_device_are_counted_with_their_bytes() {
+        let start = clock::now();
+        let mut budgets = Budgets::new(start);
+        let streams = [Operation::StreamOpened, Operation::StreamInterrupted, Operation::StreamResumed];
+        for operation in streams {
+            let written =
+                (0..5000).filter_map(|_| admit(&mut budgets, of_stream("pi-1", operation, None), start)).count();
+            assert_eq!(written, 1000, "{operation:?}");
+        }
+        let closed = |device| of_stream(device, Operation::StreamClosed, Some((10, 20)));
+        let written = (0..5000).filter_map(|_| admit(&mut budgets, closed("pi-1"), start)).count();
+        assert_eq!(written, 1000);
+        assert_eq!(admit(&mut budgets, closed("pi-2"), start), Some(closed("pi-2")), "another device has its own");
+        let later = start + Duration::from_secs(1);
+        let next = admit(&mut budgets, closed("pi-1"), later).unwrap();
+        assert_eq!(next.omitted, Some(Omitted { events: 4000, bytes: (40_000, 80_000) }));
+        let omitted = budgets.take_omitted(later);
+        assert_eq!(omitted.iter().map(|event| event.omitted.unwrap().events + 1).collect::<Vec<_>>(), [4000; 3]);
+    }
+
+    #[test]
+    fn accepted_requests_have_a_budget_and_changes_of_identities_have_none() {
+        let accepted = Event { result: ACCEPTED, ..of_stream("pi-1", Operation::Invoke, None) };
+        assert!(matches!(Subject::of(&accepted), Some(Subject::Streams(..))));
+        for (operation, result) in [(Operation::Join, JOINED), (Operation::IdentityAdded, "added")] {
             let event = Event { service: Some("laptop".parse().unwrap()), ..Event::new(operation, result) };
             assert_eq!(Subject::of(&event), None);
         }

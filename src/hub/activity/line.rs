@@ -32,7 +32,11 @@ struct RecordProperties {
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes_to_device: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_to_device_omitted: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     bytes_to_service: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_to_service_omitted: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     device_id: Option<DeviceId>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,6 +62,7 @@ struct RecordProperties {
 /// Formats an event as a line with the present time.
 #[expect(clippy::expect_used, reason = "text and numbers always serialise")]
 pub(super) fn json(event: Event) -> String {
+    let omitted_bytes = event.omitted.filter(|_| event.bytes.is_some()).map(|omitted| omitted.bytes);
     let record = Record {
         category: "DeviceStreams",
         duration_ms: event.took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
@@ -65,11 +70,13 @@ pub(super) fn json(event: Event) -> String {
         properties: RecordProperties {
             by: event.by,
             bytes_to_device: event.bytes.map(|(to_device, _)| to_device),
+            bytes_to_device_omitted: omitted_bytes.map(|(to_device, _)| to_device),
             bytes_to_service: event.bytes.map(|(_, to_service)| to_service),
+            bytes_to_service_omitted: omitted_bytes.map(|(_, to_service)| to_service),
             device_id: event.device,
             ended_by: event.ended_by,
             lines_lost: event.lost,
-            lines_omitted: event.omitted,
+            lines_omitted: event.omitted.map(|omitted| omitted.events),
             peer_address: event.peer,
             reason: event.reason,
             service_id: event.service,

@@ -130,6 +130,8 @@ impl Activity {
         event.reason = Detail::from(event.reason).into();
         self.metrics.event(&event);
         match Subject::of(&event) {
+            // A stream that needs its line to be opened has one.
+            Some(Subject::Streams(..)) if self.required => self.write(event),
             Some(subject) => {
                 let admitted = self.budgets.lock().admit(event, subject, clock::now());
                 admitted.into_iter().for_each(|event| self.write(event));

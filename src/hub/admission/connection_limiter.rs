@@ -1,14 +1,15 @@
 //! The limits on unauthenticated connections and the penalties of sources, for any task.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use super::penalty::{PenaltyPolicy, PenaltyReason, SourcePenalties, SourceStatus};
 pub use super::unauthenticated::ConnectionLimits;
+pub(in crate::hub) use super::unauthenticated::Stage;
 use super::unauthenticated::{Full, UnauthenticatedConnections};
 use crate::net::os::clock;
 
@@ -22,8 +23,8 @@ pub(in crate::hub) struct ConnectionLimiter {
 /// The reason for rejecting a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::hub) enum Rejection {
-    /// The source is banned.
-    Banned,
+    /// The source is banned or throttled, and has had its share.
+    Penalised,
     /// Too many unauthenticated connections.
     GlobalLimit,
     /// Too many unauthenticated connections from one source.
@@ -47,10 +48,11 @@ impl ConnectionLimiter {
         self.penalties().enforced(clock::now())
     }
 
-    /// Admits an unauthenticated connection unless its source is banned and has had its share, or a limit is reached.
+    /// Admits an unauthenticated connection unless its source is banned or throttled and has had its share, or a limit is
+    /// reached.
     pub(in crate::hub) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<UnauthenticatedPermit, Rejection> {
-        if self.status(address) == SourceStatus::Banned && !self.penalties().admit_banned(address, clock::now()) {
-            return Err(Rejection::Banned);
+        if !self.penalties().admit(address, clock::now()) {
+            return Err(Rejection::Penalised);
         }
         let (is_known, now) = (self.penalties().is_known(address, clock::now()), clock::now());
         let admitted = self.unauthenticated().admit(address, is_known, now);
@@ -66,15 +68,19 @@ impl ConnectionLimiter {
         self.penalties().status(source, clock::now())
     }
 
-    /// Returns up to `limit` sources that have authenticated connections, or had some until recently.
-    pub(in crate::hub) fn authenticated_sources(&self, limit: usize) -> BTreeSet<IpAddr> {
-        self.penalties().authenticated_sources(clock::now()).take(limit).collect()
+    /// Returns up to `limit` sources that have authenticated connections, or had some in the last weeks, and the time since
+    /// then: the latest.
+    pub(in crate::hub) fn authenticated_sources(&self, limit: usize) -> Vec<(IpAddr, Duration)> {
+        let mut known: Vec<_> = self.penalties().authenticated_sources(clock::now()).collect();
+        known.sort_unstable_by_key(|(source, since)| (*since, *source));
+        known.truncate(limit);
+        known
     }
 
-    /// Counts these sources as if they had had authenticated connections until now.
-    pub(in crate::hub) fn restore_authenticated(&self, sources: impl IntoIterator<Item = IpAddr>) {
+    /// Counts these sources as if they had had authenticated connections until some time ago.
+    pub(in crate::hub) fn restore_authenticated(&self, sources: impl IntoIterator<Item = (IpAddr, Duration)>) {
         let (mut penalties, now) = (self.penalties(), clock::now());
-        sources.into_iter().for_each(|source| penalties.restore_authenticated(source, now));
+        sources.into_iter().for_each(|(source, since)| penalties.restore_authenticated(source, since, now));
     }
 
     /// Adds a penalty. Returns true if the source becomes banned or throttled by it.
@@ -101,9 +107,9 @@ pub(in crate::hub) struct UnauthenticatedPermit {
 }
 
 impl UnauthenticatedPermit {
-    /// Notes that the peer has sent something.
-    pub(in crate::hub) fn spoke(&self) {
-        self.limiter.unauthenticated().spoke(self.id);
+    /// Notes how far the connection has come.
+    pub(in crate::hub) fn reached(&self, stage: Stage) {
+        self.limiter.unauthenticated().reached(self.id, stage);
     }
 
     /// Returns what is cancelled when the connection must give way to another before it has authenticated.
@@ -158,8 +164,54 @@ mod tests {
         assert!(limiter.admit(fleet).is_ok());
         drop(permit);
         assert!(limiter.admit(fleet).is_ok(), "it reconnects");
-        assert!(limiter.admit(attacker).is_ok(), "one a second");
-        assert_eq!(limiter.admit(attacker).err(), Some(Rejection::Banned));
+        assert!(limiter.admit(attacker).is_ok(), "ten a second");
+        let rejected = (0..100).find_map(|_| limiter.admit(attacker).err());
+        assert_eq!(rejected, Some(Rejection::Penalised));
         assert_eq!((limiter.count(), limiter.penalised()), (0, 2));
+    }
+
+    /// Each tries again when it is rejected or gives way, which costs a penalty if it has had its time.
+    #[tokio::test(start_paused = true)]
+    async fn a_fleet_behind_one_address_that_returns_at_once_is_not_penalised() {
+        const TICK: Duration = Duration::from_millis(10);
+        for (clients, round_trip) in [(200, 600), (4000, 150)] {
+            let limits = ConnectionLimits { total: 1024, per_source: 128 };
+            let limiter = Arc::new(ConnectionLimiter::new(limits, PenaltyPolicy::default()));
+            let site = address("192.0.2.1");
+            limiter.restore_authenticated([(site, Duration::ZERO)]);
+            let (start, round_trip) = (clock::now(), Duration::from_millis(round_trip));
+            let (mut away, mut connecting, mut online) = (clients, Vec::new(), Vec::new());
+            while online.len() < clients {
+                assert!(
+                    clock::now().duration_since(start) < Duration::from_secs(60),
+                    "{} of {clients} are online",
+                    online.len()
+                );
+                // Those that were rejected try again within a second or so.
+                for _ in 0..away.div_ceil(100) {
+                    if let Ok(permit) = limiter.admit(site) {
+                        connecting.push((clock::now(), permit));
+                        away -= 1;
+                    }
+                }
+                for (since, permit) in std::mem::take(&mut connecting) {
+                    if permit.evicted().is_cancelled() {
+                        limiter.record_penalty(site, PenaltyReason::ProtocolError);
+                        away += 1;
+                    } else if clock::now().duration_since(since) >= round_trip * 2 {
+                        online.push(permit.into_authenticated());
+                    } else {
+                        permit.reached(if clock::now().duration_since(since) >= round_trip {
+                            Stage::Tls
+                        } else {
+                            Stage::Hello
+                        });
+                        connecting.push((since, permit));
+                    }
+                }
+                assert_eq!(limiter.status(site), SourceStatus::Allowed);
+                tokio::time::sleep(TICK).await;
+            }
+        }
     }
 }

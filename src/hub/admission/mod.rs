@@ -2,13 +2,14 @@
 //!
 //! In: the address of each accepted connection, reasons for penalties, requests for stream capacity. Out: a
 //! `ConnectionPermit` or a rejection, counted by reason. `unauthenticated` limits unauthenticated connections,
-//! `penalty` bans sources after repeated failures, `known_sources` remembers good ones over a restart, `refusal_budget`
-//! slows identities that are refused again and again, `pressure` watches file descriptors and memory, `challenge` holds
-//! outstanding authentication challenges.
+//! `penalty` bans or slows sources after repeated failures, `known_sources` remembers good ones over a restart,
+//! `refusal_budget` slows identities that are refused again and again, `lists` those that list devices again and again,
+//! `pressure` watches file descriptors and memory, `challenge` holds outstanding authentication challenges.
 
 mod challenge;
 pub mod connection_limiter;
 pub(super) mod known_sources;
+pub(super) mod lists;
 pub mod penalty;
 mod pressure;
 mod refusal_budget;
@@ -21,6 +22,7 @@ use std::time::Instant;
 
 use self::challenge::PendingChallenges;
 use self::connection_limiter::{ConnectionLimiter, Rejection, UnauthenticatedPermit};
+use self::lists::Lists;
 use self::penalty::{PenaltyReason, SourceStatus};
 use self::pressure::{ConnectionSlot, Exhausted, Pressure};
 use self::refusal_budget::RefusalBudgets;
@@ -38,6 +40,7 @@ pub(super) struct Admission {
     /// Present if clients may authenticate through a proxy that inspects TLS.
     pub(super) challenges: Option<PendingChallenges>,
     pub(super) refusals: RefusalBudgets,
+    pub(super) lists: Lists,
     activity: Activity,
     metrics: Arc<Metrics>,
     overload_log: LogThrottle,
@@ -65,8 +68,8 @@ impl Admission {
         }
         let limiter = Arc::new(limiter);
         let challenges = allow_tls_inspection.then(PendingChallenges::default);
-        let refusals = RefusalBudgets::default();
-        Self { limiter, pressure, challenges, refusals, activity, metrics, overload_log: LogThrottle::default() }
+        let (refusals, lists) = (RefusalBudgets::default(), Lists::default());
+        Self { limiter, pressure, challenges, refusals, lists, activity, metrics, overload_log: LogThrottle::default() }
     }
 
     /// Admits an accepted connection as unauthenticated, or counts and logs the rejection.
@@ -75,8 +78,8 @@ impl Admission {
         let reason = match self.pressure.acquire() {
             Ok(slot) => match self.limiter.admit(address.ip()) {
                 Ok(unauthenticated) => return Some(ConnectionPermit { unauthenticated, slot }),
-                Err(Rejection::Banned) => {
-                    // The ban has been logged.
+                Err(Rejection::Penalised) => {
+                    // That it is has been logged.
                     self.metrics.rejected("penalty");
                     return None;
                 }

@@ -1,8 +1,9 @@
 //! PURE. Penalties of sources: repeated failures ban a source for a while, as OpenSSH's PerSourcePenalties do.
 //!
 //! A source that also has authenticated connections, such as a fleet behind one NAT, is throttled instead of banned:
-//! its failures are answered slowly. So is one that had some until recently: when a network fails, its connections are
-//! lost and new ones time out, and the clients that return must get in.
+//! its failures are answered slowly, and it may open some connections a second. So is one that had some in the last weeks:
+//! when a network fails, its connections are lost and new ones time out, and the clients that return must get in. A banned
+//! source may open fewer.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 
 use crate::proto::network::source_prefix;
+use crate::proto::token_bucket::{Rate, TokenBucket};
 
 /// The default penalty from which a source is banned: OpenSSH's minimum.
 pub const PENALTY_THRESHOLD: Duration = Duration::from_secs(15);
@@ -62,15 +64,21 @@ impl Default for PenaltyPolicy {
 pub enum SourceStatus {
     /// No restriction.
     Allowed,
-    /// Failures are answered after a delay, because the source has authenticated connections.
+    /// Failures are answered after a delay and connections are limited to `THROTTLED_RATE`, because the source has
+    /// authenticated connections, or had some.
     Throttled,
-    /// Connections are rejected, but for one in each `BANNED_INTERVAL`.
+    /// Connections are rejected beyond `BANNED_RATE`.
     Banned,
 }
 
-/// The interval in which a banned source may open one connection: a client with a good key may share its address, and
-/// lifts the ban.
-const BANNED_INTERVAL: Duration = Duration::from_secs(1);
+/// The connections that a banned source may open: a client with a good key may share its address, and lifts the ban. Ten a
+/// second cost a hundredth of a core; with one a second, that client would hardly ever be the one that gets in beside a
+/// neighbour that tries fifty times a second.
+const BANNED_RATE: Rate = Rate { burst: 1, per_second: 10.0 };
+
+/// The connections that a throttled source may open: at once as many as may be unauthenticated, and then what costs a
+/// twentieth of a core. Failures have reached the threshold, which those of a fleet that reconnects do not.
+const THROTTLED_RATE: Rate = Rate { burst: 128, per_second: 50.0 };
 
 /// The limit on tracked sources; beyond it, new sources are not penalised.
 const MAX_SOURCES: usize = 65_536;
@@ -82,9 +90,12 @@ const MAX_REMEMBERED: usize = MAX_SOURCES / 4;
 /// The interval at which a full table is searched for expired entries.
 const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The time for which a source counts as having authenticated connections after the last one: longer than most outages,
-/// and as long as the longest ban by default.
-const AUTH_GRACE: Duration = Duration::from_secs(600);
+/// The time for which a source counts as having authenticated connections after the last one: a site that was closed for
+/// the holidays is back behind the same address, where a neighbour may have failed meanwhile.
+pub(in crate::hub) const KNOWN_FOR: Duration = Duration::from_secs(28 * 24 * 60 * 60);
+
+/// The time for which it does even when there are many others.
+const KNOWN_FOR_AT_LEAST: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Debug, Default)]
 struct Source {
@@ -94,15 +105,21 @@ struct Source {
     enforced: bool,
     /// Its authenticated connections.
     authenticated: usize,
-    /// The time at which the last of them closed.
-    auth_closed_at: Option<Instant>,
-    /// While it is banned, the time of the next connection that is admitted nevertheless.
-    next_admission: Option<Instant>,
+    /// If it had some, the time until which it counts as having them.
+    known_until: Option<Instant>,
+    /// What is left of the connections that it may open while it is throttled or banned.
+    admissions: Option<Box<(SourceStatus, TokenBucket)>>,
 }
 
 impl Source {
     fn has_recent_auth(&self, now: Instant) -> bool {
-        self.authenticated > 0 || self.auth_closed_at.is_some_and(|left| now < left + AUTH_GRACE)
+        self.authenticated > 0 || self.known_until.is_some_and(|until| now < until)
+    }
+
+    /// The time since it had authenticated connections, if it is known.
+    fn since_auth(&self, now: Instant) -> Duration {
+        let until = self.known_until.filter(|_| self.authenticated == 0);
+        until.map_or(Duration::ZERO, |until| KNOWN_FOR.saturating_sub(until.saturating_duration_since(now)))
     }
 
     fn is_penalised(&self, now: Instant) -> bool {
@@ -139,30 +156,36 @@ impl SourcePenalties {
         }
     }
 
-    /// Reports whether a source has authenticated connections, or had some until recently.
+    /// Reports whether a source has authenticated connections, or had some in the last weeks.
     pub fn is_known(&self, source: IpAddr, now: Instant) -> bool {
         self.sources.get(&source_prefix(source)).is_some_and(|entry| entry.has_recent_auth(now))
     }
 
-    /// Reports whether a banned source may open a connection now.
-    pub fn admit_banned(&mut self, source: IpAddr, now: Instant) -> bool {
+    /// Reports whether a source may open a connection now: any number, unless it is throttled or banned.
+    pub fn admit(&mut self, source: IpAddr, now: Instant) -> bool {
+        let status = self.status(source, now);
+        let rate = match status {
+            SourceStatus::Allowed => return true,
+            SourceStatus::Throttled => THROTTLED_RATE,
+            SourceStatus::Banned => BANNED_RATE,
+        };
         let Some(entry) = self.sources.get_mut(&source_prefix(source)) else { return true };
-        let is_admitted = entry.next_admission.is_none_or(|at| at <= now);
-        if is_admitted {
-            entry.next_admission = Some(now + BANNED_INTERVAL);
-        }
-        is_admitted
+        let admissions = entry.admissions.take().filter(|admissions| admissions.0 == status);
+        let admissions = admissions.unwrap_or_else(|| Box::new((status, TokenBucket::new(rate, now))));
+        entry.admissions.insert(admissions).1.take(now)
     }
 
-    /// Returns the sources that have authenticated connections, or had some until recently.
-    pub fn authenticated_sources(&self, now: Instant) -> impl Iterator<Item = IpAddr> {
-        self.sources.iter().filter(move |(_, entry)| entry.has_recent_auth(now)).map(|(source, _)| *source)
+    /// Returns the sources that have authenticated connections, or had some in the last weeks, and the time since then.
+    pub fn authenticated_sources(&self, now: Instant) -> impl Iterator<Item = (IpAddr, Duration)> {
+        let known = self.sources.iter().filter(move |(_, entry)| entry.has_recent_auth(now));
+        known.map(move |(source, entry)| (*source, entry.since_auth(now)))
     }
 
-    /// Counts a source as one whose authenticated connections have closed just now.
-    pub fn restore_authenticated(&mut self, source: IpAddr, now: Instant) {
-        if self.make_room(source_prefix(source), now) {
-            self.sources.entry(source_prefix(source)).or_default().auth_closed_at = Some(now);
+    /// Counts a source as one whose authenticated connections closed some time ago.
+    pub fn restore_authenticated(&mut self, source: IpAddr, since: Duration, now: Instant) {
+        if since < KNOWN_FOR && self.make_room(source_prefix(source), now) {
+            let entry = self.sources.entry(source_prefix(source)).or_default();
+            entry.known_until = entry.known_until.max(Some(now + (KNOWN_FOR - since)));
         }
     }
 
@@ -185,14 +208,15 @@ impl SourcePenalties {
         self.sources.entry(source_prefix(source)).or_default().authenticated += 1;
     }
 
-    /// Uncounts an authenticated connection. Beyond `MAX_REMEMBERED`, no source is kept for that alone.
+    /// Uncounts an authenticated connection. Beyond `MAX_REMEMBERED`, no source is kept for that alone, unless others can
+    /// be forgotten.
     pub fn auth_closed(&mut self, source: IpAddr, now: Instant) {
         let source = source_prefix(source);
-        let crowded = self.sources.len() >= MAX_REMEMBERED;
         if let Some(entry) = self.sources.get_mut(&source) {
             entry.authenticated = entry.authenticated.saturating_sub(1);
-            entry.auth_closed_at = Some(now);
-            if entry.authenticated == 0 && entry.until.is_none() && crowded {
+            entry.known_until = Some(now + KNOWN_FOR);
+            let is_forgotten = entry.authenticated == 0 && entry.until.is_none();
+            if is_forgotten && self.sources.len() >= MAX_REMEMBERED && !self.forget(KNOWN_FOR_AT_LEAST, now) {
                 self.sources.remove(&source);
             }
         }
@@ -209,11 +233,19 @@ impl SourcePenalties {
         if self.sources.contains_key(&source) || self.sources.len() < MAX_SOURCES {
             return true;
         }
+        self.forget(KNOWN_FOR, now);
+        self.sources.len() < MAX_SOURCES
+    }
+
+    /// Forgets those without a penalty whose authenticated connections closed so long ago, once in an interval. Reports
+    /// whether less than `MAX_REMEMBERED` are left.
+    fn forget(&mut self, known_for: Duration, now: Instant) -> bool {
         if self.next_search.is_none_or(|at| at <= now) {
             self.next_search = Some(now + SEARCH_INTERVAL);
-            self.sources.retain(|_, entry| entry.has_recent_auth(now) || entry.is_penalised(now));
+            let is_known = |entry: &Source| entry.has_recent_auth(now) && entry.since_auth(now) < known_for;
+            self.sources.retain(|_, entry| is_known(entry) || entry.is_penalised(now));
         }
-        self.sources.len() < MAX_SOURCES
+        self.sources.len() < MAX_REMEMBERED
     }
 }
 
@@ -265,7 +297,7 @@ mod tests {
         assert_eq!(penalties.status(fleet, now), SourceStatus::Throttled);
         penalties.auth_closed(fleet, now);
         assert_eq!(penalties.status(fleet, now), SourceStatus::Throttled, "its network may just have failed");
-        let later = now + AUTH_GRACE;
+        let later = now + KNOWN_FOR;
         for _ in 0..9 {
             penalties.record(fleet, PenaltyReason::AuthFailed, later);
         }
@@ -274,22 +306,42 @@ mod tests {
         assert_eq!(penalties.status(fleet, later), SourceStatus::Throttled);
     }
 
+    fn admitted(
+        penalties: &mut SourcePenalties,
+        source: IpAddr,
+        milliseconds: std::ops::Range<u64>,
+        start: Instant,
+    ) -> usize {
+        milliseconds.filter(|ms| penalties.admit(source, start + Duration::from_millis(*ms))).count()
+    }
+
     #[test]
-    fn a_banned_source_may_open_one_connection_a_second_and_a_good_key_lifts_the_ban() {
+    fn a_banned_source_may_open_ten_connections_a_second_and_a_good_key_lifts_the_ban() {
         let (mut penalties, start) = (SourcePenalties::new(PenaltyPolicy::default()), Instant::now());
         let site = address("192.0.2.1");
         for _ in 0..100 {
             penalties.record(site, PenaltyReason::AuthFailed, start);
         }
-        let admitted =
-            (0..10_000).filter(|ms| penalties.admit_banned(site, start + Duration::from_millis(*ms))).count();
-        assert_eq!(admitted, 10);
+        assert_eq!(admitted(&mut penalties, site, 0..10_000, start), 100);
         penalties.auth_opened(site);
         assert_eq!(penalties.status(site, start), SourceStatus::Throttled);
     }
 
     #[test]
-    fn the_authenticated_sources_of_an_earlier_run_are_not_banned() {
+    fn a_throttled_source_may_open_some_connections_a_second_and_any_number_when_its_penalties_are_over() {
+        let (mut penalties, start) = (SourcePenalties::new(PenaltyPolicy::default()), Instant::now());
+        let site = address("192.0.2.1");
+        penalties.auth_opened(site);
+        assert_eq!(admitted(&mut penalties, site, 0..10_000, start), 10_000, "a fleet");
+        for _ in 0..15 {
+            penalties.record(site, PenaltyReason::ProtocolError, start);
+        }
+        assert_eq!(admitted(&mut penalties, site, 0..10_000, start), 128 + 499);
+        assert_eq!(admitted(&mut penalties, site, 15_000..16_000, start), 1000);
+    }
+
+    #[test]
+    fn the_authenticated_sources_of_an_earlier_run_are_not_banned_for_weeks() {
         let now = Instant::now();
         let (mut before, mut after) =
             (SourcePenalties::new(PenaltyPolicy::default()), SourcePenalties::new(PenaltyPolicy::default()));
@@ -298,14 +350,44 @@ mod tests {
         before.auth_opened(left);
         before.auth_closed(left, now);
         before.record(address("192.0.2.9"), PenaltyReason::AuthFailed, now);
-        let sources: Vec<_> = before.authenticated_sources(now).collect();
+        let (holidays, more) = (SECOND * 86_400 * 20, SECOND * 86_400 * 10);
+        let sources: Vec<_> = before.authenticated_sources(now + holidays).collect();
         assert_eq!(sources.len(), 2);
-        sources.into_iter().for_each(|source| after.restore_authenticated(source, now));
-        for source in [online, left].repeat(9) {
-            after.record(source, PenaltyReason::AuthFailed, now);
-        }
-        assert_eq!([online, left].map(|source| after.status(source, now)), [SourceStatus::Throttled; 2]);
-        assert_eq!(before.authenticated_sources(now + AUTH_GRACE).collect::<Vec<_>>(), [online]);
+        assert!(
+            sources.iter().all(|(source, since)| *since == if *source == online { Duration::ZERO } else { holidays })
+        );
+        sources.into_iter().for_each(|(source, since)| after.restore_authenticated(source, since, now));
+        let fail = |penalties: &mut SourcePenalties, now| {
+            [online, left]
+                .repeat(9)
+                .into_iter()
+                .for_each(|source| _ = penalties.record(source, PenaltyReason::AuthFailed, now));
+            [online, left].map(|source| penalties.status(source, now))
+        };
+        assert_eq!(fail(&mut after, now), [SourceStatus::Throttled; 2]);
+        assert_eq!(fail(&mut after, now + more), [SourceStatus::Throttled, SourceStatus::Banned]);
+    }
+
+    #[test]
+    fn a_crowd_of_good_sources_pushes_out_those_of_earlier_days_alone() {
+        let (mut penalties, start) = (SourcePenalties::new(PenaltyPolicy::default()), Instant::now());
+        let nth = |n: usize| IpAddr::from(std::net::Ipv4Addr::from_bits(u32::try_from(n).unwrap()));
+        let mut come_and_go = |sources: std::ops::Range<usize>, now| {
+            for source in sources {
+                penalties.auth_opened(nth(source));
+                penalties.auth_closed(nth(source), now);
+            }
+            penalties.sources.len()
+        };
+        assert_eq!(come_and_go(0..MAX_REMEMBERED * 2, start), MAX_REMEMBERED - 1);
+        assert_eq!(come_and_go(0..10, start + SECOND * 86_000), MAX_REMEMBERED - 1, "seen again");
+        assert_eq!(
+            come_and_go(500_000..600_000, start + SECOND * 87_000),
+            MAX_REMEMBERED - 1,
+            "the first are forgotten"
+        );
+        assert!(penalties.is_known(nth(5), start + SECOND * 87_000));
+        assert!(!penalties.is_known(nth(50), start + SECOND * 87_000));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The unauthenticated connections: how many there may be, and which one gives way to a new one.
 //!
 //! Whoever can open connections can fill any limit. So a full limit does not refuse the newcomer while there is a
-//! connection that has said nothing, or has not authenticated for some time, or whose site has many more than the
+//! connection that is slow to begin or to complete TLS, or has not authenticated for some time, or whose site has many more than the
 //! newcomer's; and sources that authenticated lately have a share of their own. These give way to nobody else but if they
 //! have had their time.
 
@@ -29,11 +29,38 @@ const KNOWN_SHARE: usize = 4;
 /// The sources' limits that one IPv6 /48 may use: providers give one to a customer.
 const SOURCES_PER_SITE: usize = 2;
 
-/// The time after which a connection gives way that has not sent a byte: an honest client's first one takes a round trip.
+/// The time after which a connection gives way whose ClientHello is not complete: an honest client sends all of it at once,
+/// and half a round trip after the connection is accepted it is there. A single byte costs an attacker nothing.
 pub(super) const SILENT_GRACE: Duration = Duration::from_millis(500);
+
+/// The time after which a connection gives way that is in the TLS handshake: another round trip. A ClientHello can be one
+/// that somebody else made; the completed handshake cannot.
+const HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
 
 /// The time after which any connection gives way: TLS and a signed request are three round trips.
 const SLOW_GRACE: Duration = Duration::from_secs(3);
+
+/// How far an unauthenticated connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::hub) enum Stage {
+    /// Its ClientHello is not complete.
+    Silent,
+    /// Its ClientHello is complete.
+    Hello,
+    /// Its TLS handshake is complete.
+    Tls,
+}
+
+impl Stage {
+    /// The age from which a connection gives way at this stage.
+    fn grace(self) -> Duration {
+        match self {
+            Self::Silent => SILENT_GRACE,
+            Self::Hello => HANDSHAKE_GRACE,
+            Self::Tls => SLOW_GRACE,
+        }
+    }
+}
 
 /// The number of connections that a site may have beyond the newcomer's, whatever the newcomer needs.
 const FAIR_MARGIN: usize = 16;
@@ -56,7 +83,7 @@ struct Connection {
     source: IpAddr,
     site: IpAddr,
     is_known: bool,
-    is_silent: bool,
+    stage: Stage,
     since: Instant,
     /// Cancelled when the connection must give way.
     evicted: CancellationToken,
@@ -108,14 +135,15 @@ impl UnauthenticatedConnections {
             return Err(Full::Total);
         }
         let evicted = CancellationToken::new();
-        let connection = Connection { source, site, is_known, is_silent: true, since: now, evicted: evicted.clone() };
+        let connection =
+            Connection { source, site, is_known, stage: Stage::Silent, since: now, evicted: evicted.clone() };
         Ok((self.insert(connection), evicted))
     }
 
-    /// Notes that a connection has sent something.
-    pub(super) fn spoke(&mut self, id: u64) {
+    /// Notes how far a connection has come.
+    pub(super) fn reached(&mut self, id: u64, stage: Stage) {
         if let Some(connection) = self.connections.get_mut(&id) {
-            connection.is_silent = false;
+            connection.stage = stage;
         }
     }
 
@@ -163,8 +191,7 @@ impl UnauthenticatedConnections {
     /// Evicts the oldest of these connections that has had its time.
     fn evict_stale(&mut self, now: Instant, is_candidate: impl Fn(&Connection) -> bool) -> bool {
         let is_stale = |other: &Connection| {
-            let grace = if other.is_silent { SILENT_GRACE } else { SLOW_GRACE };
-            now.saturating_duration_since(other.since) >= grace && is_candidate(other)
+            now.saturating_duration_since(other.since) >= other.stage.grace() && is_candidate(other)
         };
         let oldest = self.connections.iter().find(|(_, connection)| is_stale(connection));
         oldest.map(|(id, _)| *id).is_some_and(|id| self.evict(id))
@@ -211,18 +238,23 @@ mod tests {
         assert!(table.admit(address("2001:db8:1:2::1"), false, now).is_ok(), "a place is free");
     }
 
+    /// Connections that come no further than `stage`: silent, or with a byte, or with the ClientHello of somebody else.
     #[test]
-    fn silent_connections_of_many_sources_keep_no_newcomer_out() {
-        for sources in [1, 24, 5000] {
+    fn connections_of_many_sources_that_do_not_complete_tls_keep_no_newcomer_out() {
+        for (sources, stage) in
+            [1, 24, 5000].iter().flat_map(|sources| [(sources, Stage::Silent), (sources, Stage::Hello)])
+        {
             let (mut table, start) = (UnauthenticatedConnections::new(LIMITS), clock::now());
             let (mut newcomers, mut lost) = (Vec::new(), 0);
-            // 616 a second for ten seconds; a newcomer every 50 ms sends its first byte after 200 ms, and is done after
+            // 616 a second for ten seconds; a newcomer every 50 ms sends its ClientHello after 200 ms, and is done after
             // another second.
             for millisecond in 0..10_000_u64 {
                 let now = start + Duration::from_millis(millisecond);
                 if millisecond * 616 / 1000 != (millisecond + 1) * 616 / 1000 {
                     let number = u32::try_from(millisecond).unwrap();
-                    let _ = table.admit(ip(number % sources), false, now);
+                    if let Ok((id, _)) = table.admit(ip(number % sources), false, now) {
+                        table.reached(id, stage);
+                    }
                 }
                 if millisecond % 50 == 0 {
                     let number = u32::try_from(millisecond).unwrap();
@@ -233,7 +265,8 @@ mod tests {
                 }
                 newcomers.retain(|(since, id, evicted)| {
                     match millisecond - since {
-                        200 => table.spoke(*id),
+                        200 => table.reached(*id, Stage::Hello),
+                        700 => table.reached(*id, Stage::Tls),
                         1200 => {
                             lost += usize::from(evicted.is_cancelled());
                             table.remove(*id);
@@ -243,9 +276,19 @@ mod tests {
                     millisecond - since < 1200
                 });
             }
-            assert_eq!(lost, 0, "{sources} sources");
+            assert_eq!(lost, 0, "{sources} sources, {stage:?}");
             assert!(table.count() <= 768 + 24);
         }
+    }
+
+    #[test]
+    fn nobody_gives_way_to_others_while_there_is_room() {
+        let (mut table, start) = (UnauthenticatedConnections::new(LIMITS), clock::now());
+        let (_, slow) = table.admit(ip(0), false, start).unwrap();
+        for number in 1..700 {
+            table.admit(ip(number), false, start + Duration::from_secs(8)).unwrap();
+        }
+        assert!(!slow.is_cancelled(), "a round trip of two seconds is honest");
     }
 
     #[test]

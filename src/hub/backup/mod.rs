@@ -1,4 +1,4 @@
-//! Backup and restore: one file with the registry and the keys and certificates of the state directory.
+//! Backup and restore: one file with the registry and the keys, certificates and known sources of the state directory.
 //!
 //! The format is the registry's SQLite database with two more tables: `file` for the other files, and `backup` with the
 //! time at which it was made. `revival` compares a restored backup with what happened after it.
@@ -17,8 +17,7 @@ use super::registry::sqlite::{CHANGE_COUNT, SqliteRegistry};
 use super::registry::{Record, Registry as _};
 use super::state::parts::StateParts;
 use super::state::{
-    AUTHORITY, AUTHORITY_KEY, AtPath as _, KNOWN_SOURCES, REGISTRY, StateDirectory, create_private_directory,
-    write_private_bytes,
+    AUTHORITY, AUTHORITY_KEY, AtPath as _, REGISTRY, StateDirectory, create_private_directory, write_private_bytes,
 };
 use crate::net::os::clock;
 use crate::proto::admin::Enrolment;
@@ -26,8 +25,7 @@ use crate::proto::id::Role;
 use crate::proto::timestamp::Timestamp;
 
 /// Files that a hub recreates, and the activity log.
-const EXCLUDED: [&str; 8] =
-    [REGISTRY, CHANGE_COUNT, KNOWN_SOURCES, "lock", "admin.sock", "activity", "administration", "backup."];
+const EXCLUDED: [&str; 7] = [REGISTRY, CHANGE_COUNT, "lock", "admin.sock", "activity", "administration", "backup."];
 
 /// The limit on one file: keys and certificates are far smaller, anything larger does not belong in a state directory.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;

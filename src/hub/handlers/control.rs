@@ -70,9 +70,14 @@ pub(in crate::hub) async fn run(
 ) {
     let ControlUpgrade { device, authority, key } = upgrade;
     let mut channel = ControlChannel::new(socket, shared.config.idle_timeout);
-    let Some(hello) = read_hello(&mut channel).await else {
-        return channel.refuse(RefusalKind::BadRequest).await;
+    let awaited = shared.streams.hellos.begin(&device, context.id);
+    let hello = tokio::select! {
+        hello = read_hello(&mut channel) => hello,
+        // Without a close handshake, for which it would be kept.
+        () = awaited.displaced() => return,
     };
+    drop(awaited);
+    let Some(hello) = hello else { return channel.refuse(RefusalKind::BadRequest).await };
     let round_trip = channel.round_trip();
     let registered =
         shared.streams.broker.register_device(device.clone(), context.id, hello, context.address, round_trip);

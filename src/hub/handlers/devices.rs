@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
 
+use crate::hub::admission::lists::ListTurn;
 use crate::hub::auth::{Action, authorize};
 use crate::hub::connection::ConnectionContext;
 use crate::hub::registry::Record;
@@ -11,8 +12,9 @@ use crate::hub::shared::Shared;
 use crate::net::os::clock;
 use crate::net::transport::http_server::HttpRequest;
 use crate::proto::admin::{DeviceStatus, Presence};
-use crate::proto::id::{DeviceId, Role};
+use crate::proto::id::{DeviceId, Principal, PrincipalId, Role};
 use crate::proto::refusal::Refusal;
+use crate::proto::timestamp::Timestamp;
 
 /// Lists the devices in the service's scope, with the stream names that it may ask for.
 pub(in crate::hub) async fn list(
@@ -21,7 +23,7 @@ pub(in crate::hub) async fn list(
     request: &HttpRequest,
 ) -> Response<Bytes> {
     match visible_devices(shared, context, request).await {
-        Ok(devices) => json(&devices),
+        Ok((devices, turn)) => json(&devices, turn),
         Err(refusal) => responses::refusal(&refusal),
     }
 }
@@ -30,26 +32,27 @@ async fn visible_devices(
     shared: &Shared,
     context: &ConnectionContext,
     request: &HttpRequest,
-) -> Result<Vec<DeviceStatus>, Refusal> {
+) -> Result<(Vec<DeviceStatus>, ListTurn), Refusal> {
     let service = context.authenticate_and_authorize(shared, request, Action::List).await?.record;
+    let turn = shared.admission.lists.take_turn(&service.principal).await?;
     if service.scope.devices.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), turn));
     }
-    // One list at a time, since each reads the whole registry: lists must not delay authentication.
+    // One list at a time, since each reads the ids of all devices: lists must not delay authentication.
     let _lock = shared.list_lock.lock().await;
-    let devices = shared.registry.with(|registry| registry.list(Role::Device)).await;
-    let devices = devices.map_err(|error| error.to_public_refusal())?;
-    let now = clock::now_utc();
-    let can_see = |id: &DeviceId| authorize(service.authz_subject(), Action::ViewDevice(id), now).is_ok();
-    let status = |record: Record| {
-        let Record { principal, last_seen, .. } = shared.registry.with_last_seen(record);
+    let (viewer, now) = (service.clone(), clock::now_utc());
+    let can_see =
+        move |id: &PrincipalId| authorize(viewer.authz_subject(), Action::ViewDevice(&id.clone().into()), now).is_ok();
+    let seen = shared.registry.with(move |registry| registry.last_seen(Role::Device, &can_see)).await;
+    let seen = seen.map_err(|error| error.to_public_refusal())?;
+    let status = |(id, stored): (PrincipalId, Option<Timestamp>)| {
+        let principal = Principal { role: Role::Device, id };
+        let last_seen = shared.registry.latest_seen(&principal, stored);
         let id: DeviceId = principal.id.into();
-        can_see(&id).then(|| {
-            let online = shared.streams.broker.presence(&id).map(|presence| filter_forwards(presence, &service));
-            DeviceStatus { id, last_seen, online }
-        })
+        let online = shared.streams.broker.presence(&id).map(|presence| filter_forwards(presence, &service));
+        DeviceStatus { id, last_seen, online }
     };
-    Ok(devices.into_iter().filter_map(status).collect())
+    Ok((seen.into_iter().map(status).collect(), turn))
 }
 
 /// Hides the stream names that are outside the service's scope.
@@ -58,8 +61,21 @@ fn filter_forwards(mut presence: Presence, service: &Record) -> Presence {
     presence
 }
 
-fn json(devices: &[DeviceStatus]) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(serde_json::to_vec(devices).unwrap_or_default()));
+/// Returns the list. The service's next one waits until this is written to its socket: the hub holds it until then.
+fn json(devices: &[DeviceStatus], turn: ListTurn) -> Response<Bytes> {
+    let body = Body { text: serde_json::to_vec(devices).unwrap_or_default(), _turn: turn };
+    let mut response = Response::new(Bytes::from_owner(body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     response
+}
+
+struct Body {
+    text: Vec<u8>,
+    _turn: ListTurn,
+}
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
 }

@@ -216,9 +216,13 @@ impl RegistryCache {
 
     /// Adds a last-seen time that is not written yet to a record.
     pub fn with_last_seen(&self, mut record: Record) -> Record {
-        let last_seen_updates = self.last_seen_updates();
-        record.last_seen = last_seen_updates.get(&record.principal).copied().or(record.last_seen);
+        record.last_seen = self.latest_seen(&record.principal, record.last_seen);
         record
+    }
+
+    /// Returns the last-seen time of an identity for which this one is stored.
+    pub fn latest_seen(&self, principal: &Principal, stored: Option<Timestamp>) -> Option<Timestamp> {
+        self.last_seen_updates().get(principal).copied().or(stored)
     }
 
     /// Writes last-seen times until dropped.

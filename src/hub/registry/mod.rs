@@ -240,6 +240,13 @@ pub trait Registry: Send + Sync {
     /// Returns all identities of a role, in the order of their ids.
     fn list(&self, role: Role) -> Result<Vec<Record>, RegistryError>;
 
+    /// Returns the ids of a role that `covers` accepts, in their order, with the times of their last connections.
+    fn last_seen(
+        &self,
+        role: Role,
+        covers: &dyn Fn(&PrincipalId) -> bool,
+    ) -> Result<Vec<(PrincipalId, Option<Timestamp>)>, RegistryError>;
+
     /// Returns the numbers of devices and services.
     fn count(&self) -> Result<(u64, u64), RegistryError>;
 

@@ -33,8 +33,8 @@ pub const AUTHORITY_KEY: &str = "ca.key";
 /// The key that signs resume tickets.
 const RESUME_KEY: &str = "resume.key";
 
-/// The sources that have authenticated lately.
-pub const KNOWN_SOURCES: &str = "known-sources";
+/// The sources that have authenticated in the last weeks.
+const KNOWN_SOURCES: &str = "known-sources";
 
 /// The locked state directory.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl StateDirectory {
         admin_socket(&self.path)
     }
 
-    /// Returns the path of the sources that have authenticated lately.
+    /// Returns the path of the sources that have authenticated in the last weeks.
     pub fn known_sources(&self) -> PathBuf {
         self.path.join(KNOWN_SOURCES)
     }

@@ -1,7 +1,8 @@
 //! The HTTP server side of a connection: parses requests within limits, and replies or upgrades to a WebSocket.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,12 +14,17 @@ use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::net::websocket::{SocketKind, Transport, WebSocket, WebSocketRole, derive_accept_key};
 use crate::proto::limits::{
     REQUEST_BODY_BYTES, REQUEST_BODY_TIMEOUT, REQUEST_HEAD_BYTES, REQUEST_HEAD_TIMEOUT, REQUEST_HEADERS,
 };
+
+/// The time in which a peer must have read a response: a list of ten thousand devices over 64 kB/s. The hub holds what is
+/// not read.
+const RESPONSE_READ_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The limits of a request's head.
 #[derive(Debug, Clone, Copy)]
@@ -91,18 +97,34 @@ impl<U> HttpOutcome<U> {
     }
 }
 
-/// Serves requests on a connection until one is upgraded, or the connection ends. If the peer disconnects while a
-/// handler runs, the handler is dropped.
-pub async fn serve<T, U, H, F>(transport: T, limits: Limits, handler: H) -> Option<(U, WebSocket<T>)>
+/// The end of a connection without an upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionEnd {
+    /// It was closed, or a deadline has passed.
+    Closed,
+    /// The peer sent what is no well-formed request.
+    Malformed,
+}
+
+/// Serves requests on a connection until one is upgraded or malformed, or the connection ends. If the peer disconnects
+/// while a handler runs, the handler is dropped.
+pub async fn serve<T, U, H, F>(transport: T, limits: Limits, handler: H) -> Result<(U, WebSocket<T>), ConnectionEnd>
 where
     T: Transport + 'static,
     U: Send,
     H: Fn(HttpRequest) -> F + Sync,
     F: Future<Output = HttpOutcome<U>> + Send,
 {
-    let upgraded = Mutex::new(None);
+    let (upgraded, malformed, (unread, read_deadline)) =
+        (Mutex::new(None), AtomicBool::new(false), watch::channel(None));
     let service = service_fn(|request: Request<Body>| {
-        let response: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(handle(request, &handler, &upgraded));
+        unread.send_replace(None);
+        let response = async {
+            let response = handle(request, &handler, &upgraded, &malformed).await;
+            unread.send_replace(Some(Instant::now() + RESPONSE_READ_TIMEOUT));
+            response
+        };
+        let response: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(response);
         response
     });
     let connection = Builder::new()
@@ -111,22 +133,47 @@ where
         .max_buf_size(limits.head_bytes)
         .max_headers(limits.headers)
         .serve_connection(TokioIo::new(transport), service);
-    let parts = match connection.without_shutdown().await {
-        Ok(parts) => parts,
-        Err(error) => {
-            tracing::debug!(%error, "a connection failed");
-            return None;
-        }
+    let ended = tokio::select! {
+        ended = connection.without_shutdown() => ended,
+        () = passed(read_deadline) => return Err(ConnectionEnd::Closed),
     };
-    let (kind, state) = upgraded.lock().take()?;
-    let socket = WebSocket::new(parts.io.into_inner(), &parts.read_buf, WebSocketRole::Server, kind);
-    Some((state, socket))
+    let is_malformed = malformed.load(Ordering::Relaxed) || ended.as_ref().is_err_and(hyper::Error::is_parse);
+    match (ended, upgraded.lock().take()) {
+        (Ok(parts), Some((kind, state))) => {
+            let socket = WebSocket::new(parts.io.into_inner(), &parts.read_buf, WebSocketRole::Server, kind);
+            Ok((state, socket))
+        }
+        _ if is_malformed => Err(ConnectionEnd::Malformed),
+        (Err(error), _) => {
+            tracing::debug!(%error, "a connection failed");
+            Err(ConnectionEnd::Closed)
+        }
+        (Ok(_), None) => Err(ConnectionEnd::Closed),
+    }
+}
+
+/// Waits until the deadline has passed, which may be set, postponed and lifted meanwhile.
+async fn passed(mut deadline: watch::Receiver<Option<Instant>>) {
+    loop {
+        let set = *deadline.borrow_and_update();
+        let passed = async {
+            match set {
+                Some(deadline) => sleep_until(deadline).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = passed => return,
+            Ok(()) = deadline.changed() => {}
+        }
+    }
 }
 
 async fn handle<U, H, F>(
     request: Request<Body>,
     handler: &H,
     upgraded: &Mutex<Option<(SocketKind, U)>>,
+    malformed: &AtomicBool,
 ) -> Result<Response<Full<Bytes>>, std::convert::Infallible>
 where
     H: Fn(HttpRequest) -> F + Sync,
@@ -134,7 +181,13 @@ where
 {
     let (request, key) = match parse_request(request).await {
         Ok(parsed) => parsed,
-        Err(status) => return Ok(empty_response(status).map(Full::new)),
+        Err(status) => {
+            malformed.store(true, Ordering::Relaxed);
+            let mut response = empty_response(status);
+            // Nobody knows where the next request begins, and the connection must cost its sender a new handshake.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            return Ok(response.map(Full::new));
+        }
     };
     let response = match (handler(request).await, key) {
         (HttpOutcome::Reply(response), _) => response,
@@ -253,4 +306,65 @@ pub fn empty_response(status: StatusCode) -> Response<Bytes> {
         response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: hub\r\n\r\n";
+
+    async fn answer(_: HttpRequest) -> HttpOutcome<()> {
+        let mut response = empty_response(StatusCode::OK);
+        *response.body_mut() = Bytes::from(vec![0; 1 << 20]);
+        HttpOutcome::Reply(response)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_that_is_not_read_in_time_ends_the_connection() {
+        let (near, mut far) = duplex(64 * 1024);
+        far.write_all(REQUEST).await.unwrap();
+        let start = Instant::now();
+        assert_eq!(serve(near, Limits::default(), answer).await.err(), Some(ConnectionEnd::Closed));
+        assert_eq!(start.elapsed().as_secs(), RESPONSE_READ_TIMEOUT.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_malformed_request_is_answered_once_and_ends_the_connection() {
+        for (head, status) in [
+            (&b"GET / HTTP/1.1\r\nhost: hub\r\norigin: https://example.com\r\n\r\n"[..], "403"),
+            (b"GET / HTTP/1.1\r\nhost: hub@evil\r\n\r\n", "400"),
+            (b"GET / HTTP/1.1\r\nhost: hub\r\nupgrade: h2c\r\n\r\n", "400"),
+            (b"no request at all\r\n\r\n", "400"),
+        ] {
+            let (near, mut far) = duplex(64 * 1024);
+            far.write_all(&head.repeat(10)).await.unwrap();
+            let end = serve(near, Limits::default(), answer).await.err();
+            let mut answers = String::new();
+            far.read_to_string(&mut answers).await.unwrap();
+            assert_eq!((end, answers.matches("HTTP/1.1 ").count()), (Some(ConnectionEnd::Malformed), 1), "{answers}");
+            assert!(answers.starts_with(&format!("HTTP/1.1 {status}")), "{answers}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_may_take_longer_than_the_response_before_it_may_be_unread() {
+        let (near, mut far) = duplex(64 * 1024);
+        let slow = async |_: HttpRequest| {
+            tokio::time::sleep(RESPONSE_READ_TIMEOUT * 2).await;
+            HttpOutcome::<()>::Reply(empty_response(StatusCode::OK))
+        };
+        let client = async {
+            for _ in 0..3 {
+                far.write_all(REQUEST).await.unwrap();
+                let mut answer = [0; 1024];
+                assert!(far.read(&mut answer).await.unwrap() > 0);
+            }
+            drop(far);
+        };
+        let (_, end) = tokio::join!(client, serve(near, Limits::default(), slow));
+        assert_eq!(end.err(), Some(ConnectionEnd::Closed));
+    }
 }

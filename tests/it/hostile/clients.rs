@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use devstream::proto::limits::{CLOSE_TIMEOUT, MAX_RECEIVED_MESSAGE_BYTES};
+use devstream::proto::message::{ToDevice, encode};
 
 use crate::support::bytes::MIB;
 use crate::support::certificates::{Authority, Files, NAME, Pair};
@@ -159,6 +160,25 @@ fn an_agent_leaves_a_hub_with_malformed_messages_and_retries() {
         agent.garbage(&nonsense).unwrap();
         assert_eq!(agent.expect_close(), code, "{:?}", &nonsense[..4]);
     }
+    fixture.end(impostor);
+}
+
+#[test]
+fn a_hub_that_repeats_itself_fills_no_log_of_an_agent() {
+    let fixture = OrphanedRoles::by_its_hub();
+    let impostor = fixture.impostor();
+    let mut agent = impostor.agent();
+    let lines = fixture.agent.lines();
+    let welcome = ToDevice::Welcome { version: "0.0.0".into(), standby: None, opening_limit: None };
+    for message in [welcome, ToDevice::Drain { reconnect_delay_ms: 1 }] {
+        let text = encode(&message);
+        (0..1000).for_each(|_| agent.text(&text).expect("the agent reads"));
+    }
+    // It has read all before it answers.
+    drop(impostor.stream_of(&mut agent, "target"));
+    let log = fixture.agent.log();
+    let said = |words: &str| log.lines().skip(lines).filter(|line| line.contains(words)).count();
+    assert!(said("is online") <= 2 && said("the hub is shutting down or restarting") <= 2, "{log}");
     fixture.end(impostor);
 }
 

@@ -1,16 +1,21 @@
 //! Clients that exhaust their own limits, without effect on others.
 
-use std::net::Shutdown;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, Shutdown};
+use std::time::Duration;
 
+use devstream::net::os::clock;
 use devstream::proto::limits::PENDING_PER_SERVICE_AND_DEVICE;
 use devstream::proto::refusal::RefusalKind;
 
 use super::HostileFixture;
 use crate::support::bytes::{StreamEnd, drain};
-use crate::support::raw::{RawClient, RawDevice};
-use crate::support::roles::ServiceProxy;
+use crate::support::raw::{PendingResponse, RawClient, RawDevice};
+use crate::support::response::read_response;
+use crate::support::roles::{ServiceProxy, connect_from};
 use crate::support::targets::is_alive;
 use crate::support::websocket::Frame;
+use crate::support::{SOON, poll};
 
 #[test]
 fn a_service_that_floods_requests_meets_its_own_limit() {
@@ -82,5 +87,83 @@ fn a_device_that_reconnects_repeatedly_displaces_itself() {
     last.accept(&request);
     pending.answer().grant();
     drop(last);
+    hostile.end();
+}
+
+#[test]
+fn a_device_that_sends_no_hello_holds_two_connections() {
+    let hostile = HostileFixture::begin();
+    let hub = &hostile.fixture.hub;
+    let device = RawClient::join(&hub.device_link("silent"));
+    let before = hub.process.open_files();
+    let silent: Vec<_> = (0..100).map(|_| device.control("silent").expect("the hub lets it in")).collect();
+    poll("few open files", || (hub.process.open_files() <= before + 2).then_some(()));
+    // The agent itself gets in, and stays online.
+    let mut online = RawDevice::online(device, &["ssh"]);
+    let pending = hostile.alice.send("POST", "/twins/silent/streams/ssh", &[], "");
+    let request = online.request();
+    online.accept(&request);
+    pending.answer().grant();
+    drop((silent, online));
+    hostile.end();
+}
+
+#[test]
+fn a_service_that_floods_lists_meets_its_own_limit_and_delays_no_other() {
+    // What it may have beside its requests for streams, in src/hub/connection.rs.
+    const FURTHER: usize = 128;
+    // Some hundreds more than src/hub/admission/lists.rs gives at once.
+    const LISTS: usize = 1000;
+    let hostile = HostileFixture::begin_with(&["--max-pending-per-service", "2"]);
+    let flood = RawClient::join(&hostile.fixture.hub.service_link("flood"));
+    let waiting: Vec<_> = (0..LISTS).map(|_| flood.send("GET", "/devices", &[], "")).collect();
+    let start = clock::now();
+    assert_eq!(hostile.alice.ask("GET", "/devices", &[], "").status, 200);
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    let answers: Vec<_> = waiting.into_iter().map(PendingResponse::answer).collect();
+    let refused = |detail: &str| answers.iter().filter(|answer| answer.body.contains(detail)).count();
+    let given = answers.iter().filter(|answer| answer.status == 200).count();
+    assert!((500..700).contains(&given), "{given}");
+    let without_stream = format!("service flood has {} connections without a stream", FURTHER + 2);
+    assert!(refused(&without_stream) > 0, "{answers:?}");
+    assert_eq!(
+        given + refused(&without_stream) + refused("earlier lists of this service have not been read yet"),
+        LISTS
+    );
+    hostile.end();
+}
+
+#[test]
+fn connections_with_one_byte_keep_no_newcomer_out() {
+    let hostile = HostileFixture::begin_with(&["--max-unauthenticated", "16"]);
+    let flood: Vec<_> = (1..=16)
+        .map(|number| {
+            let mut byte = connect_from(Ipv4Addr::new(127, 0, 1, number), hostile.fixture.hub.port).unwrap();
+            byte.write_all(&[22]).unwrap();
+            byte
+        })
+        .collect();
+    let newcomer = hostile.alice.from(Ipv4Addr::new(127, 0, 2, 1));
+    let start = clock::now();
+    poll("the newcomer gets in", || newcomer.try_ask("GET", "/devices").ok());
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    drop(flood);
+    hostile.end();
+}
+
+#[test]
+fn a_malformed_request_ends_its_connection_and_is_penalised() {
+    let hostile = HostileFixture::begin();
+    let attacker = hostile.alice.from(Ipv4Addr::new(127, 0, 0, 2));
+    let malformed = "GET / HTTP/1.1\r\nhost: hub\r\norigin: https://example.com\r\n\r\n".repeat(1000);
+    let mut statuses = Vec::new();
+    while let Ok(mut peer) = attacker.try_dial() {
+        // The hub may close before it has read everything.
+        let _ = peer.write_all(malformed.as_bytes());
+        statuses.extend(std::iter::from_fn(|| read_response(&mut peer).ok()).map(|answer| answer.status));
+        assert!(statuses.len() < 100, "no end of answers");
+    }
+    assert!(statuses.iter().all(|status| *status == 403), "{statuses:?}");
+    hostile.fixture.hub.wait_activity("sourcePenalised", Some("banned"));
     hostile.end();
 }

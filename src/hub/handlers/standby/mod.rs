@@ -15,10 +15,10 @@ use super::streaming::{PendingLeg, StandbyIdentity};
 use crate::hub::auth::Action;
 use crate::hub::broker::{LegAttach, LegCredential, LegKey};
 use crate::hub::connection::ConnectionContext;
+use crate::hub::identity_counts::CountPermit;
 use crate::hub::responses;
 use crate::hub::revalidation::{Revalidated, access_deadline, revalidate, sleep_until_deadline};
 use crate::hub::shared::Shared;
-use crate::hub::standby_counts::StandbyPermit;
 use crate::net::tls::Socket;
 use crate::net::transport::http_server::{HttpOutcome, HttpRequest};
 use crate::net::transport::socket::restart_congestion_control;
@@ -40,7 +40,7 @@ const MAX_SHARE_PERCENT: usize = 50;
 /// An accepted standby connection.
 pub(in crate::hub) struct StandbyUpgrade {
     identity: StandbyIdentity,
-    permit: StandbyPermit,
+    permit: CountPermit,
 }
 
 /// Accepts or refuses a standby connection.
@@ -76,7 +76,7 @@ pub(in crate::hub) async fn upgrade(
 }
 
 /// Counts one more standby connection, if the hub has capacity for it.
-fn acquire_permit(shared: &Shared, principal: &Principal) -> Option<StandbyPermit> {
+fn acquire_permit(shared: &Shared, principal: &Principal) -> Option<CountPermit> {
     let (streams, pressure) = (&shared.streams, &shared.admission.pressure);
     let limit = pressure.max_connections() * MAX_SHARE_PERCENT / 100;
     let has_capacity =

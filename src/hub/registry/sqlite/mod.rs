@@ -23,7 +23,7 @@ use self::change_count::ChangeCount;
 use self::rows::{columns, find, find_existing, insert, join, records, update};
 use super::{CodeCheck, CodeHash, Enrolled, Record, Redeemed, Registry, RegistryError, Spent};
 use crate::proto::admin::Enrolment;
-use crate::proto::id::{Principal, Role};
+use crate::proto::id::{Principal, PrincipalId, Role};
 use crate::proto::key::PublicKey;
 use crate::proto::scope::{Glob, Scope, ScopeChange};
 use crate::proto::secret::SecretHash;
@@ -217,6 +217,14 @@ impl Registry for SqliteRegistry {
 
     fn list(&self, role: Role) -> Result<Vec<Record>, RegistryError> {
         records(&self.connection(), role)
+    }
+
+    fn last_seen(
+        &self,
+        role: Role,
+        covers: &dyn Fn(&PrincipalId) -> bool,
+    ) -> Result<Vec<(PrincipalId, Option<Timestamp>)>, RegistryError> {
+        rows::last_seen(&self.connection(), role, covers)
     }
 
     fn count(&self) -> Result<(u64, u64), RegistryError> {

@@ -10,7 +10,7 @@ use super::RegistryError;
 use serde_json::Value;
 
 use crate::hub::registry::{Record, StoredKey};
-use crate::proto::id::{Principal, Role};
+use crate::proto::id::{Principal, PrincipalId, Role};
 use crate::proto::key::PublicKey;
 use crate::proto::limits::KEYS_PER_IDENTITY;
 use crate::proto::scope::{Glob, Scope};
@@ -162,7 +162,26 @@ pub(super) fn records(connection: &Connection, role: Role) -> Result<Vec<Record>
     Ok(records)
 }
 
-/// Returns the keys of all identities of a role in one query: any service may list devices.
+/// Returns the ids that `covers` accepts, with the times of their last connections. Any service may ask for this, so it
+/// reads nothing else, and keeps nothing of the others.
+pub(super) fn last_seen(
+    connection: &Connection,
+    role: Role,
+    covers: &dyn Fn(&PrincipalId) -> bool,
+) -> Result<Vec<(PrincipalId, Option<Timestamp>)>, RegistryError> {
+    let mut query = connection.prepare_cached("SELECT id, last_seen FROM identity WHERE role = ? ORDER BY id")?;
+    let mut rows = query.query([role.as_str()])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id: PrincipalId = row.get::<_, String>(0)?.try_into().map_err(|error| corrupt_column(0, error))?;
+        if covers(&id) {
+            found.push((id, row.get::<_, Option<i64>>(1)?.map(Timestamp)));
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the keys of all identities of a role in one query.
 fn keys_of_all(connection: &Connection, role: Role) -> Result<HashMap<String, Vec<StoredKey>>, RegistryError> {
     let sql = format!("{SELECT_KEYS}, id FROM key WHERE role = ? ORDER BY added DESC, rowid DESC");
     let mut query = connection.prepare_cached(&sql)?;

@@ -1,4 +1,4 @@
-//! The number of standby connections of each identity.
+//! The number of connections of each identity: those that stand by, and those that neither do nor carry a stream.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,24 +8,24 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::proto::counts::decrease;
 use crate::proto::id::Principal;
 
-/// Counts standby connections. Clones share the counts.
+/// Counts connections. Clones share the counts.
 #[derive(Debug, Clone, Default)]
-pub(super) struct StandbyCounts(Arc<Mutex<HashMap<Principal, usize>>>);
+pub(super) struct IdentityCounts(Arc<Mutex<HashMap<Principal, usize>>>);
 
-/// One counted standby connection, until it is dropped.
+/// One counted connection, until it is dropped.
 #[derive(Debug)]
-pub(super) struct StandbyPermit(StandbyCounts, Principal);
+pub(super) struct CountPermit(IdentityCounts, Principal);
 
-impl StandbyCounts {
+impl IdentityCounts {
     /// Counts one more connection of an identity, unless it has `limit` of them.
-    pub(super) fn acquire(&self, principal: &Principal, limit: usize) -> Option<StandbyPermit> {
+    pub(super) fn acquire(&self, principal: &Principal, limit: usize) -> Option<CountPermit> {
         let mut counts = self.lock();
         let count = counts.get(principal).copied().unwrap_or(0);
         if count >= limit {
             return None;
         }
         counts.insert(principal.clone(), count + 1);
-        Some(StandbyPermit(self.clone(), principal.clone()))
+        Some(CountPermit(self.clone(), principal.clone()))
     }
 
     /// Returns the count over all identities.
@@ -38,7 +38,7 @@ impl StandbyCounts {
     }
 }
 
-impl Drop for StandbyPermit {
+impl Drop for CountPermit {
     fn drop(&mut self) {
         decrease(&mut self.0.lock(), &self.1);
     }
