@@ -92,7 +92,7 @@ const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The time for which a source counts as having authenticated connections after the last one: a site that was closed for
 /// the holidays is back behind the same address, where a neighbour may have failed meanwhile.
-pub(in crate::hub) const KNOWN_FOR: Duration = Duration::from_secs(28 * 24 * 60 * 60);
+const KNOWN_FOR: Duration = Duration::from_secs(28 * 24 * 60 * 60);
 
 /// The time for which it does even when there are many others.
 const KNOWN_FOR_AT_LEAST: Duration = Duration::from_secs(24 * 60 * 60);
