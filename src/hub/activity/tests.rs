@@ -167,7 +167,7 @@ fn every_stream_has_its_lines_where_the_log_is_required_and_many_are_counted_els
     for required in [true, false] {
         let (_home, path) = log_path();
         let settings = Settings { required, ..Settings::default() };
-        let (activity, writer) = Activity::open(&path, settings, no_metrics()).unwrap();
+        let (activity, writer) = Activity::open(&path, settings, Arc::new(Metrics::new(&[], None))).unwrap();
         for _ in 0..2000 {
             let (service, device) = (Some("laptop".parse().unwrap()), Some("pi-42".parse().unwrap()));
             activity.record(Event { service, device, ..Event::new(Operation::StreamOpened, "opened") });
