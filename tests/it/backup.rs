@@ -31,6 +31,11 @@ fn a_hub_that_is_restored_elsewhere_is_the_same_hub() {
     let mut local = proxy.connect();
     is_alive(&mut local);
     let elsewhere = Machine::new();
+    let knows_the_site = |machine: &Machine| {
+        let known = machine.home().join(".local/share/devstream/hub/known-sources");
+        fs::read_to_string(known).is_ok_and(|sources| sources.contains("127.0.0.1 "))
+    };
+    poll("the address of all on disk", || knows_the_site(hub.machine()).then_some(()));
     let file = elsewhere.home().join("hub.backup");
     let told = hub.machine().run(&["hub", "backup", file.to_str().expect("a path")]);
     assert_eq!(told.code, Some(0), "{told:?}");
@@ -50,6 +55,7 @@ fn a_hub_that_is_restored_elsewhere_is_the_same_hub() {
     let (before, port) = (known(&hub), hub.port);
     hub.process.kill();
     assert_eq!(restore(&elsewhere, "hub.backup").code, Some(0));
+    assert!(knows_the_site(&elsewhere), "no neighbour of theirs gets them banned");
     let lines = agent.process.lines();
     let hub = Hub::start_on(&elsewhere, port, &[]);
     assert_eq!(known(&hub), before);

@@ -163,6 +163,23 @@ fn a_flood_of_refusals_is_logged_in_part_and_counted() {
 }
 
 #[test]
+fn every_stream_has_its_lines_where_the_log_is_required_and_many_are_counted_elsewhere() {
+    for required in [true, false] {
+        let (_home, path) = log_path();
+        let settings = Settings { required, ..Settings::default() };
+        let (activity, writer) = Activity::open(&path, settings, Arc::new(Metrics::new(&[], None))).unwrap();
+        for _ in 0..2000 {
+            let (service, device) = (Some("laptop".parse().unwrap()), Some("pi-42".parse().unwrap()));
+            activity.record(Event { service, device, ..Event::new(Operation::StreamOpened, "opened") });
+        }
+        drop(activity);
+        writer.finish();
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        assert!(if required { lines == 2000 } else { (1001..1100).contains(&lines) }, "{lines}");
+    }
+}
+
+#[test]
 fn a_filter_finds_its_lines_and_no_others() {
     let (_home, path) = log_path();
     let mut store = Store::open(&path, Settings { rotate_size: 4000, ..Settings::default() }).unwrap();

@@ -10,10 +10,11 @@ use devstream::proto::refusal::RefusalKind;
 
 use super::HostileFixture;
 use crate::support::bytes::{StreamEnd, drain};
+use crate::support::machine::Machine;
 use crate::support::raw::{PendingResponse, RawClient, RawDevice};
 use crate::support::response::read_response;
-use crate::support::roles::{ServiceProxy, connect_from};
-use crate::support::targets::is_alive;
+use crate::support::roles::{Agent, Hub, ServiceProxy, connect_from};
+use crate::support::targets::{Target, is_alive};
 use crate::support::websocket::Frame;
 use crate::support::{SOON, poll};
 
@@ -133,6 +134,23 @@ fn a_service_that_floods_lists_meets_its_own_limit_and_delays_no_other() {
         LISTS
     );
     hostile.end();
+}
+
+/// Those have limits of their own.
+#[test]
+fn connections_that_carry_a_stream_or_stand_by_do_not_count_as_those_without_one() {
+    const BESIDE: usize = 128 + 5;
+    let (machine, target) = (Machine::new(), Target::echo());
+    let hub = Hub::start_with(&machine, &["--max-pending-per-service", "5"]);
+    let _agent = Agent::start(&machine, &[&format!("target={}", target.port)]);
+    let [alice, bob] = ["alice", "bob"].map(|service| RawClient::join(&hub.service_link(service)));
+    let standbys: Vec<_> = (0..=BESIDE).map(|_| alice.standby().expect("let in")).collect();
+    let stream = |_| bob.attach(&bob.open("target", &[]).answer().grant()).expect("let in");
+    let streams: Vec<_> = (0..=BESIDE).map(stream).collect();
+    for service in [&alice, &bob] {
+        assert_eq!(service.ask("GET", "/devices", &[], "").status, 200);
+    }
+    drop((standbys, streams));
 }
 
 #[test]
