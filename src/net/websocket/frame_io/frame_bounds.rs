@@ -12,9 +12,8 @@ const MAX_HEADER: usize = 14;
 /// The size below which a fragment costs the receiver more than its bytes cost the sender: an empty one is two bytes.
 const SMALL_FRAGMENT: u64 = 256;
 
-/// The limit on small fragments of one message: the longest message, 256 KiB, may come in fragments of 64 bytes, which
-/// is what conformance suites send.
-const MAX_SMALL_FRAGMENTS: u32 = 4096;
+/// The small fragments between two pauses.
+const SMALL_FRAGMENTS_PER_PAUSE: u32 = 1000;
 
 /// The position in a sequence of frames (RFC 6455 section 5.2).
 #[derive(Debug, Default)]
@@ -26,7 +25,7 @@ pub(super) struct FrameBounds {
     payload: u64,
     /// Continuation frames of a message are still to come.
     is_fragmented: bool,
-    /// Small fragments of the current message so far.
+    /// Small fragments since the last pause.
     small_fragments: u32,
 }
 
@@ -49,9 +48,14 @@ impl FrameBounds {
         self.header_len == 0 && self.payload == 0
     }
 
-    /// Reports whether the current message has more small fragments than any honest one.
-    pub(super) fn has_too_many_fragments(&self) -> bool {
-        self.small_fragments > MAX_SMALL_FRAGMENTS
+    /// Reports whether a pause is due.
+    pub(super) fn is_pause_due(&self) -> bool {
+        self.small_fragments >= SMALL_FRAGMENTS_PER_PAUSE
+    }
+
+    /// Notes a pause.
+    pub(super) fn paused(&mut self) {
+        self.small_fragments = 0;
     }
 
     /// Moves on by bytes that arrived.
@@ -76,8 +80,7 @@ impl FrameBounds {
         if let Ok(Some((header, length))) = FrameHeader::parse(&mut Cursor::new(self.header())) {
             if let OpCode::Data(Data::Continue | Data::Text | Data::Binary) = header.opcode {
                 self.is_fragmented = !header.is_final;
-                let is_small = !header.is_final && length < SMALL_FRAGMENT;
-                self.small_fragments = if header.is_final { 0 } else { self.small_fragments + u32::from(is_small) };
+                self.small_fragments += u32::from(!header.is_final && length < SMALL_FRAGMENT);
             }
             self.payload = length;
         }

@@ -58,7 +58,8 @@ impl<T: Transport> Read for NonblockingIo<'_, '_, T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.tracked.bounds.is_at_header() {
             self.frames += 1;
-            if self.frames > FRAMES_PER_POLL || self.tracked.bounds.has_too_many_fragments() {
+            // Both continue at the next poll.
+            if self.frames > FRAMES_PER_POLL || self.tracked.bounds.is_pause_due() {
                 self.context.waker().wake_by_ref();
                 return Err(io::ErrorKind::WouldBlock.into());
             }
