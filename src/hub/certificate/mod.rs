@@ -26,7 +26,7 @@ use self::own::OwnLeaf;
 use self::pem::{PemPair, PemWatcher};
 use self::resolver::AcmeChallengeResolver;
 pub use self::resolver::{CertificateResolver, CertificateStatus};
-use crate::net::os::clock;
+use crate::net::os::clock::Reading;
 use crate::net::os::hostname::machine_name;
 use crate::net::shutdown::Reload;
 use crate::net::tls::Acceptor;
@@ -95,7 +95,7 @@ impl HubCertificate {
                 Renewal::Acme(acme) => acme.run(&reload).await,
             }
         };
-        tokio::join!(self.own.renew(&self.resolver, clock::stepped), expiry::warn_when_due(&self.resolver), other);
+        tokio::join!(self.own.renew(&self.resolver, Reading::stepped), expiry::warn_when_due(&self.resolver), other);
     }
 }
 
