@@ -84,8 +84,7 @@ impl ReceiveState {
 
     /// Records bytes as written to the local side.
     pub fn on_written(&mut self, bytes: usize) {
-        self.written += bytes as u64;
-        self.written = self.written.min(self.received);
+        self.written = self.written.saturating_add(bytes as u64).min(self.received);
     }
 
     /// Records the end as passed on to the local side.
