@@ -358,7 +358,7 @@ impl Sentence<'_> {
 /// Words the result of a change.
 fn changed(result: &str) -> String {
     match result {
-        "rotating" => "may join again for a new key".into(),
+        "rotating" => "was given a new join link".into(),
         "rescoped" => "was given another scope".into(),
         "newKey" => "has a new key".into(),
         word => format!("was {word}"),
