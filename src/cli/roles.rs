@@ -28,7 +28,7 @@ use crate::net::os::sd_notify;
 use crate::net::os::socket_activation::InheritedSockets;
 use crate::net::shutdown::{Reload, Shutdown};
 use crate::proto::admin::HubInfo;
-use crate::proto::forward::Forward;
+use crate::proto::forward::{Forward, LocalForward};
 use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::limits::FORWARDS_PER_DEVICE;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -331,10 +331,12 @@ pub(super) fn proxy_config(
     observer: impl Fn(proxy::Event) + Send + Sync + 'static,
 ) -> Result<ProxyConfig, Failure> {
     let device = proxy.device().map_err(Failure::Usage)?;
+    let stream = proxy.stream;
+    let locals = proxy.local.into_iter().map(|local| LocalForward { stream: local.stream.or(stream.clone()), ..local });
     Ok(ProxyConfig {
         client_factory: client_factory(principal, proxy.hub).with_limits(proxy.limits.limits()),
         device: without_suffix(device, proxy.strip.as_deref()).map_err(Failure::Usage)?,
-        locals: proxy.local,
+        locals: locals.collect(),
         connect_timeout: proxy.connect_timeout,
         response_timeout: proxy.response_timeout,
         transport: proxy.transport.options(),

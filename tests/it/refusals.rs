@@ -51,6 +51,17 @@ fn an_offline_device_is_waited_for_if_asked_to() {
 }
 
 #[test]
+fn a_local_port_without_a_stream_opens_the_one_of_the_stream_flag() {
+    let target = Target::echo();
+    let (machine, _hub) = hub();
+    let _agent = Agent::start(&machine, &[&format!("ssh={}", closed_port()), &format!("web={}", target.port)]);
+    let proxy = ServiceProxy::start_with(&machine, DEVICE, "0=ssh", &["--stream", "web", "--local", "0"]);
+    is_alive(&mut connect(proxy.port_for(DEVICE, "0=web")));
+    drop(proxy.connect());
+    proxy.process.wait_line(RefusalKind::TargetRefused.row().sentence);
+}
+
+#[test]
 fn a_stream_name_that_is_not_offered_is_answered_with_those_that_are() {
     let target = Target::echo();
     let (machine, hub) = hub();

@@ -70,7 +70,7 @@ pub(in crate::cli) struct ServiceProxy {
     device: Option<DeviceId>,
     /// Listen on this local port for this stream: 2222, 0 (any free port), 8080=web, 0.0.0.0:2222 (repeatable)
     ///
-    /// Without a STREAM, asks for the device's first forward. Without a BIND, listens on 127.0.0.1.
+    /// Without a STREAM, asks for that of --stream. Without a BIND, listens on 127.0.0.1.
     #[arg(
         long,
         value_name = "[BIND:]PORT[=STREAM]",
@@ -86,8 +86,8 @@ pub(in crate::cli) struct ServiceProxy {
     /// Remove this suffix from --device, for OpenSSH's host names: .devstream
     #[arg(long, value_name = "SUFFIX", requires = "stdio")]
     pub(in crate::cli) strip: Option<String>,
-    /// Ask for this stream with --stdio [default: the device's first forward]
-    #[arg(long, value_name = "NAME", requires = "stdio")]
+    /// Ask for this stream, with --stdio and at each --local without one [default: the device's first forward]
+    #[arg(long, value_name = "NAME")]
     pub(in crate::cli) stream: Option<StreamName>,
     /// Wait this long for an offline device to come online; at most 60 s
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = handshake_seconds, env = "DEVSTREAM_CONNECT_TIMEOUT")]
