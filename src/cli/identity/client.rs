@@ -38,7 +38,7 @@ fn trusted(hub_args: &HubArgs, pin: Option<Pin>) -> Result<Trust, Refusal> {
 /// Returns the factory of clients for `principal`: with the identity that joined, else, in the default profile,
 /// enrolled through the admin socket of the hub that the same user runs.
 pub(in crate::cli) fn client_factory(principal: Principal, hub_args: HubArgs) -> ClientFactory {
-    let failed = |error: anyhow::Error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}"));
+    let failed = |error: anyhow::Error| Refusal::local(format!("{error:#}"));
     // Resolved once: a running role keeps its profile when the default changes.
     let profile = Profile::resolve(hub_args.profile.as_ref()).map_err(failed);
     ClientFactory::new(move || {
@@ -78,7 +78,7 @@ impl LocalHub {
         hub_args: &HubArgs,
         stored: Option<StoredIdentity>,
     ) -> Result<Client, Refusal> {
-        let failed = |error: anyhow::Error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}"));
+        let failed = |error: anyhow::Error| Refusal::local(format!("{error:#}"));
         let key = load_or_create_key(&self.key).map_err(failed)?;
         let request = AdminRequest::Enrol { principal: principal.clone(), key: key.public() };
         let info = match local_socket::request(&admin_socket(&self.state), &request).await {
@@ -126,7 +126,10 @@ pub(in crate::cli) fn machine_id() -> anyhow::Result<PrincipalId> {
 /// Returns the id that the profile joined as in this role.
 fn stored_id(hub_args: &HubArgs, role: Role) -> anyhow::Result<Option<PrincipalId>> {
     let profile = Profile::resolve(hub_args.profile.as_ref())?;
-    Ok(StoredIdentity::load(&profile, role)?.map(|stored| stored.id))
+    let Some(stored) = StoredIdentity::load(&profile, role)? else { return Ok(None) };
+    // A role whose key cannot be read ends at its start, and not with each connection.
+    StoredIdentity::key(&profile, role)?;
+    Ok(Some(stored.id))
 }
 
 /// Returns the service-proxy's id: the one that joined, else the user's name.
