@@ -193,7 +193,8 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
     if proxy.stdio {
         return Box::pin(serve_stdio(proxy)).await;
     }
-    let (shutdown, monitor) = (Shutdown::default(), Arc::new(StreamMonitor::new(table.clone())));
+    let (shutdown, advice) = (Shutdown::default(), proxy.advice(true));
+    let monitor = Arc::new(StreamMonitor::new(table.clone(), advice, shutdown.clone()));
     // The refusal of a key that the hub no longer accepts, and that only a restart by systemd renews.
     let refused_key: Arc<OnceLock<Refusal>> = Arc::default();
     let (exit_when_key_refused, last, stop) = (has_service_credential(), refused_key.clone(), shutdown.drain.clone());
@@ -246,6 +247,7 @@ pub(super) async fn bind_proxy(
     (monitor, on_event): (Arc<StreamMonitor>, impl Fn(&proxy::Event) + Send + Sync + 'static),
 ) -> Result<(Proxy, StatusServer, DeviceCheck), Failure> {
     let principal = Principal { role: Role::Service, id: default_service_id(&proxy.hub)? };
+    let advice = proxy.advice(role != "rdp");
     let status_server = StatusServer::new(role, principal.clone(), Vec::new(), RoleState::Listening);
     let status = status_server.clone();
     let mut config = proxy_config(proxy, principal.clone(), move |event| {
@@ -257,7 +259,7 @@ pub(super) async fn bind_proxy(
     let bound = Proxy::bind(config).await.map_err(Failure::Usage)?;
     status_server.set_endpoints(listening(&bound));
     let ProxyConfig { client_factory, device, .. } = bound.config().clone();
-    let check = DeviceCheck { role, principal, client_factory, device, streams: bound.streams() };
+    let check = DeviceCheck { role, principal, client_factory, advice, device, streams: bound.streams() };
     Ok((bound, status_server, check))
 }
 
@@ -270,7 +272,8 @@ async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
     let (shutdown, stream) = (Shutdown::default(), proxy.stream.clone());
     let principal = Principal { role: Role::Service, id: default_service_id(&proxy.hub)? };
     let status_server = StatusServer::new("service-proxy", principal.clone(), Vec::new(), RoleState::Connecting);
-    let (monitor, status) = (StreamMonitor::new(None), status_server.clone());
+    let advice = proxy.advice(false);
+    let (monitor, status) = (StreamMonitor::new(None, advice, shutdown.clone()), status_server.clone());
     let (opened, wait) = (Arc::<AtomicBool>::default(), proxy.connect_timeout);
     let is_open = opened.clone();
     let mut config = proxy_config(proxy, principal, move |event| {
@@ -309,7 +312,7 @@ async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
     let done = signals.run_with_shutdown(&shutdown, work).await?;
     match (done, pipe_error.get()) {
         (Ok(()), Some(error)) => Err(Failure::Other(anyhow!("{error}"))),
-        (done, _) => done.map_err(|(_, refusal)| Failure::Refused(refusal)),
+        (done, _) => done.map_err(|(_, refusal)| Failure::with_advice(refusal, advice)),
     }
 }
 

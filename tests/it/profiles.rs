@@ -181,8 +181,7 @@ fn a_key_that_others_may_read_is_reported_as_that_by_every_command() {
         let key = place(machine, key);
         fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
         let (refused, path) = (machine.run(command), key.display());
-        let wanted =
-            format!("{}: {path}: permissions 0644 are too open; run: chmod 600 {path}\n", command[0]);
+        let wanted = format!("{}: {path}: permissions 0644 are too open; run: chmod 600 {path}\n", command[0]);
         assert_eq!((refused.code, refused.stderr.as_str()), (Some(1), wanted.as_str()), "{command:?}");
     }
 }
