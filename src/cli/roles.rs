@@ -12,7 +12,9 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
-use super::identity::{client_factory, default_device_id, default_service_id, has_service_credential};
+use super::identity::{
+    client_factory, default_device_id, default_service_id, has_service_credential, joined_client_factory,
+};
 use super::output::stdio;
 use super::output::stream_monitor::{StreamMonitor, Table};
 use super::preflight::{self, DeviceCheck};
@@ -117,18 +119,19 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
         let advice = format!("{} forwards are more than the limit of {FORWARDS_PER_DEVICE}", names.len());
         return Err(Failure::Usage(anyhow!(advice)));
     }
+    // Without an id of its own, the agent is whatever this machine joins as, even later.
+    let create_factory = if agent.id.is_some() { client_factory } else { joined_client_factory };
     let id = agent.id.map_or_else(|| default_device_id(&agent.hub), |id| Ok(id.into()))?;
     let principal = Principal { role: Role::Device, id };
-    let device: DeviceId = principal.id.clone().into();
-    let offers = agent.forward.iter().map(|forward| format!("offers {forward}")).collect();
-    let status_server = StatusServer::new("device-agent", principal.clone(), offers, RoleState::Connecting);
-    let (status, hint_shown, hint) = (status_server.clone(), Once::new(), connect_hint(&principal, &agent.forward));
+    let endpoints = agent.forward.iter().map(|forward| format!("offers {forward}")).collect();
+    let status_server = StatusServer::new("device-agent", principal.clone(), endpoints, RoleState::Connecting);
+    let (status, hint_shown, offers) = (status_server.clone(), Once::new(), agent.forward.clone());
     let (own, online) = (status_server.clone(), Arc::new(Notify::new()));
-    let other_agent = warn_about_other_agent(online.clone(), status_server.clone(), principal.clone());
+    let other_agent = warn_about_other_agent(online.clone(), status_server.clone());
     let config = AgentConfig {
-        device: device.clone(),
+        device: principal.id.clone().into(),
         client_factory: status_server
-            .record_hub(client_factory(principal, agent.hub).with_limits(agent.limits.limits())),
+            .record_hub(create_factory(principal, agent.hub).with_limits(agent.limits.limits())),
         targets: agent.forward.iter().cloned().collect(),
         access_policy: AccessPolicy { services: agent.allow_service, command: agent.accept_command },
         exit_when_key_refused: has_service_credential(),
@@ -142,7 +145,8 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
             if matches!(event, agent::Event::Online) {
                 online.notify_one();
                 if std::io::stderr().is_terminal() {
-                    hint_shown.call_once(|| output::role_message("device-agent", &hint));
+                    let hint = || connect_hint(&status.identity(), &offers);
+                    hint_shown.call_once(|| output::role_message("device-agent", &hint()));
                 }
             }
             status.on_agent_event(event);
@@ -158,21 +162,22 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
         let ((), ()) = tokio::join!(preflight::check_targets(forwards), other_agent);
     };
     let work = Box::pin(preflight::beside(checks, Box::pin(agent::run(config, shutdown.clone()))));
-    let work = Box::pin(status_server.serve_while(work));
+    let work = Box::pin(status_server.serve_while(&shutdown, work));
     let work = sd_notify::with_watchdog(work);
     signals.run_with_shutdown(&shutdown, work).await??;
-    tracing::info!(target: "device-agent", "stopped; {device} is offline");
+    tracing::info!(target: "device-agent", "stopped; {} is offline", status_server.identity().id);
     Ok(())
 }
 
 /// Warns, once the agent is online, if another one of the same device runs here: the hub keeps the last, and they take
 /// turns.
-async fn warn_about_other_agent(online: Arc<Notify>, status_server: StatusServer, device: Principal) {
+async fn warn_about_other_agent(online: Arc<Notify>, status_server: StatusServer) {
     online.notified().await;
     if let Some(process) = status_server.other_process().await {
         tracing::warn!(
             target: "device-agent",
-            "an agent of {device} runs here already, process {process}; the two take the connection from each other: stop one"
+            "an agent of {} runs here already, process {process}; the two take the connection from each other: stop one",
+            status_server.identity()
         );
     }
 }
@@ -218,7 +223,7 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
         name.iter().for_each(|name| preflight::show_url("service-proxy", name, address));
     }
     sd_notify::ready(&listening.join(", "));
-    let work = status_server.serve_while(Box::pin(bound.serve(shutdown.clone())));
+    let work = status_server.serve_while(&shutdown, Box::pin(bound.serve(shutdown.clone())));
     let work = sd_notify::with_watchdog(Box::pin(preflight::beside(check.run(), Box::pin(work))));
     let work = signals.run_with_shutdown(&shutdown, work);
     match table {

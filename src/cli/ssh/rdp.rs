@@ -78,7 +78,7 @@ pub(in crate::cli) async fn run(rdp: Rdp) -> Result<(), Failure> {
     if started.is_none() {
         advise(rdp.no_client, address, &file);
     }
-    let work = status_server.serve_while(Box::pin(serve(bound, (started, &connected), shutdown.clone())));
+    let work = status_server.serve_while(&shutdown, Box::pin(serve(bound, (started, &connected), shutdown.clone())));
     let work = preflight::beside(async { OptionFuture::from(check.map(DeviceCheck::run)).await.unwrap_or(()) }, work);
     Ok(signals.run_with_shutdown(&shutdown, work).await??)
 }
