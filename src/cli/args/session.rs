@@ -22,7 +22,7 @@ pub(in crate::cli) struct SessionArgs {
     /// Read the proxy's USER:PASSWORD from this file; no other user may have access to it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     via_login: Option<PathBuf>,
-    /// Wait this long for an offline device to come online; at most 60 s [default: 5]
+    /// Wait this long for an offline device to come online; at most 60 s [default: the service-proxy's]
     #[arg(long, value_name = "SECONDS", value_parser = handshake_seconds)]
     connect_timeout: Option<Duration>,
 }

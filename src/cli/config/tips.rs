@@ -24,16 +24,12 @@ fn tip(error: &clap::Error, args: &[OsString]) -> Option<String> {
         Some(ContextValue::Strings(args)) => args.iter().any(|arg| arg.starts_with(flag)),
         _ => false,
     };
-    match error.kind() {
-        ErrorKind::MissingRequiredArgument if concerns("--local") => {
-            Some("for example --local 2222, or --stdio for ssh's ProxyCommand".into())
-        }
-        // The hub's flag.
-        ErrorKind::UnknownArgument if concerns("--listen") => {
-            Some(format!("did you mean --local {}?", port_after("--listen", args).unwrap_or("2222")))
-        }
-        _ => None,
+    if error.kind() == ErrorKind::MissingRequiredArgument && concerns("--local") {
+        return Some("for example --local 2222, or --stdio for ssh's ProxyCommand".into());
     }
+    // The hub's flag.
+    (error.kind() == ErrorKind::UnknownArgument && concerns("--listen"))
+        .then(|| format!("did you mean --local {}?", port_after("--listen", args).unwrap_or("2222")))
 }
 
 /// Returns the value of the flag, if it is a local port.

@@ -14,11 +14,11 @@ pub(in crate::cli) struct Advice {
 impl Advice {
     /// Returns the next step in place of the table's; none if that fits.
     pub(in crate::cli) fn instead(self, kind: RefusalKind) -> Option<&'static str> {
-        match kind {
-            RefusalKind::DeviceOffline if self.wait_is_chosen => Some("check that its agent is running"),
-            RefusalKind::StreamNotOffered if !self.has_ports => Some("choose a name that it offers with --stream NAME"),
-            _ => None,
+        if kind == RefusalKind::DeviceOffline && self.wait_is_chosen {
+            return Some("check that its agent is running");
         }
+        let takes_one = kind == RefusalKind::StreamNotOffered && !self.has_ports;
+        takes_one.then_some("choose a name that it offers with --stream NAME")
     }
 
     /// Words a refusal with the next step.

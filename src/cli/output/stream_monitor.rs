@@ -88,11 +88,10 @@ impl StreamMonitor {
 
     /// Words why a stream broke off. Whoever ended this program knows that, and needs no advice.
     fn describe_end(&self, refusal: &Refusal) -> String {
-        match refusal.kind {
-            RefusalKind::LocalShutdown if self.shutdown.now.is_cancelled() => "ended by Ctrl-C".into(),
-            RefusalKind::LocalShutdown => refusal.message(),
-            _ => self.advice.describe(refusal),
+        if refusal.kind != RefusalKind::LocalShutdown {
+            return self.advice.describe(refusal);
         }
+        if self.shutdown.now.is_cancelled() { "ended by Ctrl-C".into() } else { refusal.message() }
     }
 
     /// Returns the totals after the last stream; none if there were no streams.
