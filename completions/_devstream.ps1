@@ -884,7 +884,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Reach this device, unless DEVICE names one')
             [CompletionResult]::new('--local', '--local', [CompletionResultType]::ParameterName, 'Listen on this local port for this stream: 2222, 0 (any free port), 8080=web, 0.0.0.0:2222 (repeatable)')
             [CompletionResult]::new('--strip', '--strip', [CompletionResultType]::ParameterName, 'Remove this suffix from --device, for OpenSSH''s host names: .devstream')
-            [CompletionResult]::new('--stream', '--stream', [CompletionResultType]::ParameterName, 'Ask for this stream with --stdio [default: the device''s first forward]')
+            [CompletionResult]::new('--stream', '--stream', [CompletionResultType]::ParameterName, 'Ask for this stream, with --stdio and at each --local without one [default: the device''s first forward]')
             [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'Wait this long for an offline device to come online; at most 60 s')
             [CompletionResult]::new('--response-timeout', '--response-timeout', [CompletionResultType]::ParameterName, 'Wait this long for an online device to answer; at most 60 s')
             [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)')
@@ -996,7 +996,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             break
         }
         'devstream;check' {
-            [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Check the path to this device as well')
+            [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Check the path to this device as well, as with DEVICE')
             [CompletionResult]::new('--stream', '--stream', [CompletionResultType]::ParameterName, 'Ask for this stream [default: the device''s first forward]')
             [CompletionResult]::new('--forward', '--forward', [CompletionResultType]::ParameterName, 'Check as a device, with this target instead of those in the device-agent''s settings (repeatable)')
             [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)')
@@ -1030,6 +1030,9 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
         'devstream;ssh' {
             [CompletionResult]::new('--stream', '--stream', [CompletionResultType]::ParameterName, 'Ask for this stream, which is the name of the forward to the device''s SSH server')
             [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)')
+            [CompletionResult]::new('--via', '--via', [CompletionResultType]::ParameterName, 'Connect through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none')
+            [CompletionResult]::new('--via-login', '--via-login', [CompletionResultType]::ParameterName, 'Read the proxy''s USER:PASSWORD from this file; no other user may have access to it')
+            [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'Wait this long for an offline device to come online; at most 60 s [default: 5]')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
@@ -1042,6 +1045,10 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
         }
         'devstream;ssh-config' {
             [CompletionResult]::new('--stream', '--stream', [CompletionResultType]::ParameterName, 'Ask for this stream, which is the name of the forward to the device''s SSH server')
+            [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)')
+            [CompletionResult]::new('--via', '--via', [CompletionResultType]::ParameterName, 'Connect through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none')
+            [CompletionResult]::new('--via-login', '--via-login', [CompletionResultType]::ParameterName, 'Read the proxy''s USER:PASSWORD from this file; no other user may have access to it')
+            [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'Wait this long for an offline device to come online; at most 60 s [default: 5]')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
             [CompletionResult]::new('--install', '--install', [CompletionResultType]::ParameterName, 'Write it to a file of its own, and an Include line for that at the top of ~/.ssh/config')
@@ -1057,6 +1064,9 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
         'devstream;rdp' {
             [CompletionResult]::new('--stream', '--stream', [CompletionResultType]::ParameterName, 'Ask for this stream, which is the name of the forward to the device''s desktop')
             [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)')
+            [CompletionResult]::new('--via', '--via', [CompletionResultType]::ParameterName, 'Connect through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none')
+            [CompletionResult]::new('--via-login', '--via-login', [CompletionResultType]::ParameterName, 'Read the proxy''s USER:PASSWORD from this file; no other user may have access to it')
+            [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'Wait this long for an offline device to come online; at most 60 s [default: 5]')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
             [CompletionResult]::new('--no-client', '--no-client', [CompletionResultType]::ParameterName, 'Start no client: print the address and the .rdp file, and serve until Ctrl-C')

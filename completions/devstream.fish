@@ -289,7 +289,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -s h -
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l device -d 'Reach this device, unless DEVICE names one' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l local -d 'Listen on this local port for this stream: 2222, 0 (any free port), 8080=web, 0.0.0.0:2222 (repeatable)' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l strip -d 'Remove this suffix from --device, for OpenSSH\'s host names: .devstream' -r
-complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l stream -d 'Ask for this stream with --stdio [default: the device\'s first forward]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l stream -d 'Ask for this stream, with --stdio and at each --local without one [default: the device\'s first forward]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l connect-timeout -d 'Wait this long for an offline device to come online; at most 60 s' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l response-timeout -d 'Wait this long for an online device to answer; at most 60 s' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l hub -d 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)' -r -f -a "(__fish_print_hostnames)"
@@ -359,7 +359,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand devices" -l allow-tl
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -s q -l quiet -d 'Show warnings and errors only'
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c devstream -n "__fish_devstream_using_subcommand check" -l device -d 'Check the path to this device as well' -r
+complete -c devstream -n "__fish_devstream_using_subcommand check" -l device -d 'Check the path to this device as well, as with DEVICE' -r
 complete -c devstream -n "__fish_devstream_using_subcommand check" -l stream -d 'Ask for this stream [default: the device\'s first forward]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand check" -l forward -d 'Check as a device, with this target instead of those in the device-agent\'s settings (repeatable)' -r
 complete -c devstream -n "__fish_devstream_using_subcommand check" -l hub -d 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)' -r -f -a "(__fish_print_hostnames)"
@@ -383,6 +383,9 @@ complete -c devstream -n "__fish_devstream_using_subcommand status" -s q -l quie
 complete -c devstream -n "__fish_devstream_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l stream -d 'Ask for this stream, which is the name of the forward to the device\'s SSH server' -r
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l hub -d 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)' -r -f -a "(__fish_print_hostnames)"
+complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l via -d 'Connect through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
+complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l via-login -d 'Read the proxy\'s USER:PASSWORD from this file; no other user may have access to it' -r -F
+complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l connect-timeout -d 'Wait this long for an offline device to come online; at most 60 s [default: 5]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
@@ -390,6 +393,10 @@ complete -c devstream -n "__fish_devstream_using_subcommand ssh" -s v -l verbose
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -s q -l quiet -d 'Show warnings and errors only'
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l stream -d 'Ask for this stream, which is the name of the forward to the device\'s SSH server' -r
+complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l hub -d 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)' -r -f -a "(__fish_print_hostnames)"
+complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l via -d 'Connect through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
+complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l via-login -d 'Read the proxy\'s USER:PASSWORD from this file; no other user may have access to it' -r -F
+complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l connect-timeout -d 'Wait this long for an offline device to come online; at most 60 s [default: 5]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
@@ -400,6 +407,9 @@ complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -s q -l 
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l stream -d 'Ask for this stream, which is the name of the forward to the device\'s desktop' -r
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l hub -d 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)' -r -f -a "(__fish_print_hostnames)"
+complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l via -d 'Connect through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
+complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l via-login -d 'Read the proxy\'s USER:PASSWORD from this file; no other user may have access to it' -r -F
+complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l connect-timeout -d 'Wait this long for an offline device to come online; at most 60 s [default: 5]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r

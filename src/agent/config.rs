@@ -26,7 +26,7 @@ pub type FindOtherAgent = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Option<u32
 /// Settings of one agent.
 #[derive(Clone)]
 pub struct AgentConfig {
-    /// Device id.
+    /// Device id, for as long as no client has another one.
     pub device: DeviceId,
     /// Creates clients of the hub, with the current key.
     pub client_factory: ClientFactory,

@@ -21,7 +21,7 @@ use crate::net::os::sd_notify;
 use crate::net::websocket::channel::{ChannelError, ControlChannel};
 use crate::proto::backoff::ReconnectBackoff;
 use crate::proto::http::{CONTROL_PROTOCOL, Route};
-use crate::proto::id::{Principal, Role, StreamId};
+use crate::proto::id::{DeviceId, Principal, Role, StreamId};
 use crate::proto::limits::PENDING_PER_DEVICE;
 use crate::proto::message::{Hello, StreamRequest, ToDevice, ToHub};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -50,15 +50,15 @@ impl SessionEnd {
     }
 
     /// Words it for the agent's operator.
-    pub(super) async fn describe(&self, config: &AgentConfig) -> String {
+    pub(super) async fn describe(&self, context: &AgentContext) -> String {
         match self {
             Self::Refused(refusal) => {
-                refusal.describe_for(&Principal { role: Role::Device, id: config.device.clone().into() })
+                refusal.describe_for(&Principal { role: Role::Device, id: context.device().into() })
             }
             Self::Lost(ended) => format!("lost the connection to the hub ({ended})"),
             Self::Displaced { by } => {
                 let row = RefusalKind::Displaced.row();
-                let search = OptionFuture::from(config.find_other_agent.as_ref().map(|find| find()));
+                let search = OptionFuture::from(context.config.find_other_agent.as_ref().map(|find| find()));
                 match search.await.flatten() {
                     Some(process) => {
                         format!("{}: process {process} on this machine; stop one of the two", row.sentence)
@@ -96,7 +96,7 @@ pub(super) async fn session(
     stop: &CancellationToken,
 ) -> Option<SessionEnd> {
     let connected = tokio::select! {
-        connected = connect(&context.config) => connected,
+        connected = connect(context) => connected,
         () = stop.cancelled() => return None,
     };
     let (client, mut channel) = match connected {
@@ -116,9 +116,12 @@ pub(super) async fn session(
     end
 }
 
-async fn connect(config: &AgentConfig) -> Result<(Client, ControlChannel<Connection>), Refusal> {
+async fn connect(context: &AgentContext) -> Result<(Client, ControlChannel<Connection>), Refusal> {
+    let config = &context.config;
     let client = config.client_factory.client().await?;
-    let socket = client.open_control(&Route::Control(config.device.clone()), CONTROL_PROTOCOL).await?;
+    let device: DeviceId = client.principal().id.clone().into();
+    context.device.lock().clone_from(&device);
+    let socket = client.open_control(&Route::Control(device), CONTROL_PROTOCOL).await?;
     Ok((client, ControlChannel::new(socket, config.transport.idle_timeout)))
 }
 
@@ -205,7 +208,8 @@ impl Session {
     }
 
     fn report_online(&self, hub_version: &str) {
-        let AgentConfig { device, targets, observer, .. } = &*self.context.config;
+        let AgentConfig { targets, observer, .. } = &*self.context.config;
+        let device = self.context.device();
         tracing::debug!(target: "device-agent", version = hub_version, "welcomed");
         let online = format!("{device} is online at {}, offering {targets}", self.client.hub());
         tracing::info!(target: "device-agent", "{online}");

@@ -39,6 +39,7 @@ use crate::net::os::sd_notify;
 use crate::net::shutdown::{Shutdown, describe_drain};
 use crate::net::tasks::Tasks;
 use crate::proto::backoff::{ReconnectBackoff, jittered};
+use crate::proto::id::DeviceId;
 use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_BACKOFF};
 use crate::proto::message::StreamRequest;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -69,6 +70,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
         recent_requests: Arc::default(),
         busy_log: Arc::default(),
         was_online: Arc::default(),
+        device: Arc::new(Mutex::new(config.device.clone())),
         config: Arc::new(config),
         network,
         run,
@@ -102,6 +104,8 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
 #[derive(Clone)]
 struct AgentContext {
     config: Arc<AgentConfig>,
+    /// The id of the last client: the machine may join, or join again, while the agent runs.
+    device: Arc<Mutex<DeviceId>>,
     network: NetworkMonitor,
     /// Random identifier of this run: the hub ends standbys and resumable streams of another one.
     run: u64,
@@ -124,6 +128,10 @@ struct AgentContext {
 }
 
 impl AgentContext {
+    fn device(&self) -> DeviceId {
+        self.device.lock().clone()
+    }
+
     /// Begins to serve a request, unless the agent is at its limit, or bytes would reach the target a second time.
     fn begin_attempt(&self, request: &StreamRequest, path: RequestPath) -> Result<Attempt, Refusal> {
         let attempt = self.recent_requests.lock().begin(request.request_id, path);
@@ -163,10 +171,10 @@ async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Res
         let Some(end) = control::session(context, &mut backoff, stop).await else { break };
         let retry_delay = retry_delay(&end, &mut backoff);
         let action = RetryAction::for_end(&end, config.exit_when_key_refused);
-        let reason = end.describe(config).await;
+        let reason = end.describe(context).await;
         // The next attempt is one of many, and the first ones are a fraction of a second apart.
         let seconds = retry_delay.as_secs_f64().ceil().max(1.0);
-        let waiting = format!("{}: {reason}; {action} in {seconds} s", config.device);
+        let waiting = format!("{}: {reason}; {action} in {seconds} s", context.device());
         if retry_log.should_log(&reason, context.was_online.swap(false, Ordering::Relaxed)) {
             tracing::warn!(target: "device-agent", "{waiting}");
         } else {

@@ -129,7 +129,7 @@ async fn connect_target(
     let config: &AgentConfig = &context.config;
     let resume_target = client.resume_target(config.client_factory.clone(), &request.url)?;
     let target = config.targets.find(&request.stream_name).ok_or(RefusalKind::StreamNotOffered)?;
-    access_policy::check(&config.access_policy, &config.device, request).await?;
+    access_policy::check(&config.access_policy, &context.device(), request).await?;
     Ok((target.open(request, &context.handlers).await?, resume_target))
 }
 

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::args::{Demo, HubArgs};
 use super::identity::LocalHub;
+use super::output::advice::Advice;
 use super::output::stream_monitor::{StreamMonitor, Table};
 use super::signals::{Signals, StopSignals};
 use super::{Failure, output};
@@ -39,6 +40,9 @@ const DEVICE: &str = "demo";
 /// The drain timeout: a person ends a demo when they are done with it.
 const DRAIN: Duration = Duration::from_secs(1);
 
+/// Its device is online, and its port fixed.
+const ADVICE: Advice = Advice { has_ports: false, wait_is_chosen: true };
+
 pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure> {
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let state = directory.path().join("hub");
@@ -61,7 +65,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
         find_other_agent: None,
         observer: Arc::new(|_| {}),
     };
-    let monitor = StreamMonitor::new(table.clone());
+    let monitor = StreamMonitor::new(table.clone(), ADVICE, shutdown.clone());
     let proxy = ServiceProxy::bind(ProxyConfig {
         client_factory: enrolled(Role::Service)?,
         device,

@@ -37,6 +37,7 @@ pub use self::config::{SECTIONS, config_errors, config_template, settings};
 pub use self::examples::examples;
 use self::examples::with_examples;
 pub use self::identity::local_identity;
+use self::output::advice::Advice;
 use self::output::logging::{self, Style};
 use self::output::stream_monitor::Table;
 use crate::net::client::RequestError;
@@ -57,6 +58,16 @@ enum Failure {
     Other(anyhow::Error),
     /// A failure that a report or another program has already printed, with its code.
     AlreadyReported(u8),
+}
+
+impl Failure {
+    /// A refusal with the next step that fits the command.
+    fn with_advice(refusal: Refusal, advice: Advice) -> Self {
+        match advice.instead(refusal.kind) {
+            Some(advice) => Self::Advised(refusal, advice.into()),
+            None => Self::Refused(refusal),
+        }
+    }
 }
 
 impl From<anyhow::Error> for Failure {

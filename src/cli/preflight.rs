@@ -6,10 +6,13 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::time::timeout;
 
 use super::output;
+use super::output::advice::Advice;
 use crate::agent::connect::probe;
 use crate::net::client::{ClientFactory, RequestOptions, response_refusal};
 use crate::proto::admin::DeviceStatus;
@@ -65,6 +68,9 @@ fn target_warning(forward: &Forward, refusal: &Refusal) -> Option<String> {
     Some(format!("{}; streams to it will be refused until it can{meant}", refusal.message()))
 }
 
+/// The limit on an answer that a command waits for: a person waits too.
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// What a proxy asks its hub about.
 pub(super) struct DeviceCheck {
     /// The subcommand.
@@ -73,6 +79,8 @@ pub(super) struct DeviceCheck {
     pub(super) principal: Principal,
     /// Creates clients of the hub.
     pub(super) client_factory: ClientFactory,
+    /// The next steps that fit the command.
+    pub(super) advice: Advice,
     /// The device.
     pub(super) device: DeviceId,
     /// The local ports, and the streams that they open; none opens the device's first forward.
@@ -83,10 +91,26 @@ impl DeviceCheck {
     /// Asks the hub about the device, and warns if its streams would be refused now.
     pub(super) async fn run(self) {
         match self.devices().await {
-            Ok(Some(devices)) => self.judge(&devices),
+            Ok(Some(devices)) => {
+                let refusals = self.judge(&devices);
+                refusals.iter().for_each(|(id, refusal)| self.warn(id, &self.advice.describe(refusal)));
+            }
             // An older hub may not answer this.
             Ok(None) => {}
             Err(refusal) => self.warn(&self.device, &refusal.describe_for(&self.principal)),
+        }
+    }
+
+    /// Asks the hub before anything depends on the device, and fails if its streams would be refused. Returns itself if
+    /// the hub did not answer in time, or the device has time to come online.
+    pub(super) async fn ask(self) -> Result<Option<Self>, Refusal> {
+        let Ok(Ok(Some(devices))) = timeout(ASK_TIMEOUT, self.devices()).await else { return Ok(Some(self)) };
+        match self.judge(&devices).into_iter().next() {
+            Some((_, refusal)) if refusal.kind == RefusalKind::DeviceOffline && self.advice.wait_is_chosen => {
+                Ok(Some(self))
+            }
+            Some((_, refusal)) => Err(refusal),
+            None => Ok(None),
         }
     }
 
@@ -108,27 +132,30 @@ impl DeviceCheck {
         }
     }
 
-    fn judge(&self, devices: &[DeviceStatus]) {
+    /// Returns what the hub would refuse now, with the device.
+    fn judge(&self, devices: &[DeviceStatus]) -> Vec<(DeviceId, Refusal)> {
         // As the hub finds it.
         let found = devices.iter().find(|status| status.id.as_str().eq_ignore_ascii_case(self.device.as_str()));
         let Some(DeviceStatus { id, last_seen, online }) = found else {
-            return self.warn(&self.device, &Refusal::from(RefusalKind::UnknownDevice).with_hint());
+            return vec![(self.device.clone(), RefusalKind::UnknownDevice.into())];
         };
         let Some(presence) = online else {
             let last_seen = last_seen.map_or_else(|| "never seen".into(), |seen| format!("last seen {seen}"));
-            return self.warn(id, &Refusal::new(RefusalKind::DeviceOffline, last_seen).with_hint());
+            return vec![(id.clone(), Refusal::new(RefusalKind::DeviceOffline, last_seen))];
         };
+        let mut refusals = Vec::new();
         let offered: Vec<_> = presence.forwards.iter().map(StreamName::as_str).collect();
         for (address, name) in &self.streams {
             match (name, presence.forwards.first()) {
                 (Some(name), Some(_)) if !offered.contains(&name.as_str()) && !presence.accepts_any_name => {
                     let detail = format!("asked for {name}; offered: {}", offered.join(", "));
-                    self.warn(id, &Refusal::new(RefusalKind::StreamNotOffered, detail).with_hint());
+                    refusals.push((id.clone(), Refusal::new(RefusalKind::StreamNotOffered, detail)));
                 }
                 (None, Some(first)) => show_url(self.role, first, *address),
                 _ => {}
             }
         }
+        refusals
     }
 
     fn warn(&self, device: &DeviceId, why: &str) {

@@ -12,7 +12,9 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
-use super::identity::{client_factory, default_device_id, default_service_id, has_service_credential};
+use super::identity::{
+    client_factory, default_device_id, default_service_id, has_service_credential, joined_client_factory,
+};
 use super::output::stdio;
 use super::output::stream_monitor::{StreamMonitor, Table};
 use super::preflight::{self, DeviceCheck};
@@ -28,7 +30,7 @@ use crate::net::os::sd_notify;
 use crate::net::os::socket_activation::InheritedSockets;
 use crate::net::shutdown::{Reload, Shutdown};
 use crate::proto::admin::HubInfo;
-use crate::proto::forward::Forward;
+use crate::proto::forward::{Forward, LocalForward};
 use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::limits::FORWARDS_PER_DEVICE;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -117,18 +119,19 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
         let advice = format!("{} forwards are more than the limit of {FORWARDS_PER_DEVICE}", names.len());
         return Err(Failure::Usage(anyhow!(advice)));
     }
+    // Without an id of its own, the agent is whatever this machine joins as, even later.
+    let create_factory = if agent.id.is_some() { client_factory } else { joined_client_factory };
     let id = agent.id.map_or_else(|| default_device_id(&agent.hub), |id| Ok(id.into()))?;
     let principal = Principal { role: Role::Device, id };
-    let device: DeviceId = principal.id.clone().into();
-    let offers = agent.forward.iter().map(|forward| format!("offers {forward}")).collect();
-    let status_server = StatusServer::new("device-agent", principal.clone(), offers, RoleState::Connecting);
-    let (status, hint_shown, hint) = (status_server.clone(), Once::new(), connect_hint(&principal, &agent.forward));
+    let endpoints = agent.forward.iter().map(|forward| format!("offers {forward}")).collect();
+    let status_server = StatusServer::new("device-agent", principal.clone(), endpoints, RoleState::Connecting);
+    let (status, hint_shown, offers) = (status_server.clone(), Once::new(), agent.forward.clone());
     let (own, online) = (status_server.clone(), Arc::new(Notify::new()));
-    let other_agent = warn_about_other_agent(online.clone(), status_server.clone(), principal.clone());
+    let other_agent = warn_about_other_agent(online.clone(), status_server.clone());
     let config = AgentConfig {
-        device: device.clone(),
+        device: principal.id.clone().into(),
         client_factory: status_server
-            .record_hub(client_factory(principal, agent.hub).with_limits(agent.limits.limits())),
+            .record_hub(create_factory(principal, agent.hub).with_limits(agent.limits.limits())),
         targets: agent.forward.iter().cloned().collect(),
         access_policy: AccessPolicy { services: agent.allow_service, command: agent.accept_command },
         exit_when_key_refused: has_service_credential(),
@@ -142,7 +145,8 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
             if matches!(event, agent::Event::Online) {
                 online.notify_one();
                 if std::io::stderr().is_terminal() {
-                    hint_shown.call_once(|| output::role_message("device-agent", &hint));
+                    let hint = || connect_hint(&status.identity(), &offers);
+                    hint_shown.call_once(|| output::role_message("device-agent", &hint()));
                 }
             }
             status.on_agent_event(event);
@@ -158,21 +162,22 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
         let ((), ()) = tokio::join!(preflight::check_targets(forwards), other_agent);
     };
     let work = Box::pin(preflight::beside(checks, Box::pin(agent::run(config, shutdown.clone()))));
-    let work = Box::pin(status_server.serve_while(work));
+    let work = Box::pin(status_server.serve_while(&shutdown, work));
     let work = sd_notify::with_watchdog(work);
     signals.run_with_shutdown(&shutdown, work).await??;
-    tracing::info!(target: "device-agent", "stopped; {device} is offline");
+    tracing::info!(target: "device-agent", "stopped; {} is offline", status_server.identity().id);
     Ok(())
 }
 
 /// Warns, once the agent is online, if another one of the same device runs here: the hub keeps the last, and they take
 /// turns.
-async fn warn_about_other_agent(online: Arc<Notify>, status_server: StatusServer, device: Principal) {
+async fn warn_about_other_agent(online: Arc<Notify>, status_server: StatusServer) {
     online.notified().await;
     if let Some(process) = status_server.other_process().await {
         tracing::warn!(
             target: "device-agent",
-            "an agent of {device} runs here already, process {process}; the two take the connection from each other: stop one"
+            "an agent of {} runs here already, process {process}; the two take the connection from each other: stop one",
+            status_server.identity()
         );
     }
 }
@@ -193,7 +198,8 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
     if proxy.stdio {
         return Box::pin(serve_stdio(proxy)).await;
     }
-    let (shutdown, monitor) = (Shutdown::default(), Arc::new(StreamMonitor::new(table.clone())));
+    let (shutdown, advice) = (Shutdown::default(), proxy.advice(true));
+    let monitor = Arc::new(StreamMonitor::new(table.clone(), advice, shutdown.clone()));
     // The refusal of a key that the hub no longer accepts, and that only a restart by systemd renews.
     let refused_key: Arc<OnceLock<Refusal>> = Arc::default();
     let (exit_when_key_refused, last, stop) = (has_service_credential(), refused_key.clone(), shutdown.drain.clone());
@@ -217,7 +223,7 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
         name.iter().for_each(|name| preflight::show_url("service-proxy", name, address));
     }
     sd_notify::ready(&listening.join(", "));
-    let work = status_server.serve_while(Box::pin(bound.serve(shutdown.clone())));
+    let work = status_server.serve_while(&shutdown, Box::pin(bound.serve(shutdown.clone())));
     let work = sd_notify::with_watchdog(Box::pin(preflight::beside(check.run(), Box::pin(work))));
     let work = signals.run_with_shutdown(&shutdown, work);
     match table {
@@ -246,6 +252,7 @@ pub(super) async fn bind_proxy(
     (monitor, on_event): (Arc<StreamMonitor>, impl Fn(&proxy::Event) + Send + Sync + 'static),
 ) -> Result<(Proxy, StatusServer, DeviceCheck), Failure> {
     let principal = Principal { role: Role::Service, id: default_service_id(&proxy.hub)? };
+    let advice = proxy.advice(role != "rdp");
     let status_server = StatusServer::new(role, principal.clone(), Vec::new(), RoleState::Listening);
     let status = status_server.clone();
     let mut config = proxy_config(proxy, principal.clone(), move |event| {
@@ -257,7 +264,7 @@ pub(super) async fn bind_proxy(
     let bound = Proxy::bind(config).await.map_err(Failure::Usage)?;
     status_server.set_endpoints(listening(&bound));
     let ProxyConfig { client_factory, device, .. } = bound.config().clone();
-    let check = DeviceCheck { role, principal, client_factory, device, streams: bound.streams() };
+    let check = DeviceCheck { role, principal, client_factory, advice, device, streams: bound.streams() };
     Ok((bound, status_server, check))
 }
 
@@ -270,7 +277,8 @@ async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
     let (shutdown, stream) = (Shutdown::default(), proxy.stream.clone());
     let principal = Principal { role: Role::Service, id: default_service_id(&proxy.hub)? };
     let status_server = StatusServer::new("service-proxy", principal.clone(), Vec::new(), RoleState::Connecting);
-    let (monitor, status) = (StreamMonitor::new(None), status_server.clone());
+    let advice = proxy.advice(false);
+    let (monitor, status) = (StreamMonitor::new(None, advice, shutdown.clone()), status_server.clone());
     let (opened, wait) = (Arc::<AtomicBool>::default(), proxy.connect_timeout);
     let is_open = opened.clone();
     let mut config = proxy_config(proxy, principal, move |event| {
@@ -309,7 +317,7 @@ async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
     let done = signals.run_with_shutdown(&shutdown, work).await?;
     match (done, pipe_error.get()) {
         (Ok(()), Some(error)) => Err(Failure::Other(anyhow!("{error}"))),
-        (done, _) => done.map_err(|(_, refusal)| Failure::Refused(refusal)),
+        (done, _) => done.map_err(|(_, refusal)| Failure::with_advice(refusal, advice)),
     }
 }
 
@@ -331,10 +339,12 @@ pub(super) fn proxy_config(
     observer: impl Fn(proxy::Event) + Send + Sync + 'static,
 ) -> Result<ProxyConfig, Failure> {
     let device = proxy.device().map_err(Failure::Usage)?;
+    let stream = proxy.stream;
+    let locals = proxy.local.into_iter().map(|local| LocalForward { stream: local.stream.or(stream.clone()), ..local });
     Ok(ProxyConfig {
         client_factory: client_factory(principal, proxy.hub).with_limits(proxy.limits.limits()),
         device: without_suffix(device, proxy.strip.as_deref()).map_err(Failure::Usage)?,
-        locals: proxy.local,
+        locals: locals.collect(),
         connect_timeout: proxy.connect_timeout,
         response_timeout: proxy.response_timeout,
         transport: proxy.transport.options(),

@@ -210,12 +210,25 @@ pub struct Refusal {
     /// Details beyond the row: a time, names, an error.
     #[serde(default, skip_serializing_if = "Detail::is_empty")]
     pub detail: Detail,
+    /// The detail is the whole message.
+    #[serde(skip)]
+    is_local: bool,
 }
 
 impl Refusal {
     /// Creates a refusal with details.
     pub fn new(kind: RefusalKind, detail: impl AsRef<str>) -> Self {
-        Self { kind, detail: Detail::new(detail.as_ref()) }
+        Self { kind, detail: Detail::new(detail.as_ref()), is_local: false }
+    }
+
+    /// Creates one for an error of this machine's own files or settings, which says itself what to do: no row words it.
+    pub fn local(error: impl AsRef<str>) -> Self {
+        Self { is_local: true, ..Self::new(RefusalKind::Other, error) }
+    }
+
+    /// Reports whether it is an error of this machine's own files or settings.
+    pub fn is_local(&self) -> bool {
+        self.is_local
     }
 
     /// The exit code of the commands for it, which is stable: a program that ends with it says the same to scripts.
@@ -237,13 +250,16 @@ impl Refusal {
 
     /// Returns the message with the details, without the hint.
     pub fn message(&self) -> String {
+        if self.is_local {
+            return self.detail.0.clone();
+        }
         let sentence = self.kind.row().sentence;
         if self.detail.is_empty() { sentence.into() } else { format!("{sentence} ({})", self.detail.0) }
     }
 
     /// Returns the message with what to do about it, in terms of the commands. `Display` leaves that out, for programs.
     pub fn with_hint(&self) -> String {
-        format!("{}; {}", self.message(), self.kind.row().hint)
+        if self.is_local { self.message() } else { format!("{}; {}", self.message(), self.kind.row().hint) }
     }
 
     /// Returns the message with the hint. For a machine that has not joined, the hint is the command for this identity.
@@ -274,7 +290,7 @@ const ELLIPSIS: &str = "…";
 
 impl From<RefusalKind> for Refusal {
     fn from(kind: RefusalKind) -> Self {
-        Self { kind, detail: Detail::default() }
+        Self { kind, detail: Detail::default(), is_local: false }
     }
 }
 
@@ -388,6 +404,16 @@ mod tests {
         assert!(service.contains("`devstream hub service add pi-42 --device ID`"), "{service}");
         let other = Refusal::from(RefusalKind::HubUnreachable);
         assert_eq!(other.describe_for(&principal(Role::Device)), other.with_hint());
+    }
+
+    #[test]
+    fn an_error_of_the_machines_own_files_is_the_whole_message() {
+        let refusal = Refusal::local("key: permissions 0644 are too open; run: chmod 600 key");
+        let principal = Principal { role: Role::Device, id: "pi-42".parse().unwrap() };
+        for text in [refusal.to_string(), refusal.with_hint(), refusal.describe_for(&principal)] {
+            assert_eq!(text, "key: permissions 0644 are too open; run: chmod 600 key");
+        }
+        assert_eq!(refusal.exit_code(), 1);
     }
 
     #[test]

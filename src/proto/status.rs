@@ -59,6 +59,8 @@ pub enum RoleState {
     Listening,
     /// A service that listens, and whose last local connection got no stream for a reason that concerns all of them.
     Failing,
+    /// A role that was told to end, and lets its streams go on for a while.
+    Ending,
 }
 
 impl RoleState {
@@ -70,6 +72,7 @@ impl RoleState {
             Self::Retrying => "retrying",
             Self::Listening => "listening",
             Self::Failing => "failing",
+            Self::Ending => "ending",
         }
     }
 }

@@ -13,13 +13,13 @@ pub fn decode(bytes: &[u8]) -> Option<String> {
     }
 }
 
-/// Formats a number of things: `1 stream`, `2 streams`, `0 identities`.
+/// Formats a number of things: `1 stream`, `2 streams`, `0 identities`, `3 days`.
 pub fn count(number: impl Display, noun: &str) -> String {
     let number = number.to_string();
     match noun.strip_suffix('y') {
         _ if number == "1" => format!("1 {noun}"),
-        Some(stem) => format!("{number} {stem}ies"),
-        None => format!("{number} {noun}s"),
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{number} {stem}ies"),
+        Some(_) | None => format!("{number} {noun}s"),
     }
 }
 
@@ -40,6 +40,12 @@ mod tests {
             counted,
             ["0 streams, 0 identities", "1 stream, 1 identity", "2 streams, 2 identities", "11 streams, 11 identities"]
         );
+    }
+
+    #[test]
+    fn a_y_after_a_vowel_stays_in_the_plural() {
+        let counted = ["day", "key", "identity", "entry"].map(|noun| count(2, noun));
+        assert_eq!(counted, ["2 days", "2 keys", "2 identities", "2 entries"]);
     }
 
     #[test]

@@ -221,7 +221,7 @@ fn check_distinguishes_device_stream_and_target_failures() {
         format!("mute={}", mute.port),
     ];
     let agent = Agent::start(&device, &forwards.each_ref().map(String::as_str));
-    let check = |arguments: &[&str]| CheckReport::on(&laptop, &[&["--device", DEVICE], arguments].concat());
+    let check = |arguments: &[&str]| CheckReport::on(&laptop, &[&[DEVICE], arguments].concat());
     let all = [&HUB_PATH[..], &["device", "stream", "target"]].concat();
 
     let well = check(&[]);

@@ -74,6 +74,20 @@ fn every_role_runs_from_a_written_configuration_without_flags() {
 }
 
 #[test]
+fn a_service_proxy_without_a_port_is_answered_with_what_to_type() {
+    for (arguments, tip) in [
+        (&[DEVICE][..], "tip: for example --local 2222, or --stdio for ssh's ProxyCommand\n"),
+        (&[DEVICE, "--listen", "8502"], "tip: did you mean --local 8502?\n"),
+        (&[DEVICE, "--listen=[::]:80=web"], "tip: did you mean --local [::]:80=web?\n"),
+        (&[DEVICE, "--listen", "--stdio"], "tip: did you mean --local 2222?\n"),
+    ] {
+        let refused = Machine::new().run(&[&["service-proxy"], arguments].concat());
+        assert!(refused.code == Some(2) && refused.stderr.contains(tip), "{arguments:?}: {refused:?}");
+        assert_eq!(refused.stderr.matches("tip:").count(), 1, "{refused:?}");
+    }
+}
+
+#[test]
 fn two_flags_that_need_each_other_may_come_from_two_places() {
     let machine = Machine::new();
     let address = format!("127.0.0.1:{}", closed_port());

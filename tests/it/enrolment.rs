@@ -7,10 +7,29 @@ use devstream::proto::id::DeviceId;
 use devstream::proto::refusal::RefusalKind;
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::support::DEVICE;
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::{Finished, Process};
 use crate::support::raw::RawClient;
 use crate::support::roles::{Agent, Hub, assert_is};
+
+#[test]
+fn an_agent_that_was_started_before_the_join_takes_the_id_that_joined() {
+    let (hub, device) = (Hub::start(&Machine::new()), Machine::new());
+    let agent = device.start(&["device-agent", "--forward", "22"]);
+    agent.wait_line("this machine has not joined a hub");
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    agent.wait_line("device-agent: pi-42 is online at ");
+    assert!(device.ask(&["status"]).contains("device pi-42 at "));
+    let other = device.start(&["device-agent", "--id", "other", "--forward", "22"]);
+    let line = other.wait_line("this machine joined as pi-42");
+    assert!(
+        line.contains("other: this machine joined as pi-42; drop --id, or join as other with --profile NAME; "),
+        "{line}"
+    );
+    agent.signal("INT");
+    agent.wait_line("device-agent: stopped; pi-42 is offline");
+}
 
 #[test]
 fn many_devices_join_with_one_secret_and_each_has_its_own_key() {

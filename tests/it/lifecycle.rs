@@ -234,7 +234,7 @@ fn a_proxy_that_is_told_to_end_says_what_it_waits_for_and_why_a_stream_ends() {
     proxy.process.wait_line("service-proxy: ending: 1 stream may go on for 30 s; Ctrl-C again ends it");
     is_alive(&mut local);
     proxy.process.signal("INT");
-    let line = proxy.process.wait_line("stream closed: this program was told to end; ");
+    let line = proxy.process.wait_line(": ended by Ctrl-C; up ");
     assert!(line.contains("pi-42 #1 from "), "{line}");
     let finished = proxy.process.finish();
     assert!(finished.code == Some(0) && finished.stderr.ends_with("service-proxy: stopped\n"), "{finished:?}");

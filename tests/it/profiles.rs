@@ -165,6 +165,28 @@ fn a_profiles_files_are_readable_by_their_owner_only() {
 }
 
 #[test]
+fn a_key_that_others_may_read_is_reported_as_that_by_every_command() {
+    let (hub, laptop, device) = (Hub::start(&Machine::new()), Machine::new(), Machine::new());
+    laptop.ask(&["join", &hub.service_link("alice")]);
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    let cases: [(&Machine, &str, &[&str]); 6] = [
+        (&laptop, "service/key", &["devices"]),
+        (&laptop, "service/key", &["check"]),
+        (&laptop, "service/key", &["service-proxy", DEVICE, "--stdio"]),
+        (&laptop, "service/key", &["service-proxy", DEVICE, "--local", "0"]),
+        (&device, "device/key", &["check"]),
+        (&device, "device/key", &["device-agent", "--forward", "22"]),
+    ];
+    for (machine, key, command) in cases {
+        let key = place(machine, key);
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+        let (refused, path) = (machine.run(command), key.display());
+        let wanted = format!("{}: {path}: permissions 0644 are too open; run: chmod 600 {path}\n", command[0]);
+        assert_eq!((refused.code, refused.stderr.as_str()), (Some(1), wanted.as_str()), "{command:?}");
+    }
+}
+
+#[test]
 fn the_key_of_another_user_is_refused_with_the_command_that_changes_its_owner() {
     const USER: u32 = 65534;
     const OTHER: u32 = 65533;

@@ -5,10 +5,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 
+use devstream::proto::refusal::RefusalKind;
+
 use crate::ssh::fake;
 use crate::support::machine::Machine;
-use crate::support::roles::{Agent, Hub, connect};
-use crate::support::targets::{Target, is_alive};
+use crate::support::roles::{Agent, Hub, assert_is, connect};
+use crate::support::targets::{Target, closed_port, is_alive};
 use crate::support::{DEVICE, poll};
 
 /// Connects to the file's address, and prints the response, its arguments and the file's path.
@@ -89,7 +91,7 @@ fn a_device_has_the_same_port_each_time_and_two_sessions_have_two() {
     let fixture = Fixture::new();
     let machine = fixture.without_clients();
     let start = || {
-        let rdp = machine.start(&["rdp", "of-this-test-alone"]);
+        let rdp = machine.start(&["rdp", "--no-client", "of-this-test-alone"]);
         let line = rdp.wait_line("rdp: of-this-test-alone/rdp on 127.0.0.1:");
         (line, rdp)
     };
@@ -148,6 +150,35 @@ fn with_no_client_the_address_and_the_file_are_all_that_is_printed() {
     let finished = rdp.finish();
     assert_eq!((finished.code, finished.stdout), (Some(0), format!("{address}\n{file}\n")));
     assert!(!Path::new(&file).exists());
+}
+
+#[test]
+fn rdp_reports_a_stream_that_would_be_refused_before_a_client_starts() {
+    let fixture = Fixture::new();
+    fixture.hub.device_link("off");
+    let machine = fake(&fixture.machine, "xfreerdp3", "echo started");
+    for (arguments, kind, advice) in [
+        (&["nobody"][..], RefusalKind::UnknownDevice, "`devstream devices` lists"),
+        (&["off"], RefusalKind::DeviceOffline, "--connect-timeout SECONDS waits for it"),
+        (
+            &["--stream", "web", DEVICE],
+            RefusalKind::StreamNotOffered,
+            "; choose a name that it offers with --stream NAME",
+        ),
+    ] {
+        let refused = machine.run(&[&["rdp"], arguments].concat());
+        assert_is(&refused, kind);
+        assert!(refused.stdout.is_empty() && refused.stderr.contains(advice), "{refused:?}");
+    }
+    let waited = machine.run(&["rdp", "--connect-timeout", "1", "off"]);
+    assert!(waited.stdout == "started\n" && !waited.stderr.contains("waits for it"), "{waited:?}");
+}
+
+#[test]
+fn rdp_takes_the_proxy_to_the_hub() {
+    let fixture = Fixture::new();
+    let proxy = format!("http://127.0.0.1:{}", closed_port());
+    fixture.without_clients().start(&["rdp", "--via", &proxy, DEVICE]).wait_line("cannot be reached");
 }
 
 #[test]

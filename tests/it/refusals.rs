@@ -51,6 +51,30 @@ fn an_offline_device_is_waited_for_if_asked_to() {
 }
 
 #[test]
+fn a_local_port_without_a_stream_opens_the_one_of_the_stream_flag() {
+    let target = Target::echo();
+    let (machine, _hub) = hub();
+    let _agent = Agent::start(&machine, &[&format!("ssh={}", closed_port()), &format!("web={}", target.port)]);
+    let proxy = ServiceProxy::start_with(&machine, DEVICE, "0=ssh", &["--stream", "web", "--local", "0"]);
+    is_alive(&mut connect(proxy.port_for(DEVICE, "0=web")));
+    drop(proxy.connect());
+    proxy.process.wait_line(RefusalKind::TargetRefused.row().sentence);
+}
+
+#[test]
+fn who_chose_how_long_to_wait_for_a_device_is_not_advised_to_wait() {
+    let (machine, hub) = hub();
+    hub.device_link(DEVICE);
+    let finished = machine.run(&["service-proxy", DEVICE, "--stdio", "--connect-timeout", "0"]);
+    let wanted = "service-proxy: the device is offline (never seen); check that its agent is running\n";
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(11), wanted));
+    let proxy = ServiceProxy::start_with(&machine, DEVICE, "0", &["--connect-timeout", "0.1"]);
+    drop(proxy.connect());
+    let line = proxy.process.wait_line("pi-42: the device is offline");
+    assert!(line.ends_with("; check that its agent is running"), "{line}");
+}
+
+#[test]
 fn a_stream_name_that_is_not_offered_is_answered_with_those_that_are() {
     let target = Target::echo();
     let (machine, hub) = hub();

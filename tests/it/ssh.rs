@@ -263,6 +263,23 @@ fn devstream_ssh_logs_in_as_the_user_before_the_at_sign() {
 }
 
 #[test]
+fn devstream_ssh_passes_the_path_to_the_hub_and_the_wait_on() {
+    let machine = Machine::new();
+    let words = fake(&machine, "ssh", "for word; do echo \"[$word]\"; done");
+    let flags = ["--hub", "a,b:1", "--via", "http://proxy.lan:3128", "--via-login", "login", "--connect-timeout", "20"];
+    let printed = words.ask(&[&["ssh"], &flags[..], &[DEVICE]].concat());
+    let login = machine.home().join("login").display().to_string();
+    let proxy = format!(
+        "{DEVSTREAM} service-proxy --hub a --hub b:1 --via http://proxy.lan:3128 --connect-timeout 20 --via-login {login} "
+    );
+    assert!(printed.contains(&format!("[ProxyCommand={proxy}--device='%n'")), "{printed}");
+    let printed = machine.ask(&[&["ssh-config"], &flags[..]].concat());
+    assert!(printed.contains(&format!("ProxyCommand {proxy}--device='%h'")), "{printed}");
+    let secret = machine.run(&["ssh", "--via", "http://me:secret@proxy.lan:3128", DEVICE]);
+    assert!(secret.code == Some(2) && !secret.stderr.contains("secret"), "{secret:?}");
+}
+
+#[test]
 fn a_missing_ssh_program_is_reported() {
     let machine = Machine::new();
     let nothing = machine.home().join("nothing").display().to_string();

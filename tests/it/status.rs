@@ -133,6 +133,28 @@ fn a_proxy_reports_retrying_until_its_stream_has_resumed() {
 }
 
 #[test]
+fn roles_that_let_their_streams_go_on_before_they_end_are_ending() {
+    let (machine, echo) = (Machine::new(), Target::echo());
+    let _hub = Hub::start(&machine);
+    let agent = Agent::start(&machine, &[&format!("target={}", echo.port)]);
+    let proxy = ServiceProxy::start(&machine);
+    let [mut first, second] = [proxy.connect(), proxy.connect()];
+    is_alive(&mut first);
+    for process in [&proxy.process, &agent.process] {
+        process.signal("INT");
+        let is_ending = |role: &RoleStatus| role.process == process.id() && role.state == RoleState::Ending;
+        poll("the state", || roles(&machine).into_iter().find(is_ending));
+    }
+    // The end of one stream changes nothing for the others.
+    drop(second);
+    is_alive(&mut first);
+    let one_stream = |role: &RoleStatus| role.streams == 1;
+    poll("the end of a stream", || roles(&machine).iter().all(one_stream).then_some(()));
+    let text = machine.ask(&["status"]);
+    assert!(text.matches("ending since").count() == 2 && !text.contains("connected since"), "{text}");
+}
+
+#[test]
 fn a_proxy_command_is_reported_while_it_runs() {
     let (machine, echo) = (Machine::new(), Target::echo());
     let _hub = Hub::start(&machine);

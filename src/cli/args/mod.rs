@@ -15,6 +15,7 @@ mod profiles;
 mod registry;
 mod roles;
 mod service;
+mod session;
 mod shell;
 mod transport;
 mod value_parsers;
@@ -36,6 +37,7 @@ pub(super) use self::registry::{
 };
 pub(super) use self::roles::{Demo, DeviceAgent, ServiceProxy};
 pub(super) use self::service::{Install, Service, ServiceManagement, ServiceRole, Uninstall};
+pub(super) use self::session::SessionArgs;
 pub(super) use self::shell::{DEVICE_SUFFIX, Rdp, Ssh, SshConfig, Status};
 pub(super) use self::transport::{VIA_LOGIN, ViaArgs};
 use super::output::logging::Format;

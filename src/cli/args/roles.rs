@@ -9,6 +9,7 @@ use super::client_limits::ClientLimitArgs;
 use super::transport::TransportArgs;
 use super::value_parsers::{handshake_seconds, in_seconds, seconds};
 use super::{ConfigFile, DRAIN_SECONDS, HubArgs};
+use crate::cli::output::advice::Advice;
 use crate::proto::forward::{Forward, LocalForward};
 use crate::proto::id::{DeviceId, StreamName};
 use crate::proto::limits::HANDSHAKE_TIMEOUT;
@@ -70,7 +71,7 @@ pub(in crate::cli) struct ServiceProxy {
     device: Option<DeviceId>,
     /// Listen on this local port for this stream: 2222, 0 (any free port), 8080=web, 0.0.0.0:2222 (repeatable)
     ///
-    /// Without a STREAM, asks for the device's first forward. Without a BIND, listens on 127.0.0.1.
+    /// Without a STREAM, asks for that of --stream. Without a BIND, listens on 127.0.0.1.
     #[arg(
         long,
         value_name = "[BIND:]PORT[=STREAM]",
@@ -86,11 +87,11 @@ pub(in crate::cli) struct ServiceProxy {
     /// Remove this suffix from --device, for OpenSSH's host names: .devstream
     #[arg(long, value_name = "SUFFIX", requires = "stdio")]
     pub(in crate::cli) strip: Option<String>,
-    /// Ask for this stream with --stdio [default: the device's first forward]
-    #[arg(long, value_name = "NAME", requires = "stdio")]
+    /// Ask for this stream, with --stdio and at each --local without one [default: the device's first forward]
+    #[arg(long, value_name = "NAME")]
     pub(in crate::cli) stream: Option<StreamName>,
     /// Wait this long for an offline device to come online; at most 60 s
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = handshake_seconds, env = "DEVSTREAM_CONNECT_TIMEOUT")]
+    #[arg(long, value_name = "SECONDS", default_value = in_seconds(CONNECT_TIMEOUT), value_parser = handshake_seconds, env = "DEVSTREAM_CONNECT_TIMEOUT")]
     pub(in crate::cli) connect_timeout: Duration,
     /// Wait this long for an online device to answer; at most 60 s
     #[arg(long, value_name = "SECONDS", default_value = in_seconds(HANDSHAKE_TIMEOUT), value_parser = handshake_seconds, env = "DEVSTREAM_RESPONSE_TIMEOUT")]
@@ -107,7 +108,15 @@ pub(in crate::cli) struct ServiceProxy {
     _file: ConfigFile,
 }
 
+/// The time to wait for a device that has just lost its connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 impl ServiceProxy {
+    /// Returns the advice that fits its settings.
+    pub(in crate::cli) fn advice(&self, has_ports: bool) -> Advice {
+        Advice { has_ports, wait_is_chosen: self.connect_timeout != CONNECT_TIMEOUT }
+    }
+
     /// Returns the device to reach.
     pub(in crate::cli) fn device(&self) -> anyhow::Result<DeviceId> {
         let device = self.positional_device.as_ref().or(self.device.as_ref());

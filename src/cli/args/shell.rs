@@ -6,9 +6,9 @@ use std::str::FromStr;
 use clap::{Args, ValueHint};
 
 use super::OutputArgs;
+use super::session::SessionArgs;
 use crate::cli::profile::Profile;
 use crate::proto::id::{DeviceId, InvalidName, StreamName};
-use crate::proto::join::HubAddress;
 
 /// The suffix of a device's id in OpenSSH's host names, which distinguishes devices from other hosts.
 pub(in crate::cli) const DEVICE_SUFFIX: &str = ".devstream";
@@ -30,11 +30,13 @@ pub(in crate::cli) struct SshConfig {
     #[arg(long)]
     pub(in crate::cli) install: bool,
     /// Remove that file and the Include line
-    #[arg(long, conflicts_with_all = ["install", "stream"])]
+    #[arg(long, conflicts_with_all = ["install", "stream", "hub", "via", "via_login", "connect_timeout"])]
     pub(in crate::cli) uninstall: bool,
     /// Ask for this stream, which is the name of the forward to the device's SSH server
     #[arg(long, value_name = "NAME", default_value = SSH)]
     pub(in crate::cli) stream: StreamName,
+    #[command(flatten)]
+    pub(in crate::cli) session: SessionArgs,
     #[arg(from_global)]
     pub(in crate::cli) profile: Option<Profile>,
 }
@@ -48,9 +50,8 @@ pub(in crate::cli) struct Ssh {
     /// Ask for this stream, which is the name of the forward to the device's SSH server
     #[arg(long, value_name = "NAME", default_value = SSH)]
     pub(in crate::cli) stream: StreamName,
-    /// Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)
-    #[arg(long, value_name = "HOST[:PORT]", value_hint = ValueHint::Hostname, value_delimiter = ',')]
-    pub(in crate::cli) hub: Vec<HubAddress>,
+    #[command(flatten)]
+    pub(in crate::cli) session: SessionArgs,
     #[arg(from_global)]
     pub(in crate::cli) profile: Option<Profile>,
     /// Device, and the user to log in as: pi-42, root@pi-42
@@ -93,9 +94,8 @@ pub(in crate::cli) struct Rdp {
     /// Ask for this stream, which is the name of the forward to the device's desktop
     #[arg(long, value_name = "NAME", default_value = RDP)]
     pub(in crate::cli) stream: StreamName,
-    /// Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)
-    #[arg(long, value_name = "HOST[:PORT]", value_hint = ValueHint::Hostname, value_delimiter = ',')]
-    pub(in crate::cli) hub: Vec<HubAddress>,
+    #[command(flatten)]
+    pub(in crate::cli) session: SessionArgs,
     #[arg(from_global)]
     pub(in crate::cli) profile: Option<Profile>,
     /// Device to connect to

@@ -123,6 +123,19 @@ impl TypedValueParser for ViaParser {
     }
 }
 
+/// The parser of a --via that is passed on as it is.
+#[derive(Debug, Clone)]
+pub(super) struct ViaText;
+
+impl TypedValueParser for ViaText {
+    type Value = String;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        ViaParser.parse_ref(command, arg, value)?;
+        Ok(value.to_string_lossy().into_owned())
+    }
+}
+
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct TransportArgs {
     /// Reset a stream's local connections when its connection to the hub breaks, instead of resuming it

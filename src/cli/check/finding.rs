@@ -40,7 +40,8 @@ pub(super) enum Verdict {
 impl Verdict {
     /// A refusal at this hop, with the advice for it.
     pub(super) fn failed(hop: Hop, refusal: &Refusal, cause: Option<Cause>) -> Self {
-        Self::because(refusal, advice(hop, refusal.kind, cause).to_owned())
+        let local = refusal.is_local().then_some("correct that, and run this check again");
+        Self::because(refusal, local.unwrap_or_else(|| advice(hop, refusal.kind, cause)).to_owned())
     }
 
     /// A refusal, with advice of its own.

@@ -37,8 +37,8 @@ pub(super) async fn run(check: Check) -> Result<(), Failure> {
 }
 
 fn is_device(check: &Check) -> anyhow::Result<bool> {
-    if check.device.is_some() || !check.forward.is_empty() {
-        return Ok(check.device.is_none());
+    if check.device().is_some() || !check.forward.is_empty() {
+        return Ok(check.device().is_none());
     }
     let profile = Profile::resolve(check.hub.profile.as_ref())?;
     Ok(StoredIdentity::load(&profile, Role::Service)?.is_none()

@@ -31,12 +31,13 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 pub(super) async fn check(reporter: &Reporter, check: Check) -> Result<(), Failure> {
     let proxy = service_proxy(check.hub.profile.as_ref(), &["--stdio", "--device", NO_DEVICE])?;
+    let device = check.device().cloned();
     let hub = check.hub.or(proxy.hub);
     let principal = Principal { role: Role::Service, id: default_service_id(&hub)? };
     let via = hub.via.clone();
     let client_factory = client_factory(principal.clone(), hub);
     if let Some(devices) = to_hub(reporter, &principal, &client_factory, &via).await
-        && let Some(device) = &check.device
+        && let Some(device) = &device
     {
         let connector = Connector::new(&Identity::with_client_factory(principal, client_factory))?;
         to_device(reporter, &devices, connector, (device, check.stream)).await;

@@ -28,7 +28,7 @@ const COMPLETERS: [(&str, &str, Completer); 15] = [
     ("", "profile", All(candidates::profiles)),
     ("profiles use|profiles remove", "name", All(candidates::profiles)),
     ("service-proxy|check|rdp", "device", All(candidates::devices)),
-    ("service-proxy", "positional_device", All(candidates::devices)),
+    ("service-proxy|check", "positional_device", All(candidates::devices)),
     ("service-proxy|check|ssh|ssh-config|rdp", "stream", All(candidates::streams)),
     ("service-proxy", "local", Matching(candidates::locals)),
     ("ssh", "login", Matching(candidates::logins)),

@@ -11,6 +11,7 @@ mod file;
 mod init;
 pub(super) mod role_settings;
 mod show;
+mod tips;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use self::file::{Setting, load};
 pub use self::init::text as config_template;
 pub(super) use self::init::write as init;
 pub(super) use self::show::{EffectiveSetting, ShowRequest, effective};
+use self::tips::with_tip;
 use super::args::Cli;
 use super::profile::Profile;
 
@@ -71,7 +73,7 @@ pub(super) fn parse(mut command: Command, args: &[OsString], default_path: Optio
             command = with_default(command, section, &key, values.into_iter().map(OsString::from).collect());
         }
     }
-    let matches = command.clone().try_get_matches_from(args)?;
+    let matches = command.clone().try_get_matches_from(args).map_err(|error| with_tip(error, args))?;
     reject_two_devices(&command, &matches)?;
     Ok(Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?)
 }

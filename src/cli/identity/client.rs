@@ -38,7 +38,16 @@ fn trusted(hub_args: &HubArgs, pin: Option<Pin>) -> Result<Trust, Refusal> {
 /// Returns the factory of clients for `principal`: with the identity that joined, else, in the default profile,
 /// enrolled through the admin socket of the hub that the same user runs.
 pub(in crate::cli) fn client_factory(principal: Principal, hub_args: HubArgs) -> ClientFactory {
-    let failed = |error: anyhow::Error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}"));
+    factory(principal, hub_args, false)
+}
+
+/// Returns the same, but with the identity that joined whatever its id is; `principal` is for a machine that has none.
+pub(in crate::cli) fn joined_client_factory(principal: Principal, hub_args: HubArgs) -> ClientFactory {
+    factory(principal, hub_args, true)
+}
+
+fn factory(principal: Principal, hub_args: HubArgs, takes_any_id: bool) -> ClientFactory {
+    let failed = |error: anyhow::Error| Refusal::local(format!("{error:#}"));
     // Resolved once: a running role keeps its profile when the default changes.
     let profile = Profile::resolve(hub_args.profile.as_ref()).map_err(failed);
     ClientFactory::new(move || {
@@ -47,7 +56,7 @@ pub(in crate::cli) fn client_factory(principal: Principal, hub_args: HubArgs) ->
             let profile = profile?;
             let proxy = hub_args.via.proxy_settings()?;
             let client = match StoredIdentity::load(&profile, principal.role).map_err(failed)? {
-                Some(stored) if stored.id == principal.id => {
+                Some(stored) if takes_any_id || stored.id == principal.id => {
                     let trust = trusted(&hub_args, stored.pin)?;
                     stored.client(&profile, principal.role, &trust, &hub_args).map_err(failed)?
                 }
@@ -78,7 +87,7 @@ impl LocalHub {
         hub_args: &HubArgs,
         stored: Option<StoredIdentity>,
     ) -> Result<Client, Refusal> {
-        let failed = |error: anyhow::Error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}"));
+        let failed = |error: anyhow::Error| Refusal::local(format!("{error:#}"));
         let key = load_or_create_key(&self.key).map_err(failed)?;
         let request = AdminRequest::Enrol { principal: principal.clone(), key: key.public() };
         let info = match local_socket::request(&admin_socket(&self.state), &request).await {
@@ -86,9 +95,8 @@ impl LocalHub {
             Ok(AdminResponse::Failed { reason }) => return Err(Refusal::new(RefusalKind::NotPermitted, reason)),
             Ok(_) => return Err(Refusal::new(RefusalKind::HubFailed, "unexpected response on the admin socket")),
             Err(_) => {
-                let other =
-                    stored.map(|stored| format!("this machine joined as {}, not as {}", stored.id, principal.id));
-                return Err(Refusal::new(RefusalKind::NotJoined, other.unwrap_or_default()));
+                let other = stored.map(|stored| joined_as_another("this machine", &principal, &stored));
+                return Err(other.unwrap_or_else(|| RefusalKind::NotJoined.into()));
             }
         };
         let hubs = hub_args.hubs(&info.local);
@@ -101,11 +109,16 @@ impl LocalHub {
 /// Words the refusal of a named profile without that identity; such profiles never enrol by themselves.
 fn wrong_identity(profile: &Profile, principal: &Principal, stored: Option<StoredIdentity>) -> Refusal {
     let role = principal.role.as_str();
-    let why = match stored {
-        Some(stored) => format!("profile {profile} joined as {}, not as {}", stored.id, principal.id),
-        None => format!("profile {profile} has not joined a hub as a {role}; run: devstream join --profile {profile}"),
-    };
+    if let Some(stored) = stored {
+        return joined_as_another(&format!("profile {profile}"), principal, &stored);
+    }
+    let why = format!("profile {profile} has not joined a hub as a {role}; run: devstream join --profile {profile}");
     Refusal::new(RefusalKind::NotJoined, why)
+}
+
+/// Words that another id was asked for than the one that joined.
+fn joined_as_another(joined: &str, Principal { id, .. }: &Principal, stored: &StoredIdentity) -> Refusal {
+    Refusal::local(format!("{joined} joined as {}; drop --id, or join as {id} with --profile NAME", stored.id))
 }
 
 /// Returns the device-agent's default id: the one that joined, else the machine's name.
@@ -126,7 +139,10 @@ pub(in crate::cli) fn machine_id() -> anyhow::Result<PrincipalId> {
 /// Returns the id that the profile joined as in this role.
 fn stored_id(hub_args: &HubArgs, role: Role) -> anyhow::Result<Option<PrincipalId>> {
     let profile = Profile::resolve(hub_args.profile.as_ref())?;
-    Ok(StoredIdentity::load(&profile, role)?.map(|stored| stored.id))
+    let Some(stored) = StoredIdentity::load(&profile, role)? else { return Ok(None) };
+    // A role whose key cannot be read ends at its start, and not with each connection.
+    StoredIdentity::key(&profile, role)?;
+    Ok(Some(stored.id))
 }
 
 /// Returns the service-proxy's id: the one that joined, else the user's name.

@@ -4,7 +4,7 @@ use super::client::{client_factory, default_device_id, default_service_id};
 use crate::cli::args::HubArgs;
 use crate::net::identity::Identity;
 use crate::proto::id::{DeviceId, Principal, PrincipalId, Role};
-use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::refusal::Refusal;
 
 /// Returns the identity of a device: the one that `devstream join` stored, or, where this user runs a hub, one enrolled
 /// with that. Without an id, it is the one that joined, else the machine's name.
@@ -20,7 +20,7 @@ pub fn service() -> Result<Identity, Refusal> {
 }
 
 fn identity_of(role: Role, id: anyhow::Result<PrincipalId>) -> Result<Identity, Refusal> {
-    let id = id.map_err(|error| Refusal::new(RefusalKind::NotJoined, format!("{error:#}")))?;
+    let id = id.map_err(|error| Refusal::local(format!("{error:#}")))?;
     let principal = Principal { role, id };
     let client_factory = client_factory(principal.clone(), HubArgs::none());
     Ok(Identity::with_client_factory(principal, client_factory))

@@ -4,6 +4,7 @@
 //! In: text, log events and the events of streams. Out: lines for a person, or one JSON object per message. A role's
 //! messages go through a queue and a thread of their own, so that a stopped terminal never blocks a stream.
 
+pub(super) mod advice;
 mod format;
 pub(super) mod logging;
 mod stderr;

@@ -10,14 +10,18 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 pub(in crate::cli) use self::table::Table;
+use super::advice::Advice;
 use super::format::{format_bytes, format_duration};
-use crate::proto::refusal::Refusal;
+use crate::net::shutdown::Shutdown;
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::Ending;
 use crate::proxy::{Event, StreamInfo};
 
 /// The monitor of streams: reports their events and counts them.
 pub(in crate::cli) struct StreamMonitor {
     table: Option<Table>,
+    advice: Advice,
+    shutdown: Shutdown,
     since: Instant,
     state: Mutex<MonitorState>,
 }
@@ -35,8 +39,8 @@ struct MonitorState {
 }
 
 impl StreamMonitor {
-    pub(in crate::cli) fn new(table: Option<Table>) -> Self {
-        Self { table, since: Instant::now(), state: Mutex::default() }
+    pub(in crate::cli) fn new(table: Option<Table>, advice: Advice, shutdown: Shutdown) -> Self {
+        Self { table, advice, shutdown, since: Instant::now(), state: Mutex::default() }
     }
 
     /// Records an event, and reports it.
@@ -73,13 +77,21 @@ impl StreamMonitor {
                     state.refused += 1;
                     state.running.remove(&info.number);
                 }
-                tracing::warn!(target: "service-proxy", "{}: {}", info.to, refusal.with_hint());
+                tracing::warn!(target: "service-proxy", "{}: {}", info.to, self.advice.describe(&refusal));
             }
             Event::Ended(info, ending, refusal) => {
                 let since = self.state().record_end(&info);
-                log_end(&info, ending, refusal, since);
+                log_end(&info, (ending, refusal.map(|refusal| self.describe_end(&refusal))), since);
             }
         }
+    }
+
+    /// Words why a stream broke off. Whoever ended this program knows that, and needs no advice.
+    fn describe_end(&self, refusal: &Refusal) -> String {
+        if refusal.kind != RefusalKind::LocalShutdown {
+            return self.advice.describe(refusal);
+        }
+        if self.shutdown.now.is_cancelled() { "ended by Ctrl-C".into() } else { refusal.message() }
     }
 
     /// Returns the totals after the last stream; none if there were no streams.
@@ -127,13 +139,12 @@ fn label(info: &StreamInfo) -> String {
     format!("{} #{}{from}", info.to, info.number)
 }
 
-fn log_end(info: &StreamInfo, ending: Ending, refusal: Option<Refusal>, since: Option<Instant>) {
+fn log_end(info: &StreamInfo, (ending, why): (Ending, Option<String>), since: Option<Instant>) {
     let (down, up) = info.counters.received_and_sent();
     let age = since.map(|since| format_duration(since.elapsed())).unwrap_or_default();
     let (name, up, down) = (label(info), format_bytes(up), format_bytes(down));
-    match (ending, refusal) {
-        (Ending::Broken, Some(refusal)) => {
-            let why = refusal.with_hint();
+    match (ending, why) {
+        (Ending::Broken, Some(why)) => {
             tracing::warn!(target: "service-proxy", "{name}: {why}; up {up}, down {down}, after {age}");
         }
         (Ending::Broken, None) => {

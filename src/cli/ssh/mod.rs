@@ -12,18 +12,17 @@ use std::process::Command;
 use anyhow::{Context as _, anyhow};
 
 use self::config::{include, remove};
-use super::args::{DEVICE_SUFFIX as SUFFIX, Ssh, SshConfig};
+use super::args::{DEVICE_SUFFIX as SUFFIX, SessionArgs, Ssh, SshConfig};
 use super::profile::Profile;
 use super::{Failure, output};
 use crate::proto::id::StreamName;
-use crate::proto::join::HubAddress;
 
 /// Prints, installs or removes the block for every device.
 pub(super) fn configure(wanted: &SshConfig) -> Result<(), Failure> {
     if wanted.uninstall {
         return Ok(remove()?);
     }
-    let host_block = host_block(&proxy_command("%h", &wanted.stream, wanted.profile.as_ref(), &[])?);
+    let host_block = host_block(&proxy_command("%h", &wanted.stream, wanted.profile.as_ref(), &wanted.session)?);
     if wanted.install {
         include(&host_block)?;
         output::eprint("ssh-config: next: ssh ID.devstream, with the id of a device from `devstream devices`");
@@ -40,7 +39,7 @@ pub(super) fn run(ssh: Ssh) -> Result<(), Failure> {
         return Err(Failure::Usage(anyhow!("the device's id starts with '-', which `ssh` takes for an option")));
     }
     let mut command = Command::new("ssh");
-    let proxy_command = proxy_command("%n", &ssh.stream, ssh.profile.as_ref(), &ssh.hub)?;
+    let proxy_command = proxy_command("%n", &ssh.stream, ssh.profile.as_ref(), &ssh.session)?;
     command.arg("-o").arg(format!("ProxyCommand={proxy_command}"));
     if let Some(user) = ssh.login.user {
         command.args(["-l", &user]);
@@ -99,7 +98,7 @@ fn proxy_command(
     host: &str,
     stream: &StreamName,
     profile: Option<&Profile>,
-    hubs: &[HubAddress],
+    session: &SessionArgs,
 ) -> anyhow::Result<String> {
     let program = std::env::current_exe().context("cannot determine this program's path")?;
     let program = program.to_str().filter(|path| !path.contains('\n'));
@@ -107,10 +106,11 @@ fn proxy_command(
         program.context("this program's path cannot be part of an OpenSSH configuration line; move the program")?;
     // Without a name, the default profile at the time of connection.
     let profile = profile.map(|named| format!(" --profile {named}")).unwrap_or_default();
-    let hubs: String = hubs.iter().map(|hub| format!(" --hub {}", shell_quote(&hub.to_string()))).collect();
+    let session: String =
+        session.flags()?.iter().map(|(flag, value)| format!(" {flag} {}", shell_quote(value))).collect();
     let program = shell_quote(program);
     Ok(format!(
-        "{program} service-proxy{profile}{hubs} --device={QUOTE}{host}{QUOTE} --strip {SUFFIX} --stdio --stream {stream}"
+        "{program} service-proxy{profile}{session} --device={QUOTE}{host}{QUOTE} --strip {SUFFIX} --stdio --stream {stream}"
     ))
 }
 

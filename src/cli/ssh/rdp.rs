@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use futures_util::future::OptionFuture;
 use tokio::process::{Child, Command as Program};
 use tokio::time::timeout;
 
@@ -61,11 +62,13 @@ const CLIENTS: [Client; 2] = [free_rdp("xfreerdp3"), free_rdp("xfreerdp")];
 pub(in crate::cli) async fn run(rdp: Rdp) -> Result<(), Failure> {
     let signals = Signals::catch()?;
     let connected = Arc::<AtomicBool>::default();
-    let (bound, status_server, check) = match bind(&rdp, stable_port(&rdp), &connected).await {
+    let shutdown = Shutdown::default();
+    let (bound, status_server, check) = match bind(&rdp, stable_port(&rdp), (&connected, &shutdown)).await {
         Ok(bound) => bound,
         // Another session with the same device uses that port.
-        Err(_) => bind(&rdp, 0, &connected).await?,
+        Err(_) => bind(&rdp, 0, (&connected, &shutdown)).await?,
     };
+    let check = if rdp.no_client { Some(check) } else { ask(check).await? };
     let (address, to) = bound.addresses().into_iter().next().context("no local port is open")?;
     output::role_message("rdp", &format!("{to} on {address}"));
     let directory = tempfile::tempdir().context("cannot create a temporary directory")?;
@@ -75,10 +78,15 @@ pub(in crate::cli) async fn run(rdp: Rdp) -> Result<(), Failure> {
     if started.is_none() {
         advise(rdp.no_client, address, &file);
     }
-    let shutdown = Shutdown::default();
-    let work = status_server.serve_while(Box::pin(serve(bound, (started, &connected), shutdown.clone())));
-    let work = preflight::beside(check.run(), work);
+    let work = status_server.serve_while(&shutdown, Box::pin(serve(bound, (started, &connected), shutdown.clone())));
+    let work = preflight::beside(async { OptionFuture::from(check.map(DeviceCheck::run)).await.unwrap_or(()) }, work);
     Ok(signals.run_with_shutdown(&shutdown, work).await??)
+}
+
+/// Fails before a client shows an error of its own, unless the hub does not say that the stream would be refused.
+async fn ask(check: DeviceCheck) -> Result<Option<DeviceCheck>, Failure> {
+    let advice = check.advice;
+    check.ask().await.map_err(|refusal| Failure::with_advice(refusal, advice))
 }
 
 /// Serves until a shutdown, or until the client exits, by itself or at a Ctrl-C that both received.
@@ -110,15 +118,16 @@ async fn serve(
 async fn bind(
     rdp: &Rdp,
     port: u16,
-    connected: &Arc<AtomicBool>,
+    (connected, shutdown): (&Arc<AtomicBool>, &Shutdown),
 ) -> Result<(Proxy, StatusServer, DeviceCheck), Failure> {
-    let (monitor, connected) = (Arc::new(StreamMonitor::new(None)), connected.clone());
+    let (settings, connected) = (proxy_settings(rdp, port)?, connected.clone());
+    let monitor = Arc::new(StreamMonitor::new(None, settings.advice(false), shutdown.clone()));
     let note = move |event: &proxy::Event| {
         if matches!(event, proxy::Event::Requested(_)) {
             connected.store(true, Ordering::Relaxed);
         }
     };
-    roles::bind_proxy(proxy_settings(rdp, port)?, "rdp", (monitor, note)).await
+    roles::bind_proxy(settings, "rdp", (monitor, note)).await
 }
 
 /// Returns the device's port on this machine, always the same: clients store certificates by address and port, and ask
@@ -133,8 +142,8 @@ fn stable_port(rdp: &Rdp) -> u16 {
 /// Returns the settings of the service-proxy, with those from the environment and the file.
 fn proxy_settings(rdp: &Rdp, port: u16) -> Result<ServiceProxy, Failure> {
     let local = format!("--local=127.0.0.1:{port}={}", rdp.stream);
-    let hubs: Vec<_> = rdp.hub.iter().map(|hub| format!("--hub={hub}")).collect();
-    let flags = ["--device", rdp.device.as_str(), &local].into_iter().chain(hubs.iter().map(String::as_str));
+    let session: Vec<_> = rdp.session.flags()?.iter().map(|(flag, value)| format!("{flag}={value}")).collect();
+    let flags = ["--device", rdp.device.as_str(), &local].into_iter().chain(session.iter().map(String::as_str));
     service_proxy(rdp.profile.as_ref(), &flags.collect::<Vec<_>>())
 }
 

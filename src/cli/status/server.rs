@@ -17,6 +17,7 @@ use crate::hub::state::create_private_directory;
 use crate::net::client::ClientFactory;
 use crate::net::os::clock;
 use crate::net::os::local_socket::{self, LocalListener, LocalStream};
+use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
 use crate::net::transport::accept::accept_loop;
 use crate::proto::id::Principal;
@@ -64,10 +65,19 @@ impl StatusServer {
         Self(Arc::new(Mutex::new(Inner { status, healthy_state, streams: BTreeMap::new() })))
     }
 
-    /// Wraps a client factory to record the hub of its clients.
+    /// Wraps a client factory to record the hub and the identity of its clients.
     pub(in crate::cli) fn record_hub(&self, client_factory: ClientFactory) -> ClientFactory {
         let status_server = self.clone();
-        client_factory.inspect(move |client| status_server.lock().status.hub = Some(client.hub().clone()))
+        client_factory.inspect(move |client| {
+            let status = &mut status_server.lock().status;
+            status.hub = Some(client.hub().clone());
+            status.identity = client.principal().clone();
+        })
+    }
+
+    /// Returns the identity of the last client.
+    pub(in crate::cli) fn identity(&self) -> Principal {
+        self.lock().status.identity.clone()
     }
 
     /// Finds another process that runs this role as the same identity at the same hub.
@@ -121,8 +131,17 @@ impl StatusServer {
     }
 
     /// Serves the status while the role runs. Without a socket the role runs as well, unseen by `devstream status`.
-    pub(in crate::cli) async fn serve_while<R>(&self, work: impl Future<Output = R>) -> R {
-        self.serve_after(None, work).await
+    /// From a shutdown on, the role is ending.
+    pub(in crate::cli) async fn serve_while<R>(&self, shutdown: &Shutdown, work: impl Future<Output = R>) -> R {
+        let ending = async {
+            shutdown.drain.cancelled().await;
+            self.lock().set_state(RoleState::Ending);
+            pending::<Infallible>().await
+        };
+        tokio::select! {
+            done = self.serve_after(None, work) => done,
+            never = ending => match never {},
+        }
     }
 
     /// Serves the status of a session of `ssh`: after a delay, since its start must be fast, and without a message on
@@ -217,7 +236,8 @@ impl Inner {
     }
 
     fn set_state(&mut self, state: RoleState) {
-        if self.status.state != state {
+        // Nothing else follows the end.
+        if self.status.state != state && self.status.state != RoleState::Ending {
             self.status.state = state;
             self.status.state_since = clock::now_utc();
         }
