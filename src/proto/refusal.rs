@@ -210,12 +210,25 @@ pub struct Refusal {
     /// Details beyond the row: a time, names, an error.
     #[serde(default, skip_serializing_if = "Detail::is_empty")]
     pub detail: Detail,
+    /// The details say what to do, so that the table's advice would be beside the point.
+    #[serde(skip)]
+    is_advised: bool,
 }
 
 impl Refusal {
     /// Creates a refusal with details.
     pub fn new(kind: RefusalKind, detail: impl AsRef<str>) -> Self {
-        Self { kind, detail: Detail::new(detail.as_ref()) }
+        Self { kind, detail: Detail::new(detail.as_ref()), is_advised: false }
+    }
+
+    /// Creates a refusal whose details say what to do.
+    pub fn advised(kind: RefusalKind, detail: impl AsRef<str>) -> Self {
+        Self { is_advised: true, ..Self::new(kind, detail) }
+    }
+
+    /// Reports whether the details say what to do.
+    pub fn is_advised(&self) -> bool {
+        self.is_advised
     }
 
     /// The exit code of the commands for it, which is stable: a program that ends with it says the same to scripts.
@@ -243,6 +256,9 @@ impl Refusal {
 
     /// Returns the message with what to do about it, in terms of the commands. `Display` leaves that out, for programs.
     pub fn with_hint(&self) -> String {
+        if self.is_advised {
+            return self.message();
+        }
         format!("{}; {}", self.message(), self.kind.row().hint)
     }
 
@@ -274,7 +290,7 @@ const ELLIPSIS: &str = "…";
 
 impl From<RefusalKind> for Refusal {
     fn from(kind: RefusalKind) -> Self {
-        Self { kind, detail: Detail::default() }
+        Self { kind, detail: Detail::default(), is_advised: false }
     }
 }
 

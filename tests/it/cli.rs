@@ -173,11 +173,30 @@ fn logs_are_filtered_by_who_they_are_about() {
 #[test]
 fn without_a_hub_its_commands_report_that() {
     for arguments in [&["hub", "show"][..], &["hub", "device", "list"], &["hub", "device", "add", "x"]] {
-        let finished = Machine::new().run(arguments);
+        let machine = Machine::new();
+        let finished = machine.run(arguments);
+        assert!(
+            finished.code == Some(1) && finished.stderr.contains("no hub of this user runs here; "),
+            "{finished:?}"
+        );
+        let beside = [arguments, &["--state-dir", "my state"]].concat();
+        let finished = machine.run(&beside);
         assert_eq!(finished.code, Some(1), "{finished:?}");
-        assert!(finished.stderr.contains("no hub of this user answers at "), "{finished:?}");
-        assert!(finished.stderr.contains("start one with `devstream hub`"), "{finished:?}");
+        assert!(finished.stderr.contains("no hub of this user answers at my state"), "{finished:?}");
+        let advice = "start one with `devstream hub --state-dir 'my state'`";
+        assert!(finished.stderr.contains(advice), "{finished:?}");
     }
+}
+
+#[test]
+fn a_hub_whose_port_is_taken_says_how_to_find_by_what() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("its address");
+    let refused = Machine::new().run(&["hub", "--listen", &address.to_string()]);
+    let port = address.port();
+    let said =
+        format!("(port {port} is in use; `ss -tlnp` shows by what; choose another with --listen): Address already");
+    assert!(refused.code == Some(2) && refused.stderr.contains(&said), "{refused:?}");
 }
 
 #[test]

@@ -5,7 +5,6 @@
 
 mod client;
 pub mod local_identity;
-pub(super) mod profiles;
 mod stored;
 
 pub(super) use self::client::{LocalHub, client_factory, default_device_id, default_service_id, machine_id, trust};

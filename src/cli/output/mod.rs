@@ -5,6 +5,7 @@
 //! messages go through a queue and a thread of their own, so that a stopped terminal never blocks a stream.
 
 mod format;
+mod hub_command;
 pub(super) mod logging;
 mod stderr;
 pub(super) mod stdio;
@@ -12,6 +13,7 @@ pub(super) mod stream_monitor;
 mod text;
 
 pub(super) use self::format::{format_bytes, format_duration};
+pub(super) use self::hub_command::{name_state_dir, with_state_dir};
 pub(super) use self::stderr::Guard;
 use self::stream_monitor::Table;
 pub(super) use self::text::{

@@ -344,7 +344,7 @@ pub(super) const DEVICE_REFUSALS: [RefusalKind; 6] = [
 pub(super) fn device_refusal(reason: Option<Refusal>) -> Refusal {
     match reason {
         Some(refusal) if DEVICE_REFUSALS.contains(&refusal.kind) => refusal,
-        Some(refusal) => Refusal { kind: RefusalKind::RejectedByDevice, detail: refusal.detail },
+        Some(refusal) => Refusal::new(RefusalKind::RejectedByDevice, refusal.detail.as_str()),
         None => RefusalKind::RejectedByDevice.into(),
     }
 }

@@ -208,7 +208,10 @@ fn merge_refusals(mut refusals: Vec<Refusal>) -> Refusal {
         return refusals.swap_remove(index);
     }
     let details: Vec<_> = refusals.iter().map(|refusal| refusal.detail.as_str()).collect();
-    Refusal::new(RefusalKind::HubUnreachable, details.join("; "))
+    let all = details.join("; ");
+    let is_advised = !refusals.is_empty() && refusals.iter().all(Refusal::is_advised);
+    let refusal = if is_advised { Refusal::advised } else { Refusal::new };
+    refusal(RefusalKind::HubUnreachable, all)
 }
 
 #[cfg(test)]

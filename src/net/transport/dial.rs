@@ -174,7 +174,12 @@ pub async fn dial(
                     } else {
                         format!(" at {}", address.ip())
                     };
-                    unreachable(cause, format!("the proxy {proxy}{at} {message}"))
+                    let refused = if cause == DialCause::ProxyFailed && !is_forbidden {
+                        unreachable
+                    } else {
+                        unreachable_advised
+                    };
+                    refused(cause, format!("the proxy {proxy}{at} {message}"))
                 })?;
                 trace.complete(None);
                 tcp
@@ -211,10 +216,18 @@ async fn connect(
     runtime: &ClientRuntime,
     trace: &mut DialTrace<'_>,
 ) -> Result<(TcpStream, SocketAddr), DialError> {
-    let whose = if proxy.is_some() { ", the proxy's name" } else { "" };
-    let helps = if proxy.is_some() { "" } else { "; where only a proxy leads out, that resolves it" };
+    let (whose, next) = if proxy.is_some() {
+        (", the proxy's name", "check that name; --via URL sets another proxy, --via direct uses none")
+    } else {
+        let through_proxy = "check the name; if this network reaches the outside only through a proxy, --via \
+                             http://HOST:PORT resolves the name there";
+        ("", through_proxy)
+    };
     let unresolved = |detail: &str| {
-        unreachable(DialCause::NameNotResolved, format!("cannot resolve {}{whose}: {detail}{helps}", target.host))
+        unreachable_advised(
+            DialCause::NameNotResolved,
+            format!("cannot resolve {}{whose}: {detail}; {next}", target.host),
+        )
     };
     trace.begin(Hop::Name, &target.host);
     let found =
@@ -288,6 +301,11 @@ fn cause_of_attempts(failures: &[FailedAttempt]) -> DialCause {
 
 fn unreachable(cause: DialCause, detail: String) -> DialError {
     DialError { cause, refusal: Refusal::new(RefusalKind::HubUnreachable, detail) }
+}
+
+/// As [`unreachable`], where the detail says what to do.
+fn unreachable_advised(cause: DialCause, detail: String) -> DialError {
+    DialError { cause, refusal: Refusal::advised(RefusalKind::HubUnreachable, detail) }
 }
 
 /// Unwraps rustls's error from the IO error around it.
