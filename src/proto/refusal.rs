@@ -210,25 +210,26 @@ pub struct Refusal {
     /// Details beyond the row: a time, names, an error.
     #[serde(default, skip_serializing_if = "Detail::is_empty")]
     pub detail: Detail,
-    /// The details say what to do, so that the table's advice would be beside the point.
+    /// The advice in place of the table's, which knows less of the cause; empty where the details say what to do.
     #[serde(skip)]
-    is_advised: bool,
+    advice: Option<&'static str>,
 }
 
 impl Refusal {
     /// Creates a refusal with details.
     pub fn new(kind: RefusalKind, detail: impl AsRef<str>) -> Self {
-        Self { kind, detail: Detail::new(detail.as_ref()), is_advised: false }
+        Self { kind, detail: Detail::new(detail.as_ref()), advice: None }
     }
 
-    /// Creates a refusal whose details say what to do.
-    pub fn advised(kind: RefusalKind, detail: impl AsRef<str>) -> Self {
-        Self { is_advised: true, ..Self::new(kind, detail) }
+    /// Replaces the table's advice; empty where the details say what to do.
+    #[must_use]
+    pub fn advised(self, advice: &'static str) -> Self {
+        Self { advice: Some(advice), ..self }
     }
 
-    /// Reports whether the details say what to do.
-    pub fn is_advised(&self) -> bool {
-        self.is_advised
+    /// Returns the advice in place of the table's.
+    pub fn advice(&self) -> Option<&'static str> {
+        self.advice
     }
 
     /// The exit code of the commands for it, which is stable: a program that ends with it says the same to scripts.
@@ -256,10 +257,10 @@ impl Refusal {
 
     /// Returns the message with what to do about it, in terms of the commands. `Display` leaves that out, for programs.
     pub fn with_hint(&self) -> String {
-        if self.is_advised {
-            return self.message();
+        match self.advice.unwrap_or(self.kind.row().hint) {
+            "" => self.message(),
+            advice => format!("{}; {advice}", self.message()),
         }
-        format!("{}; {}", self.message(), self.kind.row().hint)
     }
 
     /// Returns the message with the hint. For a machine that has not joined, the hint is the command for this identity.
@@ -290,7 +291,7 @@ const ELLIPSIS: &str = "…";
 
 impl From<RefusalKind> for Refusal {
     fn from(kind: RefusalKind) -> Self {
-        Self { kind, detail: Detail::default(), is_advised: false }
+        Self { kind, detail: Detail::default(), advice: None }
     }
 }
 

@@ -101,11 +101,11 @@ fn a_proxy_that_forbids_the_hubs_port_and_a_name_only_a_proxy_resolves_come_with
     assert!(checked.contains("devstream hub --listen '[::]:443'") && checked.contains("--hub HOST:443"), "{checked}");
 
     let unresolved = laptop.run(&["devices", "--hub", "hub.invalid", "--via", "direct"]);
-    let next = "; check the name; if this network reaches the outside only through a proxy, --via http://HOST:PORT \
-                resolves the name there)\n";
+    let next = "); check the name; if this network reaches the outside only through a proxy, --via http://HOST:PORT \
+                resolves the name there\n";
     assert!(unresolved.stderr.ends_with(next), "{unresolved:?}");
     let unresolved = laptop.run(&["devices", "--via", "http://proxy.invalid:3128"]);
-    let next = "; check that name; --via URL sets another proxy, --via direct uses none)\n";
+    let next = "); check that name; --via URL sets another proxy, --via direct uses none\n";
     assert!(unresolved.stderr.ends_with(next), "{unresolved:?}");
     for advised in [refused, laptop.run(&["devices", "--via-login", "absent"])] {
         assert_is(&advised, RefusalKind::HubUnreachable);

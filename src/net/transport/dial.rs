@@ -174,12 +174,9 @@ pub async fn dial(
                     } else {
                         format!(" at {}", address.ip())
                     };
-                    let refused = if cause == DialCause::ProxyFailed && !is_forbidden {
-                        unreachable
-                    } else {
-                        unreachable_advised
-                    };
-                    refused(cause, format!("the proxy {proxy}{at} {message}"))
+                    let refused = unreachable(cause, format!("the proxy {proxy}{at} {message}"));
+                    // These messages say what to do.
+                    if wants_credentials || is_forbidden { refused.advised("") } else { refused }
                 })?;
                 trace.complete(None);
                 tcp
@@ -224,10 +221,8 @@ async fn connect(
         ("", through_proxy)
     };
     let unresolved = |detail: &str| {
-        unreachable_advised(
-            DialCause::NameNotResolved,
-            format!("cannot resolve {}{whose}: {detail}; {next}", target.host),
-        )
+        let why = format!("cannot resolve {}{whose}: {detail}", target.host);
+        unreachable(DialCause::NameNotResolved, why).advised(next)
     };
     trace.begin(Hop::Name, &target.host);
     let found =
@@ -303,9 +298,10 @@ fn unreachable(cause: DialCause, detail: String) -> DialError {
     DialError { cause, refusal: Refusal::new(RefusalKind::HubUnreachable, detail) }
 }
 
-/// As [`unreachable`], where the detail says what to do.
-fn unreachable_advised(cause: DialCause, detail: String) -> DialError {
-    DialError { cause, refusal: Refusal::advised(RefusalKind::HubUnreachable, detail) }
+impl DialError {
+    fn advised(self, advice: &'static str) -> Self {
+        Self { refusal: self.refusal.advised(advice), ..self }
+    }
 }
 
 /// Unwraps rustls's error from the IO error around it.
