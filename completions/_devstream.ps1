@@ -133,7 +133,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show a device and its keys')
             [CompletionResult]::new('disable', 'disable', [CompletionResultType]::ParameterValue, 'Disable a device, and end its connection and streams')
             [CompletionResult]::new('enable', 'enable', [CompletionResultType]::ParameterValue, 'Enable a device again')
-            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the device gets a new key')
+            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the device gets a new key; the present one works until then, and for --overlap after')
             [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove a device, and end its connection and streams')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -242,7 +242,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show a device and its keys')
             [CompletionResult]::new('disable', 'disable', [CompletionResultType]::ParameterValue, 'Disable a device, and end its connection and streams')
             [CompletionResult]::new('enable', 'enable', [CompletionResultType]::ParameterValue, 'Enable a device again')
-            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the device gets a new key')
+            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the device gets a new key; the present one works until then, and for --overlap after')
             [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove a device, and end its connection and streams')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -288,7 +288,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show a service and its keys')
             [CompletionResult]::new('disable', 'disable', [CompletionResultType]::ParameterValue, 'Disable a service, and end its streams')
             [CompletionResult]::new('enable', 'enable', [CompletionResultType]::ParameterValue, 'Enable a service again')
-            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the service gets a new key')
+            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the service gets a new key; the present one works until then, and for --overlap after')
             [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove a service, and end its streams')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -418,7 +418,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show a service and its keys')
             [CompletionResult]::new('disable', 'disable', [CompletionResultType]::ParameterValue, 'Disable a service, and end its streams')
             [CompletionResult]::new('enable', 'enable', [CompletionResultType]::ParameterValue, 'Enable a service again')
-            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the service gets a new key')
+            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the service gets a new key; the present one works until then, and for --overlap after')
             [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove a service, and end its streams')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -723,7 +723,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show a device and its keys')
             [CompletionResult]::new('disable', 'disable', [CompletionResultType]::ParameterValue, 'Disable a device, and end its connection and streams')
             [CompletionResult]::new('enable', 'enable', [CompletionResultType]::ParameterValue, 'Enable a device again')
-            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the device gets a new key')
+            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the device gets a new key; the present one works until then, and for --overlap after')
             [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove a device, and end its connection and streams')
             break
         }
@@ -755,7 +755,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show a service and its keys')
             [CompletionResult]::new('disable', 'disable', [CompletionResultType]::ParameterValue, 'Disable a service, and end its streams')
             [CompletionResult]::new('enable', 'enable', [CompletionResultType]::ParameterValue, 'Enable a service again')
-            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the service gets a new key')
+            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the service gets a new key; the present one works until then, and for --overlap after')
             [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove a service, and end its streams')
             break
         }
@@ -1109,7 +1109,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             break
         }
         'devstream;profiles;set' {
-            [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'New address of the hub; port 443 by default')
+            [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'New address of the hub; without a port, the one before')
             [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'Set it for the identity of this role only')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
@@ -1248,7 +1248,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show a device and its keys')
             [CompletionResult]::new('disable', 'disable', [CompletionResultType]::ParameterValue, 'Disable a device, and end its connection and streams')
             [CompletionResult]::new('enable', 'enable', [CompletionResultType]::ParameterValue, 'Enable a device again')
-            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the device gets a new key')
+            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the device gets a new key; the present one works until then, and for --overlap after')
             [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove a device, and end its connection and streams')
             break
         }
@@ -1280,7 +1280,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show a service and its keys')
             [CompletionResult]::new('disable', 'disable', [CompletionResultType]::ParameterValue, 'Disable a service, and end its streams')
             [CompletionResult]::new('enable', 'enable', [CompletionResultType]::ParameterValue, 'Enable a service again')
-            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the service gets a new key')
+            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the service gets a new key; the present one works until then, and for --overlap after')
             [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove a service, and end its streams')
             break
         }
