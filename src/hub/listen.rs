@@ -92,18 +92,16 @@ impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, flag, kind } = self;
         write!(f, "cannot listen on {address}")?;
-        match kind {
-            io::ErrorKind::AddrNotAvailable => {
-                write!(f, " (this machine has no such address now; choose another with {flag})")
-            }
-            io::ErrorKind::AddrInUse => {
-                let port = address.port();
-                write!(f, " (port {port} is in use; `ss -tlnp` shows by what; choose another with {flag})")
-            }
-            io::ErrorKind::PermissionDenied => {
-                write!(f, " (ports below 1024 need root or CAP_NET_BIND_SERVICE)")
-            }
-            _ => Ok(()),
+        if *kind == io::ErrorKind::AddrNotAvailable {
+            write!(f, " (this machine has no such address now; choose another with {flag})")?;
         }
+        if *kind == io::ErrorKind::AddrInUse {
+            let port = address.port();
+            write!(f, " (port {port} is in use; `ss -tlnp` shows by what; choose another with {flag})")?;
+        }
+        if *kind == io::ErrorKind::PermissionDenied {
+            write!(f, " (ports below 1024 need root or CAP_NET_BIND_SERVICE)")?;
+        }
+        Ok(())
     }
 }

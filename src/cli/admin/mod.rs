@@ -67,14 +67,10 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
         HubCommand::Show | HubCommand::Check(_) | HubCommand::CheckConfig => (AdminRequest::Show, true),
     };
     let answer = ask(&state, given, &request).await?;
-    let rotated = match &request {
-        AdminRequest::Rotate { principal, overlap_seconds, .. } => Some((principal, *overlap_seconds)),
-        _ => None,
-    };
     show::print_answer(answer, json, matches!(request, AdminRequest::ShowIdentity { .. })).map_err(Failure::Other)?;
-    if let Some((principal, overlap)) = rotated {
+    if let AdminRequest::Rotate { principal, overlap_seconds, .. } = &request {
         let shown = ask(&state, given, &AdminRequest::ShowIdentity { principal: principal.clone() }).await?;
-        rotated::tell(principal, overlap, &shown);
+        rotated::tell(principal, *overlap_seconds, &shown);
     }
     if let AdminRequest::Add { principal: Principal { role: Role::Service, id }, scope, .. } = request
         && scope.devices.is_empty()
