@@ -133,7 +133,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show a device and its keys')
             [CompletionResult]::new('disable', 'disable', [CompletionResultType]::ParameterValue, 'Disable a device, and end its connection and streams')
             [CompletionResult]::new('enable', 'enable', [CompletionResultType]::ParameterValue, 'Enable a device again')
-            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the device gets a new key')
+            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the device gets a new key; the present one works until then, and for --overlap after')
             [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove a device, and end its connection and streams')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -242,7 +242,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show a device and its keys')
             [CompletionResult]::new('disable', 'disable', [CompletionResultType]::ParameterValue, 'Disable a device, and end its connection and streams')
             [CompletionResult]::new('enable', 'enable', [CompletionResultType]::ParameterValue, 'Enable a device again')
-            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the device gets a new key')
+            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the device gets a new key; the present one works until then, and for --overlap after')
             [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove a device, and end its connection and streams')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -288,7 +288,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show a service and its keys')
             [CompletionResult]::new('disable', 'disable', [CompletionResultType]::ParameterValue, 'Disable a service, and end its streams')
             [CompletionResult]::new('enable', 'enable', [CompletionResultType]::ParameterValue, 'Enable a service again')
-            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the service gets a new key')
+            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the service gets a new key; the present one works until then, and for --overlap after')
             [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove a service, and end its streams')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -418,7 +418,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show a service and its keys')
             [CompletionResult]::new('disable', 'disable', [CompletionResultType]::ParameterValue, 'Disable a service, and end its streams')
             [CompletionResult]::new('enable', 'enable', [CompletionResultType]::ParameterValue, 'Enable a service again')
-            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the service gets a new key')
+            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the service gets a new key; the present one works until then, and for --overlap after')
             [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove a service, and end its streams')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -723,7 +723,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show a device and its keys')
             [CompletionResult]::new('disable', 'disable', [CompletionResultType]::ParameterValue, 'Disable a device, and end its connection and streams')
             [CompletionResult]::new('enable', 'enable', [CompletionResultType]::ParameterValue, 'Enable a device again')
-            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the device gets a new key')
+            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the device gets a new key; the present one works until then, and for --overlap after')
             [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove a device, and end its connection and streams')
             break
         }
@@ -755,7 +755,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show a service and its keys')
             [CompletionResult]::new('disable', 'disable', [CompletionResultType]::ParameterValue, 'Disable a service, and end its streams')
             [CompletionResult]::new('enable', 'enable', [CompletionResultType]::ParameterValue, 'Enable a service again')
-            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the service gets a new key')
+            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the service gets a new key; the present one works until then, and for --overlap after')
             [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove a service, and end its streams')
             break
         }
@@ -1032,7 +1032,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)')
             [CompletionResult]::new('--via', '--via', [CompletionResultType]::ParameterName, 'Connect through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none')
             [CompletionResult]::new('--via-login', '--via-login', [CompletionResultType]::ParameterName, 'Read the proxy''s USER:PASSWORD from this file; no other user may have access to it')
-            [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'Wait this long for an offline device to come online; at most 60 s [default: 5]')
+            [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'Wait this long for an offline device to come online; at most 60 s [default: the service-proxy''s]')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
@@ -1048,7 +1048,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)')
             [CompletionResult]::new('--via', '--via', [CompletionResultType]::ParameterName, 'Connect through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none')
             [CompletionResult]::new('--via-login', '--via-login', [CompletionResultType]::ParameterName, 'Read the proxy''s USER:PASSWORD from this file; no other user may have access to it')
-            [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'Wait this long for an offline device to come online; at most 60 s [default: 5]')
+            [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'Wait this long for an offline device to come online; at most 60 s [default: the service-proxy''s]')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
             [CompletionResult]::new('--install', '--install', [CompletionResultType]::ParameterName, 'Write it to a file of its own, and an Include line for that at the top of ~/.ssh/config')
@@ -1066,7 +1066,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)')
             [CompletionResult]::new('--via', '--via', [CompletionResultType]::ParameterName, 'Connect through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none')
             [CompletionResult]::new('--via-login', '--via-login', [CompletionResultType]::ParameterName, 'Read the proxy''s USER:PASSWORD from this file; no other user may have access to it')
-            [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'Wait this long for an offline device to come online; at most 60 s [default: 5]')
+            [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'Wait this long for an offline device to come online; at most 60 s [default: the service-proxy''s]')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
             [CompletionResult]::new('--no-client', '--no-client', [CompletionResultType]::ParameterName, 'Start no client: print the address and the .rdp file, and serve until Ctrl-C')
@@ -1119,7 +1119,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             break
         }
         'devstream;profiles;set' {
-            [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'New address of the hub; port 443 by default')
+            [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'New address of the hub; without a port, the one before')
             [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'Set it for the identity of this role only')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
@@ -1258,7 +1258,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show a device and its keys')
             [CompletionResult]::new('disable', 'disable', [CompletionResultType]::ParameterValue, 'Disable a device, and end its connection and streams')
             [CompletionResult]::new('enable', 'enable', [CompletionResultType]::ParameterValue, 'Enable a device again')
-            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the device gets a new key')
+            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the device gets a new key; the present one works until then, and for --overlap after')
             [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove a device, and end its connection and streams')
             break
         }
@@ -1290,7 +1290,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Show a service and its keys')
             [CompletionResult]::new('disable', 'disable', [CompletionResultType]::ParameterValue, 'Disable a service, and end its streams')
             [CompletionResult]::new('enable', 'enable', [CompletionResultType]::ParameterValue, 'Enable a service again')
-            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the service gets a new key')
+            [CompletionResult]::new('rotate', 'rotate', [CompletionResultType]::ParameterValue, 'Print a command with which the service gets a new key; the present one works until then, and for --overlap after')
             [CompletionResult]::new('remove', 'remove', [CompletionResultType]::ParameterValue, 'Remove a service, and end its streams')
             break
         }

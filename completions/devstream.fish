@@ -123,7 +123,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "show" -d 'Show a device and its keys'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "disable" -d 'Disable a device, and end its connection and streams'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "enable" -d 'Enable a device again'
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "rotate" -d 'Print a command with which the device gets a new key'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "rotate" -d 'Print a command with which the device gets a new key; the present one works until then, and for --overlap after'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "remove" -d 'Remove a device, and end its connection and streams'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from device" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -l state-dir -d 'Keep the hub\'s state in this directory [default: devstream/hub in the user\'s data directory]' -r -f -a "(__fish_complete_directories)"
@@ -140,7 +140,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -f -a "show" -d 'Show a service and its keys'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -f -a "disable" -d 'Disable a service, and end its streams'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -f -a "enable" -d 'Enable a service again'
-complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -f -a "rotate" -d 'Print a command with which the service gets a new key'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -f -a "rotate" -d 'Print a command with which the service gets a new key; the present one works until then, and for --overlap after'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -f -a "remove" -d 'Remove a service, and end its streams'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from service" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from enroll" -l state-dir -d 'Keep the hub\'s state in this directory [default: devstream/hub in the user\'s data directory]' -r -f -a "(__fish_complete_directories)"
@@ -385,7 +385,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l stream -d 'A
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l hub -d 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l via -d 'Connect through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l via-login -d 'Read the proxy\'s USER:PASSWORD from this file; no other user may have access to it' -r -F
-complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l connect-timeout -d 'Wait this long for an offline device to come online; at most 60 s [default: 5]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l connect-timeout -d 'Wait this long for an offline device to come online; at most 60 s [default: the service-proxy\'s]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
@@ -396,7 +396,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l strea
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l hub -d 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l via -d 'Connect through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l via-login -d 'Read the proxy\'s USER:PASSWORD from this file; no other user may have access to it' -r -F
-complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l connect-timeout -d 'Wait this long for an offline device to come online; at most 60 s [default: 5]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l connect-timeout -d 'Wait this long for an offline device to come online; at most 60 s [default: the service-proxy\'s]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
@@ -409,7 +409,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l stream -d 'A
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l hub -d 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l via -d 'Connect through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l via-login -d 'Read the proxy\'s USER:PASSWORD from this file; no other user may have access to it' -r -F
-complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l connect-timeout -d 'Wait this long for an offline device to come online; at most 60 s [default: 5]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l connect-timeout -d 'Wait this long for an offline device to come online; at most 60 s [default: the service-proxy\'s]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
@@ -442,7 +442,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish
 complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
 complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s q -l quiet -d 'Show warnings and errors only'
 complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from remove" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from set" -l hub -d 'New address of the hub; port 443 by default' -r -f -a "(__fish_print_hostnames)"
+complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from set" -l hub -d 'New address of the hub; without a port, the one before' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from set" -l role -d 'Set it for the identity of this role only' -r
 complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from set" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"

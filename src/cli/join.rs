@@ -1,6 +1,6 @@
 //! `devstream join`: generates a key, and sends its public half to the hub with the code of the join link.
 
-use std::io::Read as _;
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::cli::profile::Profile;
 use crate::cli::service::service_with_key;
 use crate::cli::status::running_role;
 use crate::cli::{Failure, output};
-use crate::net::client::{Client, RequestOptions, response_refusal};
+use crate::net::client::{Client, RequestError, RequestOptions, response_refusal};
 use crate::net::tls::Trust;
 use crate::proto::http::{Route, STREAMING_ENDPOINT_HEADER};
 use crate::proto::id::{DeviceId, Principal, Role};
@@ -79,7 +79,23 @@ impl Joining {
         let Self { link, principal, profile, .. } = self;
         let identity_dir = IdentityDir::of(profile, principal.role)?;
         let (seed, is_new) = identity_dir.pending_seed()?;
-        let response = self.request(PrivateKey::from_seed(&seed)).await?;
+        let response = match self.request(PrivateKey::from_seed(&seed)).await? {
+            Ok(response) => response,
+            Err(RequestError::Refused(refusal)) => {
+                if is_new {
+                    identity_dir.discard_pending_seed();
+                }
+                return Err(refusal.into());
+            }
+            Err(RequestError::Lost(refusal)) => {
+                output::warning(&format!(
+                    "the hub may have received this machine's new key: it is kept in {}, and another try with the same link \
+                     uses it",
+                    identity_dir.pending_key().display()
+                ));
+                return Err(refusal.into());
+            }
+        };
         if response.status() != StatusCode::NO_CONTENT {
             if is_new {
                 identity_dir.discard_pending_seed();
@@ -96,16 +112,17 @@ impl Joining {
     /// Reports whether the hub knows the key that this machine has.
     async fn is_joined(&self) -> Result<bool, Failure> {
         let key = StoredIdentity::key(&self.profile, self.principal.role)?;
-        Ok(self.request(key).await?.status() == StatusCode::NO_CONTENT)
+        Ok(self.request(key).await??.status() == StatusCode::NO_CONTENT)
     }
 
-    async fn request(&self, key: PrivateKey) -> Result<Response<Bytes>, Failure> {
+    /// Sends the key; the inner error says whether the hub may have received it.
+    async fn request(&self, key: PrivateKey) -> Result<Result<Response<Bytes>, RequestError>, Failure> {
         let Self { link, principal, trust, proxy, trust_args, .. } = self;
         let body = serde_json::to_vec(&JoinRequest { code: link.code.clone(), key: key.public() });
         let body = body.context("cannot join")?.into();
         let client = Client::new(link.hub.clone(), trust, principal.clone(), Arc::new(key)).context("cannot join")?;
         let client = client.allowing_tls_inspection(trust_args.allow_tls_inspection).with_proxy(proxy.clone());
-        Ok(client.request(&Route::Join, RequestOptions { body, ..RequestOptions::default() }).await?)
+        Ok(client.request(&Route::Join, RequestOptions { body, ..RequestOptions::default() }).await)
     }
 
     /// Adds to a refused link what it was, and the hub's command for another.
@@ -214,9 +231,17 @@ fn principal(link: &JoinLink, given: Option<DeviceId>, as_argument: bool) -> any
 }
 
 fn read_link() -> Result<String, Failure> {
-    let mut typed = Vec::new();
-    let read = std::io::stdin().lock().take(LINK_BYTES).read_to_end(&mut typed);
+    let (mut typed, mut input) = (Vec::new(), io::stdin().lock().take(LINK_BYTES));
+    let read = if io::stdin().is_terminal() {
+        output::warning("Paste the join link and press Enter:");
+        input.read_until(b'\n', &mut typed)
+    } else {
+        input.read_to_end(&mut typed)
+    };
     read.context("cannot read the join link from standard input")?;
+    if typed.trim_ascii().is_empty() {
+        return Err(Failure::Usage(anyhow!("no link on standard input")));
+    }
     let text = text::decode(&typed).context("the join link on standard input is not text")?;
     Ok(text)
 }

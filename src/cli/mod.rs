@@ -18,6 +18,7 @@ mod output;
 mod paths;
 mod preflight;
 mod profile;
+mod profiles;
 mod roles;
 mod service;
 mod signals;
@@ -157,7 +158,7 @@ fn run(cli: Cli, inherited: InheritedSockets, table: Option<Table>) -> Result<()
             Command::Rdp(rdp) => Box::pin(ssh::rdp::run(rdp)).await,
             Command::Ssh(ssh) => ssh::run(ssh),
             Command::SshConfig(config) => ssh::configure(&config),
-            Command::Profiles(profiles) => Ok(identity::profiles::run(profiles)?),
+            Command::Profiles(profiles) => Ok(profiles::run(profiles).await?),
             Command::Config(config) => config::command::run(config),
             Command::Completions(Completions { shell, fixed: true }) => {
                 output::print(shell.script());
@@ -176,6 +177,9 @@ fn run(cli: Cli, inherited: InheritedSockets, table: Option<Table>) -> Result<()
 
 async fn hub(Hub { serve, state, file, command }: Hub, inherited: InheritedSockets) -> Result<(), Failure> {
     let state = state.state_dir.as_deref();
+    if let Some(named) = state.filter(|named| !paths::hub_state(None).is_ok_and(|default| default == *named)) {
+        output::name_state_dir(named);
+    }
     match command {
         None => roles::hub(serve, state, inherited).await,
         Some(HubCommand::CheckConfig) => {
@@ -187,7 +191,7 @@ async fn hub(Hub { serve, state, file, command }: Hub, inherited: InheritedSocke
             output::print(&format!("{path}: ok"));
             Ok(())
         }
-        Some(HubCommand::Check(output)) => check::hub(&paths::hub_state(state)?, output).await,
+        Some(HubCommand::Check(output)) => check::hub(&paths::hub_state(state)?, state.is_some(), output).await,
         Some(command) => admin::run(command, state).await,
     }
 }

@@ -76,11 +76,24 @@ fn not_bound(error: anyhow::Error) -> Failure {
 /// Prints the next steps for a person who has just started a hub.
 fn advise(info: &HubInfo) {
     let loopback = info.hostname.parse().is_ok_and(|address: IpAddr| address.is_loopback());
-    if loopback {
-        return output::role_message(
-            "hub",
-            "reachable from this machine only; open it to others with --listen '[::]:8443' --hostname NAME",
-        );
+    let HubInfo { hostname, loopback_only, .. } = info;
+    match (loopback, loopback_only) {
+        (true, true) => {
+            return output::role_message(
+                "hub",
+                "reachable from this machine only; open it to others with --listen '[::]:8443' --hostname NAME",
+            );
+        }
+        (true, false) => {
+            let why = format!("join links have {hostname}, which is every machine itself; open it to others with");
+            return output::role_message("hub", &format!("{why} --hostname NAME"));
+        }
+        (false, true) => {
+            let why =
+                format!("listens on this machine only: others reach {hostname} by what forwards to it, if at all");
+            return output::role_message("hub", &format!("{why}; open it to them with --listen '[::]:8443'"));
+        }
+        (false, false) => {}
     }
     if info.local.port != 443 {
         output::role_message(

@@ -76,6 +76,8 @@ fn public_address(config: &HubConfig, first: SocketAddr) -> HubAddress {
 fn info(config: &HubConfig, public: &HubAddress, first: SocketAddr, pin: Pin) -> HubInfo {
     HubInfo {
         hostname: public.host.clone(),
+        other_hostnames: config.hostnames.iter().skip(1).cloned().collect(),
+        loopback_only: [first].iter().chain(&config.listen).all(|address| address.ip().is_loopback()),
         name_is_guessed: config.hostnames.is_empty() && first.ip().is_unspecified(),
         streaming_endpoints: vec![streaming_endpoint(config, public)],
         pin,

@@ -74,9 +74,8 @@ pub(super) fn congestion_control(listeners: &[(TcpListener, ListenerKind)]) -> O
 
 /// Opens one listener. `flag` is the option that sets its address.
 pub(super) fn bind(address: SocketAddr, flag: &'static str) -> anyhow::Result<TcpListener> {
-    let is_absent = |error: &io::Error| error.kind() == io::ErrorKind::AddrNotAvailable;
     socket::listen(address).map_err(|error| {
-        let reason = BindError { address, flag, is_absent: is_absent(&error) };
+        let reason = BindError { address, flag, kind: error.kind() };
         anyhow::Error::new(error).context(reason)
     })
 }
@@ -86,29 +85,23 @@ pub(super) fn bind(address: SocketAddr, flag: &'static str) -> anyhow::Result<Tc
 pub struct BindError {
     address: SocketAddr,
     flag: &'static str,
-    /// The machine has no such address.
-    is_absent: bool,
+    kind: io::ErrorKind,
 }
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, flag, is_absent } = self;
-        match address.port() {
-            _ if *is_absent => {
-                write!(
-                    f,
-                    "cannot listen on {address} (this machine has no such address now; choose another with {flag})"
-                )
-            }
-            1..1024 => {
-                write!(f, "cannot listen on {address} (ports below 1024 need root or CAP_NET_BIND_SERVICE)")
-            }
-            _ => {
-                let advice = format!(
-                    "if the port is in use, choose another with {flag} ADDRESS:PORT; port 0 takes any free one"
-                );
-                write!(f, "cannot listen on {address} ({advice})")
-            }
+        let Self { address, flag, kind } = self;
+        write!(f, "cannot listen on {address}")?;
+        if *kind == io::ErrorKind::AddrNotAvailable {
+            write!(f, " (this machine has no such address now; choose another with {flag})")?;
         }
+        if *kind == io::ErrorKind::AddrInUse {
+            let port = address.port();
+            write!(f, " (port {port} is in use; `ss -tlnp` shows by what; choose another with {flag})")?;
+        }
+        if *kind == io::ErrorKind::PermissionDenied {
+            write!(f, " (ports below 1024 need root or CAP_NET_BIND_SERVICE)")?;
+        }
+        Ok(())
     }
 }

@@ -166,6 +166,12 @@ pub struct HubInfo {
     /// No `--hostname` was given, and the name is the machine's own: others may not resolve it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub name_is_guessed: bool,
+    /// Its further `--hostname`s.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_hostnames: Vec<String>,
+    /// It listens on loopback addresses only: other machines reach it by what forwards to it, if at all.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub loopback_only: bool,
     /// Its listen address, as reached from this machine.
     pub local: HubAddress,
     /// Its listen address, as bound.

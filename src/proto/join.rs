@@ -36,7 +36,7 @@ impl FromStr for HubAddress {
 
 impl HubAddress {
     /// Parses an address, with `default_port` where the text has none.
-    pub(super) fn parse(text: &str, default_port: u16) -> Result<Self, InvalidForward> {
+    pub fn parse(text: &str, default_port: u16) -> Result<Self, InvalidForward> {
         let has_port = text.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
         if !has_port {
             return Ok(Self { host: parse_host(text)?.into(), port: default_port });

@@ -213,22 +213,36 @@ pub struct Refusal {
     /// The detail is the whole message.
     #[serde(skip)]
     is_local: bool,
+    /// The advice in place of the table's, which knows less of the cause; empty where the details say what to do.
+    #[serde(skip)]
+    advice: Option<&'static str>,
 }
 
 impl Refusal {
     /// Creates a refusal with details.
     pub fn new(kind: RefusalKind, detail: impl AsRef<str>) -> Self {
-        Self { kind, detail: Detail::new(detail.as_ref()), is_local: false }
+        Self { kind, detail: Detail::new(detail.as_ref()), is_local: false, advice: None }
     }
 
     /// Creates one for an error of this machine's own files or settings, which says itself what to do: no row words it.
     pub fn local(error: impl AsRef<str>) -> Self {
-        Self { is_local: true, ..Self::new(RefusalKind::Other, error) }
+        Self { is_local: true, advice: Some(""), ..Self::new(RefusalKind::Other, error) }
     }
 
     /// Reports whether it is an error of this machine's own files or settings.
     pub fn is_local(&self) -> bool {
         self.is_local
+    }
+
+    /// Replaces the table's advice; empty where the details say what to do.
+    #[must_use]
+    pub fn advised(self, advice: &'static str) -> Self {
+        Self { advice: Some(advice), ..self }
+    }
+
+    /// Returns the advice in place of the table's.
+    pub fn advice(&self) -> Option<&'static str> {
+        self.advice
     }
 
     /// The exit code of the commands for it, which is stable: a program that ends with it says the same to scripts.
@@ -259,7 +273,10 @@ impl Refusal {
 
     /// Returns the message with what to do about it, in terms of the commands. `Display` leaves that out, for programs.
     pub fn with_hint(&self) -> String {
-        if self.is_local { self.message() } else { format!("{}; {}", self.message(), self.kind.row().hint) }
+        match self.advice.unwrap_or(self.kind.row().hint) {
+            "" => self.message(),
+            advice => format!("{}; {advice}", self.message()),
+        }
     }
 
     /// Returns the message with the hint. For a machine that has not joined, the hint is the command for this identity.
@@ -290,7 +307,7 @@ const ELLIPSIS: &str = "…";
 
 impl From<RefusalKind> for Refusal {
     fn from(kind: RefusalKind) -> Self {
-        Self { kind, detail: Detail::default(), is_local: false }
+        Self { kind, detail: Detail::default(), is_local: false, advice: None }
     }
 }
 

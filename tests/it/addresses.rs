@@ -48,6 +48,30 @@ fn a_hub_without_a_name_of_its_own_says_so_wherever_it_prints_a_link() {
 }
 
 #[test]
+fn a_check_of_a_hub_whose_names_are_this_machine_itself_says_nothing_about_others() {
+    let (machine, port) = (Machine::new(), ports::reserve());
+    let check = |address: &str, names: &[&str]| {
+        let names: Vec<_> = names.iter().flat_map(|name| ["--hostname", name]).collect();
+        let hub = Hub::start_at(&machine, &format!("{address}:{port}"), &names);
+        let checked = machine.run(&["hub", "check"]).stdout;
+        (checked, hub.process.wait_line("with --"))
+    };
+    let (checked, said) = check("[::]", &["127.0.0.1"]);
+    assert!(checked.contains("cause: 127.0.0.1 is every machine itself"), "{checked}");
+    assert!(said.ends_with("open it to others with --hostname NAME"), "{said}");
+    let (checked, said) = check("127.0.0.1", &["127.0.0.1", "localhost", "hub.invalid"]);
+    assert!(
+        said.contains("--listen '[::]:8443'") && checked.contains("cannot resolve hub.invalid"),
+        "{said} {checked}"
+    );
+    assert!(checked.contains("cause: localhost is 127.0.0.1 here: this says nothing about other"), "{checked}");
+    let (checked, said) = check("127.0.0.1", &["localhost"]);
+    assert!(checked.contains("cause: it listens on this machine only"), "{checked}");
+    assert!(said.contains("listens on this machine only: others reach localhost by what forwards to it"), "{said}");
+    assert!(!check("127.0.0.1", &[]).0.contains("warning"), "nothing was said about other machines");
+}
+
+#[test]
 fn a_hub_that_is_reached_by_a_name_it_does_not_know_is_told_apart_from_an_impostor() {
     let (machine, laptop) = (Machine::new(), Machine::new());
     let port = ports::reserve();
@@ -77,8 +101,16 @@ fn a_proxy_that_forbids_the_hubs_port_and_a_name_only_a_proxy_resolves_come_with
     assert!(checked.contains("devstream hub --listen '[::]:443'") && checked.contains("--hub HOST:443"), "{checked}");
 
     let unresolved = laptop.run(&["devices", "--hub", "hub.invalid", "--via", "direct"]);
-    assert!(unresolved.stderr.contains("where only a proxy leads out, that resolves it"), "{unresolved:?}");
-    assert!(unresolved.stderr.contains("--via URL goes through a proxy"), "{unresolved:?}");
+    let next = "); check the name; if this network reaches the outside only through a proxy, --via http://HOST:PORT \
+                resolves the name there\n";
+    assert!(unresolved.stderr.ends_with(next), "{unresolved:?}");
+    let unresolved = laptop.run(&["devices", "--via", "http://proxy.invalid:3128"]);
+    let next = "); check that name; --via URL sets another proxy, --via direct uses none\n";
+    assert!(unresolved.stderr.ends_with(next), "{unresolved:?}");
+    for advised in [refused, laptop.run(&["devices", "--via-login", "absent"])] {
+        assert_is(&advised, RefusalKind::HubUnreachable);
+        assert!(!advised.stderr.contains("any firewall"), "{advised:?}");
+    }
     let checked = laptop.run(&["check", "--hub", "hub.invalid", "--via", "direct"]).stdout;
     assert!(checked.contains("--via http://HOST:PORT has the proxy resolve it"), "{checked}");
 }
@@ -119,14 +151,20 @@ fn an_unreadable_data_directory_is_named() {
 #[test]
 fn the_hubs_commands_on_a_laptop_name_the_machine_to_run_them_on() {
     let (hub, laptop) = (Hub::start(&Machine::new()), Machine::new());
-    let never = laptop.run(&["hub", "device", "add", "pi-1"]);
-    assert!(never.code == Some(1) && never.stderr.contains("start one with `devstream hub`"), "{never:?}");
+    let commands =
+        [&["hub", "device", "add", "pi-1"][..], &["hub", "check"], &["hub", "backup", "file"], &["hub", "logs"]];
+    let each = |cause: &str, next: &str| {
+        for command in commands {
+            let said = laptop.run(command);
+            let printed = said.stdout.clone() + &said.stderr;
+            assert!(said.code != Some(0) && printed.contains(cause) && printed.contains(next), "{command:?}: {said:?}");
+            assert!(!printed.contains("os error") && !printed.contains("start "), "{command:?}: {said:?}");
+        }
+    };
+    each("no hub of this user runs here", "run this on the hub's machine, as its user or root (or with --state-dir)");
     laptop.ask(&["join", &hub.service_link("alice")]);
     laptop.ask(&["profiles", "set", "--hub", "hub.example.com"]);
-    let asked = laptop.run(&["hub", "device", "add", "pi-1"]);
-    let said = "no hub runs on this machine; run this on hub.example.com, the hub that this machine joined";
-    assert!(asked.code == Some(1) && asked.stderr.contains(said), "{asked:?}");
-    assert!(!asked.stderr.contains("os error"), "{asked:?}");
+    each("no hub runs on this machine", "run this on hub.example.com, the hub that this machine joined");
 }
 
 /// Starts a proxy that answers every request with 403; it ends with the test's process.

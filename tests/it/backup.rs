@@ -113,7 +113,7 @@ fn a_backup_never_replaces_a_file() {
     let finished = machine.run(&["hub", "backup", "nowhere/mine"]);
     assert!(finished.code == Some(1) && finished.stderr.contains("cannot write to nowhere"), "{finished:?}");
     let finished = Machine::new().run(&["hub", "backup", "mine"]);
-    assert!(finished.code == Some(1) && finished.stderr.contains("no hub state"), "{finished:?}");
+    assert!(finished.code == Some(1) && finished.stderr.contains("no hub of this user runs here"), "{finished:?}");
     let names = fs::read_dir(machine.home())
         .expect("a directory")
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -184,7 +184,7 @@ fn a_backup_by_root_changes_no_file_of_the_hubs_user() {
         let file = format!("file-{round}");
         let told = machine.run(&["hub", "backup", &file]);
         assert!(
-            told.code == Some(0) && told.stderr.contains(&format!("backed up {} identit", round + 1)),
+            told.code == Some(0) && told.stderr.contains(["1 identity", "2 identities", "3 identities"][round]),
             "{stop}: {told:?}"
         );
         assert!(registry()[0] == before[0], "{stop}: the registry was changed");
@@ -323,7 +323,7 @@ fn a_restore_names_removed_identities_replaced_keys_and_used_counts_that_it_revi
         "devices: 2\n  pi-1, key of 20",
         "services: 1\n  alice, key of 20",
         "enrolment keys with uses left: 1\n  1 for plant-*, 3 of 3 uses left until 20",
-        "no log there tells what has changed since: remove once more what was removed",
+        "no log there tells what has changed since; if the old directory still exists, copy its activity*.jsonl",
     ] {
         assert!(told.code == Some(0) && told.stderr.contains(what), "{what}: {told:?}");
     }
@@ -350,7 +350,23 @@ fn a_restore_of_many_identities_lists_some_and_says_how_to_list_all() {
     (0..22).for_each(|number| drop(hub.device_link(&format!("d{number:02}"))));
     hub.ask(&["backup", "file"]);
     let told = machine.run(&["hub", "--state-dir", "beside", "restore", "file"]);
-    assert!(told.stderr.contains("  d19, has not joined\n  and 2 more: `devstream hub device list`"), "{told:?}");
+    assert!(
+        told.stderr.contains("  d19, has not joined\n  and 2 more: `devstream hub --state-dir beside device list`"),
+        "{told:?}"
+    );
+    for what in [
+        "start it with the same --hostname and --listen as before: `devstream hub --state-dir beside`",
+        "copy its activity*.jsonl and administration.jsonl here before restoring: move beside away",
+        "with `devstream hub --state-dir beside device|service remove|rotate ID`",
+        "`devstream hub --state-dir beside enroll remove`",
+    ] {
+        assert!(told.stderr.contains(what), "{what}: {told:?}");
+    }
+    fs::remove_file(machine.home().join("beside/registry.sqlite")).expect("a registry");
+    let started = machine.run(&["hub", "--state-dir", "beside", "--listen", "127.0.0.1:0"]);
+    assert!(started.stderr.contains("`devstream hub --state-dir beside restore FILE`"), "{started:?}");
+    let checked = machine.run(&["hub", "--state-dir", "beside", "check", "--json"]).stdout;
+    assert!(checked.contains("`devstream hub --state-dir beside restore FILE`"), "{checked}");
 }
 
 /// Overwrites the database's last page.

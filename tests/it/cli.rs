@@ -173,10 +173,18 @@ fn logs_are_filtered_by_who_they_are_about() {
 #[test]
 fn without_a_hub_its_commands_report_that() {
     for arguments in [&["hub", "show"][..], &["hub", "device", "list"], &["hub", "device", "add", "x"]] {
-        let finished = Machine::new().run(arguments);
+        let machine = Machine::new();
+        let finished = machine.run(arguments);
+        assert!(
+            finished.code == Some(1) && finished.stderr.contains("no hub of this user runs here; "),
+            "{finished:?}"
+        );
+        let beside = [arguments, &["--state-dir", "my state"]].concat();
+        let finished = machine.run(&beside);
         assert_eq!(finished.code, Some(1), "{finished:?}");
-        assert!(finished.stderr.contains("no hub of this user answers at "), "{finished:?}");
-        assert!(finished.stderr.contains("start one with `devstream hub`"), "{finished:?}");
+        assert!(finished.stderr.contains("no hub of this user answers at my state"), "{finished:?}");
+        let advice = "start one with `devstream hub --state-dir 'my state'`";
+        assert!(finished.stderr.contains(advice), "{finished:?}");
     }
 }
 
@@ -191,18 +199,17 @@ fn an_invalid_log_filter_is_refused() {
 #[test]
 fn a_port_in_use_is_reported_with_the_flag_that_sets_it() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = taken.local_addr().expect("an address").to_string();
+    let address = taken.local_addr().expect("an address");
+    let (port, address) = (address.port(), address.to_string());
     let (url, own) = (format!("wss://{address}"), ["hub", "--listen", "127.0.0.1:0"]);
     for (flags, flag) in [
-        (&["hub", "--listen", &address][..], "--listen ADDRESS:PORT"),
-        (&[&own[..], &["--metrics", &address]].concat(), "--metrics ADDRESS:PORT"),
-        (
-            &[&own[..], &["--streaming-endpoint", &url, "--streaming-listen", &address]].concat(),
-            "--streaming-listen ADDRESS:PORT",
-        ),
+        (&["hub", "--listen", &address][..], "--listen"),
+        (&[&own[..], &["--metrics", &address]].concat(), "--metrics"),
+        (&[&own[..], &["--streaming-endpoint", &url, "--streaming-listen", &address]].concat(), "--streaming-listen"),
     ] {
         let finished = Machine::new().run(flags);
-        assert!(finished.code == Some(2) && finished.stderr.contains(flag), "{finished:?}");
+        let said = format!("(port {port} is in use; `ss -tlnp` shows by what; choose another with {flag}): Address");
+        assert!(finished.code == Some(2) && finished.stderr.contains(&said), "{finished:?}");
     }
 }
 

@@ -222,12 +222,33 @@ fn a_join_with_a_running_agent_says_that_this_takes_the_new_key_up() {
 
 #[test]
 fn an_identity_that_never_joined_can_be_rotated_and_then_joins() {
-    let (hub, device) = (Hub::start(&Machine::new()), Machine::new());
+    let (machine, device) = (Machine::new(), Machine::new());
+    let hub = Hub::start(&machine);
     let first = hub.device_link(DEVICE);
+    let rotated = machine.run(&["hub", "device", "rotate", DEVICE]);
+    assert!(rotated.stderr.contains(&format!("{DEVICE} has not joined yet; the earlier link no longer works")));
     let second = hub.link(&["device", "rotate", DEVICE]);
     assert_eq!(RawClient::before_joining(&first).redeem(&first).status, 401, "the later link voids the earlier one");
     device.ask(&["join", &second]);
     let _agent = Agent::start(&device, &["22"]);
+}
+
+#[test]
+fn a_rotation_says_how_long_the_present_key_works_and_how_to_cut_it_off() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    RawClient::join(&hub.device_link(DEVICE));
+    RawClient::join(&hub.service_link("alice"));
+    for (role, id, flags, said) in [
+        ("device", DEVICE, &[][..], ", and for 1 day after that (--overlap 0s: not after); to cut it off now: "),
+        ("service", "alice", &["--overlap", "0s"], ", and not after; to cut it off now: "),
+    ] {
+        let rotated = machine.run(&[&["hub", role, "rotate", id], flags].concat());
+        let said = format!(
+            "the present key works until the link is used{said}devstream hub {role} disable {id}, and enable it after the join\n"
+        );
+        assert!(rotated.code == Some(0) && rotated.stderr.ends_with(&said), "{said}: {rotated:?}");
+    }
 }
 
 #[test]

@@ -86,8 +86,11 @@ fn a_devices_link_on_a_laptop_is_noticed_and_undone_for_that_role_alone() {
     for (answer, code) in [("\n", "code 1"), ("y\n", "code 0")] {
         assert!(place(&laptop, "device/key").exists());
         let mut terminal = Terminal::start_shell(&laptop, &script);
-        terminal.wait_line(&["Delete the key of device pi-42 of ", "[y/N]"]);
+        terminal.wait_line(&["Delete the key of device pi-42 of ", "To return, it needs a new join link. [y/N]"]);
         terminal.type_keys(answer);
+        if code == "code 0" {
+            terminal.wait_line(&["`devstream hub device rotate pi-42` for the right machine"]);
+        }
         terminal.wait_line(&[code]);
     }
     assert!(!place(&laptop, "device").exists());
@@ -118,7 +121,43 @@ fn a_hub_that_has_moved_is_found_again_without_another_join() {
     let wrong = laptop.run(&["profiles", "set", "--hub", &there, "--role", "device"]);
     assert!(wrong.code == Some(1) && wrong.stderr.contains("has not joined as device"), "{wrong:?}");
     laptop.ask(&["profiles", "set", "--hub", &there]);
+    let kept = laptop.run(&["profiles", "set", "--hub", "127.0.0.1"]);
+    let said = format!("service alice connects to {there} from now on, instead of {there}\n");
+    assert!(kept.stderr.starts_with(&said), "without a port, the one before: {kept:?}");
+    let running = device.run(&["profiles", "set", "--hub", &there, "--profile", "lab"]);
+    let said = format!("the running device-agent (process {}) takes the address up by itself when", agent.id());
+    assert!(running.stderr.contains(&said), "{running:?}");
     assert_eq!(devices(&laptop, &[]), ids(&[DEVICE]));
+}
+
+#[test]
+fn a_join_that_reached_no_hub_leaves_no_key_and_no_profile() {
+    let (hub, device) = (Hub::start(&Machine::new()), Machine::new());
+    let (link, other) = (hub.device_link(DEVICE), Hub::start(&Machine::new()).device_link(DEVICE));
+    let pin = |link: &str| link.split("pin=").nth(1).and_then(|rest| rest.split('&').next()).expect("a pin").to_owned();
+    let impostor = link.replace(&pin(&link), &pin(&other));
+    for refused in [&impostor, &other] {
+        for flags in [&["join", refused][..], &["join", "--profile", "three", refused]] {
+            let said = device.run(flags);
+            assert!(said.code != Some(0), "{said:?}");
+        }
+        assert!(!place(&device, "device").exists() && !place(&device, "profiles/three").exists());
+    }
+    fs::create_dir_all(place(&device, "profiles/left")).expect("a directory");
+    let listed = device.ask(&["profiles"]);
+    assert!(listed.contains("default") && !listed.contains("left"), "{listed}");
+}
+
+#[test]
+fn a_join_without_a_link_asks_for_one_line_at_a_terminal_and_refuses_an_empty_input() {
+    let (hub, device) = (Hub::start(&Machine::new()), Machine::new());
+    let mut join = device.command(DEVSTREAM);
+    let nothing = Process::start_with_input(join.arg("join"), b"\n".to_vec()).finish();
+    assert!(nothing.code == Some(2) && nothing.stderr.contains("join: no link on standard input"), "{nothing:?}");
+    let mut terminal = Terminal::start_shell(&device, &format!("{DEVSTREAM} join"));
+    terminal.wait_line(&["Paste the join link and press Enter:"]);
+    terminal.type_keys(&format!("{}\n", hub.device_link(DEVICE)));
+    terminal.wait_line(&["joined ", "the key is in"]);
 }
 
 #[test]

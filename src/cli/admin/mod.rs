@@ -6,13 +6,14 @@
 pub(super) mod devices;
 mod logs;
 mod restored;
+mod rotated;
 mod show;
 
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 
 use super::args::{
     AccessPeriod, DeviceCommand, EnrollCommand, HubCommand, OutputArgs, ScopeArgs, ServiceCommand, StreamLimit,
@@ -35,8 +36,12 @@ use crate::proto::text;
 pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(), Failure> {
     let state = paths::hub_state(given)?;
     let (request, json) = match command {
-        HubCommand::Logs(args) => return logs::run(&args, &state).await,
+        HubCommand::Logs(args) => {
+            ensure_hub_has_run(&state, given)?;
+            return logs::run(&args, &state).await;
+        }
         HubCommand::Backup { file } => {
+            ensure_hub_has_run(&state, given)?;
             let identities = backup::create(&state, &file)?;
             let identities = text::count(identities, "identity");
             output::eprint(&format!("backed up {identities}, keys and certificates to {}", file.display()));
@@ -61,10 +66,12 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
         // `check` and `check-config` are no requests, and were handled before.
         HubCommand::Show | HubCommand::Check(_) | HubCommand::CheckConfig => (AdminRequest::Show, true),
     };
-    let socket = admin_socket(&state);
-    let answer: AdminResponse =
-        local_socket::request(&socket, &request).await.map_err(|error| anyhow!(hub_not_running(&state, &error)))?;
+    let answer = ask(&state, given, &request).await?;
     show::print_answer(answer, json, matches!(request, AdminRequest::ShowIdentity { .. })).map_err(Failure::Other)?;
+    if let AdminRequest::Rotate { principal, overlap_seconds, .. } = &request {
+        let shown = ask(&state, given, &AdminRequest::ShowIdentity { principal: principal.clone() }).await?;
+        rotated::tell(principal, *overlap_seconds, &shown);
+    }
     if let AdminRequest::Add { principal: Principal { role: Role::Service, id }, scope, .. } = request
         && scope.devices.is_empty()
     {
@@ -75,21 +82,56 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
     Ok(())
 }
 
-/// Words the error of a hub that does not answer on its admin socket. A machine that has joined, and where no hub has run,
-/// is not the hub's.
-pub(super) fn hub_not_running(state: &Path, error: &io::Error) -> String {
+async fn ask(state: &Path, given: Option<&Path>, request: &AdminRequest) -> anyhow::Result<AdminResponse> {
+    let answer = local_socket::request(&admin_socket(state), request).await;
+    answer.map_err(|error| {
+        let NotRunning { cause, advice } = hub_not_running(state, given.is_some(), &error);
+        anyhow!("{cause}; {advice}")
+    })
+}
+
+/// Fails where no hub has left a state directory, which is where the machine is not the hub's.
+fn ensure_hub_has_run(state: &Path, given: Option<&Path>) -> anyhow::Result<()> {
+    if given.is_some() || state.exists() {
+        return Ok(());
+    }
+    let NotRunning { cause, advice } = hub_not_running(state, false, &io::ErrorKind::NotFound.into());
+    bail!("{cause}; {advice}")
+}
+
+/// Why a hub does not answer on its admin socket, and what to do.
+pub(super) struct NotRunning {
+    pub(super) cause: String,
+    pub(super) advice: String,
+}
+
+/// Words the error of a hub that does not answer on its admin socket. Where no hub has run, the machine is not the hub's:
+/// one that has joined knows which is.
+pub(super) fn hub_not_running(state: &Path, is_given: bool, error: &io::Error) -> NotRunning {
     let at = admin_socket(state);
     let is_absent = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused].contains(&error.kind());
-    match joined_hub().filter(|_| is_absent && !state.exists()) {
-        Some(hub) => format!("no hub runs on this machine; run this on {}, the hub that this machine joined", hub.host),
-        None if is_absent => {
-            format!("no hub of this user answers at {}; start one with `devstream hub`", at.display())
+    let (cause, advice) = match joined_hub() {
+        Some(hub) if is_absent && !is_given && !state.exists() => (
+            "no hub runs on this machine".to_owned(),
+            format!("run this on {}, the hub that this machine joined", hub.host),
+        ),
+        None if is_absent && !is_given && !state.exists() => (
+            "no hub of this user runs here".to_owned(),
+            "run this on the hub's machine, as its user or root (or with --state-dir)".to_owned(),
+        ),
+        _ if is_absent => {
+            (format!("no hub of this user answers at {}", at.display()), "start one with `devstream hub`".to_owned())
         }
-        None if error.kind() == io::ErrorKind::PermissionDenied => {
-            format!("cannot connect to the hub at {}: {error}; run this as root or as the hub's user", at.display())
-        }
-        None => format!("the hub does not answer at {}: {error}", at.display()),
-    }
+        _ if error.kind() == io::ErrorKind::PermissionDenied => (
+            format!("cannot connect to the hub at {}: {error}", at.display()),
+            "run this as root or as the hub's user".to_owned(),
+        ),
+        _ => (
+            format!("the hub does not answer at {}: {error}", at.display()),
+            "look at its log, and restart it if it hangs".to_owned(),
+        ),
+    };
+    NotRunning { cause, advice }
 }
 
 /// Returns the address of the hub that this user's default profile joined, in either role.

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use crate::cli::output::{format_duration, warning as eprint};
-use crate::cli::paths;
 use crate::hub::backup::{Change, LaterChange, Restored};
 use crate::hub::registry::Record;
 use crate::net::os::clock;
@@ -18,9 +17,9 @@ pub(super) fn tell(restored: &Restored, state: &Path) {
     let Restored { made, devices, services, enrolments, later } = restored;
     let identities = text::count(devices.len() + services.len(), "identity");
     let directory = state.display();
-    let is_default = paths::hub_state(None).is_ok_and(|default| default == state);
-    let flag = if is_default { String::new() } else { format!(" --state-dir {directory}") };
-    eprint(&format!("restored {identities} to {directory}; start the hub with `devstream hub{flag}`"));
+    eprint(&format!(
+        "restored {identities} to {directory}; start it with the same --hostname and --listen as before: `devstream hub`"
+    ));
     eprint(&match made {
         Some(made) => {
             let age = format_duration(clock::now_utc().since(*made));
@@ -37,10 +36,12 @@ pub(super) fn tell(restored: &Restored, state: &Path) {
             let what = "changes after the backup, according to the logs there, which the restore has undone";
             list(what, "devstream hub logs", later.iter().map(undone));
         }
-        Ok(None) => eprint(
-            "no log there tells what has changed since: remove once more what was removed, and rotate what has got \
-             another key, with `devstream hub device|service remove|rotate ID` and `devstream hub enroll remove`",
-        ),
+        Ok(None) => eprint(&format!(
+            "no log there tells what has changed since; if the old directory still exists, copy its activity*.jsonl and \
+             administration.jsonl here before restoring: move {directory} away, copy them into a new one, and restore again. \
+             Otherwise remove once more what was removed, and rotate what has got another key, with `devstream hub \
+             device|service remove|rotate ID` and `devstream hub enroll remove`",
+        )),
         Err(error) => eprint(&format!(
             "cannot read the logs there: {error}; remove once more what was removed since, and rotate what has got \
              another key"

@@ -30,7 +30,7 @@ pub(super) use self::check::Check;
 pub(super) use self::config_command::{ConfigArgs, ConfigCommand, ConfigShowArgs};
 pub(super) use self::hub::{Hub, HubServe};
 pub(super) use self::hub_args::{HubArgs, TrustArgs};
-pub(super) use self::profiles::{Profiles, ProfilesCommand};
+pub(super) use self::profiles::{MovedHub, Profiles, ProfilesCommand};
 pub(super) use self::registry::{
     AccessPeriod, DeviceCommand, EnrollCommand, HubCommand, OutputArgs, ScopeArgs, ServiceCommand, StreamLimit,
     StreamsCommand,

@@ -1,9 +1,12 @@
 //! The flags of `devstream profiles`.
 
+use std::str::FromStr;
+
 use clap::{Args, Subcommand, ValueHint};
 
 use super::OutputArgs;
 use crate::cli::profile::Profile;
+use crate::proto::forward::InvalidForward;
 use crate::proto::id::Role;
 use crate::proto::join::HubAddress;
 
@@ -43,11 +46,36 @@ pub(in crate::cli) enum ProfilesCommand {
     },
     /// Set the address of a profile's hub, after that has moved; the identity, and what certifies the hub, stay
     Set {
-        /// New address of the hub; port 443 by default
+        /// New address of the hub; without a port, the one before
         #[arg(long, value_name = "HOST[:PORT]", value_hint = ValueHint::Hostname)]
-        hub: HubAddress,
+        hub: MovedHub,
         /// Set it for the identity of this role only
         #[arg(long, value_name = "device|service")]
         role: Option<Role>,
     },
+}
+
+/// The address that a hub has moved to.
+#[derive(Debug, Clone)]
+pub(in crate::cli) struct MovedHub {
+    host: String,
+    /// The port, if it is another one.
+    port: Option<u16>,
+}
+
+impl MovedHub {
+    /// Returns the new address of the hub that was at `before`.
+    pub(in crate::cli) fn resolve(&self, before: &HubAddress) -> HubAddress {
+        HubAddress { host: self.host.clone(), port: self.port.unwrap_or(before.port) }
+    }
+}
+
+impl FromStr for MovedHub {
+    type Err = InvalidForward;
+
+    fn from_str(text: &str) -> Result<Self, InvalidForward> {
+        // No address has port 0.
+        let HubAddress { host, port } = HubAddress::parse(text, 0)?;
+        Ok(Self { host, port: Some(port).filter(|port| *port != 0) })
+    }
 }

@@ -85,7 +85,10 @@ pub(in crate::cli) enum DeviceCommand {
         /// Device id
         id: DeviceId,
     },
-    /// Print a command with which the device gets a new key
+    /// Print a command with which the device gets a new key; the present one works until then, and for --overlap after
+    ///
+    /// To cut the present key off now: devstream hub device disable ID, and enable it after the join, with
+    /// --overlap 0s here. Links made before no longer work.
     Rotate {
         /// Device id
         id: DeviceId,
@@ -139,7 +142,10 @@ pub(in crate::cli) enum ServiceCommand {
         /// Service name
         name: ServiceName,
     },
-    /// Print a command with which the service gets a new key
+    /// Print a command with which the service gets a new key; the present one works until then, and for --overlap after
+    ///
+    /// To cut the present key off now: devstream hub service disable NAME, and enable it after the join, with
+    /// --overlap 0s here. Links made before no longer work.
     Rotate {
         /// Service name
         name: ServiceName,

@@ -54,7 +54,7 @@ const CREDENTIALS_FILE_BYTES: u64 = 1024;
 impl ViaArgs {
     /// Returns the proxy to the hub. Read for each connection, since the file may have been corrected.
     pub(in crate::cli) fn proxy_settings(&self) -> Result<ProxySettings, Refusal> {
-        self.resolve().map_err(|error| Refusal::new(RefusalKind::HubUnreachable, format!("{error:#}")))
+        self.resolve().map_err(|error| Refusal::new(RefusalKind::HubUnreachable, format!("{error:#}")).advised(""))
     }
 
     /// Fills in what these flags leave open from the role's settings.

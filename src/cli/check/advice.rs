@@ -63,8 +63,8 @@ pub(super) fn hub_advice(hop: Hop, kind: RefusalKind, cause: Option<Cause>) -> &
 fn unreachable_hub(hop: Hop, cause: Option<Cause>) -> Option<&'static str> {
     let next = match (hop, cause) {
         (Hop::Dns, _) => {
-            "check the name, and whether this network's DNS knows it; where only a proxy leads out, --via http://HOST:PORT has \
-             the proxy resolve it; --hub HOST:PORT sets another address"
+            "check the name, and whether this network's DNS knows it; if it reaches the outside only through a proxy, --via \
+             http://HOST:PORT has the proxy resolve it; --hub HOST:PORT sets another address"
         }
         (Hop::ProxyDns, _) => "check the proxy's name; --via URL sets another proxy, --via direct uses none",
         (Hop::Tcp, Some(Cause::Dial(DialCause::TimedOut))) => {
@@ -112,7 +112,6 @@ fn unreachable_hub(hop: Hop, cause: Option<Cause>) -> Option<&'static str> {
             "something else answers there, such as a web server in front of the hub or a captive portal: open the address in \
              a browser; --hub HOST:PORT sets another"
         }
-        (Hop::Hub, _) => "start it with `devstream hub`, or name its state directory with --state-dir",
         _ => return None,
     };
     Some(next)

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::advice::{Cause, advice};
 use super::hop::Hop;
+use crate::cli::output::with_state_dir;
 use crate::proto::refusal::{Refusal, sanitize};
 
 /// The verdict on a hop.
@@ -85,6 +86,15 @@ impl Finding {
     #[must_use]
     pub(super) fn with_verdict(self, verdict: Verdict) -> Self {
         Self { verdict, ..self }
+    }
+
+    /// Names the hub's state directory in commands of the hub, if one was given.
+    #[must_use]
+    pub(super) fn with_state_dir(mut self) -> Self {
+        if let Verdict::Warning { cause, advice } | Verdict::Failed { cause, advice, .. } = &mut self.verdict {
+            [cause, advice].into_iter().for_each(|text| *text = with_state_dir(text).into_owned());
+        }
+        self
     }
 
     /// Sets the time that it took.

@@ -1,8 +1,13 @@
 //! The check of a hub on its own machine: it runs, is reached under the name in its join links, and has resources left.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::lookup_host;
+use tokio::time::timeout;
 
 use super::advice::hub_advice;
 use super::finding::{Finding, Verdict, sanitized};
@@ -11,7 +16,7 @@ use super::hub_path::{elapsed_since, to_tls};
 use super::hub_state::{certificate, descriptors, disk, parts};
 use super::reporter::Reporter;
 use crate::cli::Failure;
-use crate::cli::admin::hub_not_running;
+use crate::cli::admin::{NotRunning, hub_not_running};
 use crate::cli::args::OutputArgs;
 use crate::hub::state::{admin_socket, created_at};
 use crate::net::client::Client;
@@ -26,35 +31,42 @@ use crate::proto::join::HubAddress;
 use crate::proto::key::PrivateKey;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
+/// The limit on looking up a name of the hub once more: the check has just done so.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+
+const LISTEN_ADVICE: &str = "start the hub with --listen '[::]:8443', and run `devstream check` on another machine";
+
 /// Checks the hub with this state directory.
-pub(in crate::cli) async fn run(state: &Path, output: OutputArgs) -> Result<(), Failure> {
+pub(in crate::cli) async fn run(state: &Path, is_given: bool, output: OutputArgs) -> Result<(), Failure> {
     let reporter = Reporter::new(output);
-    check(&reporter, state).await?;
+    check(&reporter, state, is_given).await?;
     reporter.end()
 }
 
-async fn check(reporter: &Reporter, state: &Path) -> anyhow::Result<()> {
+async fn check(reporter: &Reporter, state: &Path, is_given: bool) -> anyhow::Result<()> {
     let (socket, started) = (admin_socket(state), clock::now());
     // First: a hub does not start without it, and one that runs does not notice.
-    if let Some(finding) = parts(state) {
-        reporter.push(finding);
-    }
+    reporter.push_if(parts(state));
     reporter.begin(Hop::Hub, state.display());
     let answers = (ask(&socket, AdminRequest::Show).await, ask(&socket, AdminRequest::Status).await);
     let (info, status) = match answers {
         (Ok(AdminResponse::Hub(info)), Ok(AdminResponse::Status(status))) => (info, status),
         (answer, _) => {
             let error = answer.err().unwrap_or_else(|| io::ErrorKind::InvalidData.into());
-            let refusal = Refusal::new(RefusalKind::HubUnreachable, hub_not_running(state, &error));
-            reporter.push(Finding::failed(Hop::Hub, state.display(), &refusal));
+            let NotRunning { cause, advice } = hub_not_running(state, is_given, &error);
+            let verdict = Verdict::because(&Refusal::new(RefusalKind::HubUnreachable, cause), advice);
+            reporter.push(Finding::good(Hop::Hub, state.display()).with_verdict(verdict));
             return Ok(());
         }
     };
     reporter.push(runs(&info, &status).took(elapsed_since(started)));
     reporter.push(certificate(&status.certificate, clock::now_utc(), created_at(state)));
-    // Under the name and with the trust of a join link.
-    let public = HubAddress { host: info.hostname.clone(), port: info.local.port };
-    to_tls(reporter, &unknown_client(public, &info)?, hub_advice).await;
+    // Under each name, and with the trust of a join link.
+    for host in [&info.hostname].into_iter().chain(&info.other_hostnames) {
+        let public = HubAddress { host: host.clone(), port: info.local.port };
+        to_tls(reporter, &unknown_client(public, &info)?, hub_advice).await;
+        reporter.push_if(only_here(&info, host).await);
+    }
     reporter.push(descriptors(&status));
     if let Some(left) = usage::disk_space(state) {
         reporter.push(disk(&state.display().to_string(), left));
@@ -79,6 +91,12 @@ fn runs(info: &HubInfo, status: &HubStatus) -> Finding {
             advice: "if so, start the hub with --hostname NAME, and make new join links".into(),
         });
     }
+    if status.warnings.is_empty() && info.loopback_only && info.hostname.parse::<IpAddr>().is_err() {
+        return finding.with_verdict(Verdict::Warning {
+            cause: "it listens on this machine only: others reach it by what forwards to it, if at all".into(),
+            advice: LISTEN_ADVICE.into(),
+        });
+    }
     if status.warnings.is_empty() {
         return finding;
     }
@@ -86,6 +104,27 @@ fn runs(info: &HubInfo, status: &HubStatus) -> Finding {
         cause: sanitized(status.warnings.join("; ")),
         advice: "see the hub's log for details".into(),
     })
+}
+
+/// Judges whether a name leads to this machine from others, where it does not so from here: `None` if it may.
+async fn only_here(info: &HubInfo, host: &str) -> Option<Finding> {
+    let is_loopback = |found: &SocketAddr| found.ip().is_loopback();
+    let lookup = timeout(LOOKUP_TIMEOUT, lookup_host((host, info.local.port))).await;
+    let address = lookup.ok()?.ok()?.find(is_loopback)?.ip();
+    let is_literal = host.parse::<IpAddr>().is_ok();
+    let (cause, advice) = match (is_literal, info.loopback_only) {
+        // Nothing was said about other machines.
+        (true, true) => return None,
+        (true, false) => (
+            format!("{host} is every machine itself: join links with it lead nowhere from others"),
+            "start the hub with --hostname NAME, and make new join links",
+        ),
+        (false, loopback_only) => (
+            format!("{host} is {address} here: this says nothing about other machines"),
+            if loopback_only { LISTEN_ADVICE } else { "run `devstream check` on one" },
+        ),
+    };
+    Some(Finding::good(Hop::Dns, host).with_verdict(Verdict::Warning { cause, advice: advice.into() }))
 }
 
 /// A client with a key that the hub does not know, for a connection that ends after TLS.

@@ -53,12 +53,18 @@ impl Reporter {
 
     /// Reports the result of a hop.
     pub(super) fn push(&self, finding: Finding) {
+        let finding = finding.with_state_dir();
         let mut state = self.state();
         state.set_row(None);
         if !self.is_json {
             output::print(&finding.to_string());
         }
         state.report.push(finding);
+    }
+
+    /// Reports a result, if there is one.
+    pub(super) fn push_if(&self, finding: Option<Finding>) {
+        finding.into_iter().for_each(|finding| self.push(finding));
     }
 
     /// Ends the report; fails with the exit code of the first failure.

@@ -5,7 +5,6 @@
 
 mod client;
 pub mod local_identity;
-pub(super) mod profiles;
 mod stored;
 
 pub(super) use self::client::{

@@ -114,35 +114,46 @@ pub(in crate::cli) fn has_service_credential() -> bool {
 }
 
 /// The directory of a role's identity.
-pub(in crate::cli) struct IdentityDir(PathBuf);
+pub(in crate::cli) struct IdentityDir {
+    path: PathBuf,
+    /// The directory of a named profile, which holds nothing but identities.
+    profile: Option<PathBuf>,
+}
 
 impl IdentityDir {
     pub(in crate::cli) fn of(profile: &Profile, role: Role) -> anyhow::Result<Self> {
-        Ok(Self(profile.identity_directory(role)?))
+        let named = (!profile.is_default()).then(|| profile.directory()).transpose()?;
+        Ok(Self { path: profile.identity_directory(role)?, profile: named })
     }
 
     /// Returns the key to join with, and whether it is a new one. It is stored before the hub learns of it: if the hub's
     /// response is lost, the next attempt uses the same key, which the hub then knows.
     pub(in crate::cli) fn pending_seed(&self) -> anyhow::Result<(KeySeed, bool)> {
-        create_private_directory(&self.0)?;
-        let path = self.0.join(PENDING_KEY);
+        create_private_directory(&self.path)?;
+        let path = self.pending_key();
         let is_new = !path.exists();
         write_private_once(&path, &random::secret::<32>().reveal())?;
         Ok((parse_seed(&path, &read_private(&path)?)?, is_new))
     }
 
-    /// Removes the key that the hub has refused, and the directory if nothing else is in it. A failure leaves a file that
-    /// the next join uses.
+    /// Returns the file of the key to join with.
+    pub(in crate::cli) fn pending_key(&self) -> PathBuf {
+        self.path.join(PENDING_KEY)
+    }
+
+    /// Removes the key that the hub has refused or never received, and the directories if nothing else is in them. A
+    /// failure leaves a file that the next join uses.
     pub(in crate::cli) fn discard_pending_seed(&self) {
-        let _ = std::fs::remove_file(self.0.join(PENDING_KEY));
-        let _ = std::fs::remove_dir(&self.0);
+        let _ = std::fs::remove_file(self.pending_key());
+        let _ = std::fs::remove_dir(&self.path);
+        self.profile.iter().for_each(|profile| drop(std::fs::remove_dir(profile)));
     }
 
     /// Stores an identity and its key. The key is written first, so that every readable identity has one.
     pub(in crate::cli) fn store(&self, stored: &StoredIdentity, seed: &KeySeed) -> anyhow::Result<()> {
-        write_private(&self.0.join(KEY_FILE), &seed.reveal())?;
-        write_private(&self.0.join(IDENTITY_FILE), &toml::to_string(stored)?)?;
-        let pending = self.0.join(PENDING_KEY);
+        write_private(&self.path.join(KEY_FILE), &seed.reveal())?;
+        write_private(&self.path.join(IDENTITY_FILE), &toml::to_string(stored)?)?;
+        let pending = self.pending_key();
         std::fs::remove_file(&pending).at_path("cannot remove", &pending)
     }
 }

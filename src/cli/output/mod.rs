@@ -6,6 +6,7 @@
 
 pub(super) mod advice;
 mod format;
+mod hub_command;
 pub(super) mod logging;
 mod stderr;
 pub(super) mod stdio;
@@ -13,6 +14,7 @@ pub(super) mod stream_monitor;
 mod text;
 
 pub(super) use self::format::{format_bytes, format_duration};
+pub(super) use self::hub_command::{name_state_dir, with_state_dir};
 pub(super) use self::stderr::Guard;
 use self::stream_monitor::Table;
 pub(super) use self::text::{

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use tracing::Level;
 
 use super::format::format_columns;
+use super::hub_command::with_state_dir;
 use super::{logging, stderr};
 use crate::proto::refusal::sanitize;
 
@@ -86,8 +87,9 @@ fn write_message(level: Level, target: &str, message: &str, line: &str) {
     if !logging::is_wanted(level) {
         return;
     }
-    let json = logging::is_json().then(|| logging::json(level, target, message, serde_json::Map::new()));
-    stderr::write(format!("{}\n", printable(json.as_deref().unwrap_or(line))).into_bytes());
+    let (message, line) = (with_state_dir(message), with_state_dir(line));
+    let json = logging::is_json().then(|| logging::json(level, target, &message, serde_json::Map::new()));
+    stderr::write(format!("{}\n", printable(json.as_deref().unwrap_or(&line))).into_bytes());
 }
 
 /// Prints rows in columns under their names on standard output.

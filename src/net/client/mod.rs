@@ -208,7 +208,12 @@ fn merge_refusals(mut refusals: Vec<Refusal>) -> Refusal {
         return refusals.swap_remove(index);
     }
     let details: Vec<_> = refusals.iter().map(|refusal| refusal.detail.as_str()).collect();
-    Refusal::new(RefusalKind::HubUnreachable, details.join("; "))
+    let all = Refusal::new(RefusalKind::HubUnreachable, details.join("; "));
+    let advice = refusals.first().and_then(Refusal::advice);
+    match advice.filter(|advice| refusals.iter().all(|refusal| refusal.advice() == Some(advice))) {
+        Some(advice) => all.advised(advice),
+        None => all,
+    }
 }
 
 #[cfg(test)]

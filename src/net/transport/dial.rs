@@ -174,7 +174,9 @@ pub async fn dial(
                     } else {
                         format!(" at {}", address.ip())
                     };
-                    unreachable(cause, format!("the proxy {proxy}{at} {message}"))
+                    let refused = unreachable(cause, format!("the proxy {proxy}{at} {message}"));
+                    // These messages say what to do.
+                    if wants_credentials || is_forbidden { refused.advised("") } else { refused }
                 })?;
                 trace.complete(None);
                 tcp
@@ -211,10 +213,16 @@ async fn connect(
     runtime: &ClientRuntime,
     trace: &mut DialTrace<'_>,
 ) -> Result<(TcpStream, SocketAddr), DialError> {
-    let whose = if proxy.is_some() { ", the proxy's name" } else { "" };
-    let helps = if proxy.is_some() { "" } else { "; where only a proxy leads out, that resolves it" };
+    let (whose, next) = if proxy.is_some() {
+        (", the proxy's name", "check that name; --via URL sets another proxy, --via direct uses none")
+    } else {
+        let through_proxy = "check the name; if this network reaches the outside only through a proxy, --via \
+                             http://HOST:PORT resolves the name there";
+        ("", through_proxy)
+    };
     let unresolved = |detail: &str| {
-        unreachable(DialCause::NameNotResolved, format!("cannot resolve {}{whose}: {detail}{helps}", target.host))
+        let why = format!("cannot resolve {}{whose}: {detail}", target.host);
+        unreachable(DialCause::NameNotResolved, why).advised(next)
     };
     trace.begin(Hop::Name, &target.host);
     let found =
@@ -288,6 +296,12 @@ fn cause_of_attempts(failures: &[FailedAttempt]) -> DialCause {
 
 fn unreachable(cause: DialCause, detail: String) -> DialError {
     DialError { cause, refusal: Refusal::new(RefusalKind::HubUnreachable, detail) }
+}
+
+impl DialError {
+    fn advised(self, advice: &'static str) -> Self {
+        Self { refusal: self.refusal.advised(advice), ..self }
+    }
 }
 
 /// Unwraps rustls's error from the IO error around it.

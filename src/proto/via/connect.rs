@@ -76,7 +76,7 @@ impl ConnectResponse {
                 self.schemes.join(", ")
             ),
             407 if has_credentials => {
-                format!("answered {status}: it rejected the user and password")
+                format!("answered {status}: it rejected the user and password; correct them in the file of --via-login")
             }
             407 => {
                 format!(

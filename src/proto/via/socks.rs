@@ -31,7 +31,7 @@ pub enum SocksError {
     #[error("accepts neither anonymous access nor a user and password")]
     NoAcceptableMethod,
     /// The proxy rejected the credentials.
-    #[error("rejected the user and password")]
+    #[error("rejected the user and password; correct them in the file of --via-login")]
     AuthFailed,
     /// The proxy cannot reach the host: a reply code of RFC 1928 section 6.
     #[error("cannot reach the hub: {0}")]

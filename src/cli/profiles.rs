@@ -6,22 +6,26 @@ use std::io::{self, IsTerminal as _};
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
-use super::stored::StoredIdentity;
-use crate::cli::args::{Profiles, ProfilesCommand};
-use crate::cli::profile::{Profile, remove_directory};
-use crate::cli::service::service_with_key;
-use crate::cli::{output, paths};
-use crate::proto::id::{PrincipalId, Role};
+use super::args::{MovedHub, Profiles, ProfilesCommand};
+use super::identity::StoredIdentity;
+use super::profile::{Profile, remove_directory};
+use super::service::service_with_key;
+use super::status::running_role;
+use super::{output, paths};
+use crate::proto::forward::HostPort;
+use crate::proto::id::{Principal, PrincipalId, Role};
 use crate::proto::join::HubAddress;
 
 const ROLES: [Role; 2] = [Role::Device, Role::Service];
 
-pub(in crate::cli) fn run(profiles: Profiles) -> anyhow::Result<()> {
+pub(super) async fn run(profiles: Profiles) -> anyhow::Result<()> {
     match profiles.command {
         None => list(profiles.profile.as_ref(), profiles.output.json),
         Some(ProfilesCommand::Use { name }) => set_default(&name),
         Some(ProfilesCommand::Remove { name, role, yes }) => remove(&name, role, yes),
-        Some(ProfilesCommand::Set { hub, role }) => set_hub(&Profile::resolve(profiles.profile.as_ref())?, &hub, role),
+        Some(ProfilesCommand::Set { hub, role }) => {
+            set_hub(&Profile::resolve(profiles.profile.as_ref())?, &hub, role).await
+        }
     }
 }
 
@@ -55,7 +59,9 @@ fn list(named: Option<&Profile>, as_json: bool) -> anyhow::Result<()> {
         let (name, default) = (profile.to_string(), profile == current);
         Ok(Entry { name, default, identities: identities(&profile)? })
     });
-    let entries = entries.collect::<anyhow::Result<Vec<Entry>>>()?;
+    let mut entries = entries.collect::<anyhow::Result<Vec<Entry>>>()?;
+    // A join that did not succeed leaves a profile without an identity, which nothing can use.
+    entries.retain(|entry| entry.default || entry.name == Profile::default().as_str() || !entry.identities.is_empty());
     if as_json {
         output::print(&serde_json::to_string_pretty(&entries)?);
         return Ok(());
@@ -117,7 +123,10 @@ fn remove(profile: &Profile, role: Option<Role>, yes: bool) -> anyhow::Result<()
     }
     for identity in removed {
         let ProfileIdentity { role, id, .. } = &identity;
-        output::eprint(&format!("removed {identity}; remove it at the hub as well: devstream hub {role} remove {id}"));
+        output::eprint(&format!(
+            "removed {identity}; at the hub: `devstream hub {role} rotate {id}` for the right machine, or `devstream hub \
+             {role} remove {id}`"
+        ));
     }
     Ok(())
 }
@@ -140,28 +149,36 @@ fn confirms(identities: &[ProfileIdentity]) -> anyhow::Result<bool> {
         let choose = if identities.len() > 1 { ", or choose one with --role device|service" } else { "" };
         bail!("this would delete the key of {all}: confirm with --yes{choose}");
     }
-    output::warning(&format!("Delete the key of {all}? To return, each needs a new join link. [y/N]"));
+    let each = if identities.len() > 1 { "each needs" } else { "it needs" };
+    output::warning(&format!("Delete the key of {all}? To return, {each} a new join link. [y/N]"));
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).context("cannot read the answer")?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Sets the hub's address. A streaming endpoint that is the hub itself moves with it.
-fn set_hub(profile: &Profile, hub: &HubAddress, role: Option<Role>) -> anyhow::Result<()> {
+async fn set_hub(profile: &Profile, moved: &MovedHub, role: Option<Role>) -> anyhow::Result<()> {
     ensure_exists(profile)?;
     let mut is_set = false;
     for role in ROLES.into_iter().filter(|one| role.is_none_or(|role| role == *one)) {
         let Some(mut stored) = StoredIdentity::load(profile, role)? else { continue };
+        let hub = moved.resolve(&stored.hub);
         let before = std::mem::replace(&mut stored.hub, hub.clone());
         if stored.streaming_endpoint.as_ref() == Some(&before) {
             stored.streaming_endpoint = Some(hub.clone());
         }
         stored.save(profile, role)?;
         is_set = true;
-        let id = &stored.id;
-        output::eprint(&format!("{role} {id} connects to {hub} from now on, instead of {before}"));
+        let (id, [to, from]) = (&stored.id, [&hub, &before].map(|at| HostPort(&at.host, at.port)));
+        output::eprint(&format!("{role} {id} connects to {to} from now on, instead of {from}"));
         if let Some(service) = service_with_key(profile, role, &profile.identity_directory(role)?, None) {
             output::eprint(&format!("next: systemctl restart {}", service.name));
+        } else if let Some(running) = running_role(&Principal { role, id: stored.id }, &before).await {
+            let (name, process) = (running.role, running.process);
+            output::eprint(&format!(
+                "the running {name} (process {process}) takes the address up by itself when the one before no longer \
+                 answers; restart it to use it now"
+            ));
         }
     }
     anyhow::ensure!(is_set, "profile {profile} has not joined as {}", role.map_or("anything", Role::as_str));
