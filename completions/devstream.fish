@@ -385,7 +385,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l stream -d 'A
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l hub -d 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l via -d 'Connect through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l via-login -d 'Read the proxy\'s USER:PASSWORD from this file; no other user may have access to it' -r -F
-complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l connect-timeout -d 'Wait this long for an offline device to come online; at most 60 s [default: 5]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l connect-timeout -d 'Wait this long for an offline device to come online; at most 60 s [default: the service-proxy\'s]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
@@ -396,7 +396,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l strea
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l hub -d 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l via -d 'Connect through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l via-login -d 'Read the proxy\'s USER:PASSWORD from this file; no other user may have access to it' -r -F
-complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l connect-timeout -d 'Wait this long for an offline device to come online; at most 60 s [default: 5]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l connect-timeout -d 'Wait this long for an offline device to come online; at most 60 s [default: the service-proxy\'s]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
@@ -409,7 +409,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l stream -d 'A
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l hub -d 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l via -d 'Connect through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l via-login -d 'Read the proxy\'s USER:PASSWORD from this file; no other user may have access to it' -r -F
-complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l connect-timeout -d 'Wait this long for an offline device to come online; at most 60 s [default: 5]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l connect-timeout -d 'Wait this long for an offline device to come online; at most 60 s [default: the service-proxy\'s]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
