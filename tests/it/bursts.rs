@@ -46,7 +46,7 @@ fn connections_beyond_the_hubs_limit_of_streams_wait_until_others_have_ended() {
     let target = Target::echo();
     let limits = ["--max-streams-per-device", "8", "--max-pending-per-device", "4"];
     let fixture = ThreeMachines::with_hub(target.port, &["--device", "*"], &limits);
-    burst(&fixture.proxy, 40, false);
+    burst(&fixture.proxy, 24, false);
 }
 
 #[test]
