@@ -14,13 +14,12 @@ use tokio::time::timeout;
 use super::output;
 use super::output::advice::Advice;
 use crate::agent::connect::probe;
-use crate::net::client::{ClientFactory, RequestOptions, response_refusal};
+use crate::net::client::{ClientFactory, response_refusal};
 use crate::proto::admin::DeviceStatus;
 use crate::proto::forward::{Forward, HostPort};
-use crate::proto::http::Route;
 use crate::proto::id::{DeviceId, Principal, StreamName};
-use crate::proto::limits::{DEVICE_LIST_BYTES, DIAL_TIMEOUT};
 use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proxy::devices::request_devices;
 
 /// Runs a role and beside it what it checks at its start, which ends with it at the latest.
 pub(super) async fn beside<R>(check: impl Future<Output = ()>, role: impl Future<Output = R>) -> R {
@@ -117,12 +116,7 @@ impl DeviceCheck {
     /// The devices in reach of the service; none if the hub does not list them.
     async fn devices(&self) -> Result<Option<Vec<DeviceStatus>>, Refusal> {
         let client = self.client_factory.client().await?;
-        let options = RequestOptions {
-            response_timeout: DIAL_TIMEOUT,
-            max_response_bytes: DEVICE_LIST_BYTES,
-            ..RequestOptions::default()
-        };
-        let response = client.request(&Route::Devices, options).await?;
+        let response = Box::pin(request_devices(&client)).await?;
         if response.status().is_success() {
             return Ok(serde_json::from_slice(response.body()).ok());
         }
