@@ -8,6 +8,22 @@ use std::sync::OnceLock;
 /// What messages call the hub's commands by.
 const PROGRAM: &str = "devstream hub";
 
+/// The subcommands; a test compares them with the command line's.
+const SUBCOMMANDS: [&str; 12] = [
+    "device",
+    "devices",
+    "service",
+    "enroll",
+    "streams",
+    "status",
+    "check",
+    "check-config",
+    "show",
+    "logs",
+    "backup",
+    "restore",
+];
+
 /// The flag, after a space.
 static STATE_FLAG: OnceLock<String> = OnceLock::new();
 
@@ -33,20 +49,6 @@ fn add_flag<'a>(message: &'a str, flag: &str) -> Cow<'a, str> {
 }
 
 fn is_subcommand(rest: &str) -> bool {
-    const SUBCOMMANDS: [&str; 12] = [
-        "device",
-        "devices",
-        "service",
-        "enroll",
-        "streams",
-        "status",
-        "check",
-        "check-config",
-        "show",
-        "logs",
-        "backup",
-        "restore",
-    ];
     let word = rest.strip_prefix(' ').and_then(|rest| rest.split([' ', '`', '|', ';', ',', '\n']).next());
     word.is_some_and(|word| SUBCOMMANDS.contains(&word))
 }
@@ -63,6 +65,17 @@ fn state_flag(directory: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_subcommands_are_those_of_the_command_line() {
+        let command = crate::cli::command();
+        let hub = command.find_subcommand("hub").unwrap();
+        let mut defined: Vec<_> = hub.get_subcommands().map(|subcommand| subcommand.get_name()).collect();
+        let mut known = SUBCOMMANDS.to_vec();
+        defined.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(known, defined);
+    }
 
     #[test]
     fn commands_name_the_state_directory_and_other_words_about_hubs_do_not() {
