@@ -151,8 +151,10 @@ fn a_table_of_a_job_in_the_background_is_not_drawn_over_the_shell() {
     let _hub = Hub::start(&machine);
     let _agent = Agent::start(&machine, &[&format!("echo={}", target.port)]);
     let job = format!("{DEVSTREAM} service-proxy --device {DEVICE} --local 0=echo");
+    // The job is no child of the test, which ends the shell alone.
+    let end = "read line; kill -KILL %1; wait; echo no job";
     let mut terminal =
-        Terminal::start_shell(&machine, &format!("{job} & echo shell; read line; fg; echo shell again; bg; read line"));
+        Terminal::start_shell(&machine, &format!("{job} & echo shell; read line; fg; echo shell again; bg; {end}"));
     let mut local = connect(port(&terminal));
     is_alive_for_some_ticks(&mut local);
     terminal.wait_line(&["shell"]);
@@ -166,6 +168,8 @@ fn a_table_of_a_job_in_the_background_is_not_drawn_over_the_shell() {
     let stopped = terminal.screen();
     is_alive_for_some_ticks(&mut local);
     assert_eq!(terminal.screen(), stopped, "nothing is drawn");
+    terminal.type_keys("\n");
+    terminal.wait_line(&["no job"]);
 }
 
 /// Uses a stream for longer than the table takes to be redrawn a few times.
