@@ -72,7 +72,7 @@ pub(super) enum AuthState {
     Unauthenticated(UnauthenticatedPermit),
     Authenticated {
         _permit: AuthenticatedPermit,
-        /// It neither stands by nor carries a stream.
+        /// The place in the count of connections that neither stand by nor carry a stream.
         counted: Option<CountPermit>,
     },
     /// The permit is being exchanged.

@@ -5,7 +5,7 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 /// What the command makes of the table's hints.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::cli) struct Advice {
-    /// It takes `--local PORT=NAME`.
+    /// The command takes `--local PORT=NAME`.
     pub(in crate::cli) has_ports: bool,
     /// The time to wait for an offline device was chosen.
     pub(in crate::cli) wait_is_chosen: bool,

@@ -107,7 +107,7 @@ struct Source {
     authenticated: usize,
     /// If it had some, the time until which it counts as having them.
     known_until: Option<Instant>,
-    /// What is left of the connections that it may open while it is throttled or banned.
+    /// The connections that it may still open while it is throttled or banned.
     admissions: Option<Box<(SourceStatus, TokenBucket)>>,
 }
 

@@ -47,7 +47,7 @@ pub(in crate::hub) struct Pressure {
 #[derive(Debug)]
 struct MemorySample {
     at: Instant,
-    /// What is used of the tightest limit, if there is one.
+    /// The use of the tightest limit, if there is one.
     tightest: Option<MemoryUse>,
     /// When freed memory may be given back again.
     next_release: Instant,

@@ -119,7 +119,7 @@ pub enum Spent {
     Used(Timestamp),
     /// As many devices as may have joined with this enrolment key.
     UsedUp(u32),
-    /// It expired at this time.
+    /// The time at which it expired.
     Expired(Timestamp),
 }
 

@@ -376,7 +376,7 @@ fn find_code(
 struct CodeRow {
     hash: SecretHash,
     until: Timestamp,
-    /// How long the former key stays valid, in seconds; none if the code is for the first key.
+    /// The overlap of the former key, in seconds; none if the code is for the first key.
     overlap: Option<u64>,
     used: Option<Timestamp>,
 }
