@@ -50,7 +50,8 @@ fn without_a_fault_bytes_and_ends_are_forwarded_and_counted() {
     assert_eq!(fixture.chaos.connections(), 2);
     assert_eq!(fixture.chaos.bytes(), 2 * (64 * MIB + 2 * KIB));
     reset(fixture.alive());
-    assert_eq!(fixture.target.seen().end, StreamEnd::Reset, "what an end does passes as well");
+    let was_reset = Observed { bytes: KIB, end: StreamEnd::Reset };
+    assert_eq!(fixture.target.seen(), was_reset, "what an end does passes as well");
     let mut nowhere =
         Fixture { chaos: Chaos::in_front_of(&format!("127.0.0.1:{}", closed_port())), ..fixture }.connect();
     assert_eq!(drain(&mut nowhere).end, StreamEnd::Reset);

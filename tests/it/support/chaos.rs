@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use self::direction::{Rules, carry};
+use super::ports;
 
 /// A direction: up is from the client to the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +69,7 @@ impl Chaos {
     /// Listens on a port that the system chooses, in front of this `HOST:PORT`, which may come and go.
     pub(crate) fn in_front_of(address: &str) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", ports::reserve()))).unwrap();
         let bound = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
         let (accepting, handle, target) = (shared.clone(), runtime.handle().clone(), address.to_owned());

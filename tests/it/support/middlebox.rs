@@ -14,6 +14,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::certificates::{Authority, NAME};
 use super::machine::Machine;
+use super::ports;
 
 /// A running one; gone when dropped.
 pub(crate) struct Middlebox {
@@ -37,8 +38,8 @@ impl Middlebox {
         let inwards = TlsAcceptor::from(Arc::new(config));
         let outwards = TlsConnector::from(client_config(trust).unwrap());
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let port = ports::reserve();
+        let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", port))).unwrap();
         let handle = runtime.handle().clone();
         let read = Arc::<Mutex<Vec<Vec<u8>>>>::default();
         let reads = read.clone();

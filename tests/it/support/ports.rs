@@ -5,8 +5,9 @@ use std::sync::Mutex;
 
 use socket2::{Domain, Socket, Type};
 
-/// Reserves a port of 127.0.0.1 for as long as the tests run, for servers that take turns on it. While none listens, the
-/// system would otherwise give it to another test's connection, or connect a client that retries to itself.
+/// Reserves a port of 127.0.0.1 for as long as the tests run, for servers that take turns on it, or that end before their
+/// clients. While none listens, the system would otherwise give it to another test, whose server then meets a client that
+/// retries, or to a client that retries, which would connect to itself.
 pub(crate) fn reserve() -> u16 {
     static RESERVED: Mutex<Vec<Socket>> = Mutex::new(Vec::new());
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");

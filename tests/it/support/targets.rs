@@ -110,8 +110,8 @@ impl Target {
 
     /// Serves each connection in a thread of its own, which ends with the connection.
     fn serving(serve: impl Fn(TcpStream, &SyncSender<Observed>) -> Observed + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
+        let port = ports::reserve();
+        let listener = TcpListener::bind(("127.0.0.1", port)).expect("a reserved port");
         let (sender, seen) = sync_channel(REPORTS);
         let stopped = Arc::new(AtomicBool::new(false));
         let (stop, accepted, serve) = (stopped.clone(), Arc::new(AtomicU64::new(0)), Arc::new(serve));
