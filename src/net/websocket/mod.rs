@@ -179,7 +179,7 @@ impl<T: Transport> WebSocket<T> {
         let (transport, liveness) = LivenessIo::new(transport);
         let io = Arc::new(Mutex::new(FrameIo::new(transport, early, endpoint, options.into())));
         let control_budget = TokenBucket::new(Rate::CONTROL_FRAMES, clock::now());
-        let reader = Reader { io: io.clone(), control_budget, paused_until: None };
+        let reader = Reader { io: io.clone(), control_budget, paused_until: None, excused: 0 };
         Self { reader, writer: Writer { io }, liveness, endpoint }
     }
 
@@ -258,9 +258,17 @@ pub struct Reader<T> {
     control_budget: TokenBucket,
     /// Reading resumes at this instant.
     paused_until: Option<Instant>,
+    /// Pings and pongs that the budget does not count: they arrived while nobody read.
+    excused: u32,
 }
 
 impl<T: Transport> Reader<T> {
+    /// Excuses the pings and pongs that a peer may have sent during a time for which nobody has read.
+    pub fn excuse_pause(&mut self, paused: Duration) {
+        let most = paused.as_secs().saturating_mul(CONTROL_FRAMES_PER_SECOND.into());
+        self.excused = self.excused.saturating_add(u32::try_from(most).unwrap_or(u32::MAX));
+    }
+
     /// Receives the next message. Safe to cancel.
     pub async fn next(&mut self) -> Result<Incoming, WebSocketError> {
         if let Some(until) = self.paused_until {
@@ -275,7 +283,7 @@ impl<T: Transport> Reader<T> {
                 Ok(Incoming::Bytes(bytes))
             }
             Message::Text(text) => Ok(Incoming::Text(text.as_str().to_owned())),
-            Message::Ping(_) | Message::Pong(_) if !self.control_budget.take(clock::now()) => {
+            Message::Ping(_) | Message::Pong(_) if !self.allows_control_frame() => {
                 Err(WebSocketError::Violation(CLOSE_POLICY, "too many pings".into()))
             }
             Message::Ping(_) => Ok(Incoming::Ping),
@@ -285,6 +293,13 @@ impl<T: Transport> Reader<T> {
             }
             Message::Frame(_) => Err(WebSocketError::Violation(CLOSE_PROTOCOL, "raw frame".into())),
         }
+    }
+
+    /// Counts a ping or a pong; reports whether the peer may have sent it.
+    fn allows_control_frame(&mut self) -> bool {
+        let excused = self.excused > 0;
+        self.excused = self.excused.saturating_sub(1);
+        excused || self.control_budget.take(clock::now())
     }
 
     /// Throttles empty messages: Azure IoT Hub's C# client sends them in a tight loop after its end of file.

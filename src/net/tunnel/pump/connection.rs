@@ -224,7 +224,9 @@ async fn receive<T: Transport, J>(
 ) -> ConnectionEnd<T> {
     let mut reconnect_delay = Duration::ZERO;
     loop {
-        state.wait_for_room(liveness).await;
+        if let Some(paused) = state.wait_for_room(liveness).await {
+            reader.excuse_pause(paused);
+        }
         let received = tokio::select! {
             biased;
             // Further messages belong to the next stream.

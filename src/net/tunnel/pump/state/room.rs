@@ -22,11 +22,12 @@ const DEADLOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl PumpState {
     /// Waits for room for another message. The window is room enough, unless the client's other streams hold so much
-    /// that this one may not use it; a peer without `devstream.v1` knows no windows.
-    pub(in super::super) async fn wait_for_room(&self, liveness: &Liveness) {
+    /// that this one may not use it; a peer without `devstream.v1` knows no windows. Returns for how long there was none.
+    pub(in super::super) async fn wait_for_room(&self, liveness: &Liveness) -> Option<Duration> {
         if self.has_room(&self.endpoint()) {
-            return;
+            return None;
         }
+        let paused_at = clock::now();
         self.paused.store(true, Ordering::Relaxed);
         let room = || self.until(|end| (self.has_room(end) || self.has_excess_room(end)).then_some(()));
         while timeout(ROOM_CHECK_INTERVAL, room()).await.is_err() {
@@ -36,6 +37,7 @@ impl PumpState {
         liveness.restart_read_timer();
         self.paused.store(false, Ordering::Relaxed);
         self.deadlocked_at.store(0, Ordering::Relaxed);
+        Some(clock::now().saturating_duration_since(paused_at))
     }
 
     fn has_room(&self, end: &StreamEndpoint) -> bool {
