@@ -40,12 +40,32 @@ fn a_clock_that_is_years_ahead_is_reported_as_the_cause() {
 
 #[test]
 fn a_hub_that_started_with_a_wrong_clock_lets_machines_in_soon_after_the_clock_is_set() {
-    let (machine, offset) = with_settable_clock("-10y");
+    for wrong in ["-10y", "+10y"] {
+        let (machine, offset) = with_settable_clock(wrong);
+        let hub = Hub::start(&machine);
+        fs::write(&offset, "+0").unwrap();
+        hub.process.wait_line("renewed the hub's own certificate");
+        let device = Machine::new();
+        device.ask(&["join", &hub.device_link(DEVICE)]);
+    }
+}
+
+#[test]
+fn a_hubs_clock_that_is_set_back_ends_no_stream_and_keeps_nobody_out() {
+    let target = Target::echo();
+    let ((machine, offset), device, laptop) = (with_settable_clock("+2d"), Machine::new(), Machine::new());
     let hub = Hub::start(&machine);
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    laptop.ask(&["join", &hub.service_link_with("alice", &["--device", "*", "--for", "1h"])]);
+    let _agent = Agent::start(&device, &[&target.port.to_string()]);
+    let proxy = ServiceProxy::start(&laptop);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
     fs::write(&offset, "+0").unwrap();
     hub.process.wait_line("renewed the hub's own certificate");
-    let device = Machine::new();
-    device.ask(&["join", &hub.device_link(DEVICE)]);
+    is_alive(&mut local);
+    is_alive(&mut proxy.connect());
+    Machine::new().ask(&["join", &hub.service_link("bob")]);
 }
 
 #[test]
