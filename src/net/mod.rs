@@ -7,6 +7,7 @@
 //! [`runtime`].
 
 pub mod client;
+pub mod e2e;
 pub mod identity;
 pub mod liveness;
 pub mod log_throttle;

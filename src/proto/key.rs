@@ -27,6 +27,11 @@ impl PrivateKey {
         PublicKey(bytes)
     }
 
+    /// Returns the bytes of the public key.
+    pub fn public_bytes(&self) -> &[u8] {
+        self.0.public_key().as_ref()
+    }
+
     /// Signs a message.
     pub fn sign(&self, message: &[u8]) -> Signature {
         let mut bytes = [0; 64];
@@ -102,6 +107,13 @@ impl From<PublicKey> for String {
 /// A signature; as text, unpadded base64url.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Signature([u8; 64]);
+
+impl Signature {
+    /// Returns the bytes, as certificates and TLS have them.
+    pub fn bytes(&self) -> &[u8; 64] {
+        &self.0
+    }
+}
 
 impl fmt::Debug for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,6 +18,7 @@ pub mod bounded_map;
 pub mod challenge;
 pub mod channel_binding;
 pub mod counts;
+pub mod e2e;
 pub mod forward;
 pub mod http;
 pub mod id;

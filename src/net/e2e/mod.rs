@@ -1,0 +1,11 @@
+//! End-to-end encryption: TLS 1.3 between the two ends of a stream, inside the bytes that the hub carries.
+//!
+//! The service is the TLS client, the device the server. Each presents its identity key in a [`leaf`]; [`config`] says which
+//! one it accepts, and for which stream. A [`seal`] is the session between the local side of a stream and the pump. It
+//! lies above resumption: the pump repeats ciphertext, and an interruption costs no handshake.
+
+pub mod config;
+pub mod leaf;
+pub mod seal;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+//! PURE. The names of end-to-end encryption: what a session is bound to, and what a leaf certificate says of its owner.
+//!
+//! Inside each stream the service and the device speak TLS 1.3 with each other, which the hub carries. The protocol that
+//! they agree on (ALPN, RFC 7301) contains the names of both and of the stream, so that a hub that brings the wrong two
+//! together, or the right two for another stream, gets no session; nor does a ticket of one serve another.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::id::{DeviceId, Principal, ServiceName, StreamName};
+use super::secret::sha256;
+
+const ALPN_PREFIX: &str = "devstream-e2e-v1/";
+const ALPN_LABEL: &[u8] = b"devstream-e2e-v1\0";
+const URI_PREFIX: &str = "devstream:";
+
+/// The two ends of a stream, and its name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct StreamBinding {
+    /// The device that accepts the stream.
+    pub device: DeviceId,
+    /// The service that opens it.
+    pub service: ServiceName,
+    /// The stream's name; `None` is the device's first forward.
+    pub stream: Option<StreamName>,
+}
+
+impl StreamBinding {
+    /// Returns the ALPN protocol: a label, and the hash of the three names, each preceded by its length.
+    pub fn alpn(&self) -> Vec<u8> {
+        let names = [self.device.as_str(), self.service.as_str(), self.stream.as_ref().map_or("", StreamName::as_str)];
+        let mut hashed = ALPN_LABEL.to_vec();
+        for name in names {
+            hashed.extend_from_slice(&(name.len() as u64).to_be_bytes());
+            hashed.extend_from_slice(name.as_bytes());
+        }
+        [ALPN_PREFIX.as_bytes(), URL_SAFE_NO_PAD.encode(sha256(&hashed)).as_bytes()].concat()
+    }
+}
+
+/// Returns the URI in the leaf of this identity, such as `devstream:device:pi-42`.
+pub fn identity_uri(principal: &Principal) -> String {
+    format!("{URI_PREFIX}{}:{}", principal.role, principal.id)
+}
