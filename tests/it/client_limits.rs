@@ -14,6 +14,7 @@ use crate::support::process::Process;
 use crate::support::raw::RawClient;
 use crate::support::roles::{Hub, ServiceProxy, assert_is, connect};
 use crate::support::targets::{Target, is_alive};
+use crate::support::websocket::Frame;
 use crate::support::{DEVICE, TIMEOUT};
 
 /// Memory of a stream besides the bytes that it holds, with room for what the allocator does not return.
@@ -46,6 +47,33 @@ fn unacknowledged(streams: u64, flags: &[&str]) -> u64 {
         assert_eq!(source.seen().end, StreamEnd::Stalled, "the source is held back");
     }
     agent.memory().now.saturating_sub(before)
+}
+
+#[test]
+fn an_agent_whose_single_bytes_are_never_acknowledged_keeps_no_block_for_each() {
+    const STREAMS: u64 = 8;
+    const BYTES: usize = 1000;
+    let (target, machine) = (Target::echo(), Machine::new());
+    let hub = Hub::start(&machine);
+    let agent = agent(&machine, target.port, &[]);
+    let alice = RawClient::join(&hub.service_link("alice"));
+    let resumable = [(STREAM_PROTOCOL_HEADER, StreamProtocol::Resumable.as_str())];
+    let open = || alice.attach(&alice.open("target", &resumable).answer().grant()).expect("let in");
+    let streams: Vec<_> = (0..STREAMS).map(|_| open()).collect();
+    let before = agent.memory().now;
+    let echoing = streams.into_iter().map(|mut stream| {
+        thread::spawn(move || {
+            for _ in 0..BYTES {
+                stream.bytes(b"x").expect("it takes bytes");
+                while matches!(stream.next().expect("an echo"), Frame::Text(_)) {}
+            }
+            stream
+        })
+    });
+    let echoing: Vec<_> = echoing.collect();
+    let _streams: Vec<_> = echoing.into_iter().map(|echoing| echoing.join().expect("it echoes")).collect();
+    let growth = agent.memory().now.saturating_sub(before);
+    assert!(growth < STREAMS * 3 * STREAM_OVERHEAD, "{growth} bytes more");
 }
 
 #[test]

@@ -16,6 +16,9 @@ const MIN_SEND: u64 = FULL_MESSAGE_BYTES as u64 / 2;
 /// are, an acknowledgement is due for their number.
 const SMALL_MESSAGE: u64 = STREAM_RESERVE / ACK_MESSAGES as u64;
 
+/// Memory of a kept chunk beside its bytes: its place in the queue, which may have room for twice as many.
+const CHUNK_OVERHEAD: u64 = 2 * size_of::<Bytes>() as u64;
+
 /// Limit of spare buffers: an acknowledgement frees a few messages.
 const MAX_SPARE_BUFFERS: usize = 4;
 
@@ -93,7 +96,7 @@ impl SendState {
             return 0;
         }
         let (window, under_way) = (self.send_limit.saturating_sub(self.accepted), self.in_flight());
-        let room = if self.is_resumable { max_unacked.saturating_sub(STREAM_RESERVE + self.unacked()) } else { window };
+        let room = if self.is_resumable { max_unacked.saturating_sub(STREAM_RESERVE + self.kept()) } else { window };
         let capacity = window.min(room);
         if capacity < MIN_SEND && under_way >= INITIAL_WINDOW - MIN_SEND {
             0
@@ -114,9 +117,15 @@ impl SendState {
         if self.is_resumable { self.accepted - self.unacked_from } else { 0 }
     }
 
-    /// Returns the number of bytes that the direction holds: unacknowledged ones, and spare buffers.
+    /// Returns the number of bytes that the direction holds: unacknowledged ones with what each chunk takes, and spare
+    /// buffers.
     pub fn held(&self) -> u64 {
-        self.unacked() + (self.spare_buffers.len() * FULL_MESSAGE_BYTES) as u64
+        self.kept() + (self.spare_buffers.len() * FULL_MESSAGE_BYTES) as u64
+    }
+
+    /// Returns the memory of what is kept until it is acknowledged.
+    fn kept(&self) -> u64 {
+        if self.is_resumable { self.unacked() + self.unacked.len() as u64 * CHUNK_OVERHEAD } else { 0 }
     }
 
     /// Gives up spare buffers until no more than `limit` bytes are held.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::{sleep, sleep_until, timeout};
 
@@ -28,6 +28,10 @@ use crate::proto::websocket::WebSocketRole;
 /// The smallest block for reads of the local side, in bytes. Small reads share a block, since each is kept until it is
 /// acknowledged and keeps its whole block alive.
 const MIN_READ_BLOCK: usize = 4 * 1024;
+
+/// The rest of a block that is worth another read. Less is left unused, so that a block that many reads share is mostly
+/// bytes.
+const MIN_READ_BYTES: usize = MIN_READ_BLOCK / 8;
 
 /// The end of a connection.
 pub(super) enum ConnectionEnd<T> {
@@ -161,7 +165,8 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
         let room = state.capacity();
         // A message is kept with all of its block: a small one must not keep a large block.
         let size = usize::try_from(room).ok().filter(|room| *room < MIN_READ_BLOCK).unwrap_or(block);
-        if room > 0 && !(size..=8 * size).contains(&buffer.capacity()) {
+        let worth_a_read = if size > MIN_READ_BLOCK { size } else { size.min(MIN_READ_BYTES) };
+        if room > 0 && !(worth_a_read..=8 * size).contains(&buffer.capacity()) {
             buffer = state.block(size);
         }
         let mut source = (&mut *local).take(room);
@@ -173,7 +178,7 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
                 // The system reports a reset once. If the writer got it, the reader sees an end of file.
                 Ok(0) if state.is_local_reset() => return std::future::pending().await,
                 Ok(read) => {
-                    state.push_local(buffer.split().freeze());
+                    state.push_local(take_read(&mut buffer));
                     // A large read suggests that the next one is large too.
                     block = (2 * read).clamp(MIN_READ_BLOCK, FULL_MESSAGE_BYTES);
                 }
@@ -184,6 +189,16 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
             },
         }
     }
+}
+
+/// Takes what was read out of the buffer. A small read is moved out of a large block, which it would keep alive.
+fn take_read(buffer: &mut BytesMut) -> Bytes {
+    if buffer.capacity() > MIN_READ_BLOCK && buffer.len() < buffer.capacity() / 4 {
+        let mut block = BytesMut::with_capacity(buffer.len().max(MIN_READ_BLOCK));
+        block.extend_from_slice(buffer);
+        *buffer = block;
+    }
+    buffer.split().freeze()
 }
 
 /// Sends everything that is due, with one flush, or flushes anyway. Reports whether there was anything.

@@ -179,11 +179,23 @@ fn spare_buffers_count_as_held_and_are_given_up_where_memory_is_short() {
     }
     sent(&mut outgoing);
     outgoing.on_ack(5 * FULL, MANY, false).unwrap();
-    assert_eq!((outgoing.unacked(), outgoing.held()), (FULL, 5 * FULL));
-    outgoing.shed_spare_buffers(3 * FULL);
-    assert_eq!(outgoing.held(), 3 * FULL);
+    let kept = FULL + CHUNK_OVERHEAD;
+    assert_eq!((outgoing.unacked(), outgoing.held()), (FULL, 4 * FULL + kept));
+    outgoing.shed_spare_buffers(2 * FULL + kept);
+    assert_eq!(outgoing.held(), 2 * FULL + kept);
     outgoing.shed_spare_buffers(0);
-    assert_eq!(outgoing.held(), FULL, "what is not acknowledged stays");
+    assert_eq!(outgoing.held(), kept, "what is not acknowledged stays");
+}
+
+#[test]
+fn single_bytes_are_held_with_what_each_of_them_takes() {
+    const LIMIT: u64 = 64 * 1024;
+    let mut outgoing = SendState::new(true, MANY);
+    while outgoing.capacity(LIMIT) > 0 {
+        outgoing.push(Bytes::from_static(b"x"));
+    }
+    assert!(outgoing.held() <= LIMIT, "{} bytes are held", outgoing.held());
+    assert!(outgoing.unacked.len() >= ACK_MESSAGES as usize, "too few for an acknowledgement");
 }
 
 #[test]
