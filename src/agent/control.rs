@@ -21,7 +21,7 @@ use crate::net::os::sd_notify;
 use crate::net::websocket::channel::{ChannelError, ControlChannel};
 use crate::proto::backoff::ReconnectBackoff;
 use crate::proto::http::{CONTROL_PROTOCOL, Route};
-use crate::proto::id::{DeviceId, Principal, Role, StreamId};
+use crate::proto::id::{DeviceId, StreamId};
 use crate::proto::limits::PENDING_PER_DEVICE;
 use crate::proto::message::{Hello, StreamRequest, ToDevice, ToHub};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -52,9 +52,7 @@ impl SessionEnd {
     /// Words it for the agent's operator.
     pub(super) async fn describe(&self, context: &AgentContext) -> String {
         match self {
-            Self::Refused(refusal) => {
-                refusal.describe_for(&Principal { role: Role::Device, id: context.device().into() })
-            }
+            Self::Refused(refusal) => refusal.with_hint(),
             Self::Lost(ended) => format!("lost the connection to the hub ({ended})"),
             Self::Displaced { by } => {
                 let row = RefusalKind::Displaced.row();

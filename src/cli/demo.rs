@@ -31,6 +31,7 @@ use crate::proto::forward::{Forward, LocalForward};
 use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::{RESPONSE_TIMEOUT, STANDBYS_PER_IDENTITY};
+use crate::proto::refusal::Refusal;
 use crate::proxy::ServiceProxy;
 use crate::proxy::config::ProxyConfig;
 
@@ -121,7 +122,8 @@ fn client_factory(state: &std::path::Path, role: Role) -> anyhow::Result<ClientF
     Ok(ClientFactory::new(move || {
         let (local_hub, principal) = (local_hub.clone(), principal.clone());
         let hub_args = HubArgs::none();
-        async move { local_hub.client(principal, &hub_args, None).await }
+        let absent = Refusal::not_joined(&principal, "", None);
+        async move { local_hub.client(principal, &hub_args, absent).await }
     }))
 }
 

@@ -268,7 +268,7 @@ pub(super) async fn bind_proxy(
     let advice = proxy.advice(role != "rdp");
     let status_server = StatusServer::new(role, principal.clone(), Vec::new(), RoleState::Listening);
     let status = status_server.clone();
-    let mut config = proxy_config(proxy, principal.clone(), move |event| {
+    let mut config = proxy_config(proxy, principal, move |event| {
         on_event(&event);
         status.on_proxy_event(&event);
         monitor.on_event(event);
@@ -277,7 +277,7 @@ pub(super) async fn bind_proxy(
     let bound = Proxy::bind(config).await.map_err(Failure::Usage)?;
     status_server.set_endpoints(listening(&bound));
     let ProxyConfig { client_factory, device, .. } = bound.config().clone();
-    let check = DeviceCheck { role, principal, client_factory, advice, device, streams: bound.streams() };
+    let check = DeviceCheck { role, client_factory, advice, device, streams: bound.streams() };
     Ok((bound, status_server, check))
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::advice::{Cause, advice};
 use super::hop::Hop;
 use crate::cli::output::with_state_dir;
-use crate::proto::refusal::{Refusal, sanitize};
+use crate::proto::refusal::{Refusal, RefusalKind, sanitize};
 
 /// The verdict on a hop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -41,8 +41,11 @@ pub(super) enum Verdict {
 impl Verdict {
     /// A refusal at this hop, with the advice for it.
     pub(super) fn failed(hop: Hop, refusal: &Refusal, cause: Option<Cause>) -> Self {
-        let local = refusal.is_local().then_some("correct that, and run this check again");
-        Self::because(refusal, local.unwrap_or_else(|| advice(hop, refusal.kind, cause)).to_owned())
+        if refusal.is_local() {
+            return Self::because(refusal, "correct that, and run this check again".to_owned());
+        }
+        let own = refusal.advice().filter(|_| refusal.kind == RefusalKind::NotJoined);
+        Self::because(refusal, own.unwrap_or_else(|| advice(hop, refusal.kind, cause)).to_owned())
     }
 
     /// A refusal, with advice of its own.

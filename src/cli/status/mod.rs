@@ -25,6 +25,7 @@ use crate::net::os::local_socket;
 use crate::proto::admin::{AdminRequest, AdminResponse, HubStatus};
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::status::{RoleState, RoleStatus, StatusRequest};
 
 /// The limit on roles queried in one directory; more are sessions of a tool such as Ansible.
@@ -48,6 +49,13 @@ struct Report {
     /// The number of sockets of this machine that were not queried, above [`MAX_ROLES`].
     not_queried: usize,
     identities: Vec<JoinedIdentity>,
+}
+
+impl Report {
+    /// Reports whether nothing of this user runs here.
+    fn is_empty(&self) -> bool {
+        self.hub.is_none() && self.roles.is_empty() && self.unresponsive.is_empty()
+    }
 }
 
 /// An identity that this machine joined as, whether or not a role runs with it.
@@ -74,6 +82,12 @@ pub(super) async fn run(status: Status) -> Result<(), Failure> {
         return Ok(());
     }
     show(&report);
+    if report.is_empty() && report.identities.is_empty() {
+        return Err(Refusal::from(RefusalKind::NotJoined).into());
+    }
+    if report.is_empty() {
+        output::eprint("no role of this user runs here; start one with `devstream hub`, device-agent or service-proxy");
+    }
     Ok(())
 }
 
@@ -193,9 +207,6 @@ fn show(report: &Report) {
     for JoinedIdentity { identity, hub, profile } in identities {
         let profile = profile.as_ref().map(|name| format!(" in profile {name}")).unwrap_or_default();
         output::print_line(&format!("joined {hub} as {identity}{profile}"));
-    }
-    if hub.is_none() && roles.is_empty() && unresponsive.is_empty() {
-        output::eprint("no role of this user runs here; start one with `devstream hub`, device-agent or service-proxy");
     }
 }
 
