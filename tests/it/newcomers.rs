@@ -3,6 +3,7 @@
 use devstream::proto::refusal::RefusalKind;
 
 use crate::support::DEVICE;
+use crate::support::disk::STATE;
 use crate::support::machine::Machine;
 use crate::support::roles::{Hub, assert_is};
 
@@ -65,4 +66,33 @@ fn ssh_config_on_a_machine_that_has_not_joined_warns() {
     let _hub = Hub::start(&machine);
     let installed = machine.run(&["ssh-config", "--install"]).stderr;
     assert!(installed.contains("next: ssh ID.devstream") && !installed.contains("warning"), "{installed}");
+}
+
+#[test]
+fn a_command_to_a_hub_that_does_not_run_names_the_state_directory_and_the_next_step() {
+    let machine = Machine::new();
+    let own = machine.home().join("own").display().to_string();
+    let hub = Hub::start_with(&machine, &["--state-dir", &own]);
+    let default = machine.home().join(STATE).display().to_string();
+    let commands = [&["device", "add", "pi-1"][..], &["status"], &["check"], &["show"]];
+    let each = |flags: &[&str], parts: [&str; 2]| {
+        for command in commands {
+            let said = machine.run(&[&["hub"], command, flags].concat());
+            let printed = said.stdout.clone() + &said.stderr;
+            assert!(said.code != Some(0) && parts.iter().all(|part| printed.contains(part)), "{command:?}: {said:?}");
+        }
+    };
+    let other = "if it runs with another --state-dir, give that here too: `devstream hub --state-dir DIR …`";
+    each(&[], [&format!("there is no state directory {default}"), other]);
+    each(
+        &["--state-dir", "nowhere"],
+        ["there is no state directory nowhere", "give the one that the hub was started with"],
+    );
+    drop(hub);
+    let cannot = "which says why if it cannot; or give the directory that it runs with";
+    each(&["--state-dir", &own], [&format!("no hub runs with the state directory {own}"), cannot]);
+    // Of a hub that could not start.
+    assert_eq!(machine.run(&["hub", "--listen", "192.0.2.1:1"]).code, Some(2));
+    let other = format!("start it with `devstream hub`, which says why if it cannot; {other}");
+    each(&[], [&format!("no hub runs with the state directory {default}"), &other]);
 }
