@@ -230,6 +230,11 @@ impl Refusal {
         Self { is_local: true, advice: Some("".into()), ..Self::new(RefusalKind::Other, error) }
     }
 
+    /// Creates one whose whole message this is, with what to do.
+    pub fn worded(kind: RefusalKind, message: impl AsRef<str>) -> Self {
+        Self { kind, ..Self::local(message) }
+    }
+
     /// Creates one for a machine without an identity in this role, with the commands that give it this one. `profile` is
     /// one that does not enrol with the hub of the same user.
     pub fn not_joined(Principal { role, id }: &Principal, detail: &str, profile: Option<&str>) -> Self {

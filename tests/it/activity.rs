@@ -125,7 +125,7 @@ fn a_full_disk_stops_no_stream() {
     on_a_small_disk("activity::a_full_disk_stops_no_stream", |machine, disk| {
         let target = Target::echo();
         let hub = Hub::start(machine);
-        let _agent = Agent::start(machine, &[&target.port.to_string()]);
+        let _agent = Agent::start(&machine.hidden(), &[&target.port.to_string()]);
         let proxy = ServiceProxy::start(machine);
         let mut running = proxy.connect();
         is_alive(&mut running);

@@ -108,18 +108,15 @@ pub(super) struct NotRunning {
 /// Words the error of a hub that does not answer on its admin socket.
 pub(super) fn hub_not_running(state: &Path, is_given: bool, error: &io::Error) -> NotRunning {
     let at = admin_socket(state);
-    let (cause, advice) = match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => return no_hub_at(state, is_given),
-        io::ErrorKind::PermissionDenied => (
-            format!("cannot connect to the hub at {}: {error}", at.display()),
-            "run this as root or as the hub's user".to_owned(),
-        ),
-        _ => (
-            format!("the hub does not answer at {}: {error}", at.display()),
-            "look at its log, and restart it if it hangs".to_owned(),
-        ),
+    if [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused].contains(&error.kind()) {
+        return no_hub_at(state, is_given);
+    }
+    let (cause, advice) = if error.kind() == io::ErrorKind::PermissionDenied {
+        (format!("cannot connect to the hub at {}: {error}", at.display()), "run this as root or as the hub's user")
+    } else {
+        (format!("the hub does not answer at {}: {error}", at.display()), "look at its log, and restart it if it hangs")
     };
-    NotRunning { cause, advice }
+    NotRunning { cause, advice: advice.to_owned() }
 }
 
 /// Words that no hub runs with this state directory. Where no hub has run, the machine is not the hub's: one that has

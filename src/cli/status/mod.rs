@@ -91,7 +91,7 @@ pub(super) async fn run(status: Status) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Finds another process that runs a role as the identity here, at the same hub as far as that is known.
+/// Finds another process that runs a role, and is not ending, as the identity here, at the same hub as far as that is known.
 pub(super) async fn other_process(role: &str, identity: &Principal, hub: Option<&HubAddress>) -> Option<u32> {
     let is_role = |socket: &PathBuf| {
         let name = socket.file_name().and_then(|name| name.to_str());
@@ -105,7 +105,8 @@ pub(super) async fn other_process(role: &str, identity: &Principal, hub: Option<
         StatusReply::NoReply(_) | StatusReply::NotRunning => None,
     });
     let is_other_hub = |other: &HubAddress| hub.is_some_and(|hub| hub != other);
-    let mut others = roles.filter(|other| other.process != std::process::id() && other.identity == *identity);
+    let is_other = |other: &RoleStatus| other.process != std::process::id() && other.state != RoleState::Ending;
+    let mut others = roles.filter(|other| is_other(other) && other.identity == *identity);
     others.find(|other| other.role == role && !other.hub.as_ref().is_some_and(is_other_hub)).map(|other| other.process)
 }
 
