@@ -107,7 +107,8 @@ fn a_proxy_with_one_target_that_refuses_is_listening_and_reports_that_error() {
     let role = poll("the error", || roles(&machine).into_iter().find(refused));
     assert_eq!(role.state, RoleState::Listening, "{role:?}");
     let text = machine.ask(&["status"]);
-    let error = format!("last error {}: the target refused the connection", role.last_error.expect("an error").at);
+    let at = role.last_error.expect("an error").at;
+    let error = format!("last error {at}: pi-42/web #2: the target refused the connection");
     assert!(text.contains("listening since") && text.contains(&error) && !text.contains("failing"), "{text}");
 }
 
