@@ -112,7 +112,7 @@ fn a_change_of_an_identity_outlives_the_log() {
     let kept = log_files(&state).iter().map(|name| fs::read_to_string(state.join(name)).unwrap()).collect::<String>();
     assert!(!kept.contains("the-first") && kept.contains("the-last"), "{kept}");
     for added in [
-        "identityAdded      added                  reason=*, streams * serviceId=the-first by=",
+        "identityAdded      added                  reason=\"*, streams *\" serviceId=the-first by=",
         "serviceId=the-last",
         "joined",
     ] {

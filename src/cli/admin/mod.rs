@@ -26,6 +26,7 @@ use crate::hub::backup;
 use crate::hub::state::admin_socket;
 use crate::net::os::clock;
 use crate::net::os::local_socket;
+use crate::net::os::owner::denied;
 use crate::proto::admin::{AdminRequest, AdminResponse};
 use crate::proto::id::{DeviceId, Principal, Role, ServiceName};
 use crate::proto::join::HubAddress;
@@ -92,7 +93,8 @@ async fn ask(state: &Path, given: Option<&Path>, request: &AdminRequest) -> anyh
 
 /// Fails where no hub has left a state directory, which is where the machine is not the hub's.
 fn ensure_hub_has_run(state: &Path, given: Option<&Path>) -> anyhow::Result<()> {
-    if state.exists() {
+    // One that may not be looked at is there.
+    if state.try_exists().unwrap_or(true) {
         return Ok(());
     }
     let NotRunning { cause, advice } = hub_not_running(state, given.is_some(), &io::ErrorKind::NotFound.into());
@@ -111,12 +113,16 @@ pub(super) fn hub_not_running(state: &Path, is_given: bool, error: &io::Error) -
     if [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused].contains(&error.kind()) {
         return no_hub_at(state, is_given);
     }
-    let (cause, advice) = if error.kind() == io::ErrorKind::PermissionDenied {
-        (format!("cannot connect to the hub at {}: {error}", at.display()), "run this as root or as the hub's user")
-    } else {
-        (format!("the hub does not answer at {}: {error}", at.display()), "look at its log, and restart it if it hangs")
-    };
-    NotRunning { cause, advice: advice.to_owned() }
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return NotRunning {
+            cause: format!("cannot connect to the hub at {}: {error}", at.display()),
+            advice: denied(&at).unwrap_or_else(|| "run this as root or as the hub's user".to_owned()),
+        };
+    }
+    NotRunning {
+        cause: format!("the hub does not answer at {}: {error}", at.display()),
+        advice: "look at its log, and restart it if it hangs".to_owned(),
+    }
 }
 
 /// Words that no hub runs with this state directory. Where no hub has run, the machine is not the hub's: one that has
