@@ -49,6 +49,11 @@ impl SessionEnd {
         }
     }
 
+    /// Reports whether the hub has a newer key.
+    pub(super) fn is_replaced_key(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.kind == RefusalKind::KeyReplaced)
+    }
+
     /// Words it for the agent's operator.
     pub(super) async fn describe(&self, context: &AgentContext) -> String {
         match self {
