@@ -47,7 +47,7 @@ const ADVICE: Advice = Advice { has_ports: false, wait_is_chosen: true };
 pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure> {
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let state = directory.path().join("hub");
-    let (signals, shutdown, tasks) = (Signals::catch()?, Shutdown::default(), Tasks::default());
+    let (signals, shutdown, tasks) = (Signals::catch()?.muting_log(), Shutdown::default(), Tasks::default());
     let (forward, page) = target(demo.forward).await?;
     let hub = Hub::bind(hub_config(state.clone())?, InheritedSockets::default())?;
     for (address, _) in hub.addresses() {

@@ -96,10 +96,7 @@ fn advise(info: &HubInfo) {
         (false, false) => {}
     }
     if info.local.port != 443 {
-        output::role_message(
-            "hub",
-            "many firewalls allow only port 443 out; listen there with --listen '[::]:443', which needs the privilege",
-        );
+        output::role_message("hub", &port_443_advice());
     }
     if info.name_is_guessed {
         output::role_message(
@@ -119,6 +116,19 @@ fn advise(info: &HubInfo) {
             info.hostname
         ),
     );
+}
+
+/// Words how to listen on the port that most networks allow, also without root.
+fn port_443_advice() -> String {
+    let why = "many networks allow only port 443 out: start the hub with --listen '[::]:443'";
+    if !cfg!(target_os = "linux") {
+        return why.to_owned();
+    }
+    let program = std::env::current_exe().map_or_else(|_| "devstream".into(), |path| path.display().to_string());
+    format!(
+        "{why}, as root, or after `sudo setcap cap_net_bind_service=+ep {program}`, or as a systemd service with `sudo \
+         devstream service install hub -- --listen '[::]:443'`; this port serves networks that allow it"
+    )
 }
 
 pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {

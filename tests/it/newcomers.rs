@@ -2,10 +2,11 @@
 
 use devstream::proto::refusal::RefusalKind;
 
-use crate::support::DEVICE;
 use crate::support::disk::STATE;
 use crate::support::machine::Machine;
-use crate::support::roles::{Hub, assert_is};
+use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy, assert_is, connect, port_of};
+use crate::support::targets::{Target, closed_port, is_alive};
+use crate::support::{DEVICE, poll};
 
 /// What every command says where nobody has joined.
 const NOT_JOINED: &str = "this machine has not joined a hub, and you run no hub on it";
@@ -95,4 +96,97 @@ fn a_command_to_a_hub_that_does_not_run_names_the_state_directory_and_the_next_s
     assert_eq!(machine.run(&["hub", "--listen", "192.0.2.1:1"]).code, Some(2));
     let other = format!("start it with `devstream hub`, which says why if it cannot; {other}");
     each(&[], [&format!("no hub runs with the state directory {default}"), &other]);
+}
+
+#[test]
+fn a_refused_stream_is_named_by_the_agent_and_in_the_status() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    let agent = Agent::start(&machine, &[&format!("web={}", closed_port())]);
+    let started = agent.process.wait_line("forward web: nothing listens on ");
+    let proxy = ServiceProxy::start_with(&machine, DEVICE, "0=web", &[]);
+    drop(connect(proxy.port));
+    let line = agent.process.wait_line("web: refused for ");
+    assert!(line.contains(" at 127.0.0.1:") && line.contains(" id=") && line != started, "{line}");
+    let status = poll("the error", || Some(machine.ask(&["status"])).filter(|text| text.contains("last error ")));
+    assert!(status.contains("Z: pi-42/web #1: the target refused the connection"), "{status}");
+    drop(hub);
+}
+
+#[test]
+fn the_lines_about_one_stream_share_its_id_and_fields_with_spaces_are_quoted() {
+    let target = Target::echo();
+    let OneMachine { proxy, agent, hub, .. } = OneMachine::forwarding(target.port);
+    is_alive(&mut proxy.connect());
+    let opened = hub.process.wait_line("/target (");
+    let id = opened.split(['(', ')']).nth(1).expect("an id").to_owned();
+    assert!(id.len() == 8 && opened.contains(") opened from "), "{opened}");
+    hub.process.wait_line(&format!("/target ({id}) closed by "));
+    agent.process.wait_line(&format!(" id={id}"));
+    let ended = agent.process.wait_line(" bytes to the target, ");
+    assert!(ended.contains(&format!(" from it id={id}")), "{ended}");
+    hub.service_link("the-first");
+    let logged = poll("the line", || Some(hub.ask(&["logs"])).filter(|text| text.contains("the-first")));
+    assert!(logged.contains("reason=\"*, streams *\" serviceId=the-first"), "{logged}");
+}
+
+#[test]
+fn a_log_without_a_matching_line_says_so_and_names_an_unknown_identity() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    hub.device_link(DEVICE);
+    for (flag, id, role) in [("--device", "pi-43", "device"), ("--service", "alise", "service")] {
+        let finished = machine.run(&["hub", "logs", flag, id]);
+        assert!(finished.code == Some(0) && finished.stdout.is_empty(), "{finished:?}");
+        let known = format!(": `devstream hub {role} list` shows what there is");
+        let nothing = format!("nothing is logged about {role} {id}; ");
+        assert!(finished.stderr.contains(&nothing) && finished.stderr.contains(&known), "{finished:?}");
+    }
+    let known = machine.run(&["hub", "logs", "--device", DEVICE]);
+    assert!(known.stdout.contains("identityAdded") && known.stderr.is_empty(), "{known:?}");
+}
+
+#[test]
+fn the_demo_ends_with_one_line() {
+    let demo = Machine::new().start(&["demo", "--local", "0"]);
+    let local = connect(port_of(&demo.wait_line("demo: service-proxy: ")));
+    demo.wait_line(": opened");
+    demo.wait_line("hub: demo to demo/");
+    demo.signal("INT");
+    let finished = demo.finish();
+    drop(local);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(finished.stderr.lines().next_back(), Some("demo: stopped; no files are left"), "{finished:?}");
+    for other in ["ending", "interrupted", "broken", "shutting down", "was told to end", "offline", "resumed"] {
+        assert!(!finished.stderr.contains(other), "{other}: {finished:?}");
+    }
+}
+
+#[test]
+fn a_stream_that_a_second_signal_ends_names_the_signal() {
+    let target = Target::echo();
+    let OneMachine { proxy, machine, agent: _agent, hub: _hub } = OneMachine::forwarding(target.port);
+    for (signal, name) in [("TERM", "SIGTERM"), ("INT", "Ctrl-C")] {
+        let proxy = ServiceProxy::start(&machine);
+        let mut local = proxy.connect();
+        is_alive(&mut local);
+        proxy.process.signal(signal);
+        proxy.process.wait_line("service-proxy: ending: ");
+        proxy.process.signal(signal);
+        proxy.process.wait_line(&format!(": ended by {name}; up "));
+    }
+    drop(proxy);
+}
+
+#[test]
+fn an_agent_whose_machine_joins_again_warns_of_nothing() {
+    let (hub, device) = (Hub::start(&Machine::new()), Machine::new());
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    let agent = Agent::start(&device, &["9"]);
+    let lines = agent.process.lines();
+    device.ask(&["join", &hub.link(&["device", "rotate", DEVICE, "--overlap", "0s"])]);
+    let told = agent.process.wait_line_after(lines, "this key has been replaced by a newer one");
+    assert!(told.ends_with("; connecting again with the key that is stored here"), "{told}");
+    agent.process.wait_line_after(lines, "is online");
+    assert!(!agent.process.log().lines().skip(lines).any(|line| line.contains("warning")), "{}", agent.process);
 }
