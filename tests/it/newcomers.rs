@@ -190,3 +190,19 @@ fn an_agent_whose_machine_joins_again_warns_of_nothing() {
     agent.process.wait_line_after(lines, "is online");
     assert!(!agent.process.log().lines().skip(lines).any(|line| line.contains("warning")), "{}", agent.process);
 }
+
+#[test]
+fn a_check_has_one_row_for_each_hop_and_fits_100_columns() {
+    let (machine, target) = (Machine::new(), Target::echo());
+    let hub = Hub::start_with(&machine, &["--hostname", "localhost"]);
+    let _agent = Agent::start(&machine, &[&format!("web={}", target.port)]);
+    let checked = hub.ask(&["check"]);
+    let rows: Vec<_> = checked.lines().filter(|line| line.starts_with("dns ")).collect();
+    assert!(rows.len() == 1 && rows[0].starts_with("dns             warning"), "{checked}");
+    assert!(checked.contains("cause: localhost is "), "{checked}");
+    let checked = machine.ask(&["check", DEVICE]);
+    let device: Vec<_> = checked.lines().skip_while(|line| !line.starts_with("device ")).take(2).collect();
+    assert!(device[1].starts_with("                ") && device[1].contains("online since "), "{checked}");
+    let words = |line: &&str| ["cause:", "next:"].iter().any(|word| line.trim_start().starts_with(word));
+    assert!(checked.lines().filter(|line| !words(line)).all(|line| line.chars().count() < 100), "{checked}");
+}

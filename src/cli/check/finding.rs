@@ -91,6 +91,12 @@ impl Finding {
         Self { verdict, ..self }
     }
 
+    /// Gives a hop that works another verdict.
+    #[must_use]
+    pub(super) fn doubted(self, verdict: Verdict) -> Self {
+        if self.verdict == Verdict::Good { self.with_verdict(verdict) } else { self }
+    }
+
     /// Names the hub's state directory in commands of the hub, if one was given.
     #[must_use]
     pub(super) fn with_state_dir(mut self) -> Self {
@@ -130,14 +136,28 @@ impl fmt::Display for Finding {
             Verdict::Failed { cause, advice, .. } => ("FAILED", Some((cause, advice))),
         };
         let time = milliseconds.map(|time| format!("{time:.1} ms")).unwrap_or_default();
-        write!(f, "{:<15} {state:<7} {time:>11}  {at}", hop.as_str())?;
-        facts.iter().try_for_each(|(name, value)| write!(f, ", {name} {value}"))?;
+        let mut line = format!("{:<15} {state:<7} {time:>11}  {at}", hop.as_str());
+        for fact in facts.iter().map(|(name, value)| format!("{name} {value}")) {
+            if line.chars().count() + fact.chars().count() + ", ".len() > COLUMNS {
+                writeln!(f, "{line},")?;
+                line = format!("{INDENT}{fact}");
+            } else {
+                line = format!("{line}, {fact}");
+            }
+        }
+        f.write_str(&line)?;
         match why {
-            Some((cause, advice)) => write!(f, "\n                cause: {cause}\n                next: {advice}"),
+            Some((cause, advice)) => write!(f, "\n{INDENT}cause: {cause}\n{INDENT}next: {advice}"),
             None => Ok(()),
         }
     }
 }
+
+/// The length of a line with details; further ones are on the next.
+const COLUMNS: usize = 96;
+
+/// The width of the first column.
+const INDENT: &str = "                ";
 
 /// The findings, in the order of the path.
 #[derive(Debug, Clone, Default)]
