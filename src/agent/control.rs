@@ -21,7 +21,7 @@ use crate::net::os::sd_notify;
 use crate::net::websocket::channel::{ChannelError, ControlChannel};
 use crate::proto::backoff::ReconnectBackoff;
 use crate::proto::http::{CONTROL_PROTOCOL, Route};
-use crate::proto::id::{DeviceId, Principal, Role, StreamId};
+use crate::proto::id::{DeviceId, StreamId};
 use crate::proto::limits::PENDING_PER_DEVICE;
 use crate::proto::message::{Hello, StreamRequest, ToDevice, ToHub};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -49,12 +49,15 @@ impl SessionEnd {
         }
     }
 
+    /// Reports whether the hub has a newer key.
+    pub(super) fn is_replaced_key(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.kind == RefusalKind::KeyReplaced)
+    }
+
     /// Words it for the agent's operator.
     pub(super) async fn describe(&self, context: &AgentContext) -> String {
         match self {
-            Self::Refused(refusal) => {
-                refusal.describe_for(&Principal { role: Role::Device, id: context.device().into() })
-            }
+            Self::Refused(refusal) => refusal.with_hint(),
             Self::Lost(ended) => format!("lost the connection to the hub ({ended})"),
             Self::Displaced { by } => {
                 let row = RefusalKind::Displaced.row();

@@ -171,11 +171,17 @@ async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Res
         let Some(end) = control::session(context, &mut backoff, stop).await else { break };
         let retry_delay = retry_delay(&end, &mut backoff);
         let action = RetryAction::for_end(&end, config.exit_when_key_refused);
-        let reason = end.describe(context).await;
+        let was_online = context.was_online.swap(false, Ordering::Relaxed);
+        // After a join on this machine its new key is stored; if it is another's, the next attempt says so.
+        let is_expected = was_online && end.is_replaced_key() && action == RetryAction::Retry;
+        let reason = if is_expected { REPLACED_HERE.to_owned() } else { end.describe(context).await };
         // The next attempt is one of many, and the first ones are a fraction of a second apart.
         let seconds = retry_delay.as_secs_f64().ceil().max(1.0);
         let waiting = format!("{}: {reason}; {action} in {seconds} s", context.device());
-        if retry_log.should_log(&reason, context.was_online.swap(false, Ordering::Relaxed)) {
+        let should_log = retry_log.should_log(&reason, was_online);
+        if should_log && is_expected {
+            tracing::info!(target: "device-agent", "{}: {reason}", context.device());
+        } else if should_log {
             tracing::warn!(target: "device-agent", "{waiting}");
         } else {
             tracing::debug!(target: "device-agent", "{waiting}");
@@ -191,6 +197,10 @@ async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Res
     }
     Ok(())
 }
+
+/// What is said of a key that was replaced while it was in use.
+const REPLACED_HERE: &str =
+    "this key has been replaced by a newer one; connecting again with the key that is stored here";
 
 /// The shortest time between two messages with the same reason: a person who comes back later still finds one.
 const REPEAT_AFTER: Duration = Duration::from_secs(300);

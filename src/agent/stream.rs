@@ -144,8 +144,9 @@ fn log_refusal(context: &AgentContext, request: &StreamRequest, refusal: &Refusa
     if refusal.kind == RefusalKind::DeviceBusy && !context.busy_log.should_log() {
         return;
     }
-    let StreamRequest { stream_name, service, .. } = request;
-    tracing::warn!(target: "device-agent", "{stream_name}: refused {service}: {}", refusal.with_hint());
+    let StreamRequest { stream_name, service, source, request_id, .. } = request;
+    let why = refusal.with_hint();
+    tracing::warn!(target: "device-agent", "{stream_name}: refused for {service} at {source}: {why} id={request_id}");
 }
 
 /// Opens the stream's WebSocket; on failure returns the response that revokes the acceptance, if the hub does not know.
@@ -161,7 +162,8 @@ async fn open_tunnel(
     };
     let opened = opened.map(|tunnel| Tunnel { reusable: request.reusable, ..tunnel });
     opened.map_err(|refusal| {
-        tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {}", refusal.with_hint());
+        let why = refusal.with_hint();
+        tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {why} id={request_id}");
         // The hub has voided the token: it requests the stream again, or has refused it.
         let is_known = refusal.kind == RefusalKind::AuthenticationFailed;
         let reason = Some(not_opened());
@@ -235,7 +237,7 @@ async fn carry(
     let why = refusal.map(|refusal| format!(": {}", refusal.message())).unwrap_or_default();
     tracing::info!(
         target: "device-agent",
-        "{stream_name}: {ending}{why} to-target={to_target} from-target={from_target} id={request_id}"
+        "{stream_name}: {ending}{why}; {to_target} bytes to the target, {from_target} from it id={request_id}"
     );
     if let Some(target) = target.filter(|_| ending == Ending::Clean) {
         // In the background: the target's remaining bytes must not delay the connection's next stream.

@@ -31,6 +31,7 @@ use crate::proto::forward::{Forward, LocalForward};
 use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::{RESPONSE_TIMEOUT, STANDBYS_PER_IDENTITY};
+use crate::proto::refusal::Refusal;
 use crate::proxy::ServiceProxy;
 use crate::proxy::config::ProxyConfig;
 
@@ -46,7 +47,7 @@ const ADVICE: Advice = Advice { has_ports: false, wait_is_chosen: true };
 pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure> {
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let state = directory.path().join("hub");
-    let (signals, shutdown, tasks) = (Signals::catch()?, Shutdown::default(), Tasks::default());
+    let (signals, shutdown, tasks) = (Signals::catch()?.muting_log(), Shutdown::default(), Tasks::default());
     let (forward, page) = target(demo.forward).await?;
     let hub = Hub::bind(hub_config(state.clone())?, InheritedSockets::default())?;
     for (address, _) in hub.addresses() {
@@ -121,7 +122,8 @@ fn client_factory(state: &std::path::Path, role: Role) -> anyhow::Result<ClientF
     Ok(ClientFactory::new(move || {
         let (local_hub, principal) = (local_hub.clone(), principal.clone());
         let hub_args = HubArgs::none();
-        async move { local_hub.client(principal, &hub_args, None).await }
+        let absent = Refusal::not_joined(&principal, "", None);
+        async move { local_hub.client(principal, &hub_args, absent).await }
     }))
 }
 

@@ -156,8 +156,8 @@ fn run(cli: Cli, inherited: InheritedSockets, table: Option<Table>) -> Result<()
             Command::Check(check) => Box::pin(check::run(*check)).await,
             Command::Status(status) => Box::pin(status::run(status)).await,
             Command::Rdp(rdp) => Box::pin(ssh::rdp::run(rdp)).await,
-            Command::Ssh(ssh) => ssh::run(ssh),
-            Command::SshConfig(config) => ssh::configure(&config),
+            Command::Ssh(ssh) => Box::pin(ssh::run(ssh)).await,
+            Command::SshConfig(config) => Box::pin(ssh::configure(&config)).await,
             Command::Profiles(profiles) => Ok(profiles::run(profiles).await?),
             Command::Config(config) => config::command::run(config),
             Command::Completions(Completions { shell, fixed: true }) => {

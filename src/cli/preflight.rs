@@ -17,7 +17,7 @@ use crate::agent::connect::probe;
 use crate::net::client::{ClientFactory, response_refusal};
 use crate::proto::admin::DeviceStatus;
 use crate::proto::forward::{Forward, HostPort};
-use crate::proto::id::{DeviceId, Principal, StreamName};
+use crate::proto::id::{DeviceId, StreamName};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proxy::devices::request_devices;
 
@@ -74,8 +74,6 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct DeviceCheck {
     /// The subcommand.
     pub(super) role: &'static str,
-    /// The service.
-    pub(super) principal: Principal,
     /// Creates clients of the hub.
     pub(super) client_factory: ClientFactory,
     /// The next steps that fit the command.
@@ -96,7 +94,7 @@ impl DeviceCheck {
             }
             // An older hub may not answer this.
             Ok(None) => {}
-            Err(refusal) => self.warn(&self.device, &refusal.describe_for(&self.principal)),
+            Err(refusal) => self.warn(&self.device, &refusal.with_hint()),
         }
     }
 

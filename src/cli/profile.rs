@@ -70,7 +70,7 @@ impl Profile {
                 all.extend(names.filter_map(|name| name.parse().ok()));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", directory.display())),
+            Err(error) => return Err(error).at_path("cannot read", &directory),
         }
         all[1..].sort();
         Ok(all)

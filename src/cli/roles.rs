@@ -8,7 +8,6 @@ use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
@@ -24,6 +23,7 @@ use super::{Failure, output};
 use crate::agent;
 use crate::agent::config::{AccessPolicy, AgentConfig};
 use crate::hub::{BindError, Hub};
+use crate::net::client::ClientFactory;
 use crate::net::os::allocator::retain_freed_memory;
 use crate::net::os::rlimit::raise_descriptors;
 use crate::net::os::sd_notify;
@@ -96,10 +96,7 @@ fn advise(info: &HubInfo) {
         (false, false) => {}
     }
     if info.local.port != 443 {
-        output::role_message(
-            "hub",
-            "many firewalls allow only port 443 out; listen there with --listen '[::]:443', which needs the privilege",
-        );
+        output::role_message("hub", &port_443_advice());
     }
     if info.name_is_guessed {
         output::role_message(
@@ -121,6 +118,19 @@ fn advise(info: &HubInfo) {
     );
 }
 
+/// Words how to listen on the port that most networks allow, also without root.
+fn port_443_advice() -> String {
+    let why = "many networks allow only port 443 out: start the hub with --listen '[::]:443'";
+    if !cfg!(target_os = "linux") {
+        return why.to_owned();
+    }
+    let program = std::env::current_exe().map_or_else(|_| "devstream".into(), |path| path.display().to_string());
+    format!(
+        "{why}, as root, or after `sudo setcap cap_net_bind_service=+ep {program}`, or as a systemd service with `sudo \
+         devstream service install hub -- --listen '[::]:443'`; this port serves networks that allow it"
+    )
+}
+
 pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     let mut names: Vec<_> = agent.forward.iter().map(|forward| &forward.name).collect();
     names.sort_unstable();
@@ -139,8 +149,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     let endpoints = agent.forward.iter().map(|forward| format!("offers {forward}")).collect();
     let status_server = StatusServer::new("device-agent", principal.clone(), endpoints, RoleState::Connecting);
     let (status, hint_shown, offers) = (status_server.clone(), Once::new(), agent.forward.clone());
-    let (own, online) = (status_server.clone(), Arc::new(Notify::new()));
-    let other_agent = warn_about_other_agent(online.clone(), status_server.clone());
+    let own = status_server.clone();
     let config = AgentConfig {
         device: principal.id.clone().into(),
         client_factory: status_server
@@ -155,25 +164,21 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
             Box::pin(async move { own.other_process().await })
         })),
         observer: Arc::new(move |event| {
-            if matches!(event, agent::Event::Online) {
-                online.notify_one();
-                if std::io::stderr().is_terminal() {
-                    let hint = || connect_hint(&status.identity(), &offers);
-                    hint_shown.call_once(|| output::role_message("device-agent", &hint()));
-                }
+            if matches!(event, agent::Event::Online) && std::io::stderr().is_terminal() {
+                let hint = || connect_hint(&status.identity(), &offers);
+                hint_shown.call_once(|| output::role_message("device-agent", &hint()));
             }
             status.on_agent_event(event);
         }),
     };
+    ensure_only_agent(&config.client_factory, &status_server).await?;
     let forwards = agent.forward;
     retain_freed_memory();
     raise_descriptors();
     let signals = Signals::catch()?;
     sd_notify::ready("not yet connected");
     let shutdown = Shutdown::default();
-    let checks = async {
-        let ((), ()) = tokio::join!(preflight::check_targets(forwards), other_agent);
-    };
+    let checks = preflight::check_targets(forwards);
     let work = Box::pin(preflight::beside(checks, Box::pin(agent::run(config, shutdown.clone()))));
     let work = Box::pin(status_server.serve_while(&shutdown, work));
     let work = sd_notify::with_watchdog(work);
@@ -182,17 +187,18 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Warns, once the agent is online, if another one of the same device runs here: the hub keeps the last, and they take
-/// turns.
-async fn warn_about_other_agent(online: Arc<Notify>, status_server: StatusServer) {
-    online.notified().await;
-    if let Some(process) = status_server.other_process().await {
-        tracing::warn!(
-            target: "device-agent",
-            "an agent of {} runs here already, process {process}; the two take the connection from each other: stop one",
-            status_server.identity()
-        );
+/// Fails before the hub is dialled if another agent of the same device runs here: the hub keeps the last, and the two
+/// would take turns. One that is ending is no hindrance.
+async fn ensure_only_agent(client_factory: &ClientFactory, status_server: &StatusServer) -> Result<(), Refusal> {
+    // Building a client finds out the identity and the hub.
+    if client_factory.client().await.is_err() {
+        return Ok(());
     }
+    let Some(process) = status_server.other_process().await else { return Ok(()) };
+    let device = status_server.identity();
+    let why = format!("an agent of {device} runs here already, process {process}");
+    let next = "stop that one first, or let this one join as another device with --profile NAME";
+    Err(Refusal::worded(RefusalKind::Displaced, format!("{why}; {next}")))
 }
 
 /// Words the command that reaches this device from elsewhere, for the person who has just started its agent.
@@ -268,7 +274,7 @@ pub(super) async fn bind_proxy(
     let advice = proxy.advice(role != "rdp");
     let status_server = StatusServer::new(role, principal.clone(), Vec::new(), RoleState::Listening);
     let status = status_server.clone();
-    let mut config = proxy_config(proxy, principal.clone(), move |event| {
+    let mut config = proxy_config(proxy, principal, move |event| {
         on_event(&event);
         status.on_proxy_event(&event);
         monitor.on_event(event);
@@ -277,7 +283,7 @@ pub(super) async fn bind_proxy(
     let bound = Proxy::bind(config).await.map_err(Failure::Usage)?;
     status_server.set_endpoints(listening(&bound));
     let ProxyConfig { client_factory, device, .. } = bound.config().clone();
-    let check = DeviceCheck { role, principal, client_factory, advice, device, streams: bound.streams() };
+    let check = DeviceCheck { role, client_factory, advice, device, streams: bound.streams() };
     Ok((bound, status_server, check))
 }
 

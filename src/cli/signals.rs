@@ -11,6 +11,7 @@ use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
 };
 
+use super::output::logging;
 use super::output::stream_monitor::Table;
 use crate::net::os::orphans::Orphans;
 use crate::net::os::sd_notify;
@@ -21,6 +22,8 @@ use crate::net::shutdown::{Reload, Shutdown};
 pub(super) struct Signals {
     terminate: Caught,
     interrupt: Caught,
+    /// From the first one on, only errors are logged.
+    mutes_log: bool,
 }
 
 #[cfg(unix)]
@@ -30,15 +33,17 @@ impl Signals {
         Ok(Self {
             terminate: Caught::unless_ignored(SignalKind::terminate())?,
             interrupt: Caught::unless_ignored(SignalKind::interrupt())?,
+            mutes_log: false,
         })
     }
 
-    async fn next(&mut self) -> anyhow::Result<()> {
-        let signal = tokio::select! {
-            signal = self.terminate.recv() => signal,
-            signal = self.interrupt.recv() => signal,
+    /// Returns the next signal's name.
+    async fn next(&mut self) -> anyhow::Result<&'static str> {
+        let (signal, name) = tokio::select! {
+            signal = self.terminate.recv() => (signal, "SIGTERM"),
+            signal = self.interrupt.recv() => (signal, CTRL_C),
         };
-        signal.context("signals ended")
+        signal.map(|()| name).context("signals ended")
     }
 }
 
@@ -85,6 +90,8 @@ pub(super) struct Signals {
     terminate: CtrlBreak,
     close: CtrlClose,
     shutdown: CtrlShutdown,
+    /// From the first one on, only errors are logged.
+    mutes_log: bool,
 }
 
 #[cfg(windows)]
@@ -93,23 +100,32 @@ impl Signals {
     pub(super) fn catch() -> anyhow::Result<Self> {
         let catch = || -> std::io::Result<Self> {
             let (interrupt, terminate) = (ctrl_c()?, ctrl_break()?);
-            Ok(Self { interrupt, terminate, close: ctrl_close()?, shutdown: ctrl_shutdown()? })
+            Ok(Self { interrupt, terminate, close: ctrl_close()?, shutdown: ctrl_shutdown()?, mutes_log: false })
         };
         catch().context("cannot listen for signals")
     }
 
-    async fn next(&mut self) -> anyhow::Result<()> {
-        let signal = tokio::select! {
-            signal = self.interrupt.recv() => signal,
-            signal = self.terminate.recv() => signal,
-            signal = self.close.recv() => signal,
-            signal = self.shutdown.recv() => signal,
+    /// Returns the next event's name.
+    async fn next(&mut self) -> anyhow::Result<&'static str> {
+        let (signal, name) = tokio::select! {
+            signal = self.interrupt.recv() => (signal, CTRL_C),
+            signal = self.terminate.recv() => (signal, "Ctrl-Break"),
+            signal = self.close.recv() => (signal, "the closed console"),
+            signal = self.shutdown.recv() => (signal, "the system's shutdown"),
         };
-        signal.context("signals ended")
+        signal.map(|()| name).context("signals ended")
     }
 }
 
+/// What a person calls the interrupt signal.
+const CTRL_C: &str = "Ctrl-C";
+
 impl Signals {
+    /// Logs only errors from the first signal on: several roles in one process would tell of each other's end.
+    pub(super) fn muting_log(self) -> Self {
+        Self { mutes_log: true, ..self }
+    }
+
     /// Runs the work, which ends after a shutdown is requested, and requests one at each signal. As PID 1, reaps orphans
     /// meanwhile.
     pub(super) async fn run_with_shutdown<R>(
@@ -122,11 +138,16 @@ impl Signals {
         loop {
             tokio::select! {
                 result = &mut work => return Ok(result),
-                signal = self.next() => signal?,
+                signal = self.next() => {
+                    let signal = signal?;
+                    sd_notify::stopping();
+                    if self.mutes_log {
+                        logging::mute();
+                    }
+                    shutdown.request_by(signal);
+                }
                 () = orphans.reap() => {}
             }
-            sd_notify::stopping();
-            shutdown.request();
         }
     }
 }

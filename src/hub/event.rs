@@ -227,7 +227,9 @@ pub struct Sentence<'a> {
     pub result: &'a str,
     /// The cause.
     pub reason: &'a str,
-    /// The stream's name.
+    /// The stream.
+    pub stream: Option<StreamId>,
+    /// Its name.
     pub name: Option<&'a str>,
     /// The device.
     pub device: Option<&'a str>,
@@ -257,6 +259,7 @@ impl Event {
             operation: self.operation,
             result: self.result,
             reason: &self.reason,
+            stream: self.stream,
             name: self.name.as_ref().map(StreamName::as_str),
             device: self.device.as_ref().map(DeviceId::as_str),
             service: self.service.as_ref().map(ServiceName::as_str),
@@ -306,7 +309,7 @@ impl fmt::Display for Sentence<'_> {
                 let by = self.ended_by.map_or("the hub", Role::as_str);
                 let (to_device, to_service) = self.bytes.unwrap_or_default();
                 let seconds = self.took.unwrap_or_default().as_secs_f64();
-                let bytes = format!("{to_device} bytes up, {to_service} down");
+                let bytes = format!("{} up, {} down", text::count(to_device, "byte"), text::count(to_service, "byte"));
                 write!(f, "{stream} {} by {by} after {seconds:.1} s, {bytes}", self.result)?;
             }
             Operation::Authenticate => write!(f, "refused {who}{source}")?,
@@ -345,13 +348,12 @@ impl Sentence<'_> {
         }
     }
 
-    /// For example, `laptop to pi-42/ssh`.
+    /// For example, `laptop to pi-42/ssh (8fa3c2d1)`. A part of the id finds the other lines of the stream.
     fn stream_label(&self) -> String {
         let (service, device) = (self.service.unwrap_or("?"), self.device.unwrap_or("?"));
-        match self.name {
-            Some(name) => format!("{service} to {device}/{name}"),
-            None => format!("{service} to {device}"),
-        }
+        let name = self.name.map(|name| format!("/{name}")).unwrap_or_default();
+        let id = self.stream.map(|stream| format!(" ({:.8})", stream.to_string())).unwrap_or_default();
+        format!("{service} to {device}{name}{id}")
     }
 }
 

@@ -100,7 +100,11 @@ impl fmt::Display for BindError {
             write!(f, " (port {port} is in use; `ss -tlnp` shows by what; choose another with {flag})")?;
         }
         if *kind == io::ErrorKind::PermissionDenied {
-            write!(f, " (ports below 1024 need root or CAP_NET_BIND_SERVICE)")?;
+            write!(
+                f,
+                " (ports below 1024 need root, or once `sudo setcap cap_net_bind_service=+ep` with the path of \
+                 this program; choose another with {flag}, such as port 8443)"
+            )?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Requests to a running role: to shut down, first gracefully and then at once, and to reload its files.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -15,6 +15,8 @@ pub struct Shutdown {
     pub drain: CancellationToken,
     /// End all streams now.
     pub now: CancellationToken,
+    /// What ended all streams: the name of a signal.
+    cause: Arc<OnceLock<&'static str>>,
 }
 
 impl Shutdown {
@@ -24,6 +26,19 @@ impl Shutdown {
             self.now.cancel();
         }
         self.drain.cancel();
+    }
+
+    /// Requests the next step because of a signal.
+    pub fn request_by(&self, signal: &'static str) {
+        if self.drain.is_cancelled() {
+            let _ = self.cause.set(signal);
+        }
+        self.request();
+    }
+
+    /// The signal that ended all streams.
+    pub fn cause(&self) -> Option<&'static str> {
+        self.cause.get().copied()
     }
 }
 

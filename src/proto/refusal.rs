@@ -1,5 +1,6 @@
 //! The table of refusals: for each kind its machine word, HTTP status, close code, exit code, message and hint.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -149,8 +150,8 @@ table! {
          the address and port are those of a hub";
     NotJoined "not-joined" 0 0 "" 0 30
         "this machine has not joined a hub, and you run no hub on it"
-        "run the command that `devstream hub device add ID` or `devstream hub service add NAME --device ID` prints, \
-         or start a hub with `devstream hub`";
+        "on the hub's machine run `devstream hub device add ID`, for an operator `devstream hub service add NAME --device \
+         ID`, and here the command that it prints; or start a hub here with `devstream hub`";
     Displaced "displaced" 409 409002 "LinkCreationConflict" 4409 26
         "another agent with the same id has connected"
         "if it runs on another machine, give each its own id; else stop one of the two";
@@ -215,7 +216,7 @@ pub struct Refusal {
     is_local: bool,
     /// The advice in place of the table's, which knows less of the cause; empty where the details say what to do.
     #[serde(skip)]
-    advice: Option<&'static str>,
+    advice: Option<Cow<'static, str>>,
 }
 
 impl Refusal {
@@ -226,7 +227,25 @@ impl Refusal {
 
     /// Creates one for an error of this machine's own files or settings, which says itself what to do: no row words it.
     pub fn local(error: impl AsRef<str>) -> Self {
-        Self { is_local: true, advice: Some(""), ..Self::new(RefusalKind::Other, error) }
+        Self { is_local: true, advice: Some("".into()), ..Self::new(RefusalKind::Other, error) }
+    }
+
+    /// Creates one whose whole message this is, with what to do.
+    pub fn worded(kind: RefusalKind, message: impl AsRef<str>) -> Self {
+        Self { kind, ..Self::local(message) }
+    }
+
+    /// Creates one for a machine without an identity in this role, with the commands that give it this one. `profile` is
+    /// one that does not enrol with the hub of the same user.
+    pub fn not_joined(Principal { role, id }: &Principal, detail: &str, profile: Option<&str>) -> Self {
+        let scope = if *role == Role::Service { " --device ID" } else { "" };
+        let or_else = match profile {
+            Some(profile) => format!(" with --profile {profile}"),
+            None => "; or start a hub here with `devstream hub`".to_owned(),
+        };
+        let add = format!("devstream hub {role} add {id}{scope}");
+        let advice = format!("on the hub's machine run `{add}`, and here the command that it prints{or_else}");
+        Self::new(RefusalKind::NotJoined, detail).advised(advice)
     }
 
     /// Reports whether it is an error of this machine's own files or settings.
@@ -236,13 +255,13 @@ impl Refusal {
 
     /// Replaces the table's advice; empty where the details say what to do.
     #[must_use]
-    pub fn advised(self, advice: &'static str) -> Self {
-        Self { advice: Some(advice), ..self }
+    pub fn advised(self, advice: impl Into<Cow<'static, str>>) -> Self {
+        Self { advice: Some(advice.into()), ..self }
     }
 
     /// Returns the advice in place of the table's.
-    pub fn advice(&self) -> Option<&'static str> {
-        self.advice
+    pub fn advice(&self) -> Option<&str> {
+        self.advice.as_deref()
     }
 
     /// The exit code of the commands for it, which is stable: a program that ends with it says the same to scripts.
@@ -273,24 +292,10 @@ impl Refusal {
 
     /// Returns the message with what to do about it, in terms of the commands. `Display` leaves that out, for programs.
     pub fn with_hint(&self) -> String {
-        match self.advice.unwrap_or(self.kind.row().hint) {
+        match self.advice().unwrap_or(self.kind.row().hint) {
             "" => self.message(),
             advice => format!("{}; {advice}", self.message()),
         }
-    }
-
-    /// Returns the message with the hint. For a machine that has not joined, the hint is the command for this identity.
-    pub fn describe_for(&self, principal: &Principal) -> String {
-        if self.kind != RefusalKind::NotJoined {
-            return self.with_hint();
-        }
-        let Principal { role, id } = principal;
-        let scope = if *role == Role::Service { " --device ID" } else { "" };
-        format!(
-            "{}; on the hub's machine run `devstream hub {role} add {id}{scope}`, and here the command that it prints; or \
-             start a hub here with `devstream hub`",
-            self.message()
-        )
     }
 
     /// Returns the refusal for a close code and reason, if the code is in the table.
@@ -415,19 +420,18 @@ mod tests {
     #[test]
     fn a_machine_that_has_not_joined_is_told_the_command_of_its_own_role() {
         let principal = |role| Principal { role, id: "pi-42".parse().unwrap() };
-        let [device, service] = [Role::Device, Role::Service]
-            .map(|role| Refusal::from(RefusalKind::NotJoined).describe_for(&principal(role)));
+        let [device, service] =
+            [Role::Device, Role::Service].map(|role| Refusal::not_joined(&principal(role), "", None).with_hint());
         assert!(device.contains("`devstream hub device add pi-42`") && !device.contains("service"), "{device}");
         assert!(service.contains("`devstream hub service add pi-42 --device ID`"), "{service}");
-        let other = Refusal::from(RefusalKind::HubUnreachable);
-        assert_eq!(other.describe_for(&principal(Role::Device)), other.with_hint());
+        let named = Refusal::not_joined(&principal(Role::Device), "profile lab", Some("lab")).with_hint();
+        assert!(named.contains("(profile lab);") && named.ends_with("with --profile lab"), "{named}");
     }
 
     #[test]
     fn an_error_of_the_machines_own_files_is_the_whole_message() {
         let refusal = Refusal::local("key: permissions 0644 are too open; run: chmod 600 key");
-        let principal = Principal { role: Role::Device, id: "pi-42".parse().unwrap() };
-        for text in [refusal.to_string(), refusal.with_hint(), refusal.describe_for(&principal)] {
+        for text in [refusal.to_string(), refusal.with_hint()] {
             assert_eq!(text, "key: permissions 0644 are too open; run: chmod 600 key");
         }
         assert_eq!(refusal.exit_code(), 1);

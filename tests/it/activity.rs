@@ -112,7 +112,7 @@ fn a_change_of_an_identity_outlives_the_log() {
     let kept = log_files(&state).iter().map(|name| fs::read_to_string(state.join(name)).unwrap()).collect::<String>();
     assert!(!kept.contains("the-first") && kept.contains("the-last"), "{kept}");
     for added in [
-        "identityAdded      added                  reason=*, streams * serviceId=the-first by=",
+        "identityAdded      added                  reason=\"*, streams *\" serviceId=the-first by=",
         "serviceId=the-last",
         "joined",
     ] {
@@ -125,7 +125,7 @@ fn a_full_disk_stops_no_stream() {
     on_a_small_disk("activity::a_full_disk_stops_no_stream", |machine, disk| {
         let target = Target::echo();
         let hub = Hub::start(machine);
-        let _agent = Agent::start(machine, &[&target.port.to_string()]);
+        let _agent = Agent::start(&machine.hidden(), &[&target.port.to_string()]);
         let proxy = ServiceProxy::start(machine);
         let mut running = proxy.connect();
         is_alive(&mut running);

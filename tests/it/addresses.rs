@@ -161,7 +161,9 @@ fn the_hubs_commands_on_a_laptop_name_the_machine_to_run_them_on() {
             assert!(!printed.contains("os error") && !printed.contains("start "), "{command:?}: {said:?}");
         }
     };
-    each("no hub of this user runs here", "run this on the hub's machine, as its user or root (or with --state-dir)");
+    let next =
+        "run this on the hub's machine, as its user or root; if it runs with another --state-dir, give that here too";
+    each("no hub of this user runs here: there is no state directory ", next);
     laptop.ask(&["join", &hub.service_link("alice")]);
     laptop.ask(&["profiles", "set", "--hub", "hub.example.com"]);
     each("no hub runs on this machine", "run this on hub.example.com, the hub that this machine joined");

@@ -262,7 +262,7 @@ fn check_distinguishes_device_stream_and_target_failures() {
         "identity",
         RefusalKind::NotJoined,
         "",
-        "devstream hub device add",
+        "devstream hub service add",
     );
 }
 
@@ -327,5 +327,5 @@ fn hub_check_tests_itself_and_its_name_as_clients_see_it() {
     assert!(early.hop("certificate")["advice"].as_str().unwrap().contains("timedatectl"), "{:#}", early.0);
 
     hub.process.kill();
-    check(&machine).fails("hub", RefusalKind::HubUnreachable, "no hub of this user answers", "devstream hub");
+    check(&machine).fails("hub", RefusalKind::HubUnreachable, "no hub runs with the state directory", "devstream hub");
 }

@@ -176,14 +176,14 @@ fn without_a_hub_its_commands_report_that() {
         let machine = Machine::new();
         let finished = machine.run(arguments);
         assert!(
-            finished.code == Some(1) && finished.stderr.contains("no hub of this user runs here; "),
+            finished.code == Some(1) && finished.stderr.contains("no hub of this user runs here: "),
             "{finished:?}"
         );
         let beside = [arguments, &["--state-dir", "my state"]].concat();
         let finished = machine.run(&beside);
         assert_eq!(finished.code, Some(1), "{finished:?}");
-        assert!(finished.stderr.contains("no hub of this user answers at my state"), "{finished:?}");
-        let advice = "start one with `devstream hub --state-dir 'my state'`";
+        assert!(finished.stderr.contains("there is no state directory my state"), "{finished:?}");
+        let advice = "start a hub with this one: `devstream hub --state-dir 'my state'`";
         assert!(finished.stderr.contains(advice), "{finished:?}");
     }
 }

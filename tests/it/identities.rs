@@ -30,6 +30,7 @@ fn a_disabled_device_is_disconnected_at_once_and_reconnects_when_enabled() {
     assert!(agent.process.is_running(), "it waits until it is let in again");
     assert!(!hub.json::<Vec<Identity>>(&["device", "show", DEVICE])[0].enabled);
 
+    drop(agent);
     let second = Agent::launch(&device, DEVICE, &[&target.port.to_string()]);
     second.wait_line(RefusalKind::Disabled.row().sentence);
     hub.wait_activity("authenticate", Some(RefusalKind::Disabled.row().label));
@@ -37,7 +38,7 @@ fn a_disabled_device_is_disconnected_at_once_and_reconnects_when_enabled() {
     assert_is(&finished, RefusalKind::DeviceOffline);
     assert!(finished.stderr.contains("disabled at the hub"), "{finished:?}");
 
-    drop((agent, second));
+    drop(second);
     hub.ask(&["device", "enable", DEVICE]);
     let _agent = within(SOON, "coming back", || Agent::start(&device, &[&target.port.to_string()]));
     is_alive(&mut proxy.connect());

@@ -15,23 +15,29 @@ use crate::support::targets::{Target, closed_port, is_alive};
 #[test]
 fn a_second_agent_with_the_same_id_takes_over() {
     let (first, second) = (Target::greeting_then_reading("first"), Target::greeting_then_reading("second"));
-    let fixture = OneMachine::forwarding(first.port);
-    assert_eq!(read_to_string(fixture.proxy.connect()).unwrap(), "first");
-    let _second = Agent::start(&fixture.machine, &[&format!("target={}", second.port)]);
-    fixture.agent.process.wait_line(RefusalKind::Displaced.row().sentence);
-    assert_eq!(read_to_string(fixture.proxy.connect()).unwrap(), "second");
-    let displaced = fixture.hub.wait_activity("deviceDisplaced", None);
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    let agent = Agent::start(&machine.hidden(), &[&format!("target={}", first.port)]);
+    let proxy = ServiceProxy::start(&machine);
+    assert_eq!(read_to_string(proxy.connect()).unwrap(), "first");
+    let _second = Agent::start(&machine, &[&format!("target={}", second.port)]);
+    agent.process.wait_line(RefusalKind::Displaced.row().sentence);
+    assert_eq!(read_to_string(proxy.connect()).unwrap(), "second");
+    let displaced = hub.wait_activity("deviceDisplaced", None);
     assert!(displaced.to_string().matches("127.0.0.1:").count() >= 2, "both addresses: {displaced}");
 }
 
 #[test]
 fn a_takeover_leaves_running_streams_alone() {
     let target = Target::echo();
-    let fixture = OneMachine::forwarding(target.port);
-    let mut local = fixture.proxy.connect();
+    let machine = Machine::new();
+    let _hub = Hub::start(&machine);
+    let agent = Agent::start(&machine.hidden(), &[&format!("target={}", target.port)]);
+    let proxy = ServiceProxy::start(&machine);
+    let mut local = proxy.connect();
     is_alive(&mut local);
-    let _second = Agent::start(&fixture.machine, &[&format!("target={}", target.port)]);
-    fixture.agent.process.wait_line(RefusalKind::Displaced.row().sentence);
+    let _second = Agent::start(&machine, &[&format!("target={}", target.port)]);
+    agent.process.wait_line(RefusalKind::Displaced.row().sentence);
     is_alive(&mut local);
 }
 

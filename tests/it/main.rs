@@ -34,6 +34,7 @@ mod masking;
 mod migration;
 mod monitoring;
 mod networks;
+mod newcomers;
 mod observability;
 mod one_machine;
 mod overload;

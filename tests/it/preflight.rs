@@ -115,13 +115,25 @@ fn an_agent_before_it_has_joined_says_so_once_with_its_own_command() {
 }
 
 #[test]
-fn a_second_agent_of_one_device_on_one_machine_is_told_of_the_first() {
+fn a_second_agent_of_one_device_on_one_machine_ends_before_it_reaches_the_hub() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    let first = Agent::start(&machine, &["22"]);
+    let second = Agent::launch(&machine, DEVICE, &["22"]).finish();
+    let here =
+        format!("an agent of device pi-42 runs here already, process {}; stop that one first", first.process.id());
+    assert!(second.code == Some(26) && second.stderr.contains(&here), "{second:?}");
+    assert!(!hub.ask(&["logs"]).contains("deviceDisplaced"), "{}", hub.process);
+    // Another device is no second one.
+    let _other = Agent::start_as(&machine, "other", &["22"]);
+}
+
+#[test]
+fn an_agent_that_another_one_displaces_names_its_process() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
-    let first = Agent::start(&machine, &["22"]);
+    let first = Agent::start(&machine.hidden(), &["22"]);
     let second = Agent::start(&machine, &["22"]);
-    let here = format!("an agent of device pi-42 runs here already, process {}", first.process.id());
-    second.process.wait_line(&here);
     let line = first.process.wait_line("another agent with the same id has connected");
     let process = format!("process {} on this machine; stop one of the two", second.process.id());
     assert!(line.contains(&process), "{line}");

@@ -168,7 +168,7 @@ fn an_unknown_profile_has_no_identity() {
     machine.ask(&["devices"]);
     let finished = machine.run(&["devices", "--profile", "lab"]);
     assert_is(&finished, RefusalKind::NotJoined);
-    assert!(finished.stderr.contains("run: devstream join --profile lab"), "{finished:?}");
+    assert!(finished.stderr.contains("and here the command that it prints with --profile lab"), "{finished:?}");
     for command in ["use", "remove"] {
         let finished = machine.run(&["profiles", command, "lab"]);
         assert_eq!(finished.code, Some(1), "{finished:?}");

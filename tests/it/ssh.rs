@@ -251,6 +251,7 @@ fn devstream_ssh_names_an_unknown_device() {
 #[test]
 fn devstream_ssh_logs_in_as_the_user_before_the_at_sign() {
     let machine = Machine::new();
+    let _hub = Hub::start(&machine);
     let words = fake(&machine, "ssh", "for word; do echo \"[$word]\"; done");
     let Finished { code, stdout, stderr } = words.run(&["ssh", "me@work@pi-42", "-p", "1", "--", "a  b"]);
     assert_eq!(code, Some(0), "{stderr}");
@@ -265,6 +266,7 @@ fn devstream_ssh_logs_in_as_the_user_before_the_at_sign() {
 #[test]
 fn devstream_ssh_passes_the_path_to_the_hub_and_the_wait_on() {
     let machine = Machine::new();
+    let _hub = Hub::start(&machine);
     let words = fake(&machine, "ssh", "for word; do echo \"[$word]\"; done");
     let flags = ["--hub", "a,b:1", "--via", "http://proxy.lan:3128", "--via-login", "login", "--connect-timeout", "20"];
     let printed = words.ask(&[&["ssh"], &flags[..], &[DEVICE]].concat());
@@ -282,6 +284,7 @@ fn devstream_ssh_passes_the_path_to_the_hub_and_the_wait_on() {
 #[test]
 fn a_missing_ssh_program_is_reported() {
     let machine = Machine::new();
+    let _hub = Hub::start(&machine);
     let nothing = machine.home().join("nothing").display().to_string();
     let finished = machine.with("PATH", &nothing).run(&["ssh", DEVICE]);
     assert_eq!(finished.code, Some(1), "{finished:?}");

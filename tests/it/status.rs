@@ -10,13 +10,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use devstream::net::os::clock;
+use devstream::proto::refusal::RefusalKind;
 use devstream::proto::status::{RoleState, RoleStatus};
 use serde_json::Value;
 
 use crate::support::bytes::MIB;
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::Process;
-use crate::support::roles::{Agent, Hub, ServiceProxy, connect};
+use crate::support::roles::{Agent, Hub, ServiceProxy, assert_is, connect};
 use crate::support::targets::{Target, closed_port, is_alive};
 use crate::support::{DEVICE, SOON, poll, within};
 
@@ -106,7 +107,8 @@ fn a_proxy_with_one_target_that_refuses_is_listening_and_reports_that_error() {
     let role = poll("the error", || roles(&machine).into_iter().find(refused));
     assert_eq!(role.state, RoleState::Listening, "{role:?}");
     let text = machine.ask(&["status"]);
-    let error = format!("last error {}: the target refused the connection", role.last_error.expect("an error").at);
+    let at = role.last_error.expect("an error").at;
+    let error = format!("last error {at}: pi-42/web #2: the target refused the connection");
     assert!(text.contains("listening since") && text.contains(&error) && !text.contains("failing"), "{text}");
 }
 
@@ -256,10 +258,12 @@ fn a_suspended_role_is_reported_without_delay() {
 fn without_a_running_role_status_shows_the_stored_identities() {
     let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
     let finished = machine.run(&["status"]);
-    assert!(finished.code == Some(0) && finished.stdout.is_empty(), "{finished:?}");
-    assert!(finished.stderr.contains("no role of this user runs here"), "{finished:?}");
+    assert!(finished.stdout.is_empty(), "{finished:?}");
+    assert_is(&finished, RefusalKind::NotJoined);
     machine.ask(&["join", &hub.service_link("alice")]);
-    assert_eq!(machine.ask(&["status"]), format!("joined {} as service alice\n", hub.address()));
+    let finished = machine.run(&["status"]);
+    assert_eq!(finished.stdout, format!("joined {} as service alice\n", hub.address()));
+    assert!(finished.code == Some(0) && finished.stderr.contains("no role of this user runs here"), "{finished:?}");
     let report = report(&machine);
     assert!(report["hub"].is_null() && report["roles"] == Value::Array(Vec::new()), "{report}");
     assert_eq!(report["identities"][0]["identity"]["id"], "alice", "{report}");

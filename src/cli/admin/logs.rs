@@ -8,10 +8,14 @@ use anyhow::anyhow;
 
 use crate::cli::Failure;
 use crate::cli::args::Logs;
-use crate::cli::output::{OutputError, harmless_if_closed, printable, stdio};
+use crate::cli::output::{self, OutputError, harmless_if_closed, printable, stdio};
 use crate::hub::activity::{Filter, History, Line};
-use crate::hub::state::activity_log;
+use crate::hub::state::{activity_log, admin_socket};
 use crate::net::os::clock;
+use crate::net::os::local_socket;
+use crate::net::os::owner::explain;
+use crate::proto::admin::{AdminRequest, AdminResponse};
+use crate::proto::id::{Principal, Role};
 
 /// The entries that --follow starts with, as `tail` does.
 const LAST_LINES: usize = 10;
@@ -26,8 +30,13 @@ pub(in crate::cli) async fn run(logs: &Logs, state: &Path) -> Result<(), Failure
     let path = activity_log(state);
     let cannot = |error: io::Error| {
         Failure::Other(anyhow!(
-            "cannot read the activity log {}: {error}; check that a hub has run here",
-            path.display()
+            "cannot read the activity log {}: {}",
+            path.display(),
+            if error.kind() == io::ErrorKind::NotFound {
+                format!("{error}; check that a hub has run here")
+            } else {
+                explain(&error, &path)
+            }
         ))
     };
     let since = logs.since.map(|age| clock::now_utc().before(age));
@@ -42,7 +51,7 @@ pub(in crate::cli) async fn run(logs: &Logs, state: &Path) -> Result<(), Failure
         (false, true) => Style::Sentences,
         (false, false) => Style::Fields,
     };
-    let mut printer = LinePrinter { style, out: BufWriter::with_capacity(WRITE_BUFFER, io::stdout()) };
+    let mut printer = LinePrinter { style, printed: 0, out: BufWriter::with_capacity(WRITE_BUFFER, io::stdout()) };
     let failed = |error| match error {
         PrintError::Log(error) => cannot(error),
         PrintError::Output(error) => Failure::Other(OutputError::from(error).into()),
@@ -55,8 +64,29 @@ pub(in crate::cli) async fn run(logs: &Logs, state: &Path) -> Result<(), Failure
             tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
+    if printer.printed == 0 && !logs.follow {
+        output::eprint(&nothing_logged(logs, state).await);
+    }
     tracing::debug!(target: "hub", "read {} bytes of the activity log", reader.0.bytes_read());
     Ok(())
+}
+
+/// Words that nothing matches, and whether the hub knows the identity at all, if it runs.
+async fn nothing_logged(logs: &Logs, state: &Path) -> String {
+    let device = logs.device.clone().map(|id| Principal { role: Role::Device, id: id.into() });
+    let service = logs.service.clone().map(|id| Principal { role: Role::Service, id: id.into() });
+    let asked: Vec<_> = device.into_iter().chain(service).collect();
+    let mut unknown = Vec::new();
+    for principal in &asked {
+        let request = AdminRequest::ShowIdentity { principal: principal.clone() };
+        if let Ok(AdminResponse::Failed { reason }) = local_socket::request(&admin_socket(state), &request).await {
+            unknown.push(format!("; {reason}: `devstream hub {} list` shows what there is", principal.role));
+        }
+    }
+    let about = asked.iter().map(Principal::to_string).collect::<Vec<_>>().join(" and ");
+    let about = if about.is_empty() { about } else { format!(" about {about}") };
+    let since = if logs.since.is_some() { " in that time" } else { "" };
+    format!("nothing is logged{about}{since}{}", unknown.concat())
 }
 
 /// The lines that are in the log now.
@@ -84,6 +114,7 @@ enum Style {
 /// The printer of lines.
 struct LinePrinter<W: Write> {
     style: Style,
+    printed: usize,
     out: BufWriter<W>,
 }
 
@@ -98,6 +129,7 @@ impl<W: Write> LinePrinter<W> {
                 Style::Sentences => line.sentence(),
             };
             let Some(text) = text else { continue };
+            self.printed += 1;
             let written = writeln!(self.out, "{}", printable(&text));
             if written.is_err() {
                 return self.closed(written);

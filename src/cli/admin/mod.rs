@@ -26,6 +26,7 @@ use crate::hub::backup;
 use crate::hub::state::admin_socket;
 use crate::net::os::clock;
 use crate::net::os::local_socket;
+use crate::net::os::owner::denied;
 use crate::proto::admin::{AdminRequest, AdminResponse};
 use crate::proto::id::{DeviceId, Principal, Role, ServiceName};
 use crate::proto::join::HubAddress;
@@ -92,10 +93,11 @@ async fn ask(state: &Path, given: Option<&Path>, request: &AdminRequest) -> anyh
 
 /// Fails where no hub has left a state directory, which is where the machine is not the hub's.
 fn ensure_hub_has_run(state: &Path, given: Option<&Path>) -> anyhow::Result<()> {
-    if given.is_some() || state.exists() {
+    // One that may not be looked at is there.
+    if state.try_exists().unwrap_or(true) {
         return Ok(());
     }
-    let NotRunning { cause, advice } = hub_not_running(state, false, &io::ErrorKind::NotFound.into());
+    let NotRunning { cause, advice } = hub_not_running(state, given.is_some(), &io::ErrorKind::NotFound.into());
     bail!("{cause}; {advice}")
 }
 
@@ -105,30 +107,54 @@ pub(super) struct NotRunning {
     pub(super) advice: String,
 }
 
-/// Words the error of a hub that does not answer on its admin socket. Where no hub has run, the machine is not the hub's:
-/// one that has joined knows which is.
+/// Words the error of a hub that does not answer on its admin socket.
 pub(super) fn hub_not_running(state: &Path, is_given: bool, error: &io::Error) -> NotRunning {
     let at = admin_socket(state);
-    let is_absent = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused].contains(&error.kind());
+    if [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused].contains(&error.kind()) {
+        return no_hub_at(state, is_given);
+    }
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return NotRunning {
+            cause: format!("cannot connect to the hub at {}: {error}", at.display()),
+            advice: denied(&at).unwrap_or_else(|| "run this as root or as the hub's user".to_owned()),
+        };
+    }
+    NotRunning {
+        cause: format!("the hub does not answer at {}: {error}", at.display()),
+        advice: "look at its log, and restart it if it hangs".to_owned(),
+    }
+}
+
+/// Words that no hub runs with this state directory. Where no hub has run, the machine is not the hub's: one that has
+/// joined knows which is.
+fn no_hub_at(state: &Path, is_given: bool) -> NotRunning {
+    let (directory, exists) = (state.display(), state.exists());
+    let other = "if it runs with another --state-dir, give that here too: `devstream hub --state-dir DIR …`";
     let (cause, advice) = match joined_hub() {
-        Some(hub) if is_absent && !is_given && !state.exists() => (
+        Some(hub) if !is_given && !exists => (
             "no hub runs on this machine".to_owned(),
             format!("run this on {}, the hub that this machine joined", hub.host),
         ),
-        None if is_absent && !is_given && !state.exists() => (
-            "no hub of this user runs here".to_owned(),
-            "run this on the hub's machine, as its user or root (or with --state-dir)".to_owned(),
+        _ if is_given && !exists => (
+            format!("there is no state directory {directory}"),
+            "give the one that the hub was started with, or start a hub with this one: `devstream hub`".to_owned(),
         ),
-        _ if is_absent => {
-            (format!("no hub of this user answers at {}", at.display()), "start one with `devstream hub`".to_owned())
-        }
-        _ if error.kind() == io::ErrorKind::PermissionDenied => (
-            format!("cannot connect to the hub at {}: {error}", at.display()),
-            "run this as root or as the hub's user".to_owned(),
+        _ if is_given => (
+            format!("no hub runs with the state directory {directory}"),
+            "start it with `devstream hub`, which says why if it cannot; or give the directory that it runs with"
+                .to_owned(),
+        ),
+        _ if !exists => (
+            format!("no hub of this user runs here: there is no state directory {directory}"),
+            format!("run this on the hub's machine, as its user or root; {other}"),
+        ),
+        _ if state == Path::new(paths::SERVICE_STATE) => (
+            format!("no hub runs with the state directory {directory}"),
+            format!("`systemctl status devstream-hub` says why; {other}"),
         ),
         _ => (
-            format!("the hub does not answer at {}: {error}", at.display()),
-            "look at its log, and restart it if it hangs".to_owned(),
+            format!("no hub runs with the state directory {directory}"),
+            format!("start it with `devstream hub`, which says why if it cannot; {other}"),
         ),
     };
     NotRunning { cause, advice }

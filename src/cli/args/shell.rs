@@ -109,7 +109,7 @@ pub(in crate::cli) struct Rdp {
 ///
 /// Covers the hub, each device-agent, service-proxy and rdp, and the ProxyCommand of each `ssh`, with the time and the
 /// last error of their state. Root also sees those that systemd runs. Where machines share a home directory, each shows
-/// its own.
+/// its own. Where nothing runs, and this machine has not joined a hub, it exits with code 30.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Status {
     #[command(flatten)]

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::advice::{Cause, advice};
 use super::hop::Hop;
 use crate::cli::output::with_state_dir;
-use crate::proto::refusal::{Refusal, sanitize};
+use crate::proto::refusal::{Refusal, RefusalKind, sanitize};
 
 /// The verdict on a hop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -41,8 +41,11 @@ pub(super) enum Verdict {
 impl Verdict {
     /// A refusal at this hop, with the advice for it.
     pub(super) fn failed(hop: Hop, refusal: &Refusal, cause: Option<Cause>) -> Self {
-        let local = refusal.is_local().then_some("correct that, and run this check again");
-        Self::because(refusal, local.unwrap_or_else(|| advice(hop, refusal.kind, cause)).to_owned())
+        if refusal.is_local() {
+            return Self::because(refusal, "correct that, and run this check again".to_owned());
+        }
+        let own = refusal.advice().filter(|_| refusal.kind == RefusalKind::NotJoined);
+        Self::because(refusal, own.unwrap_or_else(|| advice(hop, refusal.kind, cause)).to_owned())
     }
 
     /// A refusal, with advice of its own.
@@ -88,6 +91,12 @@ impl Finding {
         Self { verdict, ..self }
     }
 
+    /// Gives a hop that works another verdict.
+    #[must_use]
+    pub(super) fn doubted(self, verdict: Verdict) -> Self {
+        if self.verdict == Verdict::Good { self.with_verdict(verdict) } else { self }
+    }
+
     /// Names the hub's state directory in commands of the hub, if one was given.
     #[must_use]
     pub(super) fn with_state_dir(mut self) -> Self {
@@ -127,14 +136,28 @@ impl fmt::Display for Finding {
             Verdict::Failed { cause, advice, .. } => ("FAILED", Some((cause, advice))),
         };
         let time = milliseconds.map(|time| format!("{time:.1} ms")).unwrap_or_default();
-        write!(f, "{:<15} {state:<7} {time:>11}  {at}", hop.as_str())?;
-        facts.iter().try_for_each(|(name, value)| write!(f, ", {name} {value}"))?;
+        let mut line = format!("{:<15} {state:<7} {time:>11}  {at}", hop.as_str());
+        for fact in facts.iter().map(|(name, value)| format!("{name} {value}")) {
+            if line.chars().count() + fact.chars().count() + ", ".len() > COLUMNS {
+                writeln!(f, "{line},")?;
+                line = format!("{INDENT}{fact}");
+            } else {
+                line = format!("{line}, {fact}");
+            }
+        }
+        f.write_str(&line)?;
         match why {
-            Some((cause, advice)) => write!(f, "\n                cause: {cause}\n                next: {advice}"),
+            Some((cause, advice)) => write!(f, "\n{INDENT}cause: {cause}\n{INDENT}next: {advice}"),
             None => Ok(()),
         }
     }
 }
+
+/// The length of a line with details; further ones are on the next.
+const COLUMNS: usize = 96;
+
+/// The width of the first column.
+const INDENT: &str = "                ";
 
 /// The findings, in the order of the path.
 #[derive(Debug, Clone, Default)]

@@ -64,8 +64,9 @@ async fn check(reporter: &Reporter, state: &Path, is_given: bool) -> anyhow::Res
     // Under each name, and with the trust of a join link.
     for host in [&info.hostname].into_iter().chain(&info.other_hostnames) {
         let public = HubAddress { host: host.clone(), port: info.local.port };
+        reporter.doubt(only_here(&info, host).await);
         to_tls(reporter, &unknown_client(public, &info)?, hub_advice).await;
-        reporter.push_if(only_here(&info, host).await);
+        reporter.settle();
     }
     reporter.push(descriptors(&status));
     if let Some(left) = usage::disk_space(state) {

@@ -7,6 +7,7 @@ use super::finding::{Finding, Verdict};
 use super::hop::Hop;
 use crate::hub::state::parts::{ADVICE, StateParts};
 use crate::hub::state::{AUTHORITY, AUTHORITY_KEY};
+use crate::net::os::owner::denied;
 use crate::proto::admin::{CertificateReport, HubStatus};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::timestamp::Timestamp;
@@ -30,7 +31,10 @@ pub(super) fn parts(state: &Path) -> Option<Finding> {
         |cause: String, advice: &str| Verdict::because(&Refusal::new(RefusalKind::HubFailed, cause), advice.into());
     let parts = match StateParts::find(state) {
         Ok(parts) => parts,
-        Err(error) => return Some(finding.with_verdict(failed(error.to_string(), "run this as the hub's user"))),
+        Err(error) => {
+            let advice = denied(state).unwrap_or_else(|| "run this as the hub's user".to_owned());
+            return Some(finding.with_verdict(failed(error.to_string(), &advice)));
+        }
     };
     if let Some(loss) = parts.loss(state, || false) {
         return Some(finding.with_verdict(failed(loss.lost().to_owned(), ADVICE)));

@@ -30,6 +30,8 @@ pub(super) struct Reporter {
 struct ReportState {
     report: Report,
     current_row: Option<ProgressBar>,
+    /// The finding that the next one of the same hop becomes, if that is good.
+    doubt: Option<Finding>,
 }
 
 impl Reporter {
@@ -51,10 +53,24 @@ impl Reporter {
         }
     }
 
+    /// Keeps a finding for the next one of its hop, which it replaces if that is good. [`Self::settle`] ends that.
+    pub(super) fn doubt(&self, finding: Option<Finding>) {
+        self.state().doubt = finding;
+    }
+
+    /// Reports the kept finding, if no other was made of its hop.
+    pub(super) fn settle(&self) {
+        let kept = self.state().doubt.take();
+        self.push_if(kept);
+    }
+
     /// Reports the result of a hop.
-    pub(super) fn push(&self, finding: Finding) {
-        let finding = finding.with_state_dir();
+    pub(super) fn push(&self, mut finding: Finding) {
         let mut state = self.state();
+        if let Some(doubt) = state.doubt.take_if(|doubt| doubt.hop == finding.hop) {
+            finding = finding.doubted(doubt.verdict);
+        }
+        let finding = finding.with_state_dir();
         state.set_row(None);
         if !self.is_json {
             output::print(&finding.to_string());

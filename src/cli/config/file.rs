@@ -13,6 +13,7 @@ use toml::de::{DeInteger, DeString, DeTable, DeValue};
 
 use super::{SECTIONS, settings, without_environment};
 use crate::cli::profile::Profile;
+use crate::net::os::owner::explain;
 use crate::proto::text;
 
 /// The table of sections for one profile.
@@ -43,7 +44,7 @@ type Diagnostic = (Range<usize>, String);
 pub(super) fn load(command: &Command, path: &Path, optional: bool) -> Result<Option<Vec<Setting>>, Vec<String>> {
     let text = match read(path) {
         Err(error) if optional && error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        read => read.map_err(|error| vec![format!("cannot read {}: {error}", path.display())])?,
+        read => read.map_err(|error| vec![format!("cannot read {}: {}", path.display(), explain(&error, path))])?,
     };
     parse(command, path, &text).map(Some)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use super::stored::{StoredIdentity, parse_key};
+use crate::cli::Failure;
 use crate::cli::args::HubArgs;
 use crate::cli::paths;
 use crate::cli::profile::Profile;
@@ -60,11 +61,18 @@ fn factory(principal: Principal, hub_args: HubArgs, takes_any_id: bool) -> Clien
                     let trust = trusted(&hub_args, stored.pin)?;
                     stored.client(&profile, principal.role, &trust, &hub_args).map_err(failed)?
                 }
-                stored if !profile.is_default() => return Err(wrong_identity(&profile, &principal, stored)),
+                Some(stored) if !profile.is_default() => {
+                    return Err(joined_as_another(&format!("profile {profile}"), &principal, &stored));
+                }
+                None if !profile.is_default() => return Err(not_joined(&profile, &principal)),
                 stored => {
                     let (state, key) = (paths::hub_state(None), paths::local_key(&principal));
                     let local_hub = LocalHub { state: state.map_err(failed)?, key: key.map_err(failed)? };
-                    local_hub.client(principal, &hub_args, stored).await?
+                    let absent = match stored {
+                        Some(stored) => joined_as_another("this machine", &principal, &stored),
+                        None => not_joined(&profile, &principal),
+                    };
+                    local_hub.client(principal, &hub_args, absent).await?
                 }
             };
             Ok(client.with_proxy(proxy))
@@ -80,12 +88,12 @@ pub(in crate::cli) struct LocalHub {
 }
 
 impl LocalHub {
-    /// Enrols with the hub, and returns a client of it. `stored` is an identity that did not fit, for the error.
+    /// Enrols with the hub, and returns a client of it. `absent` is the error if no hub runs.
     pub(in crate::cli) async fn client(
         &self,
         principal: Principal,
         hub_args: &HubArgs,
-        stored: Option<StoredIdentity>,
+        absent: Refusal,
     ) -> Result<Client, Refusal> {
         let failed = |error: anyhow::Error| Refusal::local(format!("{error:#}"));
         let key = load_or_create_key(&self.key).map_err(failed)?;
@@ -94,10 +102,7 @@ impl LocalHub {
             Ok(AdminResponse::Hub(info)) => info,
             Ok(AdminResponse::Failed { reason }) => return Err(Refusal::new(RefusalKind::NotPermitted, reason)),
             Ok(_) => return Err(Refusal::new(RefusalKind::HubFailed, "unexpected response on the admin socket")),
-            Err(_) => {
-                let other = stored.map(|stored| joined_as_another("this machine", &principal, &stored));
-                return Err(other.unwrap_or_else(|| RefusalKind::NotJoined.into()));
-            }
+            Err(_) => return Err(absent),
         };
         let hubs = hub_args.hubs(&info.local);
         let trust = trusted(hub_args, Some(info.pin))?;
@@ -106,14 +111,32 @@ impl LocalHub {
     }
 }
 
-/// Words the refusal of a named profile without that identity; such profiles never enrol by themselves.
-fn wrong_identity(profile: &Profile, principal: &Principal, stored: Option<StoredIdentity>) -> Refusal {
-    let role = principal.role.as_str();
-    if let Some(stored) = stored {
-        return joined_as_another(&format!("profile {profile}"), principal, &stored);
+/// Fails if this machine has no identity of an operator: it has not joined as one, and this user runs no hub that
+/// enrols it.
+pub(in crate::cli) async fn ensure_service_identity(profile: Option<&Profile>) -> Result<(), Failure> {
+    let mut hub_args = HubArgs::none();
+    hub_args.profile = profile.cloned();
+    let principal = Principal { role: Role::Service, id: default_service_id(&hub_args)? };
+    let profile = Profile::resolve(profile)?;
+    if StoredIdentity::load(&profile, principal.role)?.is_some() {
+        return Ok(());
     }
-    let why = format!("profile {profile} has not joined a hub as a {role}; run: devstream join --profile {profile}");
-    Refusal::new(RefusalKind::NotJoined, why)
+    let socket = admin_socket(&paths::hub_state(None)?);
+    if profile.is_default() && local_socket::request::<_, AdminResponse>(&socket, &AdminRequest::Status).await.is_ok() {
+        return Ok(());
+    }
+    Err(not_joined(&profile, &principal).into())
+}
+
+/// Words the refusal of a profile without an identity in this role. It may have one in the other.
+fn not_joined(profile: &Profile, principal: &Principal) -> Refusal {
+    let other_role = !principal.role;
+    let other = StoredIdentity::load(profile, other_role).ok().flatten();
+    let mut detail: Vec<_> = (!profile.is_default()).then(|| format!("profile {profile}")).into_iter().collect();
+    detail.extend(other.map(|other| format!("it joined only as {other_role} {}", other.id)));
+    // Named profiles never enrol by themselves.
+    let named = (!profile.is_default()).then(|| profile.as_str());
+    Refusal::not_joined(principal, &detail.join(": "), named)
 }
 
 /// Words that another id was asked for than the one that joined.

@@ -8,6 +8,7 @@ pub mod local_identity;
 mod stored;
 
 pub(super) use self::client::{
-    LocalHub, client_factory, default_device_id, default_service_id, joined_client_factory, machine_id, trust,
+    LocalHub, client_factory, default_device_id, default_service_id, ensure_service_identity, joined_client_factory,
+    machine_id, trust,
 };
 pub(super) use self::stored::{IdentityDir, StoredIdentity, code_hash, has_service_credential};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
@@ -92,6 +93,14 @@ pub(in crate::cli) fn start(filter: Targets, format: Format, style: Style) {
     }
 }
 
+/// Nothing but errors is logged from here on.
+static MUTED: AtomicBool = AtomicBool::new(false);
+
+/// Drops what is logged from here on, but for errors.
+pub(in crate::cli) fn mute() {
+    MUTED.store(true, Ordering::Relaxed);
+}
+
 /// Reports whether messages are JSON objects.
 pub(super) fn is_json() -> bool {
     FORMAT.get() == Some(&Format::Json)
@@ -119,6 +128,9 @@ where
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let metadata = event.metadata();
+        if MUTED.load(Ordering::Relaxed) && *metadata.level() > Level::ERROR {
+            return Ok(());
+        }
         if *self == Self::Json {
             let mut visitor = EventFields::default();
             event.record(&mut visitor);

@@ -91,7 +91,7 @@ impl StreamMonitor {
         if refusal.kind != RefusalKind::LocalShutdown {
             return self.advice.describe(refusal);
         }
-        if self.shutdown.now.is_cancelled() { "ended by Ctrl-C".into() } else { refusal.message() }
+        self.shutdown.cause().map_or_else(|| refusal.message(), |signal| format!("ended by {signal}"))
     }
 
     /// Returns the totals after the last stream; none if there were no streams.

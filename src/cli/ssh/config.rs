@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 use crate::cli::{output, paths};
-use crate::hub::state::write_private;
+use crate::hub::state::{AtPath as _, write_private};
 
 /// The limit on `~/.ssh/config`; a larger file is something else.
 const CONFIG_BYTES: u64 = 16 * 1024 * 1024;
@@ -81,7 +81,7 @@ fn create_parent(file: &Path) -> anyhow::Result<()> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(parent).with_context(|| format!("cannot create {}", parent.display()))
+    builder.create(parent).at_path("cannot create", parent)
 }
 
 /// Replaces a file atomically, with its owner and permissions; of a link, its target.

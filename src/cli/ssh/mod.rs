@@ -13,31 +13,44 @@ use anyhow::{Context as _, anyhow};
 
 use self::config::{include, remove};
 use super::args::{DEVICE_SUFFIX as SUFFIX, SessionArgs, Ssh, SshConfig};
+use super::identity::ensure_service_identity;
 use super::profile::Profile;
 use super::{Failure, output};
 use crate::proto::id::StreamName;
 
 /// Prints, installs or removes the block for every device.
-pub(super) fn configure(wanted: &SshConfig) -> Result<(), Failure> {
+pub(super) async fn configure(wanted: &SshConfig) -> Result<(), Failure> {
     if wanted.uninstall {
         return Ok(remove()?);
     }
     let host_block = host_block(&proxy_command("%h", &wanted.stream, wanted.profile.as_ref(), &wanted.session)?);
     if wanted.install {
         include(&host_block)?;
-        output::eprint("ssh-config: next: ssh ID.devstream, with the id of a device from `devstream devices`");
     } else {
         output::print(&host_block);
+    }
+    // The configuration is the same once this machine has joined.
+    match ensure_service_identity(wanted.profile.as_ref()).await {
+        Err(Failure::Refused(refusal)) => {
+            output::warning(&format!("ssh-config: warning: `ssh` cannot reach a device yet: {}", refusal.with_hint()));
+        }
+        Err(failure) => return Err(failure),
+        Ok(()) if wanted.install => {
+            output::eprint("ssh-config: next: ssh ID.devstream, with the id of a device from `devstream devices`");
+        }
+        Ok(()) => {}
     }
     Ok(())
 }
 
 /// Replaces this process by `ssh`; returns only if that fails.
-pub(super) fn run(ssh: Ssh) -> Result<(), Failure> {
+pub(super) async fn run(ssh: Ssh) -> Result<(), Failure> {
     // `ssh` would parse it as an option.
     if ssh.login.device.as_str().starts_with('-') {
         return Err(Failure::Usage(anyhow!("the device's id starts with '-', which `ssh` takes for an option")));
     }
+    // `ssh` would add lines of its own, and end with its own code.
+    ensure_service_identity(ssh.profile.as_ref()).await?;
     let mut command = Command::new("ssh");
     let proxy_command = proxy_command("%n", &ssh.stream, ssh.profile.as_ref(), &ssh.session)?;
     command.arg("-o").arg(format!("ProxyCommand={proxy_command}"));

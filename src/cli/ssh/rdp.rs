@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::cli::args::{Rdp, ServiceProxy};
 use crate::cli::config::role_settings::service_proxy;
+use crate::cli::identity::ensure_service_identity;
 use crate::cli::output::stream_monitor::StreamMonitor;
 use crate::cli::preflight::{self, DeviceCheck};
 use crate::cli::profile::Profile;
@@ -60,6 +61,7 @@ const CLIENTS: [Client; 1] = [Client { program: "mstsc", before: &[], named: Non
 const CLIENTS: [Client; 2] = [free_rdp("xfreerdp3"), free_rdp("xfreerdp")];
 
 pub(in crate::cli) async fn run(rdp: Rdp) -> Result<(), Failure> {
+    ensure_service_identity(rdp.profile.as_ref()).await?;
     let signals = Signals::catch()?;
     let connected = Arc::<AtomicBool>::default();
     let shutdown = Shutdown::default();

@@ -25,6 +25,7 @@ use crate::net::os::local_socket;
 use crate::proto::admin::{AdminRequest, AdminResponse, HubStatus};
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::status::{RoleState, RoleStatus, StatusRequest};
 
 /// The limit on roles queried in one directory; more are sessions of a tool such as Ansible.
@@ -48,6 +49,13 @@ struct Report {
     /// The number of sockets of this machine that were not queried, above [`MAX_ROLES`].
     not_queried: usize,
     identities: Vec<JoinedIdentity>,
+}
+
+impl Report {
+    /// Reports whether nothing of this user runs here.
+    fn is_empty(&self) -> bool {
+        self.hub.is_none() && self.roles.is_empty() && self.unresponsive.is_empty()
+    }
 }
 
 /// An identity that this machine joined as, whether or not a role runs with it.
@@ -74,10 +82,16 @@ pub(super) async fn run(status: Status) -> Result<(), Failure> {
         return Ok(());
     }
     show(&report);
+    if report.is_empty() && report.identities.is_empty() {
+        return Err(Refusal::from(RefusalKind::NotJoined).into());
+    }
+    if report.is_empty() {
+        output::eprint("no role of this user runs here; start one with `devstream hub`, device-agent or service-proxy");
+    }
     Ok(())
 }
 
-/// Finds another process that runs a role as the identity here, at the same hub as far as that is known.
+/// Finds another process that runs a role, and is not ending, as the identity here, at the same hub as far as that is known.
 pub(super) async fn other_process(role: &str, identity: &Principal, hub: Option<&HubAddress>) -> Option<u32> {
     let is_role = |socket: &PathBuf| {
         let name = socket.file_name().and_then(|name| name.to_str());
@@ -91,7 +105,8 @@ pub(super) async fn other_process(role: &str, identity: &Principal, hub: Option<
         StatusReply::NoReply(_) | StatusReply::NotRunning => None,
     });
     let is_other_hub = |other: &HubAddress| hub.is_some_and(|hub| hub != other);
-    let mut others = roles.filter(|other| other.process != std::process::id() && other.identity == *identity);
+    let is_other = |other: &RoleStatus| other.process != std::process::id() && other.state != RoleState::Ending;
+    let mut others = roles.filter(|other| is_other(other) && other.identity == *identity);
     others.find(|other| other.role == role && !other.hub.as_ref().is_some_and(is_other_hub)).map(|other| other.process)
 }
 
@@ -193,9 +208,6 @@ fn show(report: &Report) {
     for JoinedIdentity { identity, hub, profile } in identities {
         let profile = profile.as_ref().map(|name| format!(" in profile {name}")).unwrap_or_default();
         output::print_line(&format!("joined {hub} as {identity}{profile}"));
-    }
-    if hub.is_none() && roles.is_empty() && unresponsive.is_empty() {
-        output::eprint("no role of this user runs here; start one with `devstream hub`, device-agent or service-proxy");
     }
 }
 

@@ -23,7 +23,7 @@ use crate::net::transport::accept::accept_loop;
 use crate::proto::id::Principal;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::status::{LastError, OpenStream, RoleState, RoleStatus, StatusRequest};
-use crate::proxy;
+use crate::proxy::{self, StreamInfo};
 
 /// The limit on listed streams; further ones are only counted.
 pub(in crate::cli) const MAX_LISTED_STREAMS: usize = 256;
@@ -113,16 +113,17 @@ impl StatusServer {
             proxy::Event::Opened(_) => inner.mark_healthy(),
             proxy::Event::Refused(info, refusal) => {
                 inner.streams.remove(&info.number);
-                inner.stream_failed(refusal);
+                inner.stream_failed(info, refusal);
             }
             proxy::Event::Interrupted(info, why) => {
-                inner.mark_failed(RoleState::Retrying, format!("{} #{}: interrupted ({why})", info.to, info.number));
+                let reason = format!("{}: interrupted ({why})", stream_label(info));
+                inner.mark_failed(RoleState::Retrying, reason);
             }
             proxy::Event::Resumed(..) => inner.mark_healthy(),
             proxy::Event::Ended(info, _, refusal) => {
                 inner.streams.remove(&info.number);
                 match refusal {
-                    Some(refusal) => inner.stream_failed(refusal),
+                    Some(refusal) => inner.stream_failed(info, refusal),
                     None => inner.mark_healthy(),
                 }
             }
@@ -200,6 +201,11 @@ impl StatusServer {
     }
 }
 
+/// A stream as in the log: its device and forward, and its number.
+fn stream_label(info: &StreamInfo) -> String {
+    format!("{} #{}", info.to, info.number)
+}
+
 /// Reports whether a refusal says nothing about other streams to the same device.
 fn concerns_one_stream(kind: RefusalKind) -> bool {
     use RefusalKind::{
@@ -244,9 +250,9 @@ impl Inner {
     }
 
     /// Records that one stream got nowhere, or broke. Others go on, unless the cause concerns all of them.
-    fn stream_failed(&mut self, refusal: &Refusal) {
+    fn stream_failed(&mut self, info: &StreamInfo, refusal: &Refusal) {
         let state = if concerns_one_stream(refusal.kind) { self.status.state } else { RoleState::Failing };
-        self.mark_failed(state, refusal.with_hint());
+        self.mark_failed(state, format!("{}: {}", stream_label(info), refusal.with_hint()));
     }
 
     fn mark_failed(&mut self, state: RoleState, reason: String) {

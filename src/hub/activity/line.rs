@@ -148,6 +148,7 @@ impl Line {
             operation,
             result,
             reason: text("reason").unwrap_or_default(),
+            stream: text("streamId").and_then(|id| id.parse().ok()),
             name: text("streamName"),
             device: text("deviceId"),
             service: text("serviceId"),
@@ -177,8 +178,13 @@ impl Line {
         if let Some(properties) = record["properties"].as_object() {
             // The user last: scripts know the other fields by their place.
             let (by, others): (Vec<_>, Vec<_>) = properties.iter().partition(|(name, _)| *name == "by");
-            others.iter().chain(&by).for_each(|(name, value)| line += &format!(" {name}={}", text(value)));
+            others.iter().chain(&by).for_each(|(name, value)| line += &format!(" {name}={}", quoted(text(value))));
         }
         line
     }
+}
+
+/// Quotes a value that would read as several fields.
+fn quoted(value: String) -> String {
+    if value.contains([' ', '"', '=']) { format!("{value:?}") } else { value }
 }

@@ -34,7 +34,7 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// identities in it.
 pub fn create(state: &Path, to: &Path) -> anyhow::Result<u64> {
     ensure!(!to.exists(), "{} already exists; choose another file", to.display());
-    let parts = StateParts::find(state).with_context(|| format!("cannot read {}", state.display()))?;
+    let parts = StateParts::find(state).at_path("cannot read", state)?;
     ensure!(!parts.is_fresh(), "no hub state in {}", state.display());
     if let Some(loss) = parts.loss(state, || false) {
         return Err(loss.into());

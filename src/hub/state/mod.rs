@@ -50,7 +50,7 @@ impl StateDirectory {
         create_private_directory(path).with_context(named)?;
         // Windows does not lock a file that is opened for appending only.
         let lock = OpenOptions::new().create(true).read(true).append(true).open(path.join("lock"));
-        let lock = lock.with_context(named)?;
+        let lock = lock.at_path("cannot open the lock in", path).with_context(named)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.into(), _lock: lock }),
             Err(TryLockError::WouldBlock) => bail!(
@@ -64,7 +64,7 @@ impl StateDirectory {
     /// Loads the authority, the registry and the resume key. They are created where no hub has run; elsewhere, a part
     /// that cannot be made again from the others is an error.
     pub fn load(&self) -> anyhow::Result<HubState> {
-        let parts = StateParts::find(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
+        let parts = StateParts::find(&self.path).at_path("cannot read", &self.path)?;
         let has_registry = parts.registry || parts.may_create_registry();
         let registry = if has_registry { Some(self.open_registry(&parts)?) } else { None };
         let nothing_known = || registry.as_ref().is_some_and(|registry| registry.is_empty().unwrap_or(false));

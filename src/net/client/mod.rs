@@ -211,7 +211,7 @@ fn merge_refusals(mut refusals: Vec<Refusal>) -> Refusal {
     let all = Refusal::new(RefusalKind::HubUnreachable, details.join("; "));
     let advice = refusals.first().and_then(Refusal::advice);
     match advice.filter(|advice| refusals.iter().all(|refusal| refusal.advice() == Some(advice))) {
-        Some(advice) => all.advised(advice),
+        Some(advice) => all.advised(advice.to_owned()),
         None => all,
     }
 }

@@ -1,6 +1,7 @@
 //! The operating system: whatever differs between systems, and whatever tests replace.
 //!
-//! The clocks and random numbers that pure code gets as arguments; files that only their owner may read; sockets
+//! The clocks and random numbers that pure code gets as arguments; files that only their owner may read, and
+//! whose others are; sockets
 //! between programs of one user; PID 1's orphans; the service manager's sockets and notifications; the process's limits and usage;
 //! changes of the network; which ports have a listener.
 
@@ -12,6 +13,7 @@ pub mod listeners;
 pub mod local_socket;
 pub mod network_monitor;
 pub mod orphans;
+pub mod owner;
 pub mod private_files;
 pub mod random;
 pub mod rlimit;

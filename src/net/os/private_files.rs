@@ -4,7 +4,9 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
+
+use super::owner::explain;
 
 /// Creates a directory that only its owner may enter; an existing one must be like that, and this user's or root's.
 pub fn create_private_directory(path: &Path) -> anyhow::Result<()> {
@@ -12,7 +14,7 @@ pub fn create_private_directory(path: &Path) -> anyhow::Result<()> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).with_context(|| format!("cannot create {}", path.display()))?;
+    builder.create(path).at_path("cannot create", path)?;
     require_private(path, "chmod 700")
 }
 
@@ -52,7 +54,12 @@ pub trait AtPath<T> {
 
 impl<T> AtPath<T> for io::Result<T> {
     fn at_path(self, what: &str, path: &Path) -> anyhow::Result<T> {
-        self.with_context(|| format!("{what} {}", path.display()))
+        match self {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err(anyhow!("{what} {}: {}", path.display(), explain(&error, path)))
+            }
+            other => other.with_context(|| format!("{what} {}", path.display())),
+        }
     }
 }
 
@@ -60,7 +67,7 @@ impl<T> AtPath<T> for io::Result<T> {
 pub fn read_up_to(path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
     let mut content = Vec::new();
     let read = fs::File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut content));
-    let read = read.with_context(|| format!("cannot read {}", path.display()))?;
+    let read = read.at_path("cannot read", path)?;
     anyhow::ensure!(read as u64 <= limit, "{} is larger than {limit} bytes", path.display());
     Ok(content)
 }
@@ -135,7 +142,7 @@ fn check_mode(path: &Path, bits: u32, remedy: &str) -> anyhow::Result<()> {
 
 #[cfg(unix)]
 fn metadata(path: &Path) -> anyhow::Result<fs::Metadata> {
-    fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))
+    fs::metadata(path).at_path("cannot read", path)
 }
 
 #[cfg(not(unix))]
@@ -180,5 +187,13 @@ mod tests {
         }
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
         assert!(read_secret(path, 5).is_err(), "too large");
+    }
+
+    #[test]
+    fn an_error_of_a_denied_path_names_its_owner() {
+        let directory = tempfile::tempdir().unwrap();
+        let denied: io::Result<()> = Err(io::ErrorKind::PermissionDenied.into());
+        let said = denied.at_path("cannot read", &directory.path().join("key")).unwrap_err();
+        assert!(format!("{said:#}").contains(" is this user's own, "), "{said:#}");
     }
 }

@@ -150,7 +150,7 @@ fn start_agent(device: &Machine, below: &Chaos, forwards: &[String], arguments: 
     let hub = below.address();
     let forwards = forwards.iter().flat_map(|forward| ["--forward", forward.as_str()]);
     let own: Vec<_> = ["device-agent", "--hub", &hub].into_iter().chain(forwards).collect();
-    let agent = device.start(&[own.as_slice(), arguments].concat());
+    let agent = device.hidden().start(&[own.as_slice(), arguments].concat());
     agent.wait_line("is online");
     agent
 }

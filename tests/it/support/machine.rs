@@ -50,6 +50,11 @@ impl Machine {
         self
     }
 
+    /// Hides the roles that it starts from others in the same home, as those of another machine are.
+    pub(crate) fn hidden(&self) -> Self {
+        self.clone().with("RUNTIME_DIRECTORY", &self.home().join("hidden").display().to_string())
+    }
+
     /// Shifts its wall clock by this much; the monotonic clock is unchanged.
     pub(crate) fn off_by(self, time: &str) -> Self {
         // The library by itself: the program `faketime` stays between us and what it starts. The loader fills in $LIB.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::net::os::private_files::read_up_to;
+use crate::net::os::owner;
 
 /// A connection between two programs of one user.
 pub type LocalStream = UnixStream;
@@ -50,9 +50,6 @@ impl LocalListener {
     }
 }
 
-/// The limit on the file of users; where it is larger, or the user is elsewhere, the user's number does.
-const USERS_BYTES: u64 = 1024 * 1024;
-
 /// Returns the user at the other end, with the one who logged in where that is another: `root (alice)` after sudo.
 pub fn peer_user(stream: &UnixStream) -> Option<String> {
     let peer = stream.peer_cred().ok()?;
@@ -69,14 +66,7 @@ fn login_of(process: i32) -> Option<u32> {
 }
 
 fn user_name(user: u32) -> String {
-    let users = read_up_to(Path::new("/etc/passwd"), USERS_BYTES).unwrap_or_default();
-    let users = String::from_utf8_lossy(&users);
-    let named = |line: &str| {
-        let mut fields = line.split(':');
-        let name = fields.next()?.to_owned();
-        (fields.nth(1)? == user.to_string()).then_some(name)
-    };
-    users.lines().find_map(named).unwrap_or_else(|| format!("user {user}"))
+    owner::user_name(user).unwrap_or_else(|| format!("user {user}"))
 }
 
 impl Drop for LocalListener {

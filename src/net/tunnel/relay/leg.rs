@@ -193,7 +193,10 @@ impl LegClose {
         match self {
             Self::Closed(Some((CLOSE_NORMAL, _)) | None) | Self::Released => "closed".into(),
             Self::Closed(Some((CLOSE_RESET, _))) => "reset".into(),
-            Self::Closed(Some((code, _))) => format!("closed with code {code}"),
+            Self::Closed(Some((code, reason))) => match Refusal::from_close(*code, reason) {
+                Some(refusal) => refusal.message(),
+                None => format!("closed unexpectedly, WebSocket close code {code}"),
+            },
             Self::Broken(broken) => broken.to_string(),
         }
     }

@@ -1,0 +1,73 @@
+//! Whose a file is that this user may not access.
+
+use std::io;
+use std::path::Path;
+
+/// Adds to an error of the file system whose the path is, if that is why it failed, and what to do.
+pub fn explain(error: &io::Error, path: &Path) -> String {
+    let denied = (error.kind() == io::ErrorKind::PermissionDenied).then(|| denied(path)).flatten();
+    denied.map_or_else(|| error.to_string(), |denied| format!("{error}; {denied}"))
+}
+
+/// Words what keeps this user from a path: the path, or the nearest directory above it that can be looked at.
+#[cfg(unix)]
+pub fn denied(path: &Path) -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let find = |at: &Path| Some((at.display().to_string(), std::fs::metadata(at).ok()?.uid()));
+    let (at, owner) = path.ancestors().find_map(find)?;
+    if owner == rustix::process::geteuid().as_raw() {
+        return Some(format!("{at} is this user's own, but its permissions do not let him in: chmod u+rwX {at}"));
+    }
+    let user = user_name(owner);
+    let named = user.clone().unwrap_or_else(|| format!("user {owner}"));
+    let sudo = user.unwrap_or_else(|| format!("'#{owner}'"));
+    Some(format!(
+        "{at} belongs to {named}: run this as that user (sudo -u {sudo} …), or with a directory of your own (HOME, or the \
+         hub's --state-dir)"
+    ))
+}
+
+/// Nobody owns a file by a number.
+#[cfg(not(unix))]
+pub fn denied(_: &Path) -> Option<String> {
+    None
+}
+
+/// The limit on the file of users; where it is larger, or the user is elsewhere, the user has no name.
+#[cfg(unix)]
+const USERS_BYTES: u64 = 1024 * 1024;
+
+/// Returns the name of a user of this machine.
+#[cfg(unix)]
+pub fn user_name(user: u32) -> Option<String> {
+    use std::io::Read as _;
+    let mut users = Vec::new();
+    std::fs::File::open("/etc/passwd").ok()?.take(USERS_BYTES).read_to_end(&mut users).ok()?;
+    let users = String::from_utf8_lossy(&users);
+    let named = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next()?.to_owned();
+        (fields.nth(1)? == user.to_string()).then_some(name)
+    };
+    users.lines().find_map(named)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denied_path_names_its_owner_and_what_to_do() {
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let own = tempfile::tempdir().unwrap();
+        let path = own.path().join("config.toml");
+        let said = explain(&denied(), &path);
+        assert!(said.ends_with(&format!(": chmod u+rwX {}", own.path().display())), "{said}");
+        // A file of root's, for whoever is not.
+        let said = super::denied(Path::new("/etc/passwd")).unwrap();
+        let root =
+            "/etc/passwd belongs to root: run this as that user (sudo -u root …), or with a directory of your own";
+        assert!(said.starts_with(root) || rustix::process::geteuid().is_root(), "{said}");
+        assert_eq!(explain(&io::ErrorKind::NotFound.into(), &path), "entity not found");
+    }
+}

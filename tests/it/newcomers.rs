@@ -1,0 +1,208 @@
+//! What a person reads who uses the program for the first time, and makes mistakes with it.
+
+use devstream::proto::refusal::RefusalKind;
+
+use crate::support::disk::STATE;
+use crate::support::machine::Machine;
+use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy, assert_is, connect, port_of};
+use crate::support::targets::{Target, closed_port, is_alive};
+use crate::support::{DEVICE, poll};
+
+/// What every command says where nobody has joined.
+const NOT_JOINED: &str = "this machine has not joined a hub, and you run no hub on it";
+
+/// What it says to do.
+const JOIN: &str = "and here the command that it prints; or start a hub here with `devstream hub`";
+
+#[test]
+fn every_command_on_a_machine_that_has_not_joined_says_the_same() {
+    let machine = Machine::new();
+    let service = "on the hub's machine run `devstream hub service add ";
+    let neutral = "on the hub's machine run `devstream hub device add ID`, for an operator `devstream hub service add";
+    for (command, next) in [
+        (&["ssh", DEVICE][..], service),
+        (&["rdp", DEVICE], service),
+        (&["rdp", "--no-client", DEVICE], service),
+        (&["service-proxy", DEVICE, "--stdio"], service),
+        (&["check"], service),
+        (&["check", DEVICE], service),
+        (&["devices"], service),
+        (&["status"], neutral),
+    ] {
+        let finished = machine.run(command);
+        assert_eq!(finished.code, Some(30), "{command:?}: {finished:?}");
+        let said = format!("{}{}", finished.stdout, finished.stderr);
+        assert!([NOT_JOINED, next, JOIN].iter().all(|part| said.contains(part)), "{command:?}: {said}");
+        let others = ["listening", " on 127.0.0.1", "kex_exchange", "UNKNOWN port"];
+        assert!(!others.iter().any(|other| said.contains(other)), "{command:?}: {said}");
+    }
+    for (command, next) in [
+        (&["device-agent", "--forward", "1"][..], "on the hub's machine run `devstream hub device add "),
+        (&["service-proxy", DEVICE, "--local", "0"], service),
+    ] {
+        let line = machine.start(command).wait_line(NOT_JOINED);
+        assert!(line.contains(next) && line.contains(JOIN), "{line}");
+    }
+}
+
+#[test]
+fn a_machine_that_joined_in_the_other_role_says_so() {
+    let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
+    machine.ask(&["join", &hub.device_link(DEVICE)]);
+    let finished = machine.run(&["devices"]);
+    assert_is(&finished, RefusalKind::NotJoined);
+    assert!(finished.stderr.contains("(it joined only as device pi-42); on the hub's machine run"), "{finished:?}");
+}
+
+#[test]
+fn ssh_config_on_a_machine_that_has_not_joined_warns() {
+    let machine = Machine::new();
+    for command in [&["ssh-config"][..], &["ssh-config", "--install"]] {
+        let finished = machine.run(command);
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        let warning = format!("ssh-config: warning: `ssh` cannot reach a device yet: {NOT_JOINED}");
+        assert!(finished.stderr.contains(&warning) && finished.stderr.contains(JOIN), "{finished:?}");
+        assert!(!finished.stderr.contains("next: ssh"), "{finished:?}");
+    }
+    let _hub = Hub::start(&machine);
+    let installed = machine.run(&["ssh-config", "--install"]).stderr;
+    assert!(installed.contains("next: ssh ID.devstream") && !installed.contains("warning"), "{installed}");
+}
+
+#[test]
+fn a_command_to_a_hub_that_does_not_run_names_the_state_directory_and_the_next_step() {
+    let machine = Machine::new();
+    let own = machine.home().join("own").display().to_string();
+    let hub = Hub::start_with(&machine, &["--state-dir", &own]);
+    let default = machine.home().join(STATE).display().to_string();
+    let commands = [&["device", "add", "pi-1"][..], &["status"], &["check"], &["show"]];
+    let each = |flags: &[&str], parts: [&str; 2]| {
+        for command in commands {
+            let said = machine.run(&[&["hub"], command, flags].concat());
+            let printed = said.stdout.clone() + &said.stderr;
+            assert!(said.code != Some(0) && parts.iter().all(|part| printed.contains(part)), "{command:?}: {said:?}");
+        }
+    };
+    let other = "if it runs with another --state-dir, give that here too: `devstream hub --state-dir DIR …`";
+    each(&[], [&format!("there is no state directory {default}"), other]);
+    each(
+        &["--state-dir", "nowhere"],
+        ["there is no state directory nowhere", "give the one that the hub was started with"],
+    );
+    drop(hub);
+    let cannot = "which says why if it cannot; or give the directory that it runs with";
+    each(&["--state-dir", &own], [&format!("no hub runs with the state directory {own}"), cannot]);
+    // Of a hub that could not start.
+    assert_eq!(machine.run(&["hub", "--listen", "192.0.2.1:1"]).code, Some(2));
+    let other = format!("start it with `devstream hub`, which says why if it cannot; {other}");
+    each(&[], [&format!("no hub runs with the state directory {default}"), &other]);
+}
+
+#[test]
+fn a_refused_stream_is_named_by_the_agent_and_in_the_status() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    let agent = Agent::start(&machine, &[&format!("web={}", closed_port())]);
+    let started = agent.process.wait_line("forward web: nothing listens on ");
+    let proxy = ServiceProxy::start_with(&machine, DEVICE, "0=web", &[]);
+    drop(connect(proxy.port));
+    let line = agent.process.wait_line("web: refused for ");
+    assert!(line.contains(" at 127.0.0.1:") && line.contains(" id=") && line != started, "{line}");
+    let status = poll("the error", || Some(machine.ask(&["status"])).filter(|text| text.contains("last error ")));
+    assert!(status.contains("Z: pi-42/web #1: the target refused the connection"), "{status}");
+    drop(hub);
+}
+
+#[test]
+fn the_lines_about_one_stream_share_its_id_and_fields_with_spaces_are_quoted() {
+    let target = Target::echo();
+    let OneMachine { proxy, agent, hub, .. } = OneMachine::forwarding(target.port);
+    is_alive(&mut proxy.connect());
+    let opened = hub.process.wait_line("/target (");
+    let id = opened.split(['(', ')']).nth(1).expect("an id").to_owned();
+    assert!(id.len() == 8 && opened.contains(") opened from "), "{opened}");
+    hub.process.wait_line(&format!("/target ({id}) closed by "));
+    agent.process.wait_line(&format!(" id={id}"));
+    let ended = agent.process.wait_line(" bytes to the target, ");
+    assert!(ended.contains(&format!(" from it id={id}")), "{ended}");
+    hub.service_link("the-first");
+    let logged = poll("the line", || Some(hub.ask(&["logs"])).filter(|text| text.contains("the-first")));
+    assert!(logged.contains("reason=\"*, streams *\" serviceId=the-first"), "{logged}");
+}
+
+#[test]
+fn a_log_without_a_matching_line_says_so_and_names_an_unknown_identity() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    hub.device_link(DEVICE);
+    for (flag, id, role) in [("--device", "pi-43", "device"), ("--service", "alise", "service")] {
+        let finished = machine.run(&["hub", "logs", flag, id]);
+        assert!(finished.code == Some(0) && finished.stdout.is_empty(), "{finished:?}");
+        let known = format!(": `devstream hub {role} list` shows what there is");
+        let nothing = format!("nothing is logged about {role} {id}; ");
+        assert!(finished.stderr.contains(&nothing) && finished.stderr.contains(&known), "{finished:?}");
+    }
+    let known = machine.run(&["hub", "logs", "--device", DEVICE]);
+    assert!(known.stdout.contains("identityAdded") && known.stderr.is_empty(), "{known:?}");
+}
+
+#[test]
+fn the_demo_ends_with_one_line() {
+    let demo = Machine::new().start(&["demo", "--local", "0"]);
+    let local = connect(port_of(&demo.wait_line("demo: service-proxy: ")));
+    demo.wait_line(": opened");
+    demo.wait_line("hub: demo to demo/");
+    demo.signal("INT");
+    let finished = demo.finish();
+    drop(local);
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert_eq!(finished.stderr.lines().next_back(), Some("demo: stopped; no files are left"), "{finished:?}");
+    for other in ["ending", "interrupted", "broken", "shutting down", "was told to end", "offline", "resumed"] {
+        assert!(!finished.stderr.contains(other), "{other}: {finished:?}");
+    }
+}
+
+#[test]
+fn a_stream_that_a_second_signal_ends_names_the_signal() {
+    let target = Target::echo();
+    let OneMachine { proxy, machine, agent: _agent, hub: _hub } = OneMachine::forwarding(target.port);
+    for (signal, name) in [("TERM", "SIGTERM"), ("INT", "Ctrl-C")] {
+        let proxy = ServiceProxy::start(&machine);
+        let mut local = proxy.connect();
+        is_alive(&mut local);
+        proxy.process.signal(signal);
+        proxy.process.wait_line("service-proxy: ending: ");
+        proxy.process.signal(signal);
+        proxy.process.wait_line(&format!(": ended by {name}; up "));
+    }
+    drop(proxy);
+}
+
+#[test]
+fn an_agent_whose_machine_joins_again_warns_of_nothing() {
+    let (hub, device) = (Hub::start(&Machine::new()), Machine::new());
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    let agent = Agent::start(&device, &["9"]);
+    let lines = agent.process.lines();
+    device.ask(&["join", &hub.link(&["device", "rotate", DEVICE, "--overlap", "0s"])]);
+    let told = agent.process.wait_line_after(lines, "this key has been replaced by a newer one");
+    assert!(told.ends_with("; connecting again with the key that is stored here"), "{told}");
+    agent.process.wait_line_after(lines, "is online");
+    assert!(!agent.process.log().lines().skip(lines).any(|line| line.contains("warning")), "{}", agent.process);
+}
+
+#[test]
+fn a_check_has_one_row_for_each_hop_and_fits_100_columns() {
+    let (machine, target) = (Machine::new(), Target::echo());
+    let hub = Hub::start_with(&machine, &["--hostname", "localhost"]);
+    let _agent = Agent::start(&machine, &[&format!("web={}", target.port)]);
+    let checked = hub.ask(&["check"]);
+    let rows: Vec<_> = checked.lines().filter(|line| line.starts_with("dns ")).collect();
+    assert!(rows.len() == 1 && rows[0].starts_with("dns             warning"), "{checked}");
+    assert!(checked.contains("cause: localhost is "), "{checked}");
+    let checked = machine.ask(&["check", DEVICE]);
+    let device: Vec<_> = checked.lines().skip_while(|line| !line.starts_with("device ")).take(2).collect();
+    assert!(device[1].starts_with("                ") && device[1].contains("online since "), "{checked}");
+    let words = |line: &&str| ["cause:", "next:"].iter().any(|word| line.trim_start().starts_with(word));
+    assert!(checked.lines().filter(|line| !words(line)).all(|line| line.chars().count() < 100), "{checked}");
+}
