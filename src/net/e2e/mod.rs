@@ -8,4 +8,4 @@ pub mod config;
 pub mod leaf;
 pub mod seal;
 #[cfg(test)]
-mod tests;
+pub(in crate::net) mod tests;

@@ -37,10 +37,10 @@ fn binding(device: &str, service: &str, stream: Option<&str>) -> StreamBinding {
 }
 
 /// One end: its application's pipe, and the halves that the pump has.
-struct End {
-    application: DuplexStream,
-    reader: SealedReader<ReadHalf<DuplexStream>>,
-    writer: SealedWriter<WriteHalf<DuplexStream>>,
+pub(in crate::net) struct End {
+    pub(in crate::net) application: DuplexStream,
+    pub(in crate::net) reader: SealedReader<ReadHalf<DuplexStream>>,
+    pub(in crate::net) writer: SealedWriter<WriteHalf<DuplexStream>>,
     view: SessionView,
 }
 
@@ -62,7 +62,7 @@ impl End {
 }
 
 /// The ends of a stream of `alice` to `pi-42`, each of which knows the other's key or meets it for the first time.
-fn ends(known: bool) -> (End, End) {
+pub(in crate::net) fn ends(known: bool) -> (End, End) {
     let stream = || binding("pi-42", "alice", None);
     let known = |seed: u8| known.then(|| vec![key(seed).public()]);
     (

@@ -91,7 +91,7 @@ fn used_up_of(limits: ClientLimits) -> (ClientRuntime, StreamShares) {
 }
 
 /// Writes back what it reads, and reads no more until that is written.
-async fn echo(mut application: DuplexStream) {
+pub(super) async fn echo(mut application: DuplexStream) {
     let mut buffer = vec![0; PIPE];
     while let Ok(read @ 1..) = application.read(&mut buffer).await {
         if application.write_all(&buffer[..read]).await.is_err() {

@@ -5,6 +5,7 @@
 mod memory;
 mod resume;
 mod reuse;
+mod sealed;
 
 use std::io;
 use std::pin::Pin;
