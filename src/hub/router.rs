@@ -90,8 +90,8 @@ pub(super) async fn run(
     }
 }
 
-/// Completes the TLS handshake within its timeout. `None` if it failed, or for an ACME server, which has its answer and
-/// is not penalised.
+/// Completes the TLS handshake within its timeout. `None` if it failed, or without a penalty for an ACME server, which has
+/// its answer, and for a source that has had its share.
 async fn tls_handshake(
     shared: &Shared,
     acceptor: &Acceptor,
@@ -107,7 +107,7 @@ async fn tls_handshake(
                 if is_proxy_header(&opening[..length]) {
                     shared.in_front.warn(Hindrance::ProxyHeader, address);
                 }
-                let accepted = acceptor.accept(tcp, || permit.reached(Stage::Hello)).await;
+                let accepted = acceptor.accept(tcp, || shared.admission.admit_hello(permit)).await;
                 permit.reached(Stage::Tls);
                 Some(accepted)
             }

@@ -23,8 +23,6 @@ pub(in crate::hub) struct ConnectionLimiter {
 /// The reason for rejecting a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::hub) enum Rejection {
-    /// The source is banned or throttled, and has had its share.
-    Penalised,
     /// Too many unauthenticated connections.
     GlobalLimit,
     /// Too many unauthenticated connections from one source.
@@ -48,12 +46,8 @@ impl ConnectionLimiter {
         self.penalties().enforced(clock::now())
     }
 
-    /// Admits an unauthenticated connection unless its source is banned or throttled and has had its share, or a limit is
-    /// reached.
+    /// Admits an unauthenticated connection unless a limit is reached.
     pub(in crate::hub) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<UnauthenticatedPermit, Rejection> {
-        if !self.penalties().admit(address, clock::now()) {
-            return Err(Rejection::Penalised);
-        }
         let (is_known, now) = (self.penalties().is_known(address, clock::now()), clock::now());
         let admitted = self.unauthenticated().admit(address, is_known, now);
         let (id, evicted) = admitted.map_err(|full| match full {
@@ -107,6 +101,14 @@ pub(in crate::hub) struct UnauthenticatedPermit {
 }
 
 impl UnauthenticatedPermit {
+    /// Notes that the ClientHello is complete, and reports whether the connection may go on: its source may be banned or
+    /// throttled and have had its share. What comes before costs little, and a neighbour's garbage must not use up the
+    /// share of a client behind the same address.
+    pub(in crate::hub) fn admit_hello(&self) -> bool {
+        self.reached(Stage::Hello);
+        self.limiter.penalties().admit_hello(self.address, clock::now())
+    }
+
     /// Notes how far the connection has come.
     pub(in crate::hub) fn reached(&self, stage: Stage) {
         self.limiter.unauthenticated().reached(self.id, stage);
@@ -161,13 +163,34 @@ mod tests {
             limiter.record_penalty(source, PenaltyReason::AuthFailed);
         }
         assert_eq!(limiter.status(fleet), SourceStatus::Throttled);
-        assert!(limiter.admit(fleet).is_ok());
+        let may_begin = |source| limiter.admit(source).unwrap().admit_hello();
+        assert!(may_begin(fleet));
         drop(permit);
-        assert!(limiter.admit(fleet).is_ok(), "it reconnects");
-        assert!(limiter.admit(attacker).is_ok(), "ten a second");
-        let rejected = (0..100).find_map(|_| limiter.admit(attacker).err());
-        assert_eq!(rejected, Some(Rejection::Penalised));
+        assert!(may_begin(fleet), "it reconnects");
+        assert!(may_begin(attacker), "ten a second");
+        assert!((0..100).any(|_| !may_begin(attacker)));
         assert_eq!((limiter.count(), limiter.penalised()), (0, 2));
+    }
+
+    /// Of a known source, and of a banned one.
+    #[tokio::test(start_paused = true)]
+    async fn a_neighbours_garbage_uses_up_no_share_of_a_client_behind_the_same_address() {
+        let limits = ConnectionLimits { total: 1024, per_source: 128 };
+        let limiter = Arc::new(ConnectionLimiter::new(limits, PenaltyPolicy::default()));
+        let (site, other) = (address("192.0.2.1"), address("192.0.2.2"));
+        limiter.restore_authenticated([(site, Duration::ZERO)]);
+        for source in [site, other] {
+            // 200 a second for a minute; the client tries every second, and begins TLS after a round trip.
+            for number in 0..12_000 {
+                drop(limiter.admit(source).unwrap());
+                limiter.record_penalty(source, PenaltyReason::ProtocolError);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                if number % 200 == 0 {
+                    assert!(limiter.admit(source).unwrap().admit_hello(), "{source} after {number}");
+                }
+            }
+            assert_ne!(limiter.status(source), SourceStatus::Allowed);
+        }
     }
 
     /// Each tries again when it is rejected or gives way, which costs a penalty if it has had its time.

@@ -1,9 +1,9 @@
 //! PURE. Penalties of sources: repeated failures ban a source for a while, as OpenSSH's PerSourcePenalties do.
 //!
 //! A source that also has authenticated connections, such as a fleet behind one NAT, is throttled instead of banned:
-//! its failures are answered slowly, and it may open some connections a second. So is one that had some in the last weeks:
-//! when a network fails, its connections are lost and new ones time out, and the clients that return must get in. A banned
-//! source may open fewer.
+//! its failures are answered slowly, and it may begin some TLS handshakes a second. So is one that had some in the last
+//! weeks: when a network fails, its connections are lost and new ones time out, and the clients that return must get in. A
+//! banned source may begin fewer.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -64,21 +64,22 @@ impl Default for PenaltyPolicy {
 pub enum SourceStatus {
     /// No restriction.
     Allowed,
-    /// Failures are answered after a delay and connections are limited to `THROTTLED_RATE`, because the source has
+    /// Failures are answered after a delay and TLS handshakes are limited to `THROTTLED_RATE`, because the source has
     /// authenticated connections, or had some.
     Throttled,
-    /// Connections are rejected beyond `BANNED_RATE`.
+    /// TLS handshakes are rejected beyond `BANNED_RATE`.
     Banned,
 }
 
-/// The connections that a banned source may open: a client with a good key may share its address, and lifts the ban. Ten a
+/// The TLS handshakes that a banned source may begin: a client with a good key may share its address, and lifts the ban. Ten a
 /// second cost a hundredth of a core; with one a second, that client would hardly ever be the one that gets in beside a
 /// neighbour that tries fifty times a second.
 const BANNED_RATE: Rate = Rate { burst: 1, per_second: 10.0 };
 
-/// The connections that a throttled source may open: at once as many as may be unauthenticated, and then what costs a
-/// twentieth of a core. Failures have reached the threshold, which those of a fleet that reconnects do not.
-const THROTTLED_RATE: Rate = Rate { burst: 128, per_second: 50.0 };
+/// The TLS handshakes that a throttled source may begin: at once as many as may be unauthenticated, and then what costs a
+/// tenth of a core, at half a millisecond each. Failures have reached the threshold, which those of a fleet that reconnects
+/// do not.
+const THROTTLED_RATE: Rate = Rate { burst: 128, per_second: 200.0 };
 
 /// The limit on tracked sources; beyond it, new sources are not penalised.
 const MAX_SOURCES: usize = 65_536;
@@ -107,7 +108,7 @@ struct Source {
     authenticated: usize,
     /// If it had some, the time until which it counts as having them.
     known_until: Option<Instant>,
-    /// The connections that it may still open while it is throttled or banned.
+    /// The TLS handshakes that it may still begin while it is throttled or banned.
     admissions: Option<Box<(SourceStatus, TokenBucket)>>,
 }
 
@@ -161,8 +162,8 @@ impl SourcePenalties {
         self.sources.get(&source_prefix(source)).is_some_and(|entry| entry.has_recent_auth(now))
     }
 
-    /// Reports whether a source may open a connection now: any number, unless it is throttled or banned.
-    pub fn admit(&mut self, source: IpAddr, now: Instant) -> bool {
+    /// Reports whether a source may begin a TLS handshake now: any number, unless it is throttled or banned.
+    pub fn admit_hello(&mut self, source: IpAddr, now: Instant) -> bool {
         let status = self.status(source, now);
         let rate = match status {
             SourceStatus::Allowed => return true,

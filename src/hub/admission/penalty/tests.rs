@@ -60,11 +60,11 @@ fn admitted(
     milliseconds: std::ops::Range<u64>,
     start: Instant,
 ) -> usize {
-    milliseconds.filter(|ms| penalties.admit(source, start + Duration::from_millis(*ms))).count()
+    milliseconds.filter(|ms| penalties.admit_hello(source, start + Duration::from_millis(*ms))).count()
 }
 
 #[test]
-fn a_banned_source_may_open_ten_connections_a_second_and_a_good_key_lifts_the_ban() {
+fn a_banned_source_may_begin_ten_handshakes_a_second_and_a_good_key_lifts_the_ban() {
     let (mut penalties, start) = (SourcePenalties::new(PenaltyPolicy::default()), Instant::now());
     let site = address("192.0.2.1");
     for _ in 0..100 {
@@ -76,7 +76,7 @@ fn a_banned_source_may_open_ten_connections_a_second_and_a_good_key_lifts_the_ba
 }
 
 #[test]
-fn a_throttled_source_may_open_some_connections_a_second_and_any_number_when_its_penalties_are_over() {
+fn a_throttled_source_may_begin_some_handshakes_a_second_and_any_number_when_its_penalties_are_over() {
     let (mut penalties, start) = (SourcePenalties::new(PenaltyPolicy::default()), Instant::now());
     let site = address("192.0.2.1");
     penalties.auth_opened(site);
@@ -84,7 +84,7 @@ fn a_throttled_source_may_open_some_connections_a_second_and_any_number_when_its
     for _ in 0..15 {
         penalties.record(site, PenaltyReason::ProtocolError, start);
     }
-    assert_eq!(admitted(&mut penalties, site, 0..10_000, start), 128 + 499);
+    assert_eq!(admitted(&mut penalties, site, 0..10_000, start), 128 + 1999);
     assert_eq!(admitted(&mut penalties, site, 15_000..16_000, start), 1000);
 }
 
