@@ -1,5 +1,6 @@
 //! The limits on unauthenticated connections and the penalties of sources, for any task.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +8,12 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
-use super::penalty::{PenaltyPolicy, PenaltyReason, SourcePenalties, SourceStatus};
+use super::penalty::{PenaltyPolicy, PenaltyReason, SITE_SHARE, SourcePenalties, SourceStatus};
 pub use super::unauthenticated::ConnectionLimits;
 pub(in crate::hub) use super::unauthenticated::Stage;
 use super::unauthenticated::{Full, UnauthenticatedConnections};
 use crate::net::os::clock;
+use crate::proto::network::site_prefix;
 
 /// Counts unauthenticated connections and keeps the penalties of sources.
 #[derive(Debug)]
@@ -63,12 +65,20 @@ impl ConnectionLimiter {
     }
 
     /// Returns up to `limit` sources that have authenticated connections, or had some in the last weeks, and the time since
-    /// then: the latest.
+    /// then: the latest, of each site no more than its share while there are others.
     pub(in crate::hub) fn authenticated_sources(&self, limit: usize) -> Vec<(IpAddr, Duration)> {
         let mut known: Vec<_> = self.penalties().authenticated_sources(clock::now()).collect();
         known.sort_unstable_by_key(|(source, since)| (*since, *source));
-        known.truncate(limit);
-        known
+        let mut of_site = HashMap::new();
+        let is_within_share = |(source, _): &(IpAddr, Duration)| {
+            let count = of_site.entry(site_prefix(*source)).or_insert(0);
+            *count += 1;
+            *count <= limit / SITE_SHARE
+        };
+        let (mut latest, further): (Vec<_>, Vec<_>) = known.into_iter().partition(is_within_share);
+        latest.extend(further);
+        latest.truncate(limit);
+        latest
     }
 
     /// Counts these sources as if they had had authenticated connections until some time ago.
@@ -170,6 +180,21 @@ mod tests {
         assert!(may_begin(attacker), "ten a second");
         assert!((0..100).any(|_| !may_begin(attacker)));
         assert_eq!((limiter.count(), limiter.penalised()), (0, 2));
+    }
+
+    #[test]
+    fn one_ipv6_48_takes_no_place_of_another_among_the_latest_sources() {
+        let limiter = ConnectionLimiter::new(ConnectionLimits { total: 10, per_source: 10 }, PenaltyPolicy::default());
+        let (other, hour) = (address("192.0.2.1"), Duration::from_secs(3600));
+        let attackers = (0..160_u16).map(|n| (IpAddr::from([0x2001, 0xdb8, 1, n, 0, 0, 0, 0]), Duration::ZERO));
+        limiter.restore_authenticated(attackers.chain([(other, hour)]));
+        let latest = |limit| limiter.authenticated_sources(limit);
+        assert!(latest(64).iter().any(|(source, _)| *source == other));
+        assert_eq!(
+            [64, 161, 4096].map(|limit| latest(limit).len()),
+            [64, 161, 161],
+            "where there is room, all are kept"
+        );
     }
 
     /// Of a known source, and of a banned one.

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use crate::proto::network::source_prefix;
+use crate::proto::counts::decrease;
+use crate::proto::network::{site_prefix, source_prefix};
 use crate::proto::token_bucket::{Rate, TokenBucket};
 
 /// The default penalty from which a source is banned: OpenSSH's minimum.
@@ -88,6 +89,9 @@ const MAX_SOURCES: usize = 65_536;
 /// can have any number, and must leave room for penalties.
 const MAX_REMEMBERED: usize = MAX_SOURCES / 4;
 
+/// The share of those that one IPv6 /48 may have, as a divisor: one identity with its own must not push out all others.
+pub(super) const SITE_SHARE: usize = 16;
+
 /// The interval at which a full table is searched for expired entries.
 const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -123,6 +127,11 @@ impl Source {
         until.map_or(Duration::ZERO, |until| KNOWN_FOR.saturating_sub(until.saturating_duration_since(now)))
     }
 
+    /// Reports whether it is kept for the connections that it had.
+    fn is_remembered(&self) -> bool {
+        self.authenticated == 0 && self.known_until.is_some()
+    }
+
     fn is_penalised(&self, now: Instant) -> bool {
         self.until.is_some_and(|until| until > now)
     }
@@ -133,6 +142,8 @@ impl Source {
 pub struct SourcePenalties {
     policy: PenaltyPolicy,
     sources: HashMap<IpAddr, Source>,
+    /// The sources of each IPv6 /48 that are remembered.
+    remembered: HashMap<IpAddr, usize>,
     /// The time of the next search for expired entries.
     next_search: Option<Instant>,
 }
@@ -140,7 +151,7 @@ pub struct SourcePenalties {
 impl SourcePenalties {
     /// No penalties.
     pub fn new(policy: PenaltyPolicy) -> Self {
-        Self { policy, sources: HashMap::new(), next_search: None }
+        Self { policy, sources: HashMap::new(), remembered: HashMap::new(), next_search: None }
     }
 
     /// Returns the treatment of a source.
@@ -184,9 +195,14 @@ impl SourcePenalties {
 
     /// Counts a source as one whose authenticated connections closed some time ago.
     pub fn restore_authenticated(&mut self, source: IpAddr, since: Duration, now: Instant) {
-        if since < KNOWN_FOR && self.make_room(source_prefix(source), now) {
-            let entry = self.sources.entry(source_prefix(source)).or_default();
+        let source = source_prefix(source);
+        if since < KNOWN_FOR && self.make_room(source, now) && self.may_remember(source, now) {
+            let entry = self.sources.entry(source).or_default();
+            let was_remembered = entry.is_remembered();
             entry.known_until = entry.known_until.max(Some(now + (KNOWN_FOR - since)));
+            if entry.is_remembered() && !was_remembered {
+                self.count_remembered(source);
+            }
         }
     }
 
@@ -206,20 +222,52 @@ impl SourcePenalties {
 
     /// Counts an authenticated connection.
     pub fn auth_opened(&mut self, source: IpAddr) {
-        self.sources.entry(source_prefix(source)).or_default().authenticated += 1;
+        let source = source_prefix(source);
+        let entry = self.sources.entry(source).or_default();
+        let was_remembered = entry.is_remembered();
+        entry.authenticated += 1;
+        if was_remembered {
+            decrease(&mut self.remembered, &site_prefix(source));
+        }
     }
 
-    /// Uncounts an authenticated connection. Beyond `MAX_REMEMBERED`, no source is kept for that alone, unless others can
-    /// be forgotten.
+    /// Uncounts an authenticated connection. Beyond `MAX_REMEMBERED`, and its site's share of that, no source is kept for
+    /// that alone, unless others can be forgotten.
     pub fn auth_closed(&mut self, source: IpAddr, now: Instant) {
         let source = source_prefix(source);
-        if let Some(entry) = self.sources.get_mut(&source) {
-            entry.authenticated = entry.authenticated.saturating_sub(1);
-            entry.known_until = Some(now + KNOWN_FOR);
-            let is_forgotten = entry.authenticated == 0 && entry.until.is_none();
-            if is_forgotten && self.sources.len() >= MAX_REMEMBERED && !self.forget(KNOWN_FOR_AT_LEAST, now) {
-                self.sources.remove(&source);
+        let Some(entry) = self.sources.get_mut(&source) else { return };
+        if entry.authenticated > 1 {
+            entry.authenticated -= 1;
+            return;
+        }
+        // The entry still counts as authenticated here, and is not forgotten itself.
+        let has_penalty = entry.until.is_some();
+        let may_remember = self.may_remember(source, now)
+            && (has_penalty || self.sources.len() < MAX_REMEMBERED || self.forget(KNOWN_FOR_AT_LEAST, now));
+        if !may_remember && !has_penalty {
+            self.sources.remove(&source);
+        } else if let Some(entry) = self.sources.get_mut(&source) {
+            entry.authenticated = 0;
+            entry.known_until = may_remember.then_some(now + KNOWN_FOR);
+            if may_remember {
+                self.count_remembered(source);
             }
+        }
+    }
+
+    /// Reports whether the source may be kept for the connections that it had, within its site's share.
+    fn may_remember(&mut self, source: IpAddr, now: Instant) -> bool {
+        let (site, limit) = (site_prefix(source), MAX_REMEMBERED / SITE_SHARE);
+        let is_full = |remembered: &HashMap<IpAddr, usize>| remembered.get(&site).is_some_and(|count| *count >= limit);
+        if is_full(&self.remembered) {
+            self.forget(KNOWN_FOR, now);
+        }
+        !is_full(&self.remembered)
+    }
+
+    fn count_remembered(&mut self, source: IpAddr) {
+        if source.is_ipv6() {
+            *self.remembered.entry(site_prefix(source)).or_default() += 1;
         }
     }
 
@@ -245,6 +293,10 @@ impl SourcePenalties {
             self.next_search = Some(now + SEARCH_INTERVAL);
             let is_known = |entry: &Source| entry.has_recent_auth(now) && entry.since_auth(now) < known_for;
             self.sources.retain(|_, entry| is_known(entry) || entry.is_penalised(now));
+            let of_ipv6 = self.sources.iter().filter(|(source, entry)| source.is_ipv6() && entry.is_remembered());
+            let mut remembered = HashMap::new();
+            of_ipv6.for_each(|(source, _)| *remembered.entry(site_prefix(*source)).or_default() += 1);
+            self.remembered = remembered;
         }
         self.sources.len() < MAX_REMEMBERED
     }

@@ -133,6 +133,31 @@ fn a_crowd_of_good_sources_pushes_out_those_of_earlier_days_alone() {
 }
 
 #[test]
+fn one_ipv6_48_pushes_out_no_source_elsewhere() {
+    let (mut penalties, start) = (SourcePenalties::new(PenaltyPolicy::default()), Instant::now());
+    let nth = |site: u16, n: u16| IpAddr::from([0x2001, 0xdb8, site, n, 0, 0, 0, 1]);
+    let come_and_go = |penalties: &mut SourcePenalties, site, sources: std::ops::Range<u16>, now| {
+        for source in sources {
+            penalties.auth_opened(nth(site, source));
+            penalties.auth_closed(nth(site, source), now);
+        }
+        penalties.sources.len()
+    };
+    assert_eq!(come_and_go(&mut penalties, 1, 0..100, start), 100);
+    let (day, share) = (SECOND * 86_400, MAX_REMEMBERED / SITE_SHARE);
+    assert_eq!(come_and_go(&mut penalties, 2, 0..20_000, start + day * 2), 100 + share);
+    assert_eq!(come_and_go(&mut penalties, 2, 0..10, start + day * 3), 100 + share, "seen again");
+    assert_eq!(come_and_go(&mut penalties, 3, 0..10, start + day * 3), 110 + share, "others are remembered as before");
+    assert!(penalties.is_known(nth(1, 50), start + day * 3));
+    assert_eq!(penalties.remembered[&site_prefix(nth(2, 0))], share);
+    assert_eq!(
+        come_and_go(&mut penalties, 2, 0..2000, start + day * 40),
+        share,
+        "the time of the earlier ones is over"
+    );
+}
+
+#[test]
 fn an_ipv6_source_is_a_64_and_exempt_networks_are_never_penalised() {
     let policy = PenaltyPolicy { exempt: vec!["198.51.100.0/24".parse().unwrap()], ..PenaltyPolicy::default() };
     let (mut penalties, now) = (SourcePenalties::new(policy), Instant::now());
