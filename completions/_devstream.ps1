@@ -73,7 +73,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--auth-timeout', '--auth-timeout', [CompletionResultType]::ParameterName, 'Limit the time from TLS until a connection is authenticated')
             [CompletionResult]::new('--max-head', '--max-head', [CompletionResultType]::ParameterName, 'Limit the size of a request''s line and headers')
             [CompletionResult]::new('--max-head-fields', '--max-head-fields', [CompletionResultType]::ParameterName, 'Limit the number of a request''s header fields')
-            [CompletionResult]::new('--max-unauthenticated', '--max-unauthenticated', [CompletionResultType]::ParameterName, 'Maximum unauthenticated connections; a quarter is for addresses with good keys')
+            [CompletionResult]::new('--max-unauthenticated', '--max-unauthenticated', [CompletionResultType]::ParameterName, 'Maximum unauthenticated connections; a quarter is for addresses with good keys, and one for the others')
             [CompletionResult]::new('--max-unauthenticated-per-source', '--max-unauthenticated-per-source', [CompletionResultType]::ParameterName, 'Maximum unauthenticated connections from one IPv4 address or IPv6 /64')
             [CompletionResult]::new('--max-pending', '--max-pending', [CompletionResultType]::ParameterName, 'Maximum streams being opened')
             [CompletionResult]::new('--max-pending-per-device', '--max-pending-per-device', [CompletionResultType]::ParameterName, 'Maximum streams being opened to one device; one service may have half of them')

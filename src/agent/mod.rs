@@ -264,6 +264,9 @@ impl fmt::Display for RetryAction {
 /// The delay before the next attempt. Two agents with one id must not displace each other in turns, and a refused key
 /// is still refused a second later.
 fn retry_delay(end: &SessionEnd, backoff: &mut ReconnectBackoff) -> Duration {
+    if let SessionEnd::Refused(Refusal { kind: RefusalKind::ConnectionRejected, .. }) = end {
+        return backoff.delay_after_rejection(clock::now(), random::u64());
+    }
     let next = backoff.next_delay(clock::now(), random::u64());
     match end {
         SessionEnd::Displaced { .. } => DISPLACED_BACKOFF + jittered(DISPLACED_BACKOFF, random::u64()),
@@ -311,6 +314,16 @@ mod tests {
         let reasons = [("a", false), ("a", false), ("b", false), ("b", false), ("a", false), ("a", true)];
         let logged = reasons.map(|(reason, was_online)| log.should_log(reason, was_online));
         assert_eq!(logged, [true, false, true, false, true, true]);
+    }
+
+    #[test]
+    fn an_agent_tries_a_hub_that_rejects_it_again_and_again_soon() {
+        let mut backoff = ReconnectBackoff::default();
+        let rejected = SessionEnd::Refused(RefusalKind::ConnectionRejected.into());
+        for _ in 0..20 {
+            let retry_delay = retry_delay(&rejected, &mut backoff);
+            assert!((BACKOFF_BASE..=BACKOFF_BASE * 2).contains(&retry_delay), "{retry_delay:?}");
+        }
     }
 
     #[test]

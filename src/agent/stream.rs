@@ -204,7 +204,7 @@ async fn open_in_turn(
             }
             (Err(RequestError::Refused(refusal)), _) => (refusal.clone(), refusal.kind.is_busy()),
         };
-        let delay = backoff.next_delay(random::u64());
+        let delay = backoff.delay_after(refusal.kind, random::u64());
         if !may_retry || started_at.elapsed() + delay > TOKEN_LIFETIME {
             return Err(refusal);
         }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::sleep;
 
@@ -51,6 +51,10 @@ pub(super) struct ConnectionContext {
     auth_state: Arc<Mutex<AuthState>>,
     /// A credential is being checked, and the response has not been sent.
     auth_pending: AtomicBool,
+    /// A request has arrived.
+    is_requested: AtomicBool,
+    /// A credential has been verified.
+    is_proven: AtomicBool,
     /// A 401 costs no penalty: a proxy that inspects TLS breaks the first signature of an honest client as well, or the
     /// failure has been penalised already.
     penalty_exempt: AtomicBool,
@@ -71,7 +75,8 @@ pub(super) struct AuthenticatedIdentity {
 pub(super) enum AuthState {
     Unauthenticated(UnauthenticatedPermit),
     Authenticated {
-        _permit: AuthenticatedPermit,
+        /// `None` if the identity may do nothing: its source does not count as one that has authenticated connections.
+        _permit: Option<AuthenticatedPermit>,
         /// The place in the count of connections that neither stand by nor carry a stream.
         counted: Option<CountPermit>,
     },
@@ -88,8 +93,8 @@ impl ConnectionContext {
         permit: UnauthenticatedPermit,
     ) -> Self {
         let auth_state = Arc::new(Mutex::new(AuthState::Unauthenticated(permit)));
-        let (auth_pending, penalty_exempt) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { id, address, exporter, auth_state, auth_pending, penalty_exempt }
+        let [auth_pending, is_requested, is_proven, penalty_exempt] = [(); 4].map(|()| AtomicBool::new(false));
+        Self { id, address, exporter, auth_state, auth_pending, is_requested, is_proven, penalty_exempt }
     }
 
     /// Returns a handle that keeps the connection's permit while its socket lives elsewhere.
@@ -120,6 +125,7 @@ impl ConnectionContext {
         let known = record.and_then(|record| Some((*record.valid_key(&key, now)?, record)));
         let (key, record) = known.ok_or_else(|| Refusal::from(RefusalKind::HubFailed))?;
         self.auth_pending.store(false, Ordering::Relaxed);
+        self.is_proven.store(true, Ordering::Relaxed);
         Ok(AuthenticatedIdentity { record, key, is_channel_bound })
     }
 
@@ -134,15 +140,19 @@ impl ConnectionContext {
         self.authorize(shared, &authenticated.record, action).map(|()| authenticated)
     }
 
-    /// Checks that an authenticated identity may do this. The connection counts as authenticated from then on.
+    /// Checks that an authenticated identity may do this. The connection counts as authenticated from then on, even if it
+    /// is refused: its answer may be delayed, and the place is another client's.
     pub(super) fn authorize(&self, shared: &Shared, subject: &Record, action: Action<'_>) -> Result<(), Refusal> {
         match authorize(subject.authz_subject(), action, clock::now_utc()) {
-            Ok(()) => self.mark_authenticated(shared, &subject.principal),
+            Ok(()) => self.mark_authenticated(shared, &subject.principal, true),
             Err(RefusalKind::AuthenticationFailed) => {
                 Err(self.auth_failed(shared, Some(&subject.principal), "resource of another identity"))
             }
             Err(kind) => {
                 shared.activity.record(refusal_event(self.address, subject, action, kind));
+                let may_act = !matches!(kind, RefusalKind::Disabled | RefusalKind::AccessEnded);
+                // At its limit of connections, it keeps its place, and is answered without a delay.
+                let _ = self.mark_authenticated(shared, &subject.principal, may_act);
                 Err(kind.into())
             }
         }
@@ -207,9 +217,31 @@ impl ConnectionContext {
         }
     }
 
-    /// Notes that the response to a request is ready.
-    pub(super) fn set_answered(&self) {
+    /// Reports whether the connection counts as authenticated.
+    pub(super) fn is_authenticated(&self) -> bool {
+        matches!(*self.auth_state(), AuthState::Authenticated { .. })
+    }
+
+    /// Notes that a request has arrived.
+    pub(super) fn set_requested(&self) {
+        self.is_requested.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that the response to a request is ready. Penalises a peer that has proven no key for one that asks for what
+    /// does not exist: it costs a TLS handshake, which guessing costs as well.
+    pub(super) fn set_answered(&self, shared: &Shared, status: StatusCode) {
         self.auth_pending.store(false, Ordering::Relaxed);
+        let is_pointless = matches!(status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST);
+        if is_pointless && !self.is_proven.load(Ordering::Relaxed) {
+            shared.admission.record_penalty(self.address, PenaltyReason::ProtocolError);
+        }
+    }
+
+    /// Penalises a peer that completed TLS and sent no request.
+    pub(super) fn penalize_silence(&self, shared: &Shared) {
+        if !self.is_requested.load(Ordering::Relaxed) {
+            shared.admission.record_penalty(self.address, PenaltyReason::ProtocolError);
+        }
     }
 
     /// Penalises a peer that closed the connection while its credential was checked: waiting for the 401 would have
@@ -239,7 +271,8 @@ impl ConnectionContext {
     }
 
     /// Exchanges the unauthenticated permit for an authenticated one, if the identity may have one more connection.
-    fn mark_authenticated(&self, shared: &Shared, subject: &Principal) -> Result<(), Refusal> {
+    /// `is_known` is whether its source counts as one that has authenticated connections.
+    fn mark_authenticated(&self, shared: &Shared, subject: &Principal, is_known: bool) -> Result<(), Refusal> {
         let mut auth_state = self.auth_state();
         if !matches!(*auth_state, AuthState::Unauthenticated(_)) {
             return Ok(());
@@ -251,7 +284,7 @@ impl ConnectionContext {
         let counted = Some(counted.ok_or_else(too_many)?);
         *auth_state = match std::mem::replace(&mut *auth_state, AuthState::Transitioning) {
             AuthState::Unauthenticated(permit) => {
-                AuthState::Authenticated { _permit: permit.into_authenticated(), counted }
+                AuthState::Authenticated { _permit: is_known.then(|| permit.into_authenticated()), counted }
             }
             other @ (AuthState::Authenticated { .. } | AuthState::Transitioning) => other,
         };

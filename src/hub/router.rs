@@ -62,7 +62,12 @@ pub(super) async fn run(
     let handler = async |request| respond(&shared, &context, listener_kind, request).await;
     let served = Box::pin(serve(stream, shared.config.limits.http, handler));
     let upgraded = tokio::select! {
-        upgraded = served => upgraded,
+        served = served => {
+            if matches!(served, Err(ConnectionEnd::Closed)) {
+                context.penalize_silence(&shared);
+            }
+            served
+        }
         () = Box::pin(context.enforce_auth_deadline(&shared)) => Err(ConnectionEnd::Closed),
         () = evicted.cancelled() => return shared.admission.evicted(address, accepted_at),
     };
@@ -90,8 +95,8 @@ pub(super) async fn run(
     }
 }
 
-/// Completes the TLS handshake within its timeout. `None` if it failed, or for an ACME server, which has its answer and
-/// is not penalised.
+/// Completes the TLS handshake within its timeout. `None` if it failed, or without a penalty for an ACME server, which has
+/// its answer, and for a source that has had its share.
 async fn tls_handshake(
     shared: &Shared,
     acceptor: &Acceptor,
@@ -107,7 +112,7 @@ async fn tls_handshake(
                 if is_proxy_header(&opening[..length]) {
                     shared.in_front.warn(Hindrance::ProxyHeader, address);
                 }
-                let accepted = acceptor.accept(tcp, || permit.reached(Stage::Hello)).await;
+                let accepted = acceptor.accept(tcp, || shared.admission.admit_hello(permit)).await;
                 permit.reached(Stage::Tls);
                 Some(accepted)
             }
@@ -141,9 +146,13 @@ async fn respond(
     listener_kind: ListenerKind,
     request: HttpRequest,
 ) -> HttpOutcome<Upgraded> {
+    context.set_requested();
     let mut outcome = route(shared, context, listener_kind, &request).await;
-    context.set_answered();
-    let HttpOutcome::Reply(response) = &mut outcome else { return outcome };
+    let HttpOutcome::Reply(response) = &mut outcome else {
+        context.set_answered(shared, StatusCode::SWITCHING_PROTOCOLS);
+        return outcome;
+    };
+    context.set_answered(shared, response.status());
     // One request per connection: a client with its answer is done, and must not hold its permit by further requests.
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     if response.status() == StatusCode::UNAUTHORIZED {

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::limits::{BACKOFF_BASE, BACKOFF_CAP, BACKOFF_RESET_AFTER};
+use super::limits::{BACKOFF_BASE, BACKOFF_CAP, BACKOFF_RESET_AFTER, REJECTED_RETRY_SOON};
+use super::refusal::RefusalKind;
 
 /// The delays between attempts: the bound starts at `base` and doubles with every failure up to `cap`.
 #[derive(Debug, Clone)]
@@ -41,6 +42,13 @@ impl Backoff {
         }
     }
 
+    /// Counts a failure for this reason: after a connection that the hub closed before TLS, at most
+    /// [`rejected_delay`].
+    pub fn delay_after(&mut self, kind: RefusalKind, random: u64) -> Duration {
+        let delay = self.next_delay(random);
+        if kind == RefusalKind::ConnectionRejected { delay.min(rejected_delay(random)) } else { delay }
+    }
+
     /// Forgets the failures: the next bound is `base`.
     pub const fn reset(&mut self) {
         self.failures = 0;
@@ -56,6 +64,8 @@ pub struct ReconnectBackoff {
     connected_at: Option<Instant>,
     /// The delay that the hub requested before it closed the connection.
     retry_after: Option<Duration>,
+    /// The time from which on the hub has closed connections before TLS.
+    rejected_since: Option<Instant>,
 }
 
 /// The backoff of connections to the hub, with full jitter from the first retry on.
@@ -68,12 +78,13 @@ impl Default for ReconnectBackoff {
 impl ReconnectBackoff {
     /// A backoff whose failures are forgotten after a connection of at least `reset_after`.
     pub const fn new(backoff: Backoff, reset_after: Duration) -> Self {
-        Self { backoff, reset_after, connected_at: None, retry_after: None }
+        Self { backoff, reset_after, connected_at: None, retry_after: None, rejected_since: None }
     }
 
     /// Records that the connection is established.
     pub fn connected(&mut self, now: Instant) {
         self.connected_at = Some(now);
+        self.rejected_since = None;
     }
 
     /// Sets the next delay, as requested by the hub; at most [`BACKOFF_CAP`].
@@ -96,10 +107,26 @@ impl ReconnectBackoff {
         self.backoff.next_delay(random)
     }
 
+    /// Records that the hub closed the connection before TLS, and returns the delay before the next attempt: in the first
+    /// minutes [`rejected_delay`], then that of any failure.
+    pub fn delay_after_rejection(&mut self, now: Instant, random: u64) -> Duration {
+        let since = *self.rejected_since.get_or_insert(now);
+        if now.saturating_duration_since(since) < REJECTED_RETRY_SOON {
+            rejected_delay(random)
+        } else {
+            self.next_delay(now, random)
+        }
+    }
+
     /// Forgets the failures: the next bound is the base.
     pub const fn reset(&mut self) {
         self.backoff.reset();
     }
+}
+
+/// Returns a delay of one or two seconds: a hub that closes connections before TLS lets others in each second.
+pub fn rejected_delay(random: u64) -> Duration {
+    BACKOFF_BASE + jittered(BACKOFF_BASE, random)
 }
 
 /// Returns a random share of `bound`, uniform from zero to it.
@@ -149,6 +176,29 @@ mod tests {
         assert_eq!(backoff.next_delay(now, 0), Duration::ZERO);
         backoff.set_retry_after(Duration::MAX);
         assert_eq!(backoff.next_delay(now, 0), BACKOFF_CAP);
+    }
+
+    #[test]
+    fn a_hub_that_closes_connections_before_tls_is_tried_every_one_or_two_seconds_for_minutes() {
+        let (mut backoff, start) = (ReconnectBackoff::default(), Instant::now());
+        for second in 0..REJECTED_RETRY_SOON.as_secs() {
+            let now = start + Duration::from_secs(second);
+            assert_eq!([0, u64::MAX].map(|random| backoff.delay_after_rejection(now, random).as_secs()), [1, 2]);
+        }
+        let later = start + REJECTED_RETRY_SOON;
+        let delays: Vec<_> = (0..9).map(|_| backoff.delay_after_rejection(later, u64::MAX).as_secs()).collect();
+        assert_eq!(delays, [1, 2, 4, 8, 16, 30, 30, 30, 30]);
+        backoff.connected(later);
+        assert_eq!(backoff.delay_after_rejection(later, u64::MAX).as_secs(), 2);
+    }
+
+    #[test]
+    fn a_request_is_repeated_soon_after_its_connection_was_closed_before_tls() {
+        for (kind, most) in [(RefusalKind::ConnectionRejected, 2), (RefusalKind::HubBusy, 4)] {
+            let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(4), Jitter::None);
+            let delays: Vec<_> = (0..9).map(|_| backoff.delay_after(kind, u64::MAX)).collect();
+            assert_eq!((delays[0].as_millis(), delays[8].as_secs()), (250, most), "{kind:?}");
+        }
     }
 
     #[test]

@@ -295,6 +295,10 @@ pub const BACKOFF_BASE: Duration = Duration::from_secs(1);
 /// those rejected at the busiest time.
 pub const BACKOFF_CAP: Duration = Duration::from_secs(30);
 
+/// Time for which a hub that closes connections before TLS is tried again every one or two seconds: it does so while a
+/// neighbour behind the same address attacks it, and lets some in each second. Each attempt costs it little.
+pub const REJECTED_RETRY_SOON: Duration = Duration::from_secs(300);
+
 /// Uptime of a connection after which the next delay starts from [`BACKOFF_BASE`].
 pub const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(60);
 

@@ -121,8 +121,9 @@ impl Opener {
                 Err(error) => error,
             };
             drop(permit);
-            let (delay, limit) = (backoff.next_delay(random::u64()), state.retry_limit(&error).min(limit));
+            let limit = state.retry_limit(&error).min(limit);
             let refusal = Refusal::from(error);
+            let delay = backoff.delay_after(refusal.kind, random::u64());
             if started_at.elapsed() + delay > limit {
                 return Err(refusal);
             }

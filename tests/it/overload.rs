@@ -107,6 +107,31 @@ fn an_agent_is_back_after_a_restart_of_the_hub_while_a_neighbour_sends_wrong_key
     });
 }
 
+/// They share an address, and the neighbour's connections end before TLS.
+#[test]
+fn a_neighbours_garbage_keeps_no_client_out() {
+    let (_machine, hub) = hub_with(&[]);
+    let (alice, stop) = (RawClient::join(&hub.service_link("alice")), AtomicBool::new(false));
+    assert_eq!(alice.ask("GET", "/devices", &[], "").status, 200, "its address is known");
+    let send_garbage = || {
+        let mut garbage = connect(hub.port);
+        let _ = garbage.write_all(b"no TLS at all").and_then(|()| garbage.read(&mut [0]));
+    };
+    (0..100).for_each(|_| send_garbage());
+    hub.wait_activity("sourcePenalised", Some("slowed"));
+    let statuses: Vec<_> = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                send_garbage();
+            }
+        });
+        let statuses = (0..20).map(|_| alice.try_ask("GET", "/devices").ok().map(|answer| answer.status)).collect();
+        stop.store(true, Ordering::Relaxed);
+        statuses
+    });
+    assert!(statuses.iter().all(|status| *status == Some(200)), "{statuses:?}");
+}
+
 /// Load balancers and monitors look whether the port is open.
 #[test]
 fn connections_without_a_byte_cost_no_penalty() {

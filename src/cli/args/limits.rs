@@ -38,7 +38,7 @@ pub(in crate::cli) struct LimitArgs {
     /// Limit the number of a request's header fields
     #[arg(long, value_name = "N", default_value_t = REQUEST_HEADERS, value_parser = positive_count, env = "DEVSTREAM_MAX_HEAD_FIELDS", hide_short_help = true)]
     max_head_fields: usize,
-    /// Maximum unauthenticated connections; a quarter is for addresses with good keys
+    /// Maximum unauthenticated connections; a quarter is for addresses with good keys, and one for the others
     #[arg(long, value_name = "N", default_value_t = UNAUTHENTICATED_CONNECTIONS, value_parser = positive_count, env = "DEVSTREAM_MAX_UNAUTHENTICATED", hide_short_help = true)]
     max_unauthenticated: usize,
     /// Maximum unauthenticated connections from one IPv4 address or IPv6 /64

@@ -1,5 +1,6 @@
 //! The limits on unauthenticated connections and the penalties of sources, for any task.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +8,12 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 
-use super::penalty::{PenaltyPolicy, PenaltyReason, SourcePenalties, SourceStatus};
+use super::penalty::{PenaltyPolicy, PenaltyReason, SITE_SHARE, SourcePenalties, SourceStatus};
 pub use super::unauthenticated::ConnectionLimits;
 pub(in crate::hub) use super::unauthenticated::Stage;
 use super::unauthenticated::{Full, UnauthenticatedConnections};
 use crate::net::os::clock;
+use crate::proto::network::site_prefix;
 
 /// Counts unauthenticated connections and keeps the penalties of sources.
 #[derive(Debug)]
@@ -23,8 +25,6 @@ pub(in crate::hub) struct ConnectionLimiter {
 /// The reason for rejecting a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::hub) enum Rejection {
-    /// The source is banned or throttled, and has had its share.
-    Penalised,
     /// Too many unauthenticated connections.
     GlobalLimit,
     /// Too many unauthenticated connections from one source.
@@ -48,12 +48,8 @@ impl ConnectionLimiter {
         self.penalties().enforced(clock::now())
     }
 
-    /// Admits an unauthenticated connection unless its source is banned or throttled and has had its share, or a limit is
-    /// reached.
+    /// Admits an unauthenticated connection unless a limit is reached.
     pub(in crate::hub) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<UnauthenticatedPermit, Rejection> {
-        if !self.penalties().admit(address, clock::now()) {
-            return Err(Rejection::Penalised);
-        }
         let (is_known, now) = (self.penalties().is_known(address, clock::now()), clock::now());
         let admitted = self.unauthenticated().admit(address, is_known, now);
         let (id, evicted) = admitted.map_err(|full| match full {
@@ -69,12 +65,20 @@ impl ConnectionLimiter {
     }
 
     /// Returns up to `limit` sources that have authenticated connections, or had some in the last weeks, and the time since
-    /// then: the latest.
+    /// then: the latest, of each site no more than its share while there are others.
     pub(in crate::hub) fn authenticated_sources(&self, limit: usize) -> Vec<(IpAddr, Duration)> {
         let mut known: Vec<_> = self.penalties().authenticated_sources(clock::now()).collect();
         known.sort_unstable_by_key(|(source, since)| (*since, *source));
-        known.truncate(limit);
-        known
+        let mut of_site = HashMap::new();
+        let is_within_share = |(source, _): &(IpAddr, Duration)| {
+            let count = of_site.entry(site_prefix(*source)).or_insert(0);
+            *count += 1;
+            *count <= limit / SITE_SHARE
+        };
+        let (mut latest, further): (Vec<_>, Vec<_>) = known.into_iter().partition(is_within_share);
+        latest.extend(further);
+        latest.truncate(limit);
+        latest
     }
 
     /// Counts these sources as if they had had authenticated connections until some time ago.
@@ -107,6 +111,14 @@ pub(in crate::hub) struct UnauthenticatedPermit {
 }
 
 impl UnauthenticatedPermit {
+    /// Notes that the ClientHello is complete, and reports whether the connection may go on: its source may be banned or
+    /// throttled and have had its share. What comes before costs little, and a neighbour's garbage must not use up the
+    /// share of a client behind the same address.
+    pub(in crate::hub) fn admit_hello(&self) -> bool {
+        self.reached(Stage::Hello);
+        self.limiter.penalties().admit_hello(self.address, clock::now())
+    }
+
     /// Notes how far the connection has come.
     pub(in crate::hub) fn reached(&self, stage: Stage) {
         self.limiter.unauthenticated().reached(self.id, stage);
@@ -161,13 +173,49 @@ mod tests {
             limiter.record_penalty(source, PenaltyReason::AuthFailed);
         }
         assert_eq!(limiter.status(fleet), SourceStatus::Throttled);
-        assert!(limiter.admit(fleet).is_ok());
+        let may_begin = |source| limiter.admit(source).unwrap().admit_hello();
+        assert!(may_begin(fleet));
         drop(permit);
-        assert!(limiter.admit(fleet).is_ok(), "it reconnects");
-        assert!(limiter.admit(attacker).is_ok(), "ten a second");
-        let rejected = (0..100).find_map(|_| limiter.admit(attacker).err());
-        assert_eq!(rejected, Some(Rejection::Penalised));
+        assert!(may_begin(fleet), "it reconnects");
+        assert!(may_begin(attacker), "ten a second");
+        assert!((0..100).any(|_| !may_begin(attacker)));
         assert_eq!((limiter.count(), limiter.penalised()), (0, 2));
+    }
+
+    #[test]
+    fn one_ipv6_48_takes_no_place_of_another_among_the_latest_sources() {
+        let limiter = ConnectionLimiter::new(ConnectionLimits { total: 10, per_source: 10 }, PenaltyPolicy::default());
+        let (other, hour) = (address("192.0.2.1"), Duration::from_secs(3600));
+        let attackers = (0..160_u16).map(|n| (IpAddr::from([0x2001, 0xdb8, 1, n, 0, 0, 0, 0]), Duration::ZERO));
+        limiter.restore_authenticated(attackers.chain([(other, hour)]));
+        let latest = |limit| limiter.authenticated_sources(limit);
+        assert!(latest(64).iter().any(|(source, _)| *source == other));
+        assert_eq!(
+            [64, 161, 4096].map(|limit| latest(limit).len()),
+            [64, 161, 161],
+            "where there is room, all are kept"
+        );
+    }
+
+    /// Of a known source, and of a banned one.
+    #[tokio::test(start_paused = true)]
+    async fn a_neighbours_garbage_uses_up_no_share_of_a_client_behind_the_same_address() {
+        let limits = ConnectionLimits { total: 1024, per_source: 128 };
+        let limiter = Arc::new(ConnectionLimiter::new(limits, PenaltyPolicy::default()));
+        let (site, other) = (address("192.0.2.1"), address("192.0.2.2"));
+        limiter.restore_authenticated([(site, Duration::ZERO)]);
+        for source in [site, other] {
+            // 200 a second for a minute; the client tries every second, and begins TLS after a round trip.
+            for number in 0..12_000 {
+                drop(limiter.admit(source).unwrap());
+                limiter.record_penalty(source, PenaltyReason::ProtocolError);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                if number % 200 == 0 {
+                    assert!(limiter.admit(source).unwrap().admit_hello(), "{source} after {number}");
+                }
+            }
+            assert_ne!(limiter.status(source), SourceStatus::Allowed);
+        }
     }
 
     /// Each tries again when it is rejected or gives way, which costs a penalty if it has had its time.

@@ -78,11 +78,6 @@ impl Admission {
         let reason = match self.pressure.acquire() {
             Ok(slot) => match self.limiter.admit(address.ip()) {
                 Ok(unauthenticated) => return Some(ConnectionPermit { unauthenticated, slot }),
-                Err(Rejection::Penalised) => {
-                    // That it is has been logged.
-                    self.metrics.rejected("penalty");
-                    return None;
-                }
                 Err(Rejection::GlobalLimit) => "unauthenticated",
                 Err(Rejection::SourceLimit) => "unauthenticated-per-source",
             },
@@ -91,6 +86,16 @@ impl Admission {
         };
         self.reject(reason, address);
         None
+    }
+
+    /// Reports whether a connection may go on whose ClientHello is complete, or counts the rejection. That its source is
+    /// banned or throttled has been logged.
+    pub(super) fn admit_hello(&self, permit: &UnauthenticatedPermit) -> bool {
+        let is_admitted = permit.admit_hello();
+        if !is_admitted {
+            self.metrics.rejected("penalty");
+        }
+        is_admitted
     }
 
     fn reject(&self, reason: &'static str, address: SocketAddr) {

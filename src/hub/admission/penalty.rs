@@ -1,9 +1,9 @@
 //! PURE. Penalties of sources: repeated failures ban a source for a while, as OpenSSH's PerSourcePenalties do.
 //!
 //! A source that also has authenticated connections, such as a fleet behind one NAT, is throttled instead of banned:
-//! its failures are answered slowly, and it may open some connections a second. So is one that had some in the last weeks:
-//! when a network fails, its connections are lost and new ones time out, and the clients that return must get in. A banned
-//! source may open fewer.
+//! its failures are answered slowly, and it may begin some TLS handshakes a second. So is one that had some in the last
+//! weeks: when a network fails, its connections are lost and new ones time out, and the clients that return must get in. A
+//! banned source may begin fewer.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use crate::proto::network::source_prefix;
+use crate::proto::counts::decrease;
+use crate::proto::network::{site_prefix, source_prefix};
 use crate::proto::token_bucket::{Rate, TokenBucket};
 
 /// The default penalty from which a source is banned: OpenSSH's minimum.
@@ -64,21 +65,22 @@ impl Default for PenaltyPolicy {
 pub enum SourceStatus {
     /// No restriction.
     Allowed,
-    /// Failures are answered after a delay and connections are limited to `THROTTLED_RATE`, because the source has
+    /// Failures are answered after a delay and TLS handshakes are limited to `THROTTLED_RATE`, because the source has
     /// authenticated connections, or had some.
     Throttled,
-    /// Connections are rejected beyond `BANNED_RATE`.
+    /// TLS handshakes are rejected beyond `BANNED_RATE`.
     Banned,
 }
 
-/// The connections that a banned source may open: a client with a good key may share its address, and lifts the ban. Ten a
+/// The TLS handshakes that a banned source may begin: a client with a good key may share its address, and lifts the ban. Ten a
 /// second cost a hundredth of a core; with one a second, that client would hardly ever be the one that gets in beside a
 /// neighbour that tries fifty times a second.
 const BANNED_RATE: Rate = Rate { burst: 1, per_second: 10.0 };
 
-/// The connections that a throttled source may open: at once as many as may be unauthenticated, and then what costs a
-/// twentieth of a core. Failures have reached the threshold, which those of a fleet that reconnects do not.
-const THROTTLED_RATE: Rate = Rate { burst: 128, per_second: 50.0 };
+/// The TLS handshakes that a throttled source may begin: at once as many as may be unauthenticated, and then what costs a
+/// tenth of a core, at half a millisecond each. Failures have reached the threshold, which those of a fleet that reconnects
+/// do not.
+const THROTTLED_RATE: Rate = Rate { burst: 128, per_second: 200.0 };
 
 /// The limit on tracked sources; beyond it, new sources are not penalised.
 const MAX_SOURCES: usize = 65_536;
@@ -86,6 +88,9 @@ const MAX_SOURCES: usize = 65_536;
 /// The limit on sources up to which those are remembered that had authenticated connections: one identity with an IPv6 /48
 /// can have any number, and must leave room for penalties.
 const MAX_REMEMBERED: usize = MAX_SOURCES / 4;
+
+/// The share of those that one IPv6 /48 may have, as a divisor: one identity with its own must not push out all others.
+pub(super) const SITE_SHARE: usize = 16;
 
 /// The interval at which a full table is searched for expired entries.
 const SEARCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -107,7 +112,7 @@ struct Source {
     authenticated: usize,
     /// If it had some, the time until which it counts as having them.
     known_until: Option<Instant>,
-    /// The connections that it may still open while it is throttled or banned.
+    /// The TLS handshakes that it may still begin while it is throttled or banned.
     admissions: Option<Box<(SourceStatus, TokenBucket)>>,
 }
 
@@ -122,6 +127,11 @@ impl Source {
         until.map_or(Duration::ZERO, |until| KNOWN_FOR.saturating_sub(until.saturating_duration_since(now)))
     }
 
+    /// Reports whether it is kept for the connections that it had.
+    fn is_remembered(&self) -> bool {
+        self.authenticated == 0 && self.known_until.is_some()
+    }
+
     fn is_penalised(&self, now: Instant) -> bool {
         self.until.is_some_and(|until| until > now)
     }
@@ -132,6 +142,8 @@ impl Source {
 pub struct SourcePenalties {
     policy: PenaltyPolicy,
     sources: HashMap<IpAddr, Source>,
+    /// The sources of each IPv6 /48 that are remembered.
+    remembered: HashMap<IpAddr, usize>,
     /// The time of the next search for expired entries.
     next_search: Option<Instant>,
 }
@@ -139,7 +151,7 @@ pub struct SourcePenalties {
 impl SourcePenalties {
     /// No penalties.
     pub fn new(policy: PenaltyPolicy) -> Self {
-        Self { policy, sources: HashMap::new(), next_search: None }
+        Self { policy, sources: HashMap::new(), remembered: HashMap::new(), next_search: None }
     }
 
     /// Returns the treatment of a source.
@@ -161,8 +173,8 @@ impl SourcePenalties {
         self.sources.get(&source_prefix(source)).is_some_and(|entry| entry.has_recent_auth(now))
     }
 
-    /// Reports whether a source may open a connection now: any number, unless it is throttled or banned.
-    pub fn admit(&mut self, source: IpAddr, now: Instant) -> bool {
+    /// Reports whether a source may begin a TLS handshake now: any number, unless it is throttled or banned.
+    pub fn admit_hello(&mut self, source: IpAddr, now: Instant) -> bool {
         let status = self.status(source, now);
         let rate = match status {
             SourceStatus::Allowed => return true,
@@ -183,9 +195,14 @@ impl SourcePenalties {
 
     /// Counts a source as one whose authenticated connections closed some time ago.
     pub fn restore_authenticated(&mut self, source: IpAddr, since: Duration, now: Instant) {
-        if since < KNOWN_FOR && self.make_room(source_prefix(source), now) {
-            let entry = self.sources.entry(source_prefix(source)).or_default();
+        let source = source_prefix(source);
+        if since < KNOWN_FOR && self.make_room(source, now) && self.may_remember(source, now) {
+            let entry = self.sources.entry(source).or_default();
+            let was_remembered = entry.is_remembered();
             entry.known_until = entry.known_until.max(Some(now + (KNOWN_FOR - since)));
+            if entry.is_remembered() && !was_remembered {
+                self.count_remembered(source);
+            }
         }
     }
 
@@ -205,20 +222,52 @@ impl SourcePenalties {
 
     /// Counts an authenticated connection.
     pub fn auth_opened(&mut self, source: IpAddr) {
-        self.sources.entry(source_prefix(source)).or_default().authenticated += 1;
+        let source = source_prefix(source);
+        let entry = self.sources.entry(source).or_default();
+        let was_remembered = entry.is_remembered();
+        entry.authenticated += 1;
+        if was_remembered {
+            decrease(&mut self.remembered, &site_prefix(source));
+        }
     }
 
-    /// Uncounts an authenticated connection. Beyond `MAX_REMEMBERED`, no source is kept for that alone, unless others can
-    /// be forgotten.
+    /// Uncounts an authenticated connection. Beyond `MAX_REMEMBERED`, and its site's share of that, no source is kept for
+    /// that alone, unless others can be forgotten.
     pub fn auth_closed(&mut self, source: IpAddr, now: Instant) {
         let source = source_prefix(source);
-        if let Some(entry) = self.sources.get_mut(&source) {
-            entry.authenticated = entry.authenticated.saturating_sub(1);
-            entry.known_until = Some(now + KNOWN_FOR);
-            let is_forgotten = entry.authenticated == 0 && entry.until.is_none();
-            if is_forgotten && self.sources.len() >= MAX_REMEMBERED && !self.forget(KNOWN_FOR_AT_LEAST, now) {
-                self.sources.remove(&source);
+        let Some(entry) = self.sources.get_mut(&source) else { return };
+        if entry.authenticated > 1 {
+            entry.authenticated -= 1;
+            return;
+        }
+        // The entry still counts as authenticated here, and is not forgotten itself.
+        let has_penalty = entry.until.is_some();
+        let may_remember = self.may_remember(source, now)
+            && (has_penalty || self.sources.len() < MAX_REMEMBERED || self.forget(KNOWN_FOR_AT_LEAST, now));
+        if !may_remember && !has_penalty {
+            self.sources.remove(&source);
+        } else if let Some(entry) = self.sources.get_mut(&source) {
+            entry.authenticated = 0;
+            entry.known_until = may_remember.then_some(now + KNOWN_FOR);
+            if may_remember {
+                self.count_remembered(source);
             }
+        }
+    }
+
+    /// Reports whether the source may be kept for the connections that it had, within its site's share.
+    fn may_remember(&mut self, source: IpAddr, now: Instant) -> bool {
+        let (site, limit) = (site_prefix(source), MAX_REMEMBERED / SITE_SHARE);
+        let is_full = |remembered: &HashMap<IpAddr, usize>| remembered.get(&site).is_some_and(|count| *count >= limit);
+        if is_full(&self.remembered) {
+            self.forget(KNOWN_FOR, now);
+        }
+        !is_full(&self.remembered)
+    }
+
+    fn count_remembered(&mut self, source: IpAddr) {
+        if source.is_ipv6() {
+            *self.remembered.entry(site_prefix(source)).or_default() += 1;
         }
     }
 
@@ -244,6 +293,10 @@ impl SourcePenalties {
             self.next_search = Some(now + SEARCH_INTERVAL);
             let is_known = |entry: &Source| entry.has_recent_auth(now) && entry.since_auth(now) < known_for;
             self.sources.retain(|_, entry| is_known(entry) || entry.is_penalised(now));
+            let of_ipv6 = self.sources.iter().filter(|(source, entry)| source.is_ipv6() && entry.is_remembered());
+            let mut remembered = HashMap::new();
+            of_ipv6.for_each(|(source, _)| *remembered.entry(site_prefix(*source)).or_default() += 1);
+            self.remembered = remembered;
         }
         self.sources.len() < MAX_REMEMBERED
     }

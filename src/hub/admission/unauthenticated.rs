@@ -17,14 +17,14 @@ use crate::proto::network::{site_prefix, source_prefix};
 /// Limits on unauthenticated connections.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionLimits {
-    /// In all. A quarter is kept for sources that authenticated lately.
+    /// In all. A quarter is kept for sources that authenticated lately, and a quarter for the others.
     pub total: usize,
     /// Per source: an IPv4 address or an IPv6 /64.
     pub per_source: usize,
 }
 
-/// The part of the total that is kept for sources that authenticated lately, as a divisor.
-const KNOWN_SHARE: usize = 4;
+/// The part of the total that is kept for sources that authenticated lately, and for the others, as a divisor.
+const KEPT_SHARE: usize = 4;
 
 /// The sources' limits that one IPv6 /48 may use: providers give one to a customer.
 const SOURCES_PER_SITE: usize = 2;
@@ -166,12 +166,22 @@ impl UnauthenticatedConnections {
     }
 
     fn is_full(&self, is_known: bool) -> bool {
-        let total = self.limits.total;
-        self.count() >= total || (!is_known && self.unknown >= total - total / KNOWN_SHARE)
+        self.count() >= self.limits.total || self.has_all_places(is_known)
     }
 
-    /// Evicts a connection for a newcomer whose site has `neighbours`.
+    /// Reports whether known sources, or the others, have all places that are not kept from them.
+    fn has_all_places(&self, is_known: bool) -> bool {
+        let total = self.limits.total;
+        let count = if is_known { self.count() - self.unknown } else { self.unknown };
+        count >= total - total / KEPT_SHARE
+    }
+
+    /// Evicts a connection for a newcomer whose site has `neighbours`: one of its own kind if that has all its places.
     fn make_room(&mut self, is_known: bool, neighbours: usize, now: Instant) -> bool {
+        if self.has_all_places(is_known) {
+            return self.evict_from_largest_site(is_known, neighbours)
+                || self.evict_stale(now, |other| other.is_known == is_known);
+        }
         self.evict_from_largest_site(false, neighbours)
             || self.evict_stale(now, |other| !other.is_known)
             || (is_known && self.evict_from_largest_site(true, neighbours))
@@ -312,17 +322,42 @@ mod tests {
     }
 
     #[test]
-    fn known_sources_that_fill_every_place_give_way_to_others() {
-        for newcomer_is_known in [true, false] {
-            let (mut table, start) = (UnauthenticatedConnections::new(LIMITS), clock::now());
-            for source in 0..8 {
-                (0..128).for_each(|_| assert!(table.admit(ip(source), true, start).is_ok()));
-            }
-            assert_eq!(table.count(), 1024);
-            let at_once = table.admit(ip(100), newcomer_is_known, start);
-            assert_eq!(at_once.is_ok(), newcomer_is_known, "a known one takes a place of a site with many");
-            assert!(table.admit(ip(101), newcomer_is_known, start + SILENT_GRACE).is_ok());
+    fn known_sources_leave_places_to_others_and_give_way_to_known_ones_that_have_few() {
+        let (mut table, start) = (UnauthenticatedConnections::new(LIMITS), clock::now());
+        for source in 0..8 {
+            (0..128).for_each(|_| _ = table.admit(ip(source), true, start));
         }
+        assert_eq!(table.count(), 768);
+        assert!(table.admit(ip(100), true, start).is_ok(), "in a place of a site with many");
+        (0..256).for_each(|number| assert!(table.admit(ip(1000 + number), false, start).is_ok(), "{number}"));
+        assert_eq!(table.admit(ip(2000), false, start).err(), Some(Full::Total));
+        assert!(table.admit(ip(2000), false, start + SILENT_GRACE).is_ok());
+        assert_eq!((table.count(), table.unknown), (1024, 256));
+    }
+
+    /// Each holds its connections, whose TLS is complete, for almost as long as it may, and opens others then.
+    #[test]
+    fn known_sources_that_hold_idle_connections_keep_no_newcomer_out() {
+        let limits = ConnectionLimits { total: 512, ..LIMITS };
+        let (mut table, start) = (UnauthenticatedConnections::new(limits), clock::now());
+        let (mut held, mut lost) = (std::collections::VecDeque::new(), 0);
+        for millisecond in (0..20_000_u64).step_by(5) {
+            let (now, number) = (start + Duration::from_millis(millisecond), u32::try_from(millisecond).unwrap());
+            while held.front().is_some_and(|(since, _)| millisecond - since >= 2700) {
+                held.pop_front().into_iter().for_each(|(_, id)| table.remove(id));
+            }
+            if let Ok((id, _)) = table.admit(ip(number / 5 % 6), true, now) {
+                table.reached(id, Stage::Tls);
+                held.push_back((millisecond, id));
+            }
+            if millisecond % 200 == 0 {
+                match table.admit(ip(1_000_000 + number), false, now) {
+                    Ok((id, _)) => table.remove(id),
+                    Err(_) => lost += 1,
+                }
+            }
+        }
+        assert_eq!(lost, 0);
     }
 
     #[test]

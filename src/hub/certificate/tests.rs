@@ -30,7 +30,7 @@ async fn handshake_with(
     let acceptor = acceptor(authority);
     let (near, far) = duplex(64 * 1024);
     let connector = TlsConnector::from(config);
-    let accept = acceptor.handshake(far, || {});
+    let accept = acceptor.handshake(far, || true);
     let (client, server) = tokio::join!(connector.connect(ServerName::try_from(name).unwrap(), near), accept);
     let client = client.map_err(|error| error.get_ref().unwrap().downcast_ref::<rustls::Error>().unwrap().clone())?;
     let (client, server) = (client.get_ref().1, server.unwrap().unwrap());
@@ -58,7 +58,7 @@ async fn the_acme_protocol_is_never_negotiated_without_a_pending_challenge() {
         let connector = TlsConnector::from(Arc::new(config));
         let name = ServerName::try_from("hub.example.com").unwrap();
         let (near, far) = duplex(64 * 1024);
-        let (client, server) = tokio::join!(connector.connect(name, near), acceptor.handshake(far, || {}));
+        let (client, server) = tokio::join!(connector.connect(name, near), acceptor.handshake(far, || true));
         let client = client.ok();
         assert_eq!(client.as_ref().and_then(|client| client.get_ref().1.alpn_protocol()), agreed);
         assert_eq!(server.is_ok_and(|stream| stream.is_some()), agreed.is_some());

@@ -65,7 +65,8 @@ pub(in crate::hub) struct OpenParams {
 }
 
 /// Opens a stream, for requests and standby connections alike. Returns the device's own id: the one that was asked for may
-/// differ in case, as ssh makes host names. A service that is refused again and again is answered late.
+/// differ in case, as ssh makes host names. A service that is refused again and again is answered late, unless its
+/// connection still has the place of an unauthenticated one.
 pub(in crate::hub) async fn open_stream(
     shared: &Shared,
     context: &ConnectionContext,
@@ -75,6 +76,7 @@ pub(in crate::hub) async fn open_stream(
     let principal = service.principal.clone();
     let opened = request_stream(shared, context, service, params).await;
     if opened.is_err()
+        && context.is_authenticated()
         && let Some(delay) = shared.admission.refusals.charge(&principal, clock::now())
     {
         sleep(delay).await;

@@ -34,10 +34,14 @@ impl Acceptor {
     }
 
     /// Completes the handshake, and returns the encrypted connection and the exporter that binds credentials to it;
-    /// `None` if the peer was an ACME server, whose connection is then closed. `on_hello` is called when the ClientHello
-    /// is complete. The caller sets a deadline.
-    pub async fn accept(&self, tcp: TcpStream, on_hello: impl FnOnce()) -> io::Result<Option<(Socket, Exporter)>> {
-        let Some(stream) = self.handshake(ReadAhead::new(tcp), on_hello).await? else { return Ok(None) };
+    /// `None` if the peer was an ACME server, or if it was not admitted: its connection is then closed. `admit_hello` is
+    /// called when the ClientHello is complete, before what costs much. The caller sets a deadline.
+    pub async fn accept(
+        &self,
+        tcp: TcpStream,
+        admit_hello: impl FnOnce() -> bool,
+    ) -> io::Result<Option<(Socket, Exporter)>> {
+        let Some(stream) = self.handshake(ReadAhead::new(tcp), admit_hello).await? else { return Ok(None) };
         let exporter = exporter(stream.get_ref().1).map_err(io::Error::other)?;
         Ok(Some((stream, exporter)))
     }
@@ -45,10 +49,12 @@ impl Acceptor {
     pub(crate) async fn handshake<T: AsyncRead + AsyncWrite + Unpin>(
         &self,
         transport: T,
-        on_hello: impl FnOnce(),
+        admit_hello: impl FnOnce() -> bool,
     ) -> io::Result<Option<TlsStream<T>>> {
         let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), transport).await?;
-        on_hello();
+        if !admit_hello() {
+            return Ok(None);
+        }
         if is_acme_challenge(&hello.client_hello()) {
             hello.into_stream(self.acme.clone()).await?.shutdown().await?;
             return Ok(None);

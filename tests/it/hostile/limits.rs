@@ -187,3 +187,51 @@ fn a_malformed_request_ends_its_connection_and_is_penalised() {
     hostile.fixture.hub.wait_activity("sourcePenalised", Some("banned"));
     hostile.end();
 }
+
+/// Load balancers look whether the hub is healthy, or whether its port is open.
+#[test]
+fn requests_for_nothing_and_silence_after_tls_are_penalised_and_health_probes_are_not() {
+    const TIMES: usize = 40;
+    let hostile = HostileFixture::begin();
+    let hub = &hostile.fixture.hub;
+    let from = |last| hostile.alice.from(Ipv4Addr::new(127, 0, 3, last));
+    let penalised = || hub.activity().iter().filter(|entry| entry["operationName"] == "sourcePenalised").count();
+    for _ in 0..TIMES {
+        for path in ["/healthz", "/readyz"] {
+            assert_eq!(from(1).ask_unsigned("GET", path).status, 200);
+        }
+        drop(connect_from(Ipv4Addr::new(127, 0, 3, 1), hub.port).unwrap());
+    }
+    assert_eq!(penalised(), 0);
+    for _ in 0..TIMES {
+        // The hub rejects the source after some.
+        if let Ok(mut peer) = from(2).try_dial() {
+            peer.write_all(b"GET /nothing HTTP/1.1\r\nhost: hub\r\n\r\n").unwrap();
+            assert_eq!(read_response(&mut peer).unwrap().status, 404);
+        }
+    }
+    poll("a penalty for requests", || (penalised() == 1).then_some(()));
+    (0..TIMES).for_each(|_| drop(from(3).try_dial()));
+    poll("a penalty for closing", || (penalised() == 2).then_some(()));
+    let silent: Vec<_> = (0..TIMES).filter_map(|_| from(4).try_dial().ok()).collect();
+    poll("a penalty for silence", || (penalised() == 3).then_some(()));
+    drop(silent);
+    hostile.end();
+}
+
+#[test]
+fn a_refused_service_that_waits_for_its_answer_has_no_place_of_an_unauthenticated_client() {
+    let hostile = HostileFixture::begin_with(&["--max-unauthenticated-per-source", "16"]);
+    // Until src/hub/admission/refusal_budget.rs answers no longer at once.
+    loop {
+        let start = clock::now();
+        assert_eq!(hostile.alice.ask("POST", "/twins/nothing/streams/ssh", &[], "").status, 404);
+        if start.elapsed() >= Duration::from_secs(1) {
+            break;
+        }
+    }
+    let waiting: Vec<_> = (0..64).map(|_| hostile.alice.send("POST", "/twins/nothing/streams/ssh", &[], "")).collect();
+    assert_eq!(hostile.alice.ask("GET", "/devices", &[], "").status, 200);
+    assert!(waiting.into_iter().all(|request| request.answer().status == 404));
+    hostile.end();
+}

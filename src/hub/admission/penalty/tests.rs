@@ -60,11 +60,11 @@ fn admitted(
     milliseconds: std::ops::Range<u64>,
     start: Instant,
 ) -> usize {
-    milliseconds.filter(|ms| penalties.admit(source, start + Duration::from_millis(*ms))).count()
+    milliseconds.filter(|ms| penalties.admit_hello(source, start + Duration::from_millis(*ms))).count()
 }
 
 #[test]
-fn a_banned_source_may_open_ten_connections_a_second_and_a_good_key_lifts_the_ban() {
+fn a_banned_source_may_begin_ten_handshakes_a_second_and_a_good_key_lifts_the_ban() {
     let (mut penalties, start) = (SourcePenalties::new(PenaltyPolicy::default()), Instant::now());
     let site = address("192.0.2.1");
     for _ in 0..100 {
@@ -76,7 +76,7 @@ fn a_banned_source_may_open_ten_connections_a_second_and_a_good_key_lifts_the_ba
 }
 
 #[test]
-fn a_throttled_source_may_open_some_connections_a_second_and_any_number_when_its_penalties_are_over() {
+fn a_throttled_source_may_begin_some_handshakes_a_second_and_any_number_when_its_penalties_are_over() {
     let (mut penalties, start) = (SourcePenalties::new(PenaltyPolicy::default()), Instant::now());
     let site = address("192.0.2.1");
     penalties.auth_opened(site);
@@ -84,7 +84,7 @@ fn a_throttled_source_may_open_some_connections_a_second_and_any_number_when_its
     for _ in 0..15 {
         penalties.record(site, PenaltyReason::ProtocolError, start);
     }
-    assert_eq!(admitted(&mut penalties, site, 0..10_000, start), 128 + 499);
+    assert_eq!(admitted(&mut penalties, site, 0..10_000, start), 128 + 1999);
     assert_eq!(admitted(&mut penalties, site, 15_000..16_000, start), 1000);
 }
 
@@ -130,6 +130,31 @@ fn a_crowd_of_good_sources_pushes_out_those_of_earlier_days_alone() {
     assert_eq!(come_and_go(500_000..600_000, start + SECOND * 87_000), MAX_REMEMBERED - 1, "the first are forgotten");
     assert!(penalties.is_known(nth(5), start + SECOND * 87_000));
     assert!(!penalties.is_known(nth(50), start + SECOND * 87_000));
+}
+
+#[test]
+fn one_ipv6_48_pushes_out_no_source_elsewhere() {
+    let (mut penalties, start) = (SourcePenalties::new(PenaltyPolicy::default()), Instant::now());
+    let nth = |site: u16, n: u16| IpAddr::from([0x2001, 0xdb8, site, n, 0, 0, 0, 1]);
+    let come_and_go = |penalties: &mut SourcePenalties, site, sources: std::ops::Range<u16>, now| {
+        for source in sources {
+            penalties.auth_opened(nth(site, source));
+            penalties.auth_closed(nth(site, source), now);
+        }
+        penalties.sources.len()
+    };
+    assert_eq!(come_and_go(&mut penalties, 1, 0..100, start), 100);
+    let (day, share) = (SECOND * 86_400, MAX_REMEMBERED / SITE_SHARE);
+    assert_eq!(come_and_go(&mut penalties, 2, 0..20_000, start + day * 2), 100 + share);
+    assert_eq!(come_and_go(&mut penalties, 2, 0..10, start + day * 3), 100 + share, "seen again");
+    assert_eq!(come_and_go(&mut penalties, 3, 0..10, start + day * 3), 110 + share, "others are remembered as before");
+    assert!(penalties.is_known(nth(1, 50), start + day * 3));
+    assert_eq!(penalties.remembered[&site_prefix(nth(2, 0))], share);
+    assert_eq!(
+        come_and_go(&mut penalties, 2, 0..2000, start + day * 40),
+        share,
+        "the time of the earlier ones is over"
+    );
 }
 
 #[test]
