@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use crate::hub::event::{ACCEPTED, Event, JOINED, Omitted, Operation};
 use crate::proto::id::{DeviceId, ServiceName};
-use crate::proto::network::source_prefix;
+use crate::proto::network::site_prefix;
 use crate::proto::refusal::RefusalKind;
 use crate::proto::token_bucket::{Rate, TokenBucket};
 
@@ -22,8 +22,9 @@ const PER_SUBJECT: Rate = Rate { burst: 1000, per_second: 0.1 };
 /// line each, and one that opens hundreds a second needs a week for the default 1 GiB.
 const PER_PAIR: Rate = Rate { burst: 1000, per_second: 2.0 };
 
-/// The budget of all sources: 3 MB at once, and then half of the default 1 GiB in a day and a half.
-const ALL_SOURCES: Rate = Rate { burst: 10_000, per_second: 10.0 };
+/// The budget of all sources, whose lines push out only each other: 3 MB at once, and then 30 MB a day of the 64 MiB that
+/// they have, beside the counts.
+const ALL_SOURCES: Rate = Rate { burst: 10_000, per_second: 1.0 };
 
 /// The limits on kinds of events of identities, of sources, and of services with devices, that are told apart: two for each
 /// device of a large fleet, those of an attack, and three for each of ten thousand pairs that have streams in one minute. Further ones share a budget. Each takes some 200 bytes for a minute.
@@ -67,7 +68,7 @@ pub(super) enum Subject {
     Service(ServiceName),
     /// The streams of a service to a device.
     Streams(ServiceName, DeviceId),
-    /// An unauthenticated peer, by its address or its /64.
+    /// An unauthenticated peer, by its site: an IPv6 /48 would be as many as there are budgets.
     Source(IpAddr),
     /// There are too many to be told apart.
     Others,
@@ -166,7 +167,7 @@ impl Budget {
 impl Subject {
     /// Returns the one who caused an event of which any number may come; `None` for all other events.
     pub(super) fn of(event: &Event) -> Option<Self> {
-        let source = || event.source.map(|source| Self::Source(source_prefix(source.ip())));
+        let source = || event.source.map(|source| Self::Source(site_prefix(source.ip())));
         let device = || event.device.clone().map(Self::Device);
         let service = || event.service.clone().map(Self::Service);
         let streams = || Some(Self::Streams(event.service.clone()?, event.device.clone()?));
@@ -255,6 +256,18 @@ mod tests {
         assert_eq!(left_out, 140_000 - 10_000);
         assert_eq!(budgets.take_omitted(start + Duration::from_secs(100_000)), []);
         assert_eq!(budgets.sources.subjects.len(), 0);
+    }
+
+    #[test]
+    fn an_ipv6_site_is_one_source_whatever_its_networks() {
+        let (start, mut written) = (clock::now(), 0);
+        let mut budgets = Budgets::new(start);
+        for network in 0..4000_u128 {
+            let address = std::net::Ipv6Addr::from_bits(0x2001_0db8_0001 << 80 | network << 64 | 1);
+            let event = Event { source: Some((address, 1).into()), ..failed(0) };
+            written += usize::from(admit(&mut budgets, event, start).is_some());
+        }
+        assert_eq!((written, budgets.sources.subjects.len()), (1000, 1));
     }
 
     #[test]
