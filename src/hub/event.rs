@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::proto::id::{DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
+use crate::proto::refusal::RefusalKind;
 use crate::proto::text;
 
 /// The kind of an event; its word is the log's `operationName`.
@@ -103,6 +104,16 @@ impl Operation {
 
 /// The result of a request that a device accepted.
 pub const ACCEPTED: &str = "accepted";
+
+/// The refusals that a device may give, in its own words: for itself and its targets, not for the hub.
+pub(super) const DEVICE_REFUSALS: [RefusalKind; 6] = [
+    RefusalKind::RejectedByDevice,
+    RefusalKind::StreamNotOffered,
+    RefusalKind::TargetRefused,
+    RefusalKind::TargetUnreachable,
+    RefusalKind::TargetTimedOut,
+    RefusalKind::DeviceBusy,
+];
 
 /// The result of a join request whose code was redeemed.
 pub const JOINED: &str = "joined";
@@ -332,14 +343,26 @@ impl fmt::Display for Sentence<'_> {
         }
         let is_enrolment = matches!(self.operation, Operation::EnrolmentAdded | Operation::EnrolmentRemoved);
         let is_said = is_enrolment || self.reason == self.result;
-        if !self.reason.is_empty() && !is_said {
-            write!(f, " ({})", self.reason)?;
+        if let Some(omitted) = self.omitted {
+            write!(f, "; {omitted} more like this are not in the log")?;
         }
-        self.omitted.map_or(Ok(()), |omitted| write!(f, "; {omitted} more like this are not in the log"))
+        match self.reason {
+            reason if reason.is_empty() || is_said => Ok(()),
+            // Last and quoted: it ends no parentheses, and nothing of the hub's own follows.
+            reason if self.is_of_a_peer() => write!(f, " ({reason:?})"),
+            reason => write!(f, " ({reason})"),
+        }
     }
 }
 
 impl Sentence<'_> {
+    /// Reports whether the reason is in a peer's words, or reads as more than one.
+    fn is_of_a_peer(&self) -> bool {
+        let is_devices = DEVICE_REFUSALS.iter().any(|kind| kind.row().label == self.result);
+        let is_ends = self.operation == Operation::StreamClosed && self.ended_by.is_some();
+        is_devices || is_ends || self.reason.contains(['"', '(', ')', ';', '='])
+    }
+
     fn subject_label(&self) -> String {
         match (self.device, self.service) {
             (Some(device), _) => format!("device {device}"),
@@ -373,5 +396,32 @@ struct FromAddress(Option<SocketAddr>);
 impl fmt::Display for FromAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.map_or(Ok(()), |address| write!(f, " from {address}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_peer_are_quoted_and_last() {
+        let (device, service) = (Some("pi-42".parse().unwrap()), Some("laptop".parse().unwrap()));
+        let said = |result, reason: &str| {
+            let event = Event { reason: reason.into(), ..Event::new(Operation::Invoke, result) };
+            let omitted = Some(Omitted { events: 3, bytes: (0, 0) });
+            Event { device: Option::clone(&device), service: Option::clone(&service), omitted, ..event }.to_string()
+        };
+        let rejected = RefusalKind::RejectedByDevice.row().label;
+        for (reason, quoted) in [
+            ("ok); device pi-9 was removed by root (", "(\"ok); device pi-9 was removed by root (\")"),
+            ("ok\") by root", "(\"ok\\\") by root\")"),
+            ("by root", "(\"by root\")"),
+        ] {
+            let sentence = said(rejected, reason);
+            let own = format!("laptop to pi-42 requested: {rejected}; 3 more like this are not in the log");
+            assert_eq!(sentence, format!("{own} {quoted}"));
+        }
+        let sentence = said(RefusalKind::UnknownDevice.row().label, "unknown device");
+        assert!(sentence.ends_with(" (unknown device)"), "{sentence}");
     }
 }

@@ -371,12 +371,13 @@ impl From<Detail> for String {
 
 /// Replaces a character that would control a terminal.
 pub fn sanitize(c: char) -> char {
-    if c.is_control() || is_bidirectional(c) { char::REPLACEMENT_CHARACTER } else { c }
+    if c.is_control() || is_deceptive(c) { char::REPLACEMENT_CHARACTER } else { c }
 }
 
-/// Reports whether it is a bidirectional control of Unicode, which could make one line read as another.
-fn is_bidirectional(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+/// Reports whether it is a bidirectional control, a separator of lines or invisible, which could make one line read as
+/// another, or as two.
+fn is_deceptive(c: char) -> bool {
+    matches!(c, '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -443,6 +444,10 @@ mod tests {
         let text = evil.to_string();
         assert!(!text.contains(['\x1b', '\r', '\n', '\u{202e}']));
         assert!(evil.detail.as_str().chars().count() <= REASON_CHARS);
+        for hidden in "\u{61c}\u{200b}\u{200c}\u{200d}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{2066}\u{feff}".chars()
+        {
+            assert_eq!(sanitize(hidden), char::REPLACEMENT_CHARACTER, "{:x}", u32::from(hidden));
+        }
         let read: Refusal = serde_json::from_str(r#"{"kind":"rejectedByDevice","detail":"a\u001bb"}"#).unwrap();
         assert!(!read.detail.as_str().contains('\x1b'));
     }

@@ -63,24 +63,23 @@ fn logs_follow_across_rotation_until_the_reader_closes() {
         &machine,
         &["--activity-rotate-size", "64KiB", "--activity-keep-size", "256KiB", "--penalty-exempt", "127.0.0.0/8"],
     );
-    let device = RawClient::join(&hub.device_link(DEVICE));
+    let services = ["one", "other"].map(|name| RawClient::join(&hub.service_link(name)));
     let follow = machine.start(&["hub", "logs", "--follow", "--json"]);
     follow.wait_line("identityAdded");
     let mut reader = machine.command(DEVSTREAM);
     let mut reader =
-        reader.args(["hub", "logs", "--follow", "--device", "nobody"]).stdout(Stdio::piped()).spawn().unwrap();
-    // Some 300 bytes each.
-    for _ in 0..600 {
-        assert_eq!(device.ask_unsigned("POST", "/twins/nobody/streams/ssh").status, 401);
+        reader.args(["hub", "logs", "--follow", "--device", "no-line"]).stdout(Stdio::piped()).spawn().unwrap();
+    for service in &services {
+        be_refused(service, 300);
     }
     hub.service_link("last-one");
     follow.wait_line("last-one");
     let state = machine.home().join(STATE);
     let files = log_files(&state);
     assert!(files.len() > 2, "{files:?}");
-    let followed = follow.log().matches("authenticate").count();
+    let followed = follow.log().matches("unknown-device").count();
     let all = hub.activity();
-    assert_eq!(all.iter().filter(|line| line["operationName"] == "authenticate").count(), 600);
+    assert_eq!(all.iter().filter(|line| line["resultType"] == "unknown-device").count(), 600);
     assert_eq!(followed, 600, "each of them, once");
     let ours = hub.ask(&["logs", "--json", "--service", "last-one"]);
     assert!(ours.lines().count() == 1 && ours.contains("identityAdded"), "{ours}");
@@ -100,11 +99,10 @@ fn a_change_of_an_identity_outlives_the_log() {
         &machine,
         &["--activity-rotate-size", "64KiB", "--activity-keep-size", "128KiB", "--penalty-exempt", "127.0.0.0/8"],
     );
-    let device = RawClient::join(&hub.device_link(DEVICE));
+    let services = ["one", "other"].map(|name| RawClient::join(&hub.service_link(name)));
     hub.service_link("the-first");
-    // Some 300 bytes each.
-    for _ in 0..700 {
-        assert_eq!(device.ask_unsigned("POST", "/twins/nobody/streams/ssh").status, 401);
+    for service in &services {
+        be_refused(service, 350);
     }
     hub.service_link("the-last");
     let all = poll("the last line", || Some(hub.ask(&["logs"])).filter(|all| all.contains("the-last")));
@@ -114,10 +112,38 @@ fn a_change_of_an_identity_outlives_the_log() {
     for added in [
         "identityAdded      added                  reason=\"*, streams *\" serviceId=the-first by=",
         "serviceId=the-last",
-        "joined",
+        "joined                 serviceId=one",
     ] {
         assert_eq!(all.matches(added).count(), 1, "{all}");
     }
+}
+
+#[test]
+fn who_has_no_identity_pushes_nothing_out_of_the_log() {
+    let machine = Machine::new();
+    let hub = Hub::start_with(
+        &machine,
+        &["--activity-rotate-size", "64KiB", "--activity-keep-size", "128KiB", "--penalty-exempt", "127.0.0.0/8"],
+    );
+    let device = RawClient::join(&hub.device_link(DEVICE));
+    let service = RawClient::join(&hub.service_link("laptop"));
+    be_refused(&service, 1);
+    let follow = machine.start(&["hub", "logs", "--follow"]);
+    follow.wait_line("unknown-device");
+    // Some 300 bytes each.
+    for _ in 0..700 {
+        assert_eq!(device.ask_unsigned("POST", "/twins/nobody/streams/ssh").status, 401);
+    }
+    be_refused(&service, 1);
+    poll("the last lines", || Some(follow.log()).filter(|log| log.matches("authenticate").count() == 700));
+    let state = machine.home().join(STATE);
+    let kept = log_files(&state).iter().map(|name| fs::read_to_string(state.join(name)).unwrap()).collect::<String>();
+    assert!(kept.matches("unknown-device").count() == 2 && !kept.contains("authenticate"), "{kept}");
+    let all = hub.activity();
+    let results: Vec<_> = all.iter().filter_map(|line| line["resultType"].as_str()).skip(4).collect();
+    assert_eq!(results.len(), 702, "{results:?}");
+    assert!(results[0] == "unknown-device" && results[701] == "unknown-device", "merged in time: {results:?}");
+    assert_eq!(hub.ask(&["logs", "--since", "1h", "--json"]).lines().count(), all.len());
 }
 
 #[test]
@@ -267,6 +293,13 @@ fn a_history_that_every_rotation_would_delete_is_refused() {
 }
 
 /// Reports whether a byte is echoed.
+/// Has the log record refusals, of some 300 bytes each. An identity has a thousand; after 500, its answers come later.
+fn be_refused(service: &RawClient, count: usize) {
+    for _ in 0..count {
+        assert_eq!(service.ask("POST", "/twins/nobody/streams/ssh", &[], "").status, 404);
+    }
+}
+
 fn is_accepted(stream: &mut TcpStream) -> bool {
     let mut byte = [0];
     stream.write_all(b"?").is_ok() && stream.read(&mut byte).is_ok_and(|count| count > 0)

@@ -108,6 +108,23 @@ fn a_wrong_join_code_is_looked_up_and_changes_nothing() {
 }
 
 #[test]
+fn a_joined_machine_repeats_its_own_join_freely_and_others_at_the_cost_of_a_wrong_code() {
+    let hub = Hub::start(&Machine::new());
+    let (link, others) = (hub.device_link("pi-1"), hub.device_link("pi-2"));
+    let joined = RawClient::before_joining(&link);
+    for _ in 0..20 {
+        assert_eq!(joined.redeem(&link).status, 204);
+    }
+    // Where it is connected, it is slowed down and not banned.
+    let _connection = joined.control("pi-1").expect("it has joined");
+    let is_penalised = || hub.activity().iter().any(|entry| entry["operationName"] == "sourcePenalised");
+    assert!(!is_penalised());
+    let wrong = (0..10).take_while(|_| !is_penalised()).map(|_| joined.redeem(&others).status).collect::<Vec<_>>();
+    assert!((3..10).contains(&wrong.len()) && wrong.iter().all(|status| *status == 204), "{wrong:?}");
+    assert!(hub.activity().iter().all(|entry| entry["operationName"] != "authenticate"));
+}
+
+#[test]
 fn a_shared_secret_enrols_only_free_ids_that_match_it() {
     let hub = Hub::start(&Machine::new());
     hub.device_link("plant-a-kept");

@@ -1,35 +1,46 @@
 //! PURE. The budgets of events that a peer can cause in any number: refusals, failures, connections that come and go,
 //! streams that are opened and closed at once.
 //!
-//! Each identity has a budget for each kind of them, each service one for its streams to each device, and an unauthenticated
-//! peer one with its source; all sources together have one too, which leaves those of identities alone. What is beyond is
-//! counted, and the count is written with the next such event or after a minute. Changes of identities are always written.
+//! Each identity has a budget for each kind of them, each service one for its streams of each name to each device and one for
+//! all of them, and an unauthenticated peer one with its source; all sources together have one too, which leaves those of
+//! identities alone. What is beyond is counted, and the count is written with the next such event or after a minute. Changes of
+//! identities are always written, and so is one opened stream of each name in an hour: nobody hides one among others.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::hub::event::{ACCEPTED, Event, JOINED, Omitted, Operation};
-use crate::proto::id::{DeviceId, ServiceName};
-use crate::proto::network::source_prefix;
+use crate::proto::id::{DeviceId, ServiceName, StreamName};
+use crate::proto::network::site_prefix;
 use crate::proto::refusal::RefusalKind;
 use crate::proto::token_bucket::{Rate, TokenBucket};
 
 /// The budget of one kind of events of one identity or source: 300 KB at once, and then 3 MB a day.
 const PER_SUBJECT: Rate = Rate { burst: 1000, per_second: 0.1 };
 
-/// The budget of one kind of events of the streams of one service to one device: what people and most programs open has a
-/// line each, and one that opens hundreds a second needs a week for the default 1 GiB.
-const PER_PAIR: Rate = Rate { burst: 1000, per_second: 2.0 };
+/// The budget of one kind of events of the streams of one name from one service to one device: what people and most programs
+/// open has a line each, and one that opens hundreds a second needs a week for the default 1 GiB.
+const PER_STREAM_NAME: Rate = Rate { burst: 1000, per_second: 2.0 };
 
-/// The budget of all sources: 3 MB at once, and then half of the default 1 GiB in a day and a half.
-const ALL_SOURCES: Rate = Rate { burst: 10_000, per_second: 10.0 };
+/// The budget of all events of the streams of one service: seven streams a second for ever have their three lines each, and
+/// so have six thousand at once; one that opens hundreds a second to each of many devices needs two days for the default 1 GiB.
+const PER_SERVICE: Rate = Rate { burst: 20_000, per_second: 20.0 };
 
-/// The limits on kinds of events of identities, of sources, and of services with devices, that are told apart: two for each
-/// device of a large fleet, those of an attack, and three for each of ten thousand pairs that have streams in one minute. Further ones share a budget. Each takes some 200 bytes for a minute.
+/// The time after which the next opened stream of a service, a device and a name has a line, whatever the budgets say.
+const LONGEST_SILENCE: Duration = Duration::from_secs(60 * 60);
+
+/// The budget of all sources, whose lines push out only each other: 3 MB at once, and then 30 MB a day of the 64 MiB that
+/// they have, beside the counts.
+const ALL_SOURCES: Rate = Rate { burst: 10_000, per_second: 1.0 };
+
+/// The limits on kinds of events of identities, of sources, and of streams that are told apart: two for each device of a large
+/// fleet, those of an attack, and three for each of ten thousand names on devices that have streams in one minute. Further
+/// ones share a budget; those of streams, one with the others of their service. Each takes some 300 bytes for a minute, or for
+/// an hour if it had a line whatever the budgets said.
 const MAX_IDENTITIES: usize = 32_768;
 const MAX_SOURCES: usize = 4096;
-const MAX_PAIRS: usize = 32_768;
+const MAX_STREAM_NAMES: usize = 32_768;
 
 /// The counts that are written each minute, whatever the budgets say.
 const COUNTS_AT_ONCE: usize = 100;
@@ -47,8 +58,19 @@ pub(super) struct Budgets {
 struct Table {
     limit: usize,
     rate: Rate,
-    together: Option<TokenBucket>,
+    together: Together,
     subjects: HashMap<Key, Budget>,
+}
+
+/// The budget of several subjects together.
+#[derive(Debug)]
+enum Together {
+    /// There is none.
+    Unlimited,
+    /// All of a table.
+    All(TokenBucket),
+    /// Those of each service. Only services in the registry have streams.
+    EachService(HashMap<ServiceName, TokenBucket>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -65,9 +87,11 @@ pub(super) enum Subject {
     Device(DeviceId),
     /// A service.
     Service(ServiceName),
-    /// The streams of a service to a device.
-    Streams(ServiceName, DeviceId),
-    /// An unauthenticated peer, by its address or its /64.
+    /// The streams of one name from a service to a device that accepted them.
+    Streams(ServiceName, DeviceId, Option<StreamName>),
+    /// The streams of a service beyond those that can be told apart.
+    OtherStreams(ServiceName),
+    /// An unauthenticated peer, by its site: an IPv6 /48 would be as many as there are budgets.
     Source(IpAddr),
     /// There are too many to be told apart.
     Others,
@@ -78,6 +102,9 @@ struct Budget {
     bucket: TokenBucket,
     /// The latest of the events since the last one that was written, with the others.
     omitted: Option<Box<Event>>,
+    written_at: Option<Instant>,
+    /// The last line was written beyond the budgets.
+    was_exempt: bool,
 }
 
 impl Budgets {
@@ -86,9 +113,9 @@ impl Budgets {
         let table = |limit, rate, together| Table { limit, rate, together, subjects: HashMap::new() };
         let all_sources = TokenBucket::new(ALL_SOURCES, now);
         Self {
-            identities: table(MAX_IDENTITIES, PER_SUBJECT, None),
-            sources: table(MAX_SOURCES, PER_SUBJECT, Some(all_sources)),
-            streams: table(MAX_PAIRS, PER_PAIR, None),
+            identities: table(MAX_IDENTITIES, PER_SUBJECT, Together::Unlimited),
+            sources: table(MAX_SOURCES, PER_SUBJECT, Together::All(all_sources)),
+            streams: table(MAX_STREAM_NAMES, PER_STREAM_NAME, Together::EachService(HashMap::new())),
         }
     }
 
@@ -96,7 +123,7 @@ impl Budgets {
     pub(super) fn admit(&mut self, event: Event, subject: Subject, now: Instant) -> Option<Event> {
         let table = match subject {
             Subject::Source(_) => &mut self.sources,
-            Subject::Streams(..) => &mut self.streams,
+            Subject::Streams(..) | Subject::OtherStreams(_) => &mut self.streams,
             Subject::Device(_) | Subject::Service(_) | Subject::Others => &mut self.identities,
         };
         table.admit(event, subject, now)
@@ -129,11 +156,12 @@ impl Table {
     fn admit(&mut self, event: Event, subject: Subject, now: Instant) -> Option<Event> {
         let mut key = Key { operation: event.operation, result: event.result, subject };
         if self.subjects.len() >= self.limit && !self.subjects.contains_key(&key) {
-            key.subject = Subject::Others;
+            key.subject = key.subject.beyond_limit();
         }
-        let full = || Budget { bucket: TokenBucket::new(self.rate, now), omitted: None };
-        let budget = self.subjects.entry(key).or_insert_with(full);
-        if budget.bucket.take(now) && self.together.as_mut().is_none_or(|together| together.take(now)) {
+        let budget = self.subjects.entry(key).or_insert_with(|| Budget::full(self.rate, now));
+        let is_within = budget.bucket.take(now) && self.together.take(&event, now);
+        if is_within || (event.operation == Operation::StreamOpened && budget.was_silent(now)) {
+            (budget.written_at, budget.was_exempt) = (Some(now), !is_within);
             return Some(Event { omitted: budget.take_count(), ..event });
         }
         budget.omitted = Some(Box::new(Event { omitted: budget.take_count(), ..event }));
@@ -145,11 +173,45 @@ impl Table {
     }
 
     fn forget_full(&mut self, now: Instant) {
-        self.subjects.retain(|_, budget| budget.omitted.is_some() || !budget.bucket.is_full(now));
+        self.subjects.retain(|_, budget| !budget.is_like_new(now));
+        if let Together::EachService(services) = &mut self.together {
+            services.retain(|_, bucket| !bucket.is_full(now));
+        }
+    }
+}
+
+impl Together {
+    fn take(&mut self, event: &Event, now: Instant) -> bool {
+        match (self, &event.service) {
+            (Self::All(bucket), _) => bucket.take(now),
+            (Self::EachService(services), Some(service)) => {
+                // Most have one: the name is copied for the first event only.
+                if let Some(bucket) = services.get_mut(service) {
+                    return bucket.take(now);
+                }
+                let full = || TokenBucket::new(PER_SERVICE, now);
+                services.entry(service.clone()).or_insert_with(full).take(now)
+            }
+            (Self::Unlimited | Self::EachService(_), _) => true,
+        }
     }
 }
 
 impl Budget {
+    fn full(rate: Rate, now: Instant) -> Self {
+        Self { bucket: TokenBucket::new(rate, now), omitted: None, written_at: None, was_exempt: false }
+    }
+
+    /// Reports whether no line was written for long.
+    fn was_silent(&self, now: Instant) -> bool {
+        self.written_at.is_none_or(|at| now.saturating_duration_since(at) >= LONGEST_SILENCE)
+    }
+
+    /// Reports whether it can be forgotten. A line beyond the budgets is remembered until the next may be.
+    fn is_like_new(&mut self, now: Instant) -> bool {
+        self.omitted.is_none() && self.bucket.is_full(now) && (!self.was_exempt || self.was_silent(now))
+    }
+
     fn take_omitted(&mut self) -> Option<Event> {
         self.omitted.take().map(|event| *event)
     }
@@ -166,11 +228,12 @@ impl Budget {
 impl Subject {
     /// Returns the one who caused an event of which any number may come; `None` for all other events.
     pub(super) fn of(event: &Event) -> Option<Self> {
-        let source = || event.source.map(|source| Self::Source(source_prefix(source.ip())));
+        let source = || event.source.map(|source| Self::Source(site_prefix(source.ip())));
         let device = || event.device.clone().map(Self::Device);
         let service = || event.service.clone().map(Self::Service);
-        let streams = || Some(Self::Streams(event.service.clone()?, event.device.clone()?));
+        let streams = || Some(Self::Streams(event.service.clone()?, event.device.clone()?, event.name.clone()));
         match event.operation {
+            // Without the name, which may be any.
             Operation::Invoke if event.result != ACCEPTED => service(),
             Operation::Join if event.result != JOINED => source(),
             // The identity is what the peer says it is.
@@ -194,121 +257,15 @@ impl Subject {
             | Operation::ActivityLost => None,
         }
     }
+
+    /// Returns the subject with which it shares a budget if there are too many.
+    fn beyond_limit(self) -> Self {
+        match self {
+            Self::Streams(service, ..) | Self::OtherStreams(service) => Self::OtherStreams(service),
+            Self::Device(_) | Self::Service(_) | Self::Source(_) | Self::Others => Self::Others,
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::net::os::clock;
-    use crate::proto::id::{Principal, Role};
-
-    fn admit(budgets: &mut Budgets, event: Event, now: Instant) -> Option<Event> {
-        let subject = Subject::of(&event).expect("it has a budget");
-        budgets.admit(event, subject, now)
-    }
-
-    fn refused(service: &str, device: u64) -> Event {
-        let service = Principal { role: Role::Service, id: service.to_owned().try_into().unwrap() };
-        let device = Some(format!("nobody-{device}").parse().unwrap());
-        Event { device, ..Event::about(&service, Operation::Invoke, "DeviceNotFound") }
-    }
-
-    #[test]
-    fn refusals_beyond_an_identitys_budget_are_counted_and_another_identity_has_its_own() {
-        let start = clock::now();
-        let mut budgets = Budgets::new(start);
-        let written = (0..50_000).filter_map(|number| admit(&mut budgets, refused("attacker", number), start)).count();
-        assert_eq!(written, 1000);
-        assert_eq!(admit(&mut budgets, refused("laptop", 1), start), Some(refused("laptop", 1)));
-        let later = start + Duration::from_secs(10);
-        let next = admit(&mut budgets, refused("attacker", 7), later).expect("one in ten seconds");
-        let omitted = |events| Some(Omitted { events, bytes: (0, 0) });
-        assert_eq!(next, Event { omitted: omitted(49_000), ..refused("attacker", 7) });
-        assert_eq!(budgets.take_omitted(later), []);
-        assert_eq!(admit(&mut budgets, refused("attacker", 8), later), None);
-        assert_eq!(admit(&mut budgets, refused("attacker", 9), later), None);
-        assert_eq!(budgets.take_omitted(later), [Event { omitted: omitted(1), ..refused("attacker", 9) }]);
-        assert_eq!(budgets.take_omitted(later), []);
-    }
-
-    fn failed(number: u32) -> Event {
-        let source = Some((std::net::Ipv4Addr::from_bits(number), 1).into());
-        Event { source, ..Event::new(Operation::Authenticate, RefusalKind::AuthenticationFailed.row().label) }
-    }
-
-    #[test]
-    fn any_number_of_sources_has_a_budget_together_and_a_bounded_table() {
-        let start = clock::now();
-        let mut budgets = Budgets::new(start);
-        let written = (0..100_000).filter_map(|number| admit(&mut budgets, failed(number), start)).count();
-        assert!(written <= MAX_SOURCES + 1000, "{written}");
-        assert_eq!(budgets.sources.subjects.len(), MAX_SOURCES + 1);
-        let several = (0..4000).flat_map(|number| [number; 10]);
-        let several = several.filter_map(|number| admit(&mut budgets, failed(number), start)).count();
-        assert_eq!(written + several, 10_000);
-        let mut omitted = budgets.take_omitted(start);
-        assert_eq!(omitted.len(), COUNTS_AT_ONCE);
-        omitted.append(&mut budgets.take_all_omitted());
-        let left_out: u64 = omitted.iter().map(|event| event.omitted.unwrap_or_default().events + 1).sum();
-        assert_eq!(left_out, 140_000 - 10_000);
-        assert_eq!(budgets.take_omitted(start + Duration::from_secs(100_000)), []);
-        assert_eq!(budgets.sources.subjects.len(), 0);
-    }
-
-    #[test]
-    fn a_flood_of_failures_hides_nothing_of_proven_identities() {
-        let start = clock::now();
-        let mut budgets = Budgets::new(start);
-        let flood = (0..4000).flat_map(|number| [number; 10]);
-        flood.for_each(|number| drop(admit(&mut budgets, failed(number), start)));
-        assert_eq!(admit(&mut budgets, failed(7), start), None);
-        let source = failed(7).source;
-        for number in 0..10_000 {
-            let device = Principal { role: Role::Device, id: format!("pi-{number}").try_into().unwrap() };
-            for operation in [Operation::DeviceDisconnected, Operation::DeviceConnected] {
-                assert!(admit(&mut budgets, Event::about(&device, operation, "x"), start).is_some());
-            }
-            let disabled = Event::about(&device, Operation::Authenticate, RefusalKind::Disabled.row().label);
-            let disabled = Event { source, ..disabled };
-            assert!(admit(&mut budgets, disabled, start).is_some(), "who it is was proven");
-        }
-    }
-
-    fn of_stream(device: &str, operation: Operation, bytes: Option<(u64, u64)>) -> Event {
-        let (device, service) = (Some(device.parse().unwrap()), Some("laptop".parse().unwrap()));
-        Event { device, service, bytes, ..Event::new(operation, "x") }
-    }
-
-    #[test]
-    fn streams_beyond_the_budget_of_a_service_and_a_device_are_counted_with_their_bytes() {
-        let start = clock::now();
-        let mut budgets = Budgets::new(start);
-        let streams = [Operation::StreamOpened, Operation::StreamInterrupted, Operation::StreamResumed];
-        for operation in streams {
-            let written =
-                (0..5000).filter_map(|_| admit(&mut budgets, of_stream("pi-1", operation, None), start)).count();
-            assert_eq!(written, 1000, "{operation:?}");
-        }
-        let closed = |device| of_stream(device, Operation::StreamClosed, Some((10, 20)));
-        let written = (0..5000).filter_map(|_| admit(&mut budgets, closed("pi-1"), start)).count();
-        assert_eq!(written, 1000);
-        assert_eq!(admit(&mut budgets, closed("pi-2"), start), Some(closed("pi-2")), "another device has its own");
-        let later = start + Duration::from_secs(1);
-        let next = admit(&mut budgets, closed("pi-1"), later).unwrap();
-        assert_eq!(next.omitted, Some(Omitted { events: 4000, bytes: (40_000, 80_000) }));
-        let omitted = budgets.take_omitted(later);
-        assert_eq!(omitted.iter().map(|event| event.omitted.unwrap().events + 1).collect::<Vec<_>>(), [4000; 3]);
-    }
-
-    #[test]
-    fn accepted_requests_have_a_budget_and_changes_of_identities_have_none() {
-        let accepted = Event { result: ACCEPTED, ..of_stream("pi-1", Operation::Invoke, None) };
-        assert!(matches!(Subject::of(&accepted), Some(Subject::Streams(..))));
-        for (operation, result) in [(Operation::Join, JOINED), (Operation::IdentityAdded, "added")] {
-            let event = Event { service: Some("laptop".parse().unwrap()), ..Event::new(operation, result) };
-            assert_eq!(Subject::of(&event), None);
-        }
-    }
-}
+mod tests;

@@ -16,6 +16,11 @@ pub(super) fn administration_path(path: &Path) -> PathBuf {
     path.with_file_name(format!("administration{SUFFIX}"))
 }
 
+/// Returns the path of the lines about unauthenticated peers, beside the log at `path`.
+pub(super) fn unauthenticated_path(path: &Path) -> PathBuf {
+    path.with_file_name(format!("unauthenticated{SUFFIX}"))
+}
+
 /// The paths of one log.
 #[derive(Debug, Clone)]
 pub(super) struct Files {

@@ -131,6 +131,11 @@ impl Line {
         &self.0
     }
 
+    /// Returns the text of its time, which sorts as the times do.
+    pub(super) fn time(&self) -> Option<Cow<'_, str>> {
+        Some(Head::parse(self.0.as_bytes())?.time)
+    }
+
     /// Words the line for a person; `None` if the next line says it too: an accepted request is opened.
     pub fn sentence(&self) -> Option<String> {
         let record: Value = serde_json::from_str(&self.0).unwrap_or_default();

@@ -1,7 +1,8 @@
 //! The activity log: one JSON line per event, with Azure's field names. Never a secret.
 //!
 //! In: events from any thread. Out: lines in `activity.jsonl` and rotated files; those about changes of identities in
-//! `administration.jsonl` too, which nothing else can fill. In the order of a line: `record` (any thread), `budgets` (of
+//! `administration.jsonl` too, which nothing else can fill; those of unauthenticated peers in `unauthenticated.jsonl` alone,
+//! where they push out only each other. In the order of a line: `record` (any thread), `budgets` (of
 //! what a peer can cause in any number), `line` (its JSON), `writer` (the one thread that writes), `store` (the file, its
 //! rotation and retention), `files` (their names), `history`, `reader` and `tail` (for `devstream hub logs`).
 
@@ -31,7 +32,7 @@ pub use self::history::History;
 pub use self::line::Line;
 pub use self::reader::Filter;
 pub(in crate::hub) use self::reader::Reader;
-use self::store::Stores;
+use self::store::{Destination, Stores};
 use super::event::{ACCEPTED, Event, Operation};
 use super::metrics::Metrics;
 use crate::net::os::clock;
@@ -77,6 +78,11 @@ const ADMINISTRATION: Settings = Settings {
     required: false,
 };
 
+/// The settings of `unauthenticated.jsonl`: some 200,000 lines, and the log's age.
+fn unauthenticated(log: Settings) -> Settings {
+    Settings { rotate_size: 8 << 20, keep_size: 64 << 20, ..log }
+}
+
 /// Records events, from any thread.
 #[derive(Debug, Clone)]
 pub struct Activity {
@@ -91,7 +97,7 @@ pub struct Activity {
 #[derive(Debug)]
 struct WrittenLine {
     json: String,
-    is_administrative: bool,
+    destination: Destination,
 }
 
 /// Counters shared by the recording threads and the writer.
@@ -144,8 +150,8 @@ impl Activity {
         print(&event);
         self.counters.queued.fetch_add(1, Ordering::Relaxed);
         self.counters.recorded.fetch_add(1, Ordering::Relaxed);
-        let is_administrative = event.is_administrative();
-        if self.lines.try_send(WrittenLine { json: line::json(event), is_administrative }).is_err() {
+        let destination = Destination::of(&event);
+        if self.lines.try_send(WrittenLine { json: line::json(event), destination }).is_err() {
             self.counters.queued.fetch_sub(1, Ordering::Relaxed);
             self.counters.lost.fetch_add(1, Ordering::Release);
             self.counters.settled.fetch_add(1, Ordering::Release);

@@ -80,7 +80,7 @@ impl Reader {
     /// Returns the time of the log's first line; `None` if it has none.
     pub(super) fn first_time(path: &Path) -> io::Result<Option<String>> {
         let first = Self::open(path, Filter::default())?.next_line()?;
-        Ok(first.and_then(|line| Some(Head::parse(line.json().as_bytes())?.time.into_owned())))
+        Ok(first.and_then(|line| Some(line.time()?.into_owned())))
     }
 
     /// Returns the last matching lines, at most `count`, and a reader for later ones.

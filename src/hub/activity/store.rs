@@ -6,8 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::bisect::first_time;
-use super::files::{Files, RotatedFile, administration_path};
-use super::{ADMINISTRATION, Settings};
+use super::budgets::Subject;
+use super::files::{Files, RotatedFile, administration_path, unauthenticated_path};
+use super::{ADMINISTRATION, Settings, unauthenticated};
+use crate::hub::event::Event;
 use crate::net::os::clock;
 use crate::net::os::private_files::AtPath as _;
 use crate::proto::timestamp::Timestamp;
@@ -15,47 +17,77 @@ use crate::proto::timestamp::Timestamp;
 /// The time between attempts to rotate a file; meanwhile it grows.
 const ROTATE_RETRY: Duration = Duration::from_secs(60);
 
-/// The log, and a second one for the lines about changes of identities, whose retention is its own: whoever can fill the
-/// log must not push them out.
+/// Where a line goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Destination {
+    /// The log.
+    Log,
+    /// The log and the one of changes of identities.
+    Administration,
+    /// The log of unauthenticated peers.
+    Unauthenticated,
+}
+
+impl Destination {
+    /// The destination of an event.
+    pub(super) fn of(event: &Event) -> Self {
+        match Subject::of(event) {
+            Some(Subject::Source(_)) => Self::Unauthenticated,
+            _ if event.is_administrative() => Self::Administration,
+            _ => Self::Log,
+        }
+    }
+}
+
+/// The log, and two more with a retention of their own: whoever can fill the log must not push out the lines about changes
+/// of identities, nor who has no identity any lines but those of others without one.
 #[derive(Debug)]
 pub(super) struct Stores {
     log: Store,
     administration: Store,
+    unauthenticated: Store,
 }
 
 impl Stores {
-    /// Opens or creates both.
+    /// Opens or creates all.
     pub(super) fn open(path: &Path, settings: Settings) -> anyhow::Result<Self> {
         let open = |path: &Path, settings| Store::open(path, settings).at_path("cannot open the activity log", path);
-        Ok(Self { administration: open(&administration_path(path), ADMINISTRATION)?, log: open(path, settings)? })
+        Ok(Self {
+            administration: open(&administration_path(path), ADMINISTRATION)?,
+            unauthenticated: open(&unauthenticated_path(path), unauthenticated(settings))?,
+            log: open(path, settings)?,
+        })
     }
 
-    /// Writes lines to the log, newlines included.
-    pub(super) fn append(&mut self, lines: &str, now: Timestamp) -> Result<(), WriteFailed> {
+    /// Writes lines, newlines included; only one where it goes to two files.
+    pub(super) fn append(&mut self, lines: &str, to: Destination, now: Timestamp) -> Result<(), WriteFailed> {
+        match to {
+            Destination::Log => {}
+            Destination::Administration => {
+                self.administration.append(lines, now).map_err(|failed| failed.error)?;
+            }
+            Destination::Unauthenticated => return self.unauthenticated.append(lines, now),
+        }
         self.log.append(lines, now)
-    }
-
-    /// Writes a line to both.
-    pub(super) fn append_administrative(&mut self, line: &str, now: Timestamp) -> Result<(), WriteFailed> {
-        self.administration.append(line, now).map_err(|failed| failed.error)?;
-        self.log.append(line, now)
     }
 
     /// See [`Store::maintain`].
     pub(super) fn maintain(&mut self, now: Timestamp) {
         self.log.maintain(now);
         self.administration.maintain(now);
+        self.unauthenticated.maintain(now);
     }
 
     /// See [`Store::reopen`].
     pub(super) fn reopen(&mut self) -> io::Result<()> {
         self.log.reopen()?;
-        self.administration.reopen()
+        self.administration.reopen()?;
+        self.unauthenticated.reopen()
     }
 
     /// Returns the size on disk in bytes.
     pub(super) fn bytes(&self) -> u64 {
-        self.log.bytes() + self.administration.bytes()
+        self.log.bytes() + self.administration.bytes() + self.unauthenticated.bytes()
     }
 }
 

@@ -123,16 +123,16 @@ fn a_change_of_an_identity_is_read_after_the_log_has_forgotten_it() {
     let mut stores = Stores::open(&path, settings).unwrap();
     let start = clock::now_utc();
     let at = |number| start.after(Duration::from_secs(number));
-    stores.append_administrative(&sample(start, 0), start).unwrap();
-    stores.append(&sample(at(1), 1), at(1)).unwrap();
-    stores.append_administrative(&sample(at(2), 2), at(2)).unwrap();
+    stores.append(&sample(start, 0), Destination::Administration, start).unwrap();
+    stores.append(&sample(at(1), 1), Destination::Log, at(1)).unwrap();
+    stores.append(&sample(at(2), 2), Destination::Administration, at(2)).unwrap();
     let history = |filter| {
         let mut history = History::open(&path, filter).unwrap();
         std::iter::from_fn(|| history.next_line().unwrap()).map(|line| number_of(&line)).collect::<Vec<_>>()
     };
     assert_eq!(history(Filter::default()), [0, 1, 2], "once, while the log has it too");
     for number in 3..100 {
-        stores.append(&sample(at(number), number), at(number)).unwrap();
+        stores.append(&sample(at(number), number), Destination::Log, at(number)).unwrap();
     }
     let seen = history(Filter::default());
     assert!(seen.starts_with(&[0, 2]) && seen.len() < 30 && seen.ends_with(&[98, 99]), "{seen:?}");
@@ -142,6 +142,37 @@ fn a_change_of_an_identity_is_read_after_the_log_has_forgotten_it() {
     assert_eq!(last.iter().map(number_of).collect::<Vec<_>>(), seen[1..]);
     fs::remove_file(files::administration_path(&path)).unwrap();
     assert_eq!(history(Filter::default()), seen[2..]);
+}
+
+#[test]
+fn a_flood_of_failures_without_an_identity_leaves_the_log_alone_and_is_read_in_its_place() {
+    let (_home, path) = log_path();
+    let settings = Settings { rotate_size: 4000, keep_size: 20_000, ..Settings::default() };
+    let (activity, writer) = Activity::open(&path, settings, Arc::new(Metrics::new(&[], None))).unwrap();
+    let device = |result| Event { device: Some("pi-42".parse().unwrap()), ..Event::new(Operation::Invoke, result) };
+    let failed = Event::new(Operation::Authenticate, RefusalKind::AuthenticationFailed.row().label);
+    activity.record(device("first"));
+    let many = (0..1500).map(|number| number % 200);
+    for number in many.chain(std::iter::repeat_n(200_u32, 1500)) {
+        let source = Some((std::net::Ipv4Addr::from_bits(number), 1).into());
+        activity.record(Event { source, ..failed.clone() });
+    }
+    activity.record(device("last"));
+    drop(activity);
+    writer.finish();
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.lines().count() == 2 && text.contains("first") && text.contains("last"), "{text}");
+    let mut history = History::open(&path, Filter::default()).unwrap();
+    let lines: Vec<_> = std::iter::from_fn(|| history.next_line().unwrap()).collect();
+    assert!(lines[0].json().contains("first"), "{:?}", lines[0]);
+    let refused = lines.iter().filter(|line| line.json().contains("authenticate")).count();
+    assert_eq!((refused, lines.len()), (1500 + 1000 + 1, 1500 + 1000 + 1 + 2));
+    assert!(lines.iter().is_sorted_by_key(|line| line.time()), "merged in time");
+    assert!(lines[lines.len() - 1].json().contains(r#""linesOmitted":499"#), "counted there too");
+    for count in [5000, 10] {
+        let (last, _) = History::open_at_end(&path, Filter::default(), count).unwrap();
+        assert_eq!(last, lines[lines.len().saturating_sub(count)..]);
+    }
 }
 
 #[test]

@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::budgets::Budgets;
-use super::store::{Stores, WriteFailed};
+use super::store::{Destination, Stores, WriteFailed};
 use super::{Counters, QUEUE, WrittenLine, line, print};
 use crate::hub::event::{Event, Operation};
 use crate::net::os::clock;
 use crate::proto::text;
-use crate::proto::timestamp::Timestamp;
 
 /// The time between attempts after a write error.
 const RETRY: Duration = Duration::from_secs(1);
@@ -29,9 +28,6 @@ const BATCH_BYTES: usize = 16 * 1024;
 
 /// The interval of rotation and retention by age, and of the counts of events beyond their budgets.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Where lines go: [`Stores::append`] or [`Stores::append_administrative`].
-type Append = fn(&mut Stores, &str, Timestamp) -> Result<(), WriteFailed>;
 
 /// The thread's state.
 pub(super) struct LogWriter {
@@ -87,22 +83,20 @@ impl LogWriter {
 
     /// Writes the first line and those behind it, in as few writes as their size allows.
     fn process(&mut self, first: WrittenLine, others: impl Iterator<Item = WrittenLine>) {
-        let (mut batch, mut count) = (String::new(), 0);
+        let (mut batch, mut count, mut destination) = (String::new(), 0, first.destination);
         for line in std::iter::once(first).chain(others) {
             self.counters.queued.fetch_sub(1, Ordering::Relaxed);
-            if count > 0 && (line.is_administrative || batch.len() + line.json.len() > BATCH_BYTES) {
-                self.write_or_drop(&batch, count, Stores::append);
+            let is_alone = line.destination != destination || destination == Destination::Administration;
+            if count > 0 && (is_alone || batch.len() + line.json.len() > BATCH_BYTES) {
+                self.write_or_drop(&batch, count, destination);
                 (batch, count) = (String::with_capacity(BATCH_BYTES), 0);
             }
-            if line.is_administrative {
-                self.write_or_drop(&line.json, 1, Stores::append_administrative);
-            } else {
-                batch += &line.json;
-                count += 1;
-            }
+            destination = line.destination;
+            batch += &line.json;
+            count += 1;
         }
         if count > 0 {
-            self.write_or_drop(&batch, count, Stores::append);
+            self.write_or_drop(&batch, count, destination);
         }
     }
 
@@ -111,13 +105,14 @@ impl LogWriter {
         for event in omitted {
             print(&event);
             self.counters.recorded.fetch_add(1, Ordering::Relaxed);
-            self.write_or_drop(&line::json(event), 1, Stores::append);
+            let destination = Destination::of(&event);
+            self.write_or_drop(&line::json(event), 1, destination);
         }
     }
 
-    fn write_or_drop(&mut self, lines: &str, count: usize, append: Append) {
+    fn write_or_drop(&mut self, lines: &str, count: usize, destination: Destination) {
         let may_write = self.retry.is_none_or(|at| clock::now() >= at);
-        let written = if may_write { self.try_write(Some((lines, count, append))) } else { 0 };
+        let written = if may_write { self.try_write(Some((lines, count, destination))) } else { 0 };
         self.counters.lost.fetch_add((count - written) as u64, Ordering::Release);
         self.counters.settled.fetch_add(count as u64, Ordering::Release);
     }
@@ -130,11 +125,11 @@ impl LogWriter {
     }
 
     /// Reports lost lines, then writes these. Returns the number of these that are written.
-    fn try_write(&mut self, lines: Option<(&str, usize, Append)>) -> usize {
+    fn try_write(&mut self, lines: Option<(&str, usize, Destination)>) -> usize {
         let reopened = if self.retry.is_some() { self.stores.reopen() } else { Ok(()) };
         let (lost, count) = (self.unreported(), lines.map_or(0, |(_, count, _)| count));
         let reported = reopened.and_then(|()| self.report_lost()).map_err(WriteFailed::from);
-        match reported.and_then(|()| lines.map_or(Ok(()), |(lines, count, append)| self.append(lines, count, append))) {
+        match reported.and_then(|()| lines.map_or(Ok(()), |(lines, count, to)| self.append(lines, count, to))) {
             Ok(()) => {
                 if self.retry.take().is_some() {
                     self.counters.failing.store(false, Ordering::Relaxed);
@@ -153,8 +148,8 @@ impl LogWriter {
         }
     }
 
-    fn append(&mut self, lines: &str, count: usize, append: Append) -> Result<(), WriteFailed> {
-        let appended = append(&mut self.stores, lines, clock::now_utc());
+    fn append(&mut self, lines: &str, count: usize, destination: Destination) -> Result<(), WriteFailed> {
+        let appended = self.stores.append(lines, destination, clock::now_utc());
         let written = appended.as_ref().map_or_else(|failed| failed.written, |()| count);
         self.counters.written.fetch_add(written as u64, Ordering::Relaxed);
         appended
@@ -165,7 +160,7 @@ impl LogWriter {
         let lost = self.unreported();
         if lost > 0 {
             let event = Event { lost: Some(lost), ..Event::new(Operation::ActivityLost, "lost") };
-            self.append(&line::json(event), 1, Stores::append).map_err(|failed| failed.error)?;
+            self.append(&line::json(event), 1, Destination::Log).map_err(|failed| failed.error)?;
             self.reported_lost += lost;
         }
         Ok(())

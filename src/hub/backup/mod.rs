@@ -25,7 +25,8 @@ use crate::proto::id::Role;
 use crate::proto::timestamp::Timestamp;
 
 /// Files that a hub recreates, and the activity log.
-const EXCLUDED: [&str; 7] = [REGISTRY, CHANGE_COUNT, "lock", "admin.sock", "activity", "administration", "backup."];
+const EXCLUDED: [&str; 8] =
+    [REGISTRY, CHANGE_COUNT, "lock", "admin.sock", "activity", "administration", "unauthenticated", "backup."];
 
 /// The limit on one file: keys and certificates are far smaller, anything larger does not belong in a state directory.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;

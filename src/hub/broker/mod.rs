@@ -26,7 +26,7 @@ use stream::{Earlier, EarlyState, Phase, Stream};
 pub use stream_counts::StreamLimits;
 use stream_counts::{ServiceShare, StreamCounts};
 
-use super::event::{Event, Operation};
+use super::event::{DEVICE_REFUSALS, Event, Operation};
 use crate::proto::bounded_map::BoundedMap;
 use crate::proto::id::{ConnectionId, DeviceId, Principal, Role, StreamId};
 use crate::proto::limits::{RECENT_REQUESTS_OF_HUB, RECENTLY_CLOSED_STREAMS};
@@ -280,11 +280,11 @@ impl Broker {
         let event = stream.event(id, Operation::Invoke, refusal.kind.row().label, now);
         let event = Event { reason: refusal.detail.as_str().into(), ..event };
         if let Phase::Requested { connection } = stream.phase
-            && !stream::DEVICE_REFUSALS.contains(&refusal.kind)
+            && !DEVICE_REFUSALS.contains(&refusal.kind)
         {
             self.outputs.push_back(Output::CancelRequest { connection, stream: id });
         }
-        if stream::DEVICE_REFUSALS.contains(&refusal.kind) {
+        if DEVICE_REFUSALS.contains(&refusal.kind) {
             // A device that refused does not connect.
             stream.device.revoke_token();
         }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::{LegKey, OpenRequest};
-use crate::hub::event::{Event, Operation};
+use crate::hub::event::{DEVICE_REFUSALS, Event, Operation};
 use crate::proto::id::{ConnectionId, Principal, Role, StreamId, StreamName};
 use crate::proto::message::Hello;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -330,16 +330,6 @@ impl LegSlot {
         self.leg
     }
 }
-
-/// The refusals that a device may give: for itself and its targets, not for the hub.
-pub(super) const DEVICE_REFUSALS: [RefusalKind; 6] = [
-    RefusalKind::RejectedByDevice,
-    RefusalKind::StreamNotOffered,
-    RefusalKind::TargetRefused,
-    RefusalKind::TargetUnreachable,
-    RefusalKind::TargetTimedOut,
-    RefusalKind::DeviceBusy,
-];
 
 pub(super) fn device_refusal(reason: Option<Refusal>) -> Refusal {
     match reason {

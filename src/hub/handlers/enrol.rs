@@ -88,7 +88,7 @@ impl Outcome {
                 Self::Refused(Refusal::new(RefusalKind::IdNotCovered, format!("it is for {devices}")))
             }
             CodeCheck::IdTaken => Self::Refused(RefusalKind::IdTaken.into()),
-            CodeCheck::HasKey | CodeCheck::Good => return None,
+            CodeCheck::HasKey { .. } | CodeCheck::Good => return None,
         })
     }
 }
@@ -105,13 +105,15 @@ async fn redeem(
     let (principal, hash, admission) = (subject.clone(), code.hash(), shared.admission.clone());
     let check = shared.registry.with(move |registry| {
         let check = registry.check_code(&principal, &hash, &key, clock::now_utc())?;
-        if matches!(check, CodeCheck::Wrong | CodeCheck::Spent(_) | CodeCheck::NotCovered(_)) {
+        let is_guess = matches!(check, CodeCheck::Wrong | CodeCheck::Spent(_) | CodeCheck::NotCovered(_));
+        // A joined machine that asks with any code costs a lookup each time.
+        if is_guess || check == (CodeCheck::HasKey { code_is_known: false }) {
             record_penalty(&admission, source);
         }
         Ok(check)
     });
     let check = check.await?;
-    if check == CodeCheck::HasKey {
+    if matches!(check, CodeCheck::HasKey { .. }) {
         // The response to an earlier request was lost, or its machine joins once more.
         return Ok(Outcome::Joined);
     }

@@ -103,8 +103,11 @@ pub enum CodeCheck {
     Spent(Spent),
     /// Nothing: the code is an enrolment key's, for ids of this pattern only.
     NotCovered(Glob),
-    /// Nothing: the identity has the key.
-    HasKey,
+    /// Nothing: the identity has the key, with this code or with any.
+    HasKey {
+        /// The code is or was one of the identity's, or an enrolment key's: who repeats a join presents it.
+        code_is_known: bool,
+    },
     /// The identity gets the key.
     Good,
     /// Nothing: the code is an enrolment key's, and the identity was added by hand, joined with another key or was

@@ -12,7 +12,8 @@ pub const ADVICE: &str = "move the directory away; then restore a backup with `d
                           anew and join every device and service again";
 
 /// Files that show that a hub has run, though it starts without them.
-const TRACES: [&str; 5] = [CHANGE_COUNT, RESUME_KEY, KNOWN_SOURCES, "activity.jsonl", "administration.jsonl"];
+const TRACES: [&str; 6] =
+    [CHANGE_COUNT, RESUME_KEY, KNOWN_SOURCES, "activity.jsonl", "administration.jsonl", "unauthenticated.jsonl"];
 
 /// The parts that are there. An empty file is not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -161,6 +161,8 @@ impl Everything {
         let activity = fs::read_to_string(state.join("activity.jsonl")).expect("an activity log");
         assert!(activity.contains("streamOpened") || activity.contains("invoke"), "{activity}");
         self.secrets.assert_not_in("the activity log", &activity);
+        let refused = fs::read_to_string(state.join("unauthenticated.jsonl")).expect("a log of unauthenticated peers");
+        self.secrets.assert_not_in("the log of unauthenticated peers", &refused);
         self.secrets.assert_not_in("/metrics", &self.metrics());
         for machine in [&self.device, &self.laptop] {
             let children = fs::read_to_string(machine.home().join("told")).expect("what was started told");

@@ -135,9 +135,14 @@ impl Registry for SqliteRegistry {
         key: &PublicKey,
         now: Timestamp,
     ) -> Result<CodeCheck, RegistryError> {
-        Ok(match redeemable(&self.connection(), principal, code, key, now)? {
+        let connection = self.connection();
+        Ok(match redeemable(&connection, principal, code, key, now)? {
             Err(nothing) => nothing,
-            Ok(Redeemable::HasKey { .. }) => CodeCheck::HasKey,
+            Ok(Redeemable::HasKey { .. }) => {
+                let code_is_known = find_code(&connection, principal, code, false, now)? != Err(CodeCheck::Wrong)
+                    || enrolments::find(&connection, principal, code, now)? != Err(CodeCheck::Wrong);
+                CodeCheck::HasKey { code_is_known }
+            }
             Ok(Redeemable::Code { .. } | Redeemable::Enrolment(_)) => CodeCheck::Good,
         })
     }
