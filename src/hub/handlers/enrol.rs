@@ -107,7 +107,7 @@ async fn redeem(
         let check = registry.check_code(&principal, &hash, &key, clock::now_utc())?;
         let is_guess = matches!(check, CodeCheck::Wrong | CodeCheck::Spent(_) | CodeCheck::NotCovered(_));
         // A joined machine that asks with any code costs a lookup each time.
-        if is_guess || check == (CodeCheck::HasKey { code_is_known: false }) {
+        if is_guess || check == (CodeCheck::HasKey { has_code: false }) {
             record_penalty(&admission, source);
         }
         Ok(check)

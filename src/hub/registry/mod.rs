@@ -105,8 +105,8 @@ pub enum CodeCheck {
     NotCovered(Glob),
     /// Nothing: the identity has the key, with this code or with any.
     HasKey {
-        /// The code is or was one of the identity's, or an enrolment key's: who repeats a join presents it.
-        code_is_known: bool,
+        /// The code is or was the identity's last one, or is an enrolment key's: who repeats a join presents it.
+        has_code: bool,
     },
     /// The identity gets the key.
     Good,

@@ -20,7 +20,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction, 
 
 pub use self::change_count::CHANGE_COUNT;
 use self::change_count::ChangeCount;
-use self::rows::{columns, find, find_existing, insert, join, records, update};
+use self::rows::{columns, find, find_existing, insert, join, knows_code, records, update};
 use super::{CodeCheck, CodeHash, Enrolled, Record, Redeemed, Registry, RegistryError, Spent};
 use crate::proto::admin::Enrolment;
 use crate::proto::id::{Principal, PrincipalId, Role};
@@ -138,11 +138,7 @@ impl Registry for SqliteRegistry {
         let connection = self.connection();
         Ok(match redeemable(&connection, principal, code, key, now)? {
             Err(nothing) => nothing,
-            Ok(Redeemable::HasKey { .. }) => {
-                let code_is_known = find_code(&connection, principal, code, false, now)? != Err(CodeCheck::Wrong)
-                    || enrolments::find(&connection, principal, code, now)? != Err(CodeCheck::Wrong);
-                CodeCheck::HasKey { code_is_known }
-            }
+            Ok(Redeemable::HasKey { .. }) => CodeCheck::HasKey { has_code: knows_code(&connection, principal, code)? },
             Ok(Redeemable::Code { .. } | Redeemable::Enrolment(_)) => CodeCheck::Good,
         })
     }

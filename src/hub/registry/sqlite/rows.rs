@@ -14,6 +14,7 @@ use crate::proto::id::{Principal, PrincipalId, Role};
 use crate::proto::key::PublicKey;
 use crate::proto::limits::KEYS_PER_IDENTITY;
 use crate::proto::scope::{Glob, Scope};
+use crate::proto::secret::SecretHash;
 use crate::proto::timestamp::Timestamp;
 
 const SELECT: &str = "SELECT role, id, created, last_seen, scope, disabled, enrolment FROM identity";
@@ -67,6 +68,18 @@ pub(super) fn was_removed(connection: &Connection, principal: &Principal) -> Res
     let (role, id) = columns(principal);
     let sql = "SELECT EXISTS (SELECT 1 FROM removed WHERE role = ? AND id = ? COLLATE NOCASE)";
     Ok(connection.query_row(sql, [role, id], |row| row.get(0))?)
+}
+
+/// Reports whether a code is or was the identity's last one, or is an enrolment key's, good or not.
+pub(super) fn knows_code(
+    connection: &Connection,
+    principal: &Principal,
+    code: &SecretHash,
+) -> Result<bool, RegistryError> {
+    let (role, id) = columns(principal);
+    let sql = "SELECT EXISTS (SELECT 1 FROM code WHERE role = ?1 AND id = ?2 AND hash = ?3)
+                   OR EXISTS (SELECT 1 FROM enrolment WHERE hash = ?3)";
+    Ok(connection.query_row(sql, params![role, id, code.bytes()], |row| row.get(0))?)
 }
 
 /// Changes one field of an existing identity.

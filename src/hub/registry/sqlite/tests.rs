@@ -81,10 +81,10 @@ fn a_joined_machine_that_repeats_its_join_is_told_from_one_with_any_code() {
     registry.added(&pi);
     registry.add_enrolment(&"x-*".parse().unwrap(), 1, &good(7), Timestamp(0)).unwrap();
     assert!(registry.joins(&pi, 1, 1, 50) && registry.joins(&enrolled, 7, 1, 50));
-    for (id, with, code_is_known) in [(&pi, 1, true), (&enrolled, 7, true), (&pi, 2, false), (&enrolled, 1, false)] {
+    for (id, with, has_code) in [(&pi, 1, true), (&enrolled, 7, true), (&pi, 2, false), (&enrolled, 1, false)] {
         for at in [50, 2000] {
             let check = registry.check_code(id, &code(with), &key(1), Timestamp(at)).unwrap();
-            assert_eq!(check, CodeCheck::HasKey { code_is_known }, "{id} {with}");
+            assert_eq!(check, CodeCheck::HasKey { has_code }, "{id} {with}");
         }
     }
 }
