@@ -81,7 +81,10 @@ fn advise(info: &HubInfo) {
         (true, true) => {
             return output::role_message(
                 "hub",
-                "reachable from this machine only; open it to others with --listen '[::]:8443' --hostname NAME",
+                &format!(
+                    "reachable from this machine only; open it to others with --listen '[::]:{}' --hostname NAME",
+                    info.local.port
+                ),
             );
         }
         (true, false) => {
@@ -91,7 +94,10 @@ fn advise(info: &HubInfo) {
         (false, true) => {
             let why =
                 format!("listens on this machine only: others reach {hostname} by what forwards to it, if at all");
-            return output::role_message("hub", &format!("{why}; open it to them with --listen '[::]:8443'"));
+            return output::role_message(
+                "hub",
+                &format!("{why}; open it to them with --listen '[::]:{}'", info.local.port),
+            );
         }
         (false, false) => {}
     }

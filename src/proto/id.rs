@@ -92,6 +92,9 @@ name!(
     PrincipalId, "an id"
 );
 
+/// The name of the service of a user without a name.
+pub const UNNAMED_SERVICE: &str = "local";
+
 impl From<DeviceId> for PrincipalId {
     fn from(id: DeviceId) -> Self {
         Self(id.0)

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{Principal, Role};
+use super::id::{Principal, Role, UNNAMED_SERVICE};
 use super::limits::{CLOSE_REASON_BYTES, REASON_CHARS};
 
 /// A row of the table.
@@ -157,7 +157,7 @@ table! {
         "if it runs on another machine, give each its own id; else stop one of the two";
     PeerGone "peer-gone" 0 0 "" 1011 27
         "WS disconnected"
-        "the other side lost its connection to the hub; connect again";
+        "the other end has ended, or lost its connection to the hub; connect again";
     BadRequest "bad-request" 400 400004 "ArgumentInvalid" 4400 28
         "malformed request"
         "check that both ends run the same version";
@@ -243,6 +243,7 @@ impl Refusal {
             Some(profile) => format!(" with --profile {profile}"),
             None => "; or start a hub here with `devstream hub`".to_owned(),
         };
+        let id = if id.as_str() == UNNAMED_SERVICE { "NAME" } else { id.as_str() };
         let add = format!("devstream hub {role} add {id}{scope}");
         let advice = format!("on the hub's machine run `{add}`, and here the command that it prints{or_else}");
         Self::new(RefusalKind::NotJoined, detail).advised(advice)
@@ -425,6 +426,9 @@ mod tests {
             [Role::Device, Role::Service].map(|role| Refusal::not_joined(&principal(role), "", None).with_hint());
         assert!(device.contains("`devstream hub device add pi-42`") && !device.contains("service"), "{device}");
         assert!(service.contains("`devstream hub service add pi-42 --device ID`"), "{service}");
+        let unnamed = Principal { role: Role::Service, id: UNNAMED_SERVICE.to_owned().try_into().unwrap() };
+        let unnamed = Refusal::not_joined(&unnamed, "", None).with_hint();
+        assert!(unnamed.contains("`devstream hub service add NAME --device ID`"), "{unnamed}");
         let named = Refusal::not_joined(&principal(Role::Device), "profile lab", Some("lab")).with_hint();
         assert!(named.contains("(profile lab);") && named.ends_with("with --profile lab"), "{named}");
     }

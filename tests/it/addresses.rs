@@ -61,7 +61,7 @@ fn a_check_of_a_hub_whose_names_are_this_machine_itself_says_nothing_about_other
     assert!(said.ends_with("open it to others with --hostname NAME"), "{said}");
     let (checked, said) = check("127.0.0.1", &["127.0.0.1", "localhost", "hub.invalid"]);
     assert!(
-        said.contains("--listen '[::]:8443'") && checked.contains("cannot resolve hub.invalid"),
+        said.contains(&format!("--listen '[::]:{port}'")) && checked.contains("cannot resolve hub.invalid"),
         "{said} {checked}"
     );
     assert!(checked.contains("cause: localhost is 127.0.0.1 here: this says nothing about other"), "{checked}");

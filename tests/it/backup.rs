@@ -307,6 +307,8 @@ fn a_restore_names_removed_identities_replaced_keys_and_used_counts_that_it_revi
     hub.ask(&["device", "remove", "pi-1"]);
     RawClient::join(&hub.link(&["device", "rotate", "pi-2"]));
     hub.ask(&["service", "disable", "alice"]);
+    ["bob", "carol"].map(|name| hub.service_link(name));
+    hub.ask(&["service", "remove", "carol"]);
     let named = shared.replacen("/?", "/plant-1?", 1);
     assert_eq!(RawClient::before_joining(&named).redeem(&shared).status, 204);
     poll("the last line", || {
@@ -337,10 +339,13 @@ fn a_restore_names_removed_identities_replaced_keys_and_used_counts_that_it_revi
         ("device pi-2 got another key, and has the former one again (20", "`devstream hub device rotate pi-2`"),
         ("service alice was disabled (20", "`devstream hub service disable alice`"),
         ("enrolment key 1 was used, and has these uses again (20", "`devstream hub enroll remove 1`"),
+        ("device plant-1 was added, and is gone; it has to join again (20", "`devstream hub device add plant-1`"),
+        ("service bob was added, and is gone; it has to join again (20", "`devstream hub service add bob`"),
     ] {
         let line = told.stderr.lines().find(|line| line.contains(what));
         assert!(line.is_some_and(|line| line.contains(command)), "{what}: {told:?}");
     }
+    assert!(!told.stderr.contains("carol"), "added and removed again: {told:?}");
 }
 
 #[test]

@@ -316,14 +316,23 @@ fn every_change_says_what_was_done() {
     for (arguments, said) in [
         (&["streams", "kill", &stream][..], format!("stream {stream} was ended\n")),
         (&["device", "disable", DEVICE], format!("device {DEVICE} is disabled; its connection and 1 stream ended\n")),
-        (&["device", "disable", DEVICE], format!("device {DEVICE} is disabled; it had no streams\n")),
+        (&["device", "disable", DEVICE], format!("device {DEVICE} is disabled already; nothing was changed\n")),
         (&["device", "enable", DEVICE], format!("device {DEVICE} is enabled\n")),
         (&["service", "set", "alice", "--device", "pi-*"], "service alice may reach pi-*, streams *\n".into()),
+        (
+            &["service", "set", "alice"],
+            "service alice may reach pi-*, streams *, as before; nothing was changed\n".into(),
+        ),
         (&["service", "remove", &service], format!("service {service} is removed; it had no streams\n")),
         (&["enroll", "remove", "1"], "enrolment key 1 is revoked; devices that joined with it stay\n".into()),
     ] {
         assert_eq!(machine.run(&[&["hub"], arguments].concat()).stderr, said);
     }
+    let changes = |result: &str| {
+        let lines = hub.activity();
+        lines.iter().filter(|line| line["operationName"] == "identityChanged" && line["resultType"] == result).count()
+    };
+    assert_eq!(["disabled", "rescoped"].map(changes), [1, 1], "what changed nothing is no change in the log");
 }
 
 #[test]

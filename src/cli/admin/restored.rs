@@ -85,6 +85,7 @@ fn undone(later: &LaterChange) -> String {
         Change::Disabled => ("was disabled", format!("disable {id}")),
         Change::Rescoped => ("got another scope, and has the former one again", format!("set {id} …")),
         Change::Used => ("was used, and has these uses again", format!("remove {id}")),
+        Change::Added => ("was added, and is gone; it has to join again", format!("add {id}")),
     };
     format!("{subject} {what} ({at}): `devstream hub {command} {action}`")
 }

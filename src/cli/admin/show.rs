@@ -11,7 +11,7 @@ use crate::proto::admin::{
     AdminResponse, DeviceStatus, Enrolment, HubStatus, Identity, KeyStatus, Presence, StreamStatus,
 };
 use crate::proto::id::Role;
-use crate::proto::join::JoinLink;
+use crate::proto::join::{HubAddress, JoinLink};
 use crate::proto::scope::{Glob, Scope};
 use crate::proto::text;
 use crate::proto::timestamp::Timestamp;
@@ -24,7 +24,7 @@ pub(super) fn print_answer(answer: AdminResponse, as_json: bool, with_keys: bool
             let link = parse_link(&link)?;
             output::eprint(&format!("Run this on its machine; it works once, until {until}:"));
             output::print(&format!("devstream join '{}'", link.reveal()));
-            warn_of_host(&link.hub.host, name_is_guessed);
+            warn_of_host(&link.hub, name_is_guessed);
         }
         AdminResponse::Link { link, until, name_is_guessed, enrolment: Some(id) } => {
             let link = parse_link(&link)?;
@@ -33,7 +33,7 @@ pub(super) fn print_answer(answer: AdminResponse, as_json: bool, with_keys: bool
             ));
             output::eprint("reads, and run this on each machine: devstream join < FILE");
             output::print(&link.reveal());
-            warn_of_host(&link.hub.host, name_is_guessed);
+            warn_of_host(&link.hub, name_is_guessed);
         }
         AdminResponse::Identities { identities } if as_json => json(&identities)?,
         AdminResponse::Identities { identities } => {
@@ -58,17 +58,17 @@ fn parse_link(link: &str) -> anyhow::Result<JoinLink> {
 }
 
 /// Warns of a link that leads nowhere from elsewhere.
-fn warn_of_host(host: &str, is_guessed: bool) {
+fn warn_of_host(HubAddress { host, port }: &HubAddress, is_guessed: bool) {
     if is_guessed {
         output::warning(&format!(
             "the link has this machine's own name, {host}: if other machines do not resolve that, restart the hub with \
              --hostname NAME, and run this again"
         ));
     } else if host.parse().is_ok_and(|address: IpAddr| address.is_loopback()) {
-        output::warning(
-            "the link works on this machine only: for others, start the hub with --listen '[::]:8443' --hostname NAME, and \
-             run this again",
-        );
+        output::warning(&format!(
+            "the link works on this machine only: for others, start the hub with --listen '[::]:{port}' --hostname NAME, \
+             and run this again"
+        ));
     }
 }
 

@@ -34,7 +34,9 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 /// The limit on looking up a name of the hub once more: the check has just done so.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
-const LISTEN_ADVICE: &str = "start the hub with --listen '[::]:8443', and run `devstream check` on another machine";
+fn listen_advice(port: u16) -> String {
+    format!("start the hub with --listen '[::]:{port}', and run `devstream check` on another machine")
+}
 
 /// Checks the hub with this state directory.
 pub(in crate::cli) async fn run(state: &Path, is_given: bool, output: OutputArgs) -> Result<(), Failure> {
@@ -95,7 +97,7 @@ fn runs(info: &HubInfo, status: &HubStatus) -> Finding {
     if status.warnings.is_empty() && info.loopback_only && info.hostname.parse::<IpAddr>().is_err() {
         return finding.with_verdict(Verdict::Warning {
             cause: "it listens on this machine only: others reach it by what forwards to it, if at all".into(),
-            advice: LISTEN_ADVICE.into(),
+            advice: listen_advice(info.local.port),
         });
     }
     if status.warnings.is_empty() {
@@ -118,14 +120,14 @@ async fn only_here(info: &HubInfo, host: &str) -> Option<Finding> {
         (true, true) => return None,
         (true, false) => (
             format!("{host} is every machine itself: join links with it lead nowhere from others"),
-            "start the hub with --hostname NAME, and make new join links",
+            "start the hub with --hostname NAME, and make new join links".to_owned(),
         ),
         (false, loopback_only) => (
             format!("{host} is {address} here: this says nothing about other machines"),
-            if loopback_only { LISTEN_ADVICE } else { "run `devstream check` on one" },
+            if loopback_only { listen_advice(info.local.port) } else { "run `devstream check` on one".into() },
         ),
     };
-    Some(Finding::good(Hop::Dns, host).with_verdict(Verdict::Warning { cause, advice: advice.into() }))
+    Some(Finding::good(Hop::Dns, host).with_verdict(Verdict::Warning { cause, advice }))
 }
 
 /// A client with a key that the hub does not know, for a connection that ends after TLS.

@@ -33,7 +33,8 @@ pub(super) fn parts(state: &Path) -> Option<Finding> {
         Ok(parts) => parts,
         Err(error) => {
             let advice = denied(state).unwrap_or_else(|| "run this as the hub's user".to_owned());
-            return Some(finding.with_verdict(failed(error.to_string(), &advice)));
+            let cause = format!("cannot read it: {error}");
+            return Some(finding.with_verdict(Verdict::Failed { word: "not-readable", cause, advice, exit: 1 }));
         }
     };
     if let Some(loss) = parts.loss(state, || false) {

@@ -16,7 +16,7 @@ use crate::net::os::local_socket;
 use crate::net::os::random;
 use crate::net::tls::Trust;
 use crate::proto::admin::{AdminRequest, AdminResponse};
-use crate::proto::id::{Principal, PrincipalId, Role};
+use crate::proto::id::{Principal, PrincipalId, Role, UNNAMED_SERVICE};
 use crate::proto::join::Pin;
 use crate::proto::key::PrivateKey;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -175,7 +175,7 @@ pub(in crate::cli) fn default_service_id(hub_args: &HubArgs) -> anyhow::Result<P
     }
     let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| std::env::var(name).ok());
     let named = user.and_then(|user| PrincipalId::try_from(user).ok());
-    Ok(named.map_or_else(|| PrincipalId::try_from("local".to_owned()), Ok)?)
+    Ok(named.map_or_else(|| PrincipalId::try_from(UNNAMED_SERVICE.to_owned()), Ok)?)
 }
 
 /// Loads the key, or creates it. Of several processes that start at once, one creates it.

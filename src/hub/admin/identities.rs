@@ -61,8 +61,13 @@ pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: Scope
     let principal = Principal { role: Role::Service, id: service.clone().into() };
     let (subject, activity, broker) = (principal.clone(), shared.activity.clone(), shared.streams.broker.clone());
     let changing = shared.registry.change(&subject, move |registry| {
+        let before = registry.find(&principal)?.map(|record| record.scope);
         let scope = registry.rescope(&principal, change)?;
         let (reach, until) = (scope_in_words(&scope), access_deadline(&scope));
+        if before.as_ref() == Some(&scope) {
+            let what = format!("service {service} may reach {reach}, as before; nothing was changed");
+            return Ok(AdminResponse::Done { what });
+        }
         let what = format!("service {service} may reach {reach}");
         let event = Event::about(&principal, Operation::IdentityChanged, "rescoped");
         activity.record(Event { reason: reach, by, ..event });
@@ -75,8 +80,11 @@ pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: Scope
 pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool, by: By) -> AdminResult {
     let (subject, activity, broker) = (principal.clone(), shared.activity.clone(), shared.streams.broker.clone());
     let changing = shared.registry.change(&subject, move |registry| {
-        registry.set_disabled(&principal, !enabled)?;
         let word = if enabled { "enabled" } else { "disabled" };
+        if registry.find(&principal)?.is_some_and(|record| record.disabled != enabled) {
+            return Ok(AdminResponse::Done { what: format!("{principal} is {word} already; nothing was changed") });
+        }
+        registry.set_disabled(&principal, !enabled)?;
         activity.record(Event { by, ..Event::about(&principal, Operation::IdentityChanged, word) });
         if enabled {
             return Ok(AdminResponse::Done { what: format!("{principal} is enabled") });

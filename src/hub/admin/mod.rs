@@ -70,7 +70,8 @@ async fn handle(shared: &Shared, request: AdminRequest, by: By) -> AdminResponse
 fn error_with_advice(error: &RegistryError) -> String {
     match error {
         RegistryError::AlreadyJoined(Principal { role, id }) => {
-            format!("{error}; to move it to another machine, run `devstream hub {role} rotate {id}`")
+            let rotate = format!("to move it to another machine, run `devstream hub {role} rotate {id}`");
+            format!("{error}; {rotate}; a further machine needs a name of its own")
         }
         RegistryError::Unknown(Principal { role, .. }) => {
             format!("{error}; list them with `devstream hub {role} list`")

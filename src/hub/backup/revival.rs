@@ -27,9 +27,11 @@ pub enum Change {
     Rescoped,
     /// An enrolment key was used: these uses are left once more.
     Used,
+    /// Added: it is gone.
+    Added,
 }
 
-/// A change after the backup, of something that is in the backup.
+/// A change after the backup, of something that is in the backup or was added since.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaterChange {
     /// The identity or enrolment key, such as `device pi-42`.
@@ -63,7 +65,7 @@ struct Properties {
 pub(super) fn later_changes(state: &Path, restored: &Restored) -> io::Result<Option<Vec<LaterChange>>> {
     let Some(made) = restored.made else { return Ok(None) };
     let known: BTreeSet<String> = restored.subjects().collect();
-    let mut last = BTreeMap::new();
+    let (mut last, mut removed) = (BTreeMap::new(), BTreeMap::new());
     let mut has_log = false;
     for name in LOGS {
         let filter = Filter { since: Some(made), ..Filter::default() };
@@ -74,13 +76,18 @@ pub(super) fn later_changes(state: &Path, restored: &Restored) -> io::Result<Opt
         };
         has_log = true;
         while let Some(line) = reader.next_line()? {
-            if let Some(changed) = serde_json::from_str(line.json()).ok().and_then(|record| change(&record))
-                && known.contains(&changed.subject)
-            {
-                last.insert((changed.subject, changed.change), changed.at);
+            let Ok(record) = serde_json::from_str(line.json()) else { continue };
+            for LaterChange { subject, change, at } in change(&record).into_iter().chain(addition(&record)) {
+                if known.contains(&subject) != (change == Change::Added) {
+                    last.insert((subject, change), at);
+                } else if change == Change::Removed {
+                    removed.insert(subject, at);
+                }
             }
         }
     }
+    // What was added and removed again is gone in either case.
+    last.retain(|(subject, change), at| *change != Change::Added || removed.get(subject).is_none_or(|gone| gone < at));
     let later = last.into_iter().map(|((subject, change), at)| LaterChange { subject, change, at });
     Ok(has_log.then(|| later.collect()))
 }
@@ -103,6 +110,20 @@ fn change(record: &Record) -> Option<LaterChange> {
         (None, None) => reason.clone(),
     };
     Some(LaterChange { subject, change, at: Timestamp::parse(&record.time)? })
+}
+
+/// Returns the identity that this line adds, by an administrator or with an enrolment key.
+fn addition(record: &Record) -> Option<LaterChange> {
+    let Properties { device_id, service_id, .. } = &record.properties;
+    if !matches!(
+        (record.operation_name.as_str(), record.result_type.as_str()),
+        ("identityAdded", _) | ("join", "joined")
+    ) {
+        return None;
+    }
+    let of_device = device_id.as_ref().map(|id| format!("device {id}"));
+    let subject = of_device.or_else(|| service_id.as_ref().map(|name| format!("service {name}")))?;
+    Some(LaterChange { subject, change: Change::Added, at: Timestamp::parse(&record.time)? })
 }
 
 /// Begins the reason of a join with an enrolment key.

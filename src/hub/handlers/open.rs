@@ -180,7 +180,9 @@ fn record_overload(shared: &Shared, request: &OpenRequest, refusal: Refusal) -> 
 /// The detail of a `DeviceOffline` refusal.
 fn offline_detail(device: Record) -> String {
     match device.last_seen {
-        _ if device.disabled => "it is disabled at the hub".into(),
+        _ if device.disabled => {
+            format!("it is disabled at the hub: `devstream hub device enable {}` there", device.principal.id)
+        }
         Some(seen) => format!("last seen {}", seen.rfc3339()),
         None => "never seen".into(),
     }

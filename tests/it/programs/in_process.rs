@@ -271,7 +271,9 @@ fn a_closed_connector_refuses_streams_and_a_dropped_one_leaves_them_open() {
         stream.read_exact(&mut [0; 11]).await.unwrap();
         fixture.connector.clone().close(Duration::ZERO).await;
         let error = seen.recv().await.unwrap().unwrap_err();
-        assert_eq!(refusal_of(&error).unwrap().kind, RefusalKind::PeerGone, "{error}");
+        let refusal = refusal_of(&error).unwrap();
+        assert_eq!(refusal.kind, RefusalKind::PeerGone, "{error}");
+        assert!(refusal.detail.as_str().contains("the other end was told to end"), "{error}");
         assert_eq!(stream.read(&mut [0; 1]).await.unwrap_err().kind(), ErrorKind::ConnectionAborted);
         assert_eq!(fixture.open(Some("echo")).await.unwrap_err().kind, RefusalKind::LocalShutdown);
     });

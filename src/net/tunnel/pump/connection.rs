@@ -58,7 +58,8 @@ impl<T> ConnectionEnd<T> {
 
     /// The stream is over because this program ends. To the peer it is the other side that left.
     fn stopped() -> Self {
-        let (refusal, peers) = (RefusalKind::LocalShutdown.into(), Refusal::from(RefusalKind::PeerGone));
+        let peers = Refusal::new(RefusalKind::PeerGone, "the program at the other end was told to end");
+        let refusal = RefusalKind::LocalShutdown.into();
         let close = (peers.kind.row().close, peers.close_reason());
         Self::Ended(Outcome { ending: Ending::Broken, refusal: Some(refusal) }, Some(close))
     }
