@@ -307,7 +307,7 @@ fn a_restore_names_removed_identities_replaced_keys_and_used_counts_that_it_revi
     hub.ask(&["device", "remove", "pi-1"]);
     RawClient::join(&hub.link(&["device", "rotate", "pi-2"]));
     hub.ask(&["service", "disable", "alice"]);
-    ["bob", "carol"].map(|name| hub.service_link(name));
+    ["bob", "carol"].into_iter().for_each(|name| drop(hub.service_link(name)));
     hub.ask(&["service", "remove", "carol"]);
     let named = shared.replacen("/?", "/plant-1?", 1);
     assert_eq!(RawClient::before_joining(&named).redeem(&shared).status, 204);

@@ -30,7 +30,7 @@ impl Fixture {
         device.ask(&["join", &hub.device_link(DEVICE)]);
         name(&far, then);
         let target = far.enter(Target::echo);
-        let agent = Agent::launch(&device, DEVICE, &[&target.port.to_string()]);
+        let agent = Agent::launch(&device.hidden(), DEVICE, &[&target.port.to_string()]);
         Self { _target: target, agent, hub, device, near, far }
     }
 
