@@ -15,7 +15,7 @@ pub struct Shutdown {
     pub drain: CancellationToken,
     /// End all streams now.
     pub now: CancellationToken,
-    /// What ended all streams: the name of a signal.
+    /// The signal that ended all streams, by its name.
     cause: Arc<OnceLock<&'static str>>,
 }
 

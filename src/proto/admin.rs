@@ -169,7 +169,7 @@ pub struct HubInfo {
     /// Its further `--hostname`s.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_hostnames: Vec<String>,
-    /// It listens on loopback addresses only: other machines reach it by what forwards to it, if at all.
+    /// The hub listens on loopback addresses only: other machines reach it by what forwards to it, if at all.
     #[serde(default, skip_serializing_if = "is_false")]
     pub loopback_only: bool,
     /// Its listen address, as reached from this machine.

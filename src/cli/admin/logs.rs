@@ -80,7 +80,7 @@ async fn nothing_logged(logs: &Logs, state: &Path) -> String {
     for principal in &asked {
         let request = AdminRequest::ShowIdentity { principal: principal.clone() };
         if let Ok(AdminResponse::Failed { reason }) = local_socket::request(&admin_socket(state), &request).await {
-            unknown.push(format!("; {reason}: `devstream hub {} list` shows what there is", principal.role));
+            unknown.push(format!("; {reason}"));
         }
     }
     let about = asked.iter().map(Principal::to_string).collect::<Vec<_>>().join(" and ");

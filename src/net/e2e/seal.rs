@@ -110,9 +110,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for SealedReader<R> {
             if buffer.filled().len() > before || buffer.remaining() == 0 {
                 return Poll::Ready(Ok(()));
             }
-            if let State::Failed(error) = &session.state {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error.clone())));
-            }
+            session.check()?;
             if session.has_ended {
                 return Poll::Ready(Ok(()));
             }

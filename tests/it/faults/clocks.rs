@@ -1,6 +1,7 @@
 //! Wrong clocks, under libfaketime: only certificates and displayed times depend on them.
 
 use std::fs;
+use std::net::TcpStream;
 use std::path::PathBuf;
 
 use devstream::net::os::clock::now_rfc3339;
@@ -52,36 +53,43 @@ fn a_hub_that_started_with_a_wrong_clock_lets_machines_in_soon_after_the_clock_i
 
 #[test]
 fn a_hubs_clock_that_is_set_back_ends_no_stream_and_keeps_nobody_out() {
-    let target = Target::echo();
-    let ((machine, offset), device, laptop) = (with_settable_clock("+2d"), Machine::new(), Machine::new());
-    let hub = Hub::start(&machine);
-    device.ask(&["join", &hub.device_link(DEVICE)]);
-    laptop.ask(&["join", &hub.service_link_with("alice", &["--device", "*", "--for", "1h"])]);
-    let _agent = Agent::start(&device, &[&target.port.to_string()]);
-    let proxy = ServiceProxy::start(&laptop);
-    let mut local = proxy.connect();
-    is_alive(&mut local);
-    fs::write(&offset, "+0").unwrap();
-    hub.process.wait_line("renewed the hub's own certificate");
-    is_alive(&mut local);
-    is_alive(&mut proxy.connect());
-    Machine::new().ask(&["join", &hub.service_link("bob")]);
+    let mut stepped = SteppedHub::new("+2d", "+0");
+    stepped.hub.process.wait_line("renewed the hub's own certificate");
+    is_alive(&mut stepped.local);
+    is_alive(&mut stepped.proxy.connect());
+    Machine::new().ask(&["join", &stepped.hub.service_link("bob")]);
 }
 
 #[test]
 fn access_ends_by_the_new_time_when_the_hubs_clock_is_set() {
-    let target = Target::echo();
-    let ((machine, offset), device, laptop) = (with_settable_clock("+0"), Machine::new(), Machine::new());
-    let hub = Hub::start(&machine);
-    device.ask(&["join", &hub.device_link(DEVICE)]);
-    laptop.ask(&["join", &hub.service_link_with("alice", &["--device", "*", "--for", "1h"])]);
-    let _agent = Agent::start(&device, &[&target.port.to_string()]);
-    let proxy = ServiceProxy::start(&laptop);
-    let mut local = proxy.connect();
-    is_alive(&mut local);
-    fs::write(&offset, "+2h").unwrap();
-    within(SOON, "the end of the stream", || drain(&mut local));
-    proxy.process.wait_line(RefusalKind::AccessEnded.row().sentence);
+    let mut stepped = SteppedHub::new("+0", "+2h");
+    within(SOON, "the end of the stream", || drain(&mut stepped.local));
+    stepped.proxy.process.wait_line(RefusalKind::AccessEnded.row().sentence);
+}
+
+/// A hub whose clock is set from one offset to another while a service with access for an hour has a stream.
+struct SteppedHub {
+    hub: Hub,
+    proxy: ServiceProxy,
+    local: TcpStream,
+    _agent: Agent,
+    _target: Target,
+}
+
+impl SteppedHub {
+    fn new(before: &str, after: &str) -> Self {
+        let target = Target::echo();
+        let ((machine, offset), device, laptop) = (with_settable_clock(before), Machine::new(), Machine::new());
+        let hub = Hub::start(&machine);
+        device.ask(&["join", &hub.device_link(DEVICE)]);
+        laptop.ask(&["join", &hub.service_link_with("alice", &["--device", "*", "--for", "1h"])]);
+        let agent = Agent::start(&device, &[&target.port.to_string()]);
+        let proxy = ServiceProxy::start(&laptop);
+        let mut local = proxy.connect();
+        is_alive(&mut local);
+        fs::write(&offset, after).unwrap();
+        Self { hub, proxy, local, _agent: agent, _target: target }
+    }
 }
 
 /// A machine, and the file that sets its wall clock.
