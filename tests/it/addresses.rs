@@ -68,6 +68,8 @@ fn a_check_of_a_hub_whose_names_are_this_machine_itself_says_nothing_about_other
     let (checked, said) = check("127.0.0.1", &["localhost"]);
     assert!(checked.contains("cause: it listens on this machine only"), "{checked}");
     assert!(said.contains("listens on this machine only: others reach localhost by what forwards to it"), "{said}");
+    let own_port = format!("--listen '[::]:{port}'");
+    assert!(said.contains(&own_port) && checked.contains(&own_port), "{said} {checked}");
     assert!(!check("127.0.0.1", &[]).0.contains("warning"), "nothing was said about other machines");
 }
 
