@@ -7,7 +7,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::id::{DeviceId, Principal, ServiceName, StreamName};
+use super::id::{DeviceId, Principal, Role, ServiceName, StreamName};
 use super::secret::sha256;
 
 const ALPN_PREFIX: &str = "devstream-e2e-v1/";
@@ -26,6 +26,16 @@ pub struct StreamBinding {
 }
 
 impl StreamBinding {
+    /// The identity of the device.
+    pub fn device_principal(&self) -> Principal {
+        Principal { role: Role::Device, id: self.device.clone().into() }
+    }
+
+    /// The identity of the service.
+    pub fn service_principal(&self) -> Principal {
+        Principal { role: Role::Service, id: self.service.clone().into() }
+    }
+
     /// Returns the ALPN protocol: a label, and the hash of the three names, each preceded by its length.
     pub fn alpn(&self) -> Vec<u8> {
         let names = [self.device.as_str(), self.service.as_str(), self.stream.as_ref().map_or("", StreamName::as_str)];

@@ -51,6 +51,9 @@ impl fmt::Debug for PrivateKey {
 #[error("invalid key or signature")]
 pub struct InvalidKey;
 
+/// The characters of a key that messages show.
+const SHORT_KEY_CHARS: usize = 8;
+
 /// A public key; as text, unpadded base64url.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -70,6 +73,11 @@ impl PublicKey {
     /// Verifies the owner's signature of a message.
     pub fn verifies(&self, message: &[u8], signature: &Signature) -> bool {
         UnparsedPublicKey::new(&ED25519, self.0).verify(message, &signature.0).is_ok()
+    }
+
+    /// The first characters of the key as text, for a person who compares it with the whole.
+    pub fn short(&self) -> String {
+        format!("{}…", &String::from(*self)[..SHORT_KEY_CHARS])
     }
 
     /// The short name of the key in logs and requests: the first 16 bytes of its SHA-256.

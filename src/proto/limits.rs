@@ -146,6 +146,12 @@ pub const BUSY_STREAMS: usize = 8;
 /// Limit of bytes sent with a stream's request: a TLS ClientHello, an HTTP request, an SSH banner.
 pub const EARLY_DATA_BYTES: usize = 16 * 1024;
 
+/// Timeout of the end-to-end handshake of an open stream: long enough for an interruption, and a person still waits.
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Time in which the alert of a failed end-to-end session is sent to the peer, before the stream is reset.
+pub const SESSION_ALERT_TIME: Duration = Duration::from_secs(1);
+
 /// Window of either end of a stream, in bytes, before the first acknowledgement: enough for one round trip of any
 /// login.
 pub const INITIAL_WINDOW: u64 = 256 * 1024;

@@ -1,7 +1,7 @@
 //! The protocol that hub, agent and proxy share. Pure: no IO, no clock, no randomness; callers pass in bytes, the time
 //! and random numbers, and get values and actions back.
 //!
-//! [`id`], [`key`], [`secret`], [`join`], [`forward`], [`scope`] and [`via`] parse text once, at the edge. [`auth`],
+//! [`id`], [`key`], [`known`], [`secret`], [`join`], [`forward`], [`scope`] and [`via`] parse text once, at the edge. [`auth`],
 //! [`channel_binding`] and [`challenge`] authenticate requests. [`http`], [`message`], [`standby`] and [`resume`] are
 //! the wire format of the hub's endpoints, and [`stream`] that of a stream. [`keepalive`], [`backoff`],
 //! [`token_bucket`] and [`network_monitor`] are state machines. [`network`] tells sources apart. [`limits`] has every limit, and [`refusal`] every error
@@ -25,6 +25,7 @@ pub mod id;
 pub mod join;
 pub mod keepalive;
 pub mod key;
+pub mod known;
 pub mod limits;
 pub mod message;
 pub mod network;

@@ -73,7 +73,7 @@ table! {
     TargetTimedOut "target-timed-out" 200 0 "" 4423 17
         "the device's connection to the target timed out"
         "check for a firewall on or behind the device that drops the connection";
-    DeviceBusy "device-busy" 200 0 "" 4424 42
+    DeviceBusy "device-busy" 200 0 "" 4424 55
         "the device has reached a limit of its own"
         "try again shortly, or close some streams; the device's operator can raise the limit";
     HandshakeTimedOut "handshake-timed-out" 504 504101 "GatewayTimeout" 4408 18
@@ -185,6 +185,18 @@ table! {
     LocalShutdown "ended-here" 0 0 "" 0 40
         "stream closed: this program was told to end"
         "start it again if that was not intended";
+    #[serde(skip_deserializing)]
+    AnotherPeerKey "another-peer-key" 0 0 "" 0 42
+        "the other end shows another end-to-end key than is known"
+        "ask there: devstream identity";
+    #[serde(skip_deserializing)]
+    EndToEndNotBegun "end-to-end-not-begun" 0 0 "" 0 44
+        "the other end did not begin end-to-end encryption"
+        "update devstream there";
+    #[serde(skip_deserializing)]
+    StreamAltered "stream-altered" 0 0 "" 0 45
+        "the stream was altered or cut off on the way"
+        "connect again; if it happens again, the hub or a proxy changes what it carries";
     #[serde(other)]
     Other "refused" 500 500001 "ServerError" 4500 1
         "refused"

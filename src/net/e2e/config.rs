@@ -1,92 +1,233 @@
 //! The TLS configuration of both ends: TLS 1.3 alone, both ends present a leaf, and the ALPN protocol binds the stream.
 //!
-//! What a verifier has accepted holds for one handshake; a session that is resumed skips it. [`Expected::authorise`] is
-//! therefore asked after every handshake, and applies the same rule to the same certificate.
+//! What a verifier has accepted holds for one handshake; a session that is resumed skips it. [`SessionEnd::authorise`] is
+//! therefore asked for every session, and applies the same rule to the same certificate.
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::client::{Resumption, TicketRequest};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::version::TLS13;
 use rustls::{
-    ClientConfig, ClientConnection, CommonState, Connection, DigitallySignedStruct, DistinguishedName, Error,
-    ServerConfig, ServerConnection, SignatureScheme,
+    CertificateError, CipherSuite, ClientConfig, ClientConnection, Connection, DigitallySignedStruct,
+    DistinguishedName, Error, OtherError, ServerConfig, ServerConnection, SignatureScheme,
 };
 
+use super::failure::Failure;
 use super::leaf::{self, Leaf};
+use super::peers::{Anchors, KeepError, PeerKeys};
+use super::tickets::{ConnectionTickets, DeviceTickets, ServiceTickets};
 use crate::net::tls::provider;
+use crate::proto::bounded_map::BoundedMap;
 use crate::proto::e2e::StreamBinding;
-use crate::proto::id::{Principal, Role};
+use crate::proto::id::Principal;
 use crate::proto::key::PublicKey;
+use crate::proto::limits::EARLY_DATA_BYTES;
+use crate::proto::refusal::Refusal;
 
 /// A name that TLS wants and nobody looks at: leaves name their owners otherwise, and the stream is bound by ALPN. It does
 /// not go out.
 const SERVER_NAME: &str = "device.invalid";
 
-/// The peer that a stream is for.
-#[derive(Debug, Clone)]
+/// Tickets asked for with a full handshake, so that as many streams may be opened at the same time with one.
+const NEW_TICKETS: u8 = 8;
+
+/// Streams whose configuration is kept, at each end: one for each pair of peer and stream name. Beyond it the oldest is made
+/// again when it is needed, and its tickets are lost.
+const KEPT_CONFIGS: usize = 256;
+
+/// The peer that a stream is for, and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Expected {
     binding: StreamBinding,
     peer: Principal,
     /// The keys that may vouch for the peer; `None` where it is met for the first time.
-    anchors: Option<Vec<PublicKey>>,
+    anchors: Anchors,
 }
 
 impl Expected {
     /// The device of a stream, for its service.
-    pub fn device(binding: StreamBinding, anchors: Option<Vec<PublicKey>>) -> Self {
-        let peer = Principal { role: Role::Device, id: binding.device.clone().into() };
+    pub fn device(binding: StreamBinding, anchors: Anchors) -> Self {
+        let peer = binding.device_principal();
         Self { binding, peer, anchors }
     }
 
     /// The service of a stream, for its device.
-    pub fn service(binding: StreamBinding, anchors: Option<Vec<PublicKey>>) -> Self {
-        let peer = Principal { role: Role::Service, id: binding.service.clone().into() };
+    pub fn service(binding: StreamBinding, anchors: Anchors) -> Self {
+        let peer = binding.service_principal();
         Self { binding, peer, anchors }
     }
 
-    /// Decides after a handshake whether the peer is this one and the stream the one meant; returns the peer's key.
-    pub fn authorise(&self, session: &CommonState) -> Result<PublicKey, Error> {
-        if session.alpn_protocol() != Some(&self.binding.alpn()) {
-            return Err(Error::NoApplicationProtocol);
-        }
-        let [leaf] = session.peer_certificates().unwrap_or_default() else {
-            return Err(Error::NoCertificatesPresented);
-        };
-        self.verify(leaf, UnixTime::now())
-    }
-
-    fn verify(&self, leaf: &CertificateDer<'_>, now: UnixTime) -> Result<PublicKey, Error> {
+    fn verify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<PublicKey, Error> {
+        let [leaf, ..] = chain else { return Err(Error::NoCertificatesPresented) };
+        let presented = leaf::presented_key(leaf, &self.peer)?;
         match &self.anchors {
-            Some(anchors) => leaf::verify(leaf, &self.peer, anchors, now),
-            None => leaf::verify(leaf, &self.peer, &[leaf::presented_key(leaf, &self.peer)?], now),
+            None => leaf::verify(chain, &self.peer, &[presented], now),
+            Some(anchors) => leaf::verify(chain, &self.peer, anchors, now).map_err(|error| match anchors.as_slice() {
+                [known] if *known != presented => other(Failure::AnotherKey { known: *known, shown: presented }),
+                _ => error,
+            }),
         }
     }
 }
 
-/// Creates the service's end of a session.
-pub fn service_end(own: &Leaf, expected: &Expected) -> Result<Connection, Error> {
+/// Wraps a failure of ours into TLS's error, which ends the session with an alert.
+fn other(failure: Failure) -> Error {
+    CertificateError::Other(OtherError(Arc::new(failure))).into()
+}
+
+/// One end of a session, before its handshake.
+pub struct SessionEnd {
+    pub(super) tls: Connection,
+    expected: Expected,
+    peer_keys: Arc<dyn PeerKeys>,
+    /// Where the device looks tickets up.
+    tickets: Option<Arc<ConnectionTickets>>,
+}
+
+impl SessionEnd {
+    /// Decides whether the peer is the one that the stream is for, and the stream the one meant; keeps the key of a peer that
+    /// is met for the first time.
+    pub(super) fn authorise(&self) -> Result<(), Error> {
+        if self.tls.alpn_protocol() != Some(&self.expected.binding.alpn()) {
+            return Err(Error::NoApplicationProtocol);
+        }
+        let key = self.expected.verify(self.tls.peer_certificates().unwrap_or_default(), UnixTime::now())?;
+        let kept = self.peer_keys.keep(&self.expected.peer, &key, &self.expected.anchors);
+        kept.map_err(|error| {
+            other(match error {
+                KeepError::Another(known) => Failure::AnotherKey { known: known.key, shown: key },
+                KeepError::NoRoom(why) => Failure::NotKept(why),
+            })
+        })
+    }
+
+    /// Reports whether the peer presented a ticket that was used before: somebody repeats what it sent.
+    pub(super) fn is_replayed(&self) -> bool {
+        self.tickets.as_ref().is_some_and(|tickets| tickets.is_replayed())
+    }
+
+    /// The refusal for a failure, with what is known of the peer.
+    pub(super) fn refusal(&self, failure: &Failure) -> Refusal {
+        failure.refusal(&self.expected.peer, self.peer_keys.known(&self.expected.peer).as_ref())
+    }
+}
+
+/// The configurations and tickets of one client's sessions, for as long as it runs.
+#[derive(Debug)]
+pub struct Sessions {
+    services: Mutex<BoundedMap<Expected, Arc<ClientConfig>>>,
+    devices: Mutex<BoundedMap<Expected, Arc<ServerConfig>>>,
+    tickets: Arc<DeviceTickets>,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self {
+            services: Mutex::new(BoundedMap::new(KEPT_CONFIGS)),
+            devices: Mutex::new(BoundedMap::new(KEPT_CONFIGS)),
+            tickets: Arc::default(),
+        }
+    }
+}
+
+impl Sessions {
+    /// Creates the service's end of a session. Sessions are resumed only with a device of which the same is known.
+    pub fn service_end(
+        &self,
+        own: &Leaf,
+        expected: Expected,
+        peer_keys: Arc<dyn PeerKeys>,
+    ) -> Result<SessionEnd, Error> {
+        let config = match cached(&self.services, &expected) {
+            Some(config) => config,
+            None => keep(&self.services, &expected, service_config(own, &expected)?),
+        };
+        let name = ServerName::try_from(SERVER_NAME).map_err(|error| Error::General(error.to_string()))?;
+        Ok(SessionEnd { tls: ClientConnection::new(config, name)?.into(), expected, peer_keys, tickets: None })
+    }
+
+    /// Creates the device's end of a session.
+    pub fn device_end(
+        &self,
+        own: &Leaf,
+        expected: Expected,
+        peer_keys: Arc<dyn PeerKeys>,
+    ) -> Result<SessionEnd, Error> {
+        let config = match cached(&self.devices, &expected) {
+            Some(config) => config,
+            None => keep(&self.devices, &expected, device_config(own, &expected)?),
+        };
+        let tickets = Arc::new(ConnectionTickets::new(self.tickets.clone()));
+        let mut config = (*config).clone();
+        config.session_storage = tickets.clone();
+        let tls = ServerConnection::new(Arc::new(config))?.into();
+        Ok(SessionEnd { tls, expected, peer_keys, tickets: Some(tickets) })
+    }
+}
+
+fn cached<C>(configs: &Mutex<BoundedMap<Expected, Arc<C>>>, expected: &Expected) -> Option<Arc<C>> {
+    configs.lock().get(expected).cloned()
+}
+
+fn keep<C>(configs: &Mutex<BoundedMap<Expected, Arc<C>>>, expected: &Expected, config: C) -> Arc<C> {
+    let config = Arc::new(config);
+    configs.lock().insert(expected.clone(), config.clone());
+    config
+}
+
+fn service_config(own: &Leaf, expected: &Expected) -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13])?;
     let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(Verifier::new(expected)));
     let mut config = builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.certified())));
     config.alpn_protocols = vec![expected.binding.alpn()];
     config.enable_sni = false;
-    config.resumption = rustls::client::Resumption::disabled();
-    let name = ServerName::try_from(SERVER_NAME).map_err(|error| Error::General(error.to_string()))?;
-    Ok(ClientConnection::new(Arc::new(config), name)?.into())
+    config.enable_early_data = true;
+    config.resumption = Resumption::store(Arc::new(ServiceTickets::default()));
+    config.send_ticket_request = Some(TicketRequest { new_session_count: NEW_TICKETS, resumption_count: 1 });
+    Ok(config)
 }
 
-/// Creates the device's end of a session.
-pub fn device_end(own: &Leaf, expected: &Expected) -> Result<Connection, Error> {
-    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13])?;
+fn device_config(own: &Leaf, expected: &Expected) -> Result<ServerConfig, Error> {
+    let builder = ServerConfig::builder_with_provider(device_provider()).with_protocol_versions(&[&TLS13])?;
     let builder = builder.with_client_cert_verifier(Arc::new(Verifier::new(expected)));
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own.certified())));
     config.alpn_protocols = vec![expected.binding.alpn()];
-    config.send_tls13_tickets = 0;
-    Ok(ServerConnection::new(Arc::new(config))?.into())
+    config.ignore_client_order = true;
+    config.max_early_data_size = EARLY_DATA_BYTES as u32;
+    config.send_half_rtt_data = true;
+    config.max_tls13_tickets = NEW_TICKETS.into();
+    Ok(config)
+}
+
+/// The cryptography of the device, which chooses the cipher: ChaCha20-Poly1305 where its processor has no AES.
+fn device_provider() -> Arc<CryptoProvider> {
+    if has_aes() {
+        return provider();
+    }
+    let mut provider = (*provider()).clone();
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_CHACHA20_POLY1305_SHA256);
+    Arc::new(provider)
+}
+
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+fn has_aes() -> bool {
+    std::arch::is_x86_feature_detected!("aes")
+}
+
+#[cfg(target_arch = "aarch64")]
+fn has_aes() -> bool {
+    std::arch::is_aarch64_feature_detected!("aes")
+}
+
+#[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
+fn has_aes() -> bool {
+    false
 }
 
 /// Verifies the peer's leaf during the handshake.
@@ -111,6 +252,10 @@ impl Verifier {
     }
 }
 
+fn chain<'a>(leaf: &CertificateDer<'a>, vouchers: &[CertificateDer<'a>]) -> Vec<CertificateDer<'a>> {
+    [std::slice::from_ref(leaf), vouchers].concat()
+}
+
 fn no_tls12() -> Result<HandshakeSignatureValid, Error> {
     Err(Error::General("TLS 1.2 is not offered".into()))
 }
@@ -119,12 +264,12 @@ impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
+        vouchers: &[CertificateDer<'_>],
         _: &ServerName<'_>,
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.expected.verify(leaf, now).map(|_| ServerCertVerified::assertion())
+        self.expected.verify(&chain(leaf, vouchers), now).map(|_| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -158,10 +303,10 @@ impl ClientCertVerifier for Verifier {
     fn verify_client_cert(
         &self,
         leaf: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
+        vouchers: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.expected.verify(leaf, now).map(|_| ClientCertVerified::assertion())
+        self.expected.verify(&chain(leaf, vouchers), now).map(|_| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

@@ -23,12 +23,17 @@ use crate::proto::key::{PrivateKey, PublicKey};
 
 /// Length limit of a leaf, in bytes: ten times that of ours with the shortest id.
 const MAX_LEAF_BYTES: usize = 4096;
+
+/// Limit of certificates that vouch for a key besides itself: that of its predecessor, and that of a fleet.
+const MAX_VOUCHERS: usize = 2;
+
 /// The length of an Ed25519 SubjectPublicKeyInfo before the key itself, RFC 8410 section 4.
 const ED25519_SPKI_PREFIX: [u8; 10] = [0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
-/// A leaf with the key that it presents.
+/// A leaf with the key that it presents, and what others say of that key.
 pub struct Leaf {
-    certificate: CertificateDer<'static>,
+    /// The certificate that the key signed itself, then that of its predecessor, if there is one.
+    chain: Vec<CertificateDer<'static>>,
     key: Arc<PrivateKey>,
 }
 
@@ -36,55 +41,81 @@ impl Leaf {
     /// Creates the leaf of an identity, signed by its own key. It never expires: whether it is trusted depends on the key.
     pub fn self_signed(owner: &Principal, key: Arc<PrivateKey>) -> Result<Self, rcgen::Error> {
         let certificate = params_of(owner)?.self_signed(&Ed25519(key.clone()))?;
-        Ok(Self { certificate: certificate.der().clone(), key })
+        Ok(Self { chain: vec![certificate.der().clone()], key })
     }
 
-    /// Creates the leaf of an identity for a new key, signed by the one before.
-    pub fn succeeding(owner: &Principal, key: Arc<PrivateKey>, former: Arc<PrivateKey>) -> Result<Self, rcgen::Error> {
-        let params = params_of(owner)?;
-        let issuer = Issuer::new(unnamed(), Ed25519(former));
-        let certificate = params.signed_by(&Ed25519(key.clone()), &issuer)?;
-        Ok(Self { certificate: certificate.der().clone(), key })
+    /// Adds the certificate by which the predecessor of the key vouches for it.
+    #[must_use]
+    pub fn vouched_for_by(mut self, certificate: Option<CertificateDer<'static>>) -> Self {
+        self.chain.truncate(1);
+        self.chain.extend(certificate);
+        self
     }
 
-    /// Returns the certificate and the key for TLS.
+    /// Returns the certificates and the key for TLS.
     pub(super) fn certified(&self) -> Arc<CertifiedKey> {
-        Arc::new(CertifiedKey::new(vec![self.certificate.clone()], Arc::new(Ed25519(self.key.clone()))))
+        Arc::new(CertifiedKey::new(self.chain.clone(), Arc::new(Ed25519(self.key.clone()))))
     }
 
-    /// The certificate in DER.
-    pub fn certificate(&self) -> &CertificateDer<'static> {
-        &self.certificate
+    /// The certificates in DER, the leaf first.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
     }
 }
 
-/// Verifies a leaf: it is `owner`'s, in that role, and one of these keys has signed it. Returns the key that it presents.
+/// Has a key vouch for the one that succeeds it: peers that know the former accept the new one.
+pub fn succession(
+    owner: &Principal,
+    key: Arc<PrivateKey>,
+    former: Arc<PrivateKey>,
+) -> Result<CertificateDer<'static>, rcgen::Error> {
+    let issuer = Issuer::new(unnamed(), Ed25519(former));
+    Ok(params_of(owner)?.signed_by(&Ed25519(key), &issuer)?.der().clone())
+}
+
+/// Verifies a chain: it is `owner`'s, in that role, and one of these keys has signed the key that it presents. Returns that
+/// key.
 pub fn verify(
-    leaf: &CertificateDer<'_>,
+    chain: &[CertificateDer<'_>],
     owner: &Principal,
     anchors: &[PublicKey],
     now: UnixTime,
 ) -> Result<PublicKey, rustls::Error> {
+    let [leaf, vouchers @ ..] = chain else { return Err(rustls::Error::NoCertificatesPresented) };
     let key = presented_key(leaf, owner)?;
+    if vouchers.len() > MAX_VOUCHERS {
+        return Err(CertificateError::BadEncoding.into());
+    }
+    let refused = match verify_one(leaf, owner.role, anchors, now) {
+        Ok(()) => return Ok(key),
+        Err(refused) => refused,
+    };
+    let vouches = |voucher: &&CertificateDer<'_>| {
+        presented_key(voucher, owner) == Ok(key) && verify_one(voucher, owner.role, anchors, now).is_ok()
+    };
+    vouchers.iter().find(vouches).map(|_| key).ok_or(refused)
+}
+
+/// Verifies that one of these keys has signed a certificate, which is for this role.
+fn verify_one(
+    certificate: &CertificateDer<'_>,
+    role: Role,
+    anchors: &[PublicKey],
+    now: UnixTime,
+) -> Result<(), rustls::Error> {
     let roots = Arc::new(RootCertStore { roots: anchors.iter().map(anchor).collect() });
-    match owner.role {
+    match role {
         Role::Device => {
             let algorithms = provider().signature_verification_algorithms.all;
-            verify_server_cert_signed_by_trust_anchor(
-                &ParsedCertificate::try_from(leaf)?,
-                &roots,
-                &[],
-                now,
-                algorithms,
-            )?;
+            let certificate = ParsedCertificate::try_from(certificate)?;
+            verify_server_cert_signed_by_trust_anchor(&certificate, &roots, &[], now, algorithms)
         }
         Role::Service => {
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
             let verifier = verifier.map_err(|error| rustls::Error::General(error.to_string()))?;
-            verifier.verify_client_cert(leaf, &[], now)?;
+            verifier.verify_client_cert(certificate, &[], now).map(drop)
         }
     }
-    Ok(key)
 }
 
 /// Returns the key that a leaf presents, if it names this owner; nothing has vouched for it yet.
@@ -192,38 +223,51 @@ mod tests {
         for role in [Role::Device, Role::Service] {
             let owner = principal(role, "pi-42");
             let leaf = Leaf::self_signed(&owner, key(1)).unwrap();
-            let verified = |owner: &Principal, anchors: &[PublicKey]| verify(&leaf.certificate, owner, anchors, now);
+            let verified = |owner: &Principal, anchors: &[PublicKey]| verify(leaf.chain(), owner, anchors, now);
             assert_eq!(verified(&owner, &[key(2).public(), key(1).public()]), Ok(key(1).public()));
             assert!(verified(&owner, &[key(2).public()]).is_err(), "another key");
             assert!(verified(&owner, &[]).is_err(), "no key");
             assert!(verified(&principal(role, "pi-43"), &[key(1).public()]).is_err(), "another id");
             let other = if role == Role::Device { Role::Service } else { Role::Device };
             assert!(verified(&principal(other, "pi-42"), &[key(1).public()]).is_err(), "another role");
-            assert!(leaf.certificate.len() < 300, "{} bytes", leaf.certificate.len());
+            assert!(leaf.chain[0].len() < 300, "{} bytes", leaf.chain[0].len());
         }
     }
 
     #[test]
     fn a_new_key_that_the_former_one_signed_holds_where_the_former_one_is_known() {
         let owner = principal(Role::Device, "pi-42");
-        let leaf = Leaf::succeeding(&owner, key(2), key(1)).unwrap();
-        let now = UnixTime::now();
-        assert_eq!(verify(&leaf.certificate, &owner, &[key(1).public()], now), Ok(key(2).public()));
-        assert!(verify(&leaf.certificate, &owner, &[key(2).public()], now).is_err(), "it did not sign itself");
+        let vouched = |key, voucher| Leaf::self_signed(&owner, key).unwrap().vouched_for_by(Some(voucher));
+        let leaf = vouched(key(2), succession(&owner, key(2), key(1)).unwrap());
+        let verified = |leaf: &Leaf, anchor: u8| verify(leaf.chain(), &owner, &[key(anchor).public()], UnixTime::now());
+        assert_eq!(verified(&leaf, 1), Ok(key(2).public()), "where the former is known");
+        assert_eq!(verified(&leaf, 2), Ok(key(2).public()), "where it is known itself");
+        assert!(verified(&leaf, 3).is_err(), "where another is known");
+        let others = principal(Role::Device, "pi-43");
+        for (what, voucher) in [
+            ("of another key", succession(&owner, key(4), key(1)).unwrap()),
+            ("by another key", succession(&owner, key(2), key(3)).unwrap()),
+            ("of another device", succession(&others, key(2), key(1)).unwrap()),
+            ("of a service", succession(&principal(Role::Service, "pi-42"), key(2), key(1)).unwrap()),
+        ] {
+            assert!(verified(&vouched(key(2), voucher), 1).is_err(), "a voucher {what}");
+        }
     }
 
     #[test]
     fn a_leaf_with_any_bit_changed_or_cut_off_does_not_hold() {
         let owner = principal(Role::Service, "alice");
         let leaf = Leaf::self_signed(&owner, key(1)).unwrap();
-        for position in 0..leaf.certificate.len() {
+        let holds = |leaf: &[u8]| verify(&[leaf.into()], &owner, &[key(1).public()], UnixTime::now()).is_ok();
+        let leaf = &leaf.chain[0];
+        assert!(holds(leaf));
+        for position in 0..leaf.len() {
             for bit in 0..8 {
-                let mut changed = leaf.certificate.to_vec();
+                let mut changed = leaf.to_vec();
                 changed[position] ^= 1 << bit;
-                assert!(verify(&changed.into(), &owner, &[key(1).public()], UnixTime::now()).is_err(), "{position}");
+                assert!(!holds(&changed), "{position}");
             }
-            let cut = CertificateDer::from(&leaf.certificate[..position]);
-            assert!(verify(&cut, &owner, &[key(1).public()], UnixTime::now()).is_err(), "{position}");
+            assert!(!holds(&leaf[..position]), "{position}");
         }
     }
 }

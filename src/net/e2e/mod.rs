@@ -5,7 +5,10 @@
 //! lies above resumption: the pump repeats ciphertext, and an interruption costs no handshake.
 
 pub mod config;
+pub mod failure;
 pub mod leaf;
+pub mod peers;
 pub mod seal;
 #[cfg(test)]
 pub(in crate::net) mod tests;
+mod tickets;

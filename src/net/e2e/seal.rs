@@ -1,207 +1,197 @@
 //! The sealed pair: both directions of a stream's local side, with one TLS session between them and the stream.
 //!
 //! What the application writes is read here, encrypted, and read from here as the bytes of the stream. The bytes that the
-//! stream delivers are written here, decrypted, and written to the application. Nothing is taken from the application,
-//! and nothing given to it, before the peer is authorised.
+//! stream delivers are written here, decrypted, and written to the application. Nothing is taken from the application
+//! beyond what a ticket protects, and nothing given to it, before the peer is authorised.
 //!
 //! Flow control stays the stream's. No more is read from the application than the reader's buffer holds once encrypted, and
 //! a flush ends only when the application has taken every decrypted byte, which the stream then acknowledges.
 
-use std::io::{self, BufRead as _, Write};
+mod session;
+
+use std::io::{self, Write};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
 
 use parking_lot::{Mutex, MutexGuard};
-use rustls::{CommonState, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+use self::session::Session;
+use super::config::SessionEnd;
+use crate::net::tunnel::pump::{Counters, Outcome};
+use crate::proto::limits::{EARLY_DATA_WAIT, SESSION_ALERT_TIME};
+use crate::proto::refusal::Refusal;
+use crate::proto::stream::Ending;
 
 /// The plaintext of a record, RFC 8446 section 5.1, and what encryption adds to it: header, content type and tag.
 const RECORD_BYTES: usize = 16 * 1024;
 const RECORD_OVERHEAD: usize = 5 + 1 + 16;
 
-/// Decides after the handshake whether the peer is who the stream is for.
-pub type Authorise = Box<dyn Fn(&CommonState) -> Result<(), rustls::Error> + Send>;
-
 /// The reading half: what the application writes, encrypted.
 pub struct SealedReader<R> {
     session: Arc<Mutex<Session>>,
     local: R,
+    /// While it runs, the first message waits for the first bytes of the application, which go out with it.
+    early_wait: Option<Pin<Box<Sleep>>>,
+    counters: Arc<Counters>,
 }
 
 /// The writing half: decrypts what is written, for the application.
 pub struct SealedWriter<W> {
     session: Arc<Mutex<Session>>,
     local: W,
+    /// Time for the reading half to report a failure to the peer.
+    failure_wait: Option<Pin<Box<Sleep>>>,
+    counters: Arc<Counters>,
 }
 
 /// A view of the session that both halves share.
 #[derive(Clone)]
 pub struct SessionView(Arc<Mutex<Session>>);
 
-struct Session {
-    tls: Connection,
-    authorise: Authorise,
-    state: State,
-    /// The reading half, where it waits for the application or the peer.
-    waiting_reader: Option<Waker>,
-    /// The application has ended its direction, and the peer learns it.
-    has_ended: bool,
-    /// The peer has ended its direction.
-    peer_has_ended: bool,
-}
-
-enum State {
-    /// The handshake is under way.
-    Opening,
-    /// The peer is authorised.
-    Open,
-    /// The session failed; an alert may still be on its way to the peer.
-    Failed(rustls::Error),
-}
-
-/// Puts a session between the two directions of a local side and a stream.
+/// Puts a session between the two directions of a local side and a stream. The counters are of the application's bytes.
 pub fn seal<R, W>(
     (reader, writer): (R, W),
-    mut tls: Connection,
-    authorise: Authorise,
+    end: SessionEnd,
+    counters: Arc<Counters>,
 ) -> (SealedReader<R>, SealedWriter<W>, SessionView) {
-    // What the application writes is read only once all before it has gone out.
-    tls.set_buffer_limit(None);
-    let session = Arc::new(Mutex::new(Session {
-        tls,
-        authorise,
-        state: State::Opening,
-        waiting_reader: None,
-        has_ended: false,
-        peer_has_ended: false,
-    }));
+    let mut session = Session::new(end);
+    let early_wait = (session.early_room() > 0).then(|| Box::pin(sleep(EARLY_DATA_WAIT)));
+    let session = Arc::new(Mutex::new(session));
     (
-        SealedReader { session: session.clone(), local: reader },
-        SealedWriter { session: session.clone(), local: writer },
+        SealedReader { session: session.clone(), local: reader, early_wait, counters: counters.clone() },
+        SealedWriter { session: session.clone(), local: writer, failure_wait: None, counters },
         SessionView(session),
     )
 }
 
 impl SessionView {
-    /// Why the session failed, if it did.
-    pub fn failure(&self) -> Option<rustls::Error> {
-        match &self.0.lock().state {
-            State::Failed(error) => Some(error.clone()),
-            State::Opening | State::Open => None,
-        }
+    /// Has the session fail if the peer does not begin it in time, counted from now: the stream is open.
+    pub fn start_deadline(&self) {
+        self.0.lock().start_deadline();
     }
 
     /// Reports whether the peer is authorised.
     pub fn is_open(&self) -> bool {
-        matches!(self.0.lock().state, State::Open)
+        self.0.lock().is_open()
+    }
+
+    /// Reports whether a ticket was used.
+    pub fn is_resumed(&self) -> bool {
+        self.0.lock().is_resumed()
+    }
+
+    /// Why the session failed, if it did.
+    pub fn failure(&self) -> Option<Refusal> {
+        self.0.lock().refusal()
+    }
+
+    /// The session's part in how a stream ended: its own failure comes first, and a stream that the peer gave up before the
+    /// session began has none.
+    pub fn outcome(&self, outcome: Outcome) -> Outcome {
+        if let Some(refusal) = self.failure() {
+            return refusal.into();
+        }
+        match outcome {
+            Outcome { ending: Ending::PeerReset, .. } | Outcome { ending: Ending::Broken, refusal: None }
+                if !self.is_open() =>
+            {
+                self.0.lock().not_begun().into()
+            }
+            outcome => outcome,
+        }
     }
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for SealedReader<R> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { session, local } = self.get_mut();
+        let Self { session, local, early_wait, counters } = self.get_mut();
         let mut session = session.lock();
         let before = buffer.filled().len();
         loop {
-            while session.tls.wants_write() && buffer.remaining() > 0 {
-                session.tls.write_tls(&mut Unfilled(buffer))?;
+            if early_wait.is_none() {
+                session.write_to(buffer)?;
             }
             if buffer.filled().len() > before || buffer.remaining() == 0 {
                 return Poll::Ready(Ok(()));
             }
             session.check()?;
-            if session.has_ended {
+            if session.has_ended() {
                 return Poll::Ready(Ok(()));
             }
-            session.waiting_reader = Some(context.waker().clone());
-            if !matches!(session.state, State::Open) {
-                return Poll::Pending;
+            session.wake_when_changed(context);
+            session.poll_deadline(context)?;
+            let room = session.room(plaintext_that_fits(buffer.remaining()));
+            let mut plaintext = buffer.take(room);
+            let read = match room {
+                0 => Poll::Pending,
+                _ => Pin::new(&mut *local).poll_read(context, &mut plaintext)?,
+            };
+            if read.is_ready() {
+                session.encrypt(plaintext.filled(), counters)?;
             }
-            let mut plaintext = buffer.take(plaintext_that_fits(buffer.remaining()));
-            ready!(Pin::new(&mut *local).poll_read(context, &mut plaintext))?;
-            session.encrypt(plaintext.filled())?;
+            match (read, early_wait.as_mut()) {
+                (Poll::Ready(()), _) => *early_wait = None,
+                (Poll::Pending, Some(wait)) => {
+                    ready!(wait.as_mut().poll(context));
+                    *early_wait = None;
+                }
+                (Poll::Pending, None) => return Poll::Pending,
+            }
         }
     }
 }
 
-impl Session {
-    /// Encrypts what the application wrote; nothing means that it ended its direction.
-    fn encrypt(&mut self, plaintext: &[u8]) -> io::Result<()> {
-        if plaintext.is_empty() {
-            self.tls.send_close_notify();
-            self.has_ended = true;
-            return Ok(());
-        }
-        self.tls.writer().write_all(plaintext)
-    }
-
-    /// Takes bytes of the stream, as many as fit, and returns their number. The reading half may have something to send then.
-    fn decrypt(&mut self, mut ciphertext: &[u8]) -> io::Result<usize> {
-        if self.peer_has_ended {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes after the end of the session"));
-        }
-        let taken = self.tls.read_tls(&mut ciphertext)?;
-        let state = self.tls.process_new_packets();
-        let authorised = state.and_then(|state| {
-            self.peer_has_ended = state.peer_has_closed();
-            match self.state {
-                State::Opening if !self.tls.is_handshaking() => (self.authorise)(&self.tls).map(|()| true),
-                State::Opening | State::Open | State::Failed(_) => Ok(false),
-            }
-        });
-        match authorised {
-            Ok(true) => self.state = State::Open,
-            Ok(false) => {}
-            Err(error) => self.state = State::Failed(error),
-        }
-        if let Some(reader) = self.waiting_reader.take() {
-            reader.wake();
-        }
-        self.check().map(|()| taken)
-    }
-
-    /// An error once the session has failed.
-    fn check(&self) -> io::Result<()> {
-        match &self.state {
-            State::Failed(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error.clone())),
-            State::Opening | State::Open => Ok(()),
-        }
+impl<W: AsyncWrite + Unpin> SealedWriter<W> {
+    /// Fails once the reading half has had the time to report the failure of the session to the peer.
+    fn poll_failed(&mut self, context: &mut Context<'_>, error: io::Error) -> Poll<io::Error> {
+        let wait = self.failure_wait.get_or_insert_with(|| Box::pin(sleep(SESSION_ALERT_TIME)));
+        wait.as_mut().poll(context).map(|()| error)
     }
 }
 
 impl<W: AsyncWrite + Unpin> AsyncWrite for SealedWriter<W> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let Self { session, local } = self.get_mut();
-        let mut session = session.lock();
-        session.check()?;
+        let this = self.get_mut();
         let mut taken = 0;
-        while taken < bytes.len() {
-            match deliver(&mut session, local, context)? {
-                Poll::Ready(()) => taken += session.decrypt(&bytes[taken..])?,
-                Poll::Pending if taken > 0 => break,
-                Poll::Pending => return Poll::Pending,
+        let failed = {
+            let mut session = this.session.lock();
+            loop {
+                if let Err(error) = session.check() {
+                    break error;
+                }
+                if taken == bytes.len() {
+                    return Poll::Ready(Ok(taken));
+                }
+                match deliver(&mut session, &mut this.local, &this.counters, context)? {
+                    Poll::Ready(()) => match session.decrypt(&bytes[taken..]) {
+                        Ok(read) => taken += read,
+                        Err(error) => break error,
+                    },
+                    Poll::Pending if taken > 0 => return Poll::Ready(Ok(taken)),
+                    Poll::Pending => return Poll::Pending,
+                }
             }
-        }
-        Poll::Ready(Ok(taken))
+        };
+        this.poll_failed(context, failed).map(Err)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { session, local } = self.get_mut();
-        ready!(deliver(&mut session.lock(), local, context)?);
+        let Self { session, local, counters, .. } = self.get_mut();
+        ready!(deliver(&mut session.lock(), local, counters, context)?);
         Pin::new(local).poll_flush(context)
     }
 
     /// Ends the application's input if the peer has ended its direction inside the session; an error if the stream was
     /// cut off before.
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { session, local } = self.get_mut();
+        let Self { session, local, counters, .. } = self.get_mut();
         let mut session = session.lock();
-        ready!(deliver(&mut session, local, context)?);
-        session.check()?;
-        if !session.peer_has_ended {
-            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-        }
+        ready!(deliver(&mut session, local, counters, context)?);
+        session.end_of_input()?;
         Pin::new(local).poll_shutdown(context)
     }
 }
@@ -210,27 +200,20 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for SealedWriter<W> {
 fn deliver<W: AsyncWrite + Unpin>(
     session: &mut MutexGuard<'_, Session>,
     local: &mut W,
+    counters: &Counters,
     context: &mut Context<'_>,
 ) -> io::Result<Poll<()>> {
-    if !matches!(session.state, State::Open) {
-        return Ok(Poll::Ready(()));
-    }
-    loop {
-        let mut plaintext = session.tls.reader();
-        let available = match plaintext.fill_buf() {
-            Ok(available) => available,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Poll::Ready(())),
-            Err(error) => return Err(error),
-        };
-        if available.is_empty() {
-            return Ok(Poll::Ready(()));
-        }
-        match Pin::new(&mut *local).poll_write(context, available)? {
+    while let Some(plaintext) = session.plaintext()? {
+        match Pin::new(&mut *local).poll_write(context, plaintext)? {
             Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Poll::Ready(written) => plaintext.consume(written),
+            Poll::Ready(written) => {
+                session.consume(written);
+                counters.received.fetch_add(written as u64, Ordering::Relaxed);
+            }
             Poll::Pending => return Ok(Poll::Pending),
         }
     }
+    Ok(Poll::Ready(()))
 }
 
 /// The most plaintext whose records fit into so many bytes; at least one byte, whose record may come in two reads.

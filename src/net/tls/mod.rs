@@ -13,7 +13,7 @@ mod trust;
 mod verification;
 pub mod x509;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::version::TLS13;
@@ -84,9 +84,12 @@ fn unreachable(cause: &str, error: &rustls::Error) -> Refusal {
 /// AES-256-GCM, as browsers order them: it takes ten rounds instead of fourteen, and the hub decrypts and encrypts
 /// every byte.
 pub fn provider() -> Arc<CryptoProvider> {
-    let mut provider = aws_lc_rs::default_provider();
-    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
-    Arc::new(provider)
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+        let mut provider = aws_lc_rs::default_provider();
+        provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+        Arc::new(provider)
+    });
+    PROVIDER.clone()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod state;
 mod tests;
 mod tunnel;
 
+use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -206,8 +207,11 @@ async fn deliver<W: AsyncWrite + Unpin>(mut local: W, state: &PumpState, receive
         received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         state.written(bytes.len());
     }
-    // If the local side is gone already, the other direction reports it.
-    let _ = local.shutdown().await;
+    // If the local side is gone already, the other direction reports it. A sealed one finds out here that it was cut off.
+    if local.shutdown().await.is_err_and(|error| error.kind() == io::ErrorKind::UnexpectedEof) {
+        state.mark_local_reset();
+        return std::future::pending().await;
+    }
     state.mark_end_delivered();
     let _ = timeout(END_COALESCE_DELAY, state.local_finished()).await;
     state.end_written();

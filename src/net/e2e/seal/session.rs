@@ -1,0 +1,260 @@
+//! The session of a sealed pair, which both halves share.
+
+use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Waker};
+
+use rustls::{Connection, HandshakeKind};
+use tokio::io::ReadBuf;
+use tokio::time::{Sleep, sleep};
+
+use super::Unfilled;
+use crate::net::e2e::config::SessionEnd;
+use crate::net::e2e::failure::Failure;
+use crate::net::tunnel::pump::Counters;
+use crate::proto::limits::{EARLY_DATA_BYTES, SESSION_TIMEOUT};
+use crate::proto::refusal::Refusal;
+
+pub(super) struct Session {
+    end: SessionEnd,
+    state: State,
+    /// The reading half, where it waits for the application or the peer.
+    waiting_reader: Option<Waker>,
+    /// When a handshake that is not over fails; `None` before the stream is open.
+    deadline: Option<Pin<Box<Sleep>>>,
+    /// A service's bytes that went out ahead of the handshake: again after it, if the device declined them.
+    early_sent: Vec<u8>,
+    /// A device's bytes that came ahead of the handshake, and how many of them the application has.
+    early_received: Vec<u8>,
+    early_delivered: usize,
+    /// The application has ended its direction.
+    has_local_ended: bool,
+    /// The peer learns that it has.
+    has_ended: bool,
+    /// The peer has ended its direction.
+    has_peer_ended: bool,
+}
+
+enum State {
+    /// The handshake is under way.
+    Opening,
+    /// The peer is authorised.
+    Open,
+    /// The session failed; an alert may still be on its way to the peer.
+    Failed(Failure),
+}
+
+impl Session {
+    pub(super) fn new(mut end: SessionEnd) -> Self {
+        // What the application writes is read only once all before it has gone out.
+        end.tls.set_buffer_limit(None);
+        Self {
+            end,
+            state: State::Opening,
+            waiting_reader: None,
+            deadline: None,
+            early_sent: Vec::new(),
+            early_received: Vec::new(),
+            early_delivered: 0,
+            has_local_ended: false,
+            has_ended: false,
+            has_peer_ended: false,
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    pub(super) fn is_resumed(&self) -> bool {
+        self.end.tls.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// The stream is open, and the peer has [`SESSION_TIMEOUT`] from now on.
+    pub(super) fn start_deadline(&mut self) {
+        self.deadline.get_or_insert_with(|| Box::pin(sleep(SESSION_TIMEOUT)));
+    }
+
+    /// The number of bytes that a ticket still protects ahead of the handshake.
+    pub(super) fn early_room(&mut self) -> usize {
+        let Connection::Client(client) = &mut self.end.tls else { return 0 };
+        let left = client.early_data().map_or(0, |early| early.bytes_left());
+        left.min(EARLY_DATA_BYTES.saturating_sub(self.early_sent.len()))
+    }
+
+    /// An error once the session has failed.
+    pub(super) fn check(&self) -> io::Result<()> {
+        match &self.state {
+            State::Failed(failure) => Err(io::Error::new(io::ErrorKind::InvalidData, failure.clone())),
+            State::Opening | State::Open => Ok(()),
+        }
+    }
+
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        match &self.state {
+            State::Failed(failure) => Some(self.end.refusal(failure)),
+            State::Opening | State::Open => None,
+        }
+    }
+
+    pub(super) fn not_begun(&self) -> Refusal {
+        self.end.refusal(&Failure::NotBegun)
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Writes what is due for the peer.
+    pub(super) fn write_to(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+        while self.end.tls.wants_write() && buffer.remaining() > 0 {
+            self.end.tls.write_tls(&mut Unfilled(buffer))?;
+        }
+        Ok(())
+    }
+
+    /// Wakes the reading half once the peer has sent something.
+    pub(super) fn wake_when_changed(&mut self, context: &Context<'_>) {
+        self.waiting_reader = Some(context.waker().clone());
+    }
+
+    /// Fails a handshake that takes too long.
+    pub(super) fn poll_deadline(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let is_opening = matches!(self.state, State::Opening);
+        if is_opening && self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(context).is_ready()) {
+            self.state = State::Failed(Failure::NotBegun);
+        }
+        self.check()
+    }
+
+    /// The number of the application's bytes that may be read now.
+    pub(super) fn room(&mut self, fitting: usize) -> usize {
+        match self.state {
+            _ if self.has_local_ended => 0,
+            State::Open => fitting,
+            State::Opening => fitting.min(self.early_room()),
+            State::Failed(_) => 0,
+        }
+    }
+
+    /// Encrypts what the application wrote; nothing means that it ended its direction.
+    pub(super) fn encrypt(&mut self, plaintext: &[u8], counters: &Counters) -> io::Result<()> {
+        counters.sent.fetch_add(plaintext.len() as u64, Ordering::Relaxed);
+        if plaintext.is_empty() {
+            self.has_local_ended = true;
+            self.end_when_established();
+            return Ok(());
+        }
+        if let (State::Opening, Connection::Client(client)) = (&self.state, &mut self.end.tls)
+            && let Some(mut early) = client.early_data()
+        {
+            self.early_sent.extend_from_slice(plaintext);
+            return early.write_all(plaintext);
+        }
+        self.end.tls.writer().write_all(plaintext)
+    }
+
+    /// Tells the peer that the application has ended its direction, once the handshake is over: before, the tickets that
+    /// the device sends with its end would be lost.
+    fn end_when_established(&mut self) {
+        if self.has_local_ended && !self.has_ended && self.is_open() && !self.end.tls.is_handshaking() {
+            self.end.tls.send_close_notify();
+            self.has_ended = true;
+        }
+    }
+
+    /// Takes bytes of the stream, as many as fit, and returns their number. The reading half may have something to send then.
+    pub(super) fn decrypt(&mut self, mut ciphertext: &[u8]) -> io::Result<usize> {
+        if self.has_peer_ended {
+            self.state = State::Failed(Failure::Altered("bytes after the end of the session".into()));
+            return self.check().map(|()| 0);
+        }
+        let taken = self.end.tls.read_tls(&mut ciphertext)?;
+        if let Err(error) = self.advance() {
+            self.state = State::Failed(Failure::of(&error, self.is_open()));
+        }
+        if let Some(reader) = self.waiting_reader.take() {
+            reader.wake();
+        }
+        self.check().map(|()| taken)
+    }
+
+    /// Processes what was taken, and opens the session once the peer is authorised.
+    fn advance(&mut self) -> Result<(), rustls::Error> {
+        let state = self.end.tls.process_new_packets()?;
+        self.has_peer_ended = state.peer_has_closed();
+        if self.end.is_replayed() {
+            return Err(rustls::Error::General("somebody repeats the start of an earlier session".into()));
+        }
+        let is_established = !self.end.tls.is_handshaking();
+        let is_early = self.receive_early();
+        if matches!(self.state, State::Opening) && (is_established || is_early) {
+            self.end.authorise()?;
+            self.state = State::Open;
+        }
+        if is_established {
+            self.repeat_declined_early()?;
+            self.end_when_established();
+        }
+        Ok(())
+    }
+
+    /// Takes the bytes that the service sent ahead of the handshake; reports whether the device accepts such.
+    fn receive_early(&mut self) -> bool {
+        let Connection::Server(server) = &mut self.end.tls else { return false };
+        let Some(mut early) = server.early_data() else { return false };
+        // All that has arrived is there; rustls limits it to what the configuration allows.
+        let _ = early.read_to_end(&mut self.early_received);
+        true
+    }
+
+    /// Sends the bytes again that went out ahead of the handshake, if the device has not taken them.
+    fn repeat_declined_early(&mut self) -> Result<(), rustls::Error> {
+        let early = std::mem::take(&mut self.early_sent);
+        let Connection::Client(client) = &mut self.end.tls else { return Ok(()) };
+        if early.is_empty() || client.is_early_data_accepted() {
+            return Ok(());
+        }
+        client.writer().write_all(&early).map_err(|error| rustls::Error::General(error.to_string()))
+    }
+
+    /// The next decrypted bytes for the application, if there are any.
+    pub(super) fn plaintext(&mut self) -> io::Result<Option<&[u8]>> {
+        if !self.is_open() {
+            return Ok(None);
+        }
+        if self.early_delivered < self.early_received.len() {
+            return Ok(Some(&self.early_received[self.early_delivered..]));
+        }
+        match self.end.tls.reader().into_first_chunk() {
+            Ok([]) => Ok(None),
+            Ok(available) => Ok(Some(available)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes bytes that the application has taken.
+    pub(super) fn consume(&mut self, taken: usize) {
+        if self.early_delivered < self.early_received.len() {
+            self.early_delivered += taken;
+            if self.early_delivered == self.early_received.len() {
+                (self.early_received, self.early_delivered) = (Vec::new(), 0);
+            }
+        } else {
+            self.end.tls.reader().consume(taken);
+        }
+    }
+
+    /// The stream's own end has come: an error, unless the peer has ended its direction inside the session before.
+    pub(super) fn end_of_input(&mut self) -> io::Result<()> {
+        self.check()?;
+        if self.has_peer_ended {
+            return Ok(());
+        }
+        let failure = if self.is_open() { Failure::Altered("it ends in the middle".into()) } else { Failure::NotBegun };
+        self.state = State::Failed(failure);
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+}

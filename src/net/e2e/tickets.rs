@@ -1,0 +1,220 @@
+//! Tickets, with which a session is resumed and its first bytes go out with the first message (0-RTT, RFC 8446 section 2.3).
+//!
+//! Whoever carries that message can repeat it. The device therefore keeps its tickets in memory alone, takes each one once,
+//! and remembers the ones that it has taken: rustls would merely decline the bytes that come with a repetition, whereupon a
+//! service whose answer was withheld sends them a second time.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rustls::NamedGroup;
+use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
+use rustls::pki_types::ServerName;
+use rustls::server::StoresServerSessions;
+
+use crate::net::os::clock;
+use crate::proto::bounded_map::BoundedMap;
+
+/// Tickets that a device keeps, the oldest lost first; a session is about 300 bytes.
+const DEVICE_TICKETS: usize = 1024;
+
+/// Used tickets that a device remembers: a hundred streams a second, in 6 MiB.
+const USED_TICKETS: usize = 64 * 1024;
+
+/// Time for which a used ticket is remembered: longer than any service waits for its stream.
+const USED_FOR: Duration = Duration::from_secs(10 * 60);
+
+/// Tickets that a service keeps for one stream of one device: more than streams that are opened at once.
+const SERVICE_TICKETS: usize = 64;
+
+/// The first half of a ticket, which is 32 random bytes of the device.
+type TicketId = [u8; 16];
+
+/// The tickets that a device has issued, and those that were used.
+pub(super) struct DeviceTickets(Mutex<Issued>);
+
+struct Issued {
+    sessions: BoundedMap<TicketId, Vec<u8>>,
+    /// When tickets were used.
+    used: BoundedMap<TicketId, Instant>,
+}
+
+impl Default for DeviceTickets {
+    fn default() -> Self {
+        let (sessions, used) = (BoundedMap::new(DEVICE_TICKETS), BoundedMap::new(USED_TICKETS));
+        Self(Mutex::new(Issued { sessions, used }))
+    }
+}
+
+impl fmt::Debug for DeviceTickets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeviceTickets")
+    }
+}
+
+/// What a ticket turned out to be.
+#[derive(Debug, PartialEq, Eq)]
+enum Presented {
+    Session(Vec<u8>),
+    Unknown,
+    Used,
+}
+
+impl DeviceTickets {
+    /// Takes the session of a ticket. While too many were used lately to remember another one, none is taken.
+    fn take(&self, ticket: &[u8]) -> Presented {
+        let (Some(ticket), now) = (id_of(ticket), clock::now()) else { return Presented::Unknown };
+        let Issued { sessions, used } = &mut *self.0.lock();
+        used.evict_while(|at| now.saturating_duration_since(*at) > USED_FOR);
+        if used.contains(&ticket) {
+            return Presented::Used;
+        }
+        if used.len() >= USED_TICKETS {
+            return Presented::Unknown;
+        }
+        let Some(session) = sessions.remove(&ticket) else { return Presented::Unknown };
+        used.insert(ticket, now);
+        Presented::Session(session)
+    }
+
+    /// Keeps the session of a new ticket; reports whether it did.
+    fn put(&self, ticket: &[u8], session: Vec<u8>) -> bool {
+        let id = id_of(ticket);
+        id.map(|id| self.0.lock().sessions.insert(id, session)).is_some()
+    }
+}
+
+fn id_of(ticket: &[u8]) -> Option<TicketId> {
+    ticket.first_chunk().copied()
+}
+
+/// The tickets of a device, for one of its sessions.
+pub(super) struct ConnectionTickets {
+    all: Arc<DeviceTickets>,
+    is_replayed: AtomicBool,
+}
+
+impl ConnectionTickets {
+    pub(super) fn new(all: Arc<DeviceTickets>) -> Self {
+        Self { all, is_replayed: AtomicBool::new(false) }
+    }
+
+    /// Reports whether a ticket was presented that was used before.
+    pub(super) fn is_replayed(&self) -> bool {
+        self.is_replayed.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for ConnectionTickets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ConnectionTickets")
+    }
+}
+
+impl StoresServerSessions for ConnectionTickets {
+    fn put(&self, ticket: Vec<u8>, session: Vec<u8>) -> bool {
+        self.all.put(&ticket, session)
+    }
+
+    fn get(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn take(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        match self.all.take(ticket) {
+            Presented::Session(session) => Some(session),
+            Presented::Unknown => None,
+            Presented::Used => {
+                self.is_replayed.store(true, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+
+    fn can_cache(&self) -> bool {
+        true
+    }
+}
+
+/// The tickets that a service has for one stream of one device, of whose key it knows the same throughout.
+#[derive(Default)]
+pub(super) struct ServiceTickets {
+    key_exchange: Mutex<Option<NamedGroup>>,
+    tickets: Mutex<VecDeque<Tls13ClientSessionValue>>,
+}
+
+impl fmt::Debug for ServiceTickets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServiceTickets")
+    }
+}
+
+impl ClientSessionStore for ServiceTickets {
+    fn set_kx_hint(&self, _: ServerName<'static>, group: NamedGroup) {
+        *self.key_exchange.lock() = Some(group);
+    }
+
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        *self.key_exchange.lock()
+    }
+
+    fn set_tls12_session(&self, _: ServerName<'static>, _: Tls12ClientSessionValue) {}
+
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        None
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {}
+
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, ticket: Tls13ClientSessionValue) {
+        let mut tickets = self.tickets.lock();
+        if tickets.len() >= SERVICE_TICKETS {
+            tickets.pop_front();
+        }
+        tickets.push_back(ticket);
+    }
+
+    /// Takes the newest ticket: the device loses the oldest first.
+    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.tickets.lock().pop_back()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: TicketId = [1; 16];
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ticket_is_taken_once_and_known_as_used_for_ten_minutes() {
+        let tickets = DeviceTickets::default();
+        tickets.put(&ID, vec![1]);
+        assert_eq!(tickets.take(&[2; 16]), Presented::Unknown);
+        assert_eq!(tickets.take(&ID), Presented::Session(vec![1]));
+        assert_eq!(tickets.take(&ID), Presented::Used);
+        tokio::time::advance(USED_FOR).await;
+        assert_eq!(tickets.take(&ID), Presented::Used);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(tickets.take(&ID), Presented::Unknown, "forgotten, and the session is gone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn used_tickets_are_not_forgotten_for_new_ones() {
+        let tickets = DeviceTickets::default();
+        let ticket = |number: usize| (number as u128).to_be_bytes();
+        for number in 0..USED_TICKETS {
+            tickets.put(&ticket(number), vec![1]);
+            assert_eq!(tickets.take(&ticket(number)), Presented::Session(vec![1]));
+        }
+        tickets.put(&[3; 16], vec![2]);
+        assert_eq!(tickets.take(&[3; 16]), Presented::Unknown, "it could not be remembered");
+        assert_eq!(tickets.take(&ticket(0)), Presented::Used);
+        tokio::time::advance(USED_FOR + Duration::from_secs(1)).await;
+        assert_eq!(tickets.take(&[3; 16]), Presented::Session(vec![2]));
+    }
+}
