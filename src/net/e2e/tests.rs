@@ -310,7 +310,7 @@ const SHORT: Duration = Duration::from_millis(10);
 #[tokio::test(start_paused = true)]
 async fn with_a_ticket_the_first_bytes_and_their_answer_take_one_round_trip() {
     let (alice, pi_42) = acquainted().await;
-    for _ in 0..20 {
+    for _ in 0..5 {
         let (mut service, mut device) = (alice.opens(None).await, pi_42.accepts(None).await);
         service.application.write_all(UP).await.unwrap();
         let hello = read_now(&mut service.reader).await;
