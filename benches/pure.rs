@@ -73,6 +73,7 @@ fn messages(criterion: &mut Criterion) {
         protocol: Some("devstream.v1.resume".into()),
         service: "laptop".parse().unwrap(),
         source: ([192, 0, 2, 1], 50000).into(),
+        end_to_end: false,
         resume_grant: None,
     });
     let text = message::encode(&request);
@@ -172,6 +173,7 @@ impl BrokerScenario {
             connect_timeout: Duration::ZERO,
             response_timeout: Duration::from_secs(30),
             protocols: vec![StreamProtocol::V1],
+            end_to_end: false,
             stream: None,
             reusable: false,
             standby: false,
@@ -182,7 +184,7 @@ impl BrokerScenario {
             if let Output::RequestDevice { connection, request } = output { Some((connection, request)) } else { None }
         });
         let (connection, request) = device_request.unwrap();
-        let response = StreamResponse { request_id: request.stream, accepted: true, reason: None };
+        let response = StreamResponse { request_id: request.stream, accepted: true, end_to_end: false, reason: None };
         let outputs = self.handle(Input::DeviceResponded { connection, response, standby: false });
         let granted = outputs.into_iter().find_map(|output| {
             if let Output::CompleteOpen { result: answer, .. } = output { Some(answer.unwrap()) } else { None }

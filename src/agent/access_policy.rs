@@ -176,6 +176,7 @@ mod tests {
             service: "alice".parse().unwrap(),
             source: ([192, 0, 2, 1], 50000).into(),
             reusable: false,
+            end_to_end: false,
             resume_grant: None,
         };
         let refusal = run_accept_command(PRINT_ENVIRONMENT, &"pi-42".parse().unwrap(), &request).await.unwrap_err();

@@ -16,6 +16,8 @@ use crate::proto::scope::Glob;
 pub struct AccessPolicy {
     /// Names of allowed services; empty allows all.
     pub services: Vec<Glob>,
+    /// Names of services whose streams need no end-to-end encryption.
+    pub allow_plain: Vec<Glob>,
     /// Shell command that decides about each stream.
     pub command: Option<String>,
 }

@@ -1,5 +1,7 @@
 //! One stream on the device: access policy, target, response, WebSocket, then its bytes.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tokio::time::{sleep, timeout};
@@ -11,11 +13,13 @@ use super::targets::TargetConnection;
 use super::{AgentContext, access_policy};
 use crate::net::client::standby::Standby;
 use crate::net::client::{Client, Connection, RequestError, ResumeTarget};
+use crate::net::e2e::config::SessionEnd;
 use crate::net::os::{clock, random};
 use crate::net::transport::socket::close_gracefully;
 use crate::net::tunnel::pump::{Counters, EarlyData, Outcome, PumpContext, StreamEvent, Tunnel};
 use crate::net::websocket::WebSocket;
 use crate::proto::backoff::{Backoff, Jitter};
+use crate::proto::id::{Principal, Role};
 use crate::proto::limits::{BUSY_RETRY_BASE, BUSY_RETRY_CAP, EARLY_DATA_BYTES, OPEN_RETRIES, TOKEN_LIFETIME};
 use crate::proto::message::{StreamRequest, StreamResponse};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -37,7 +41,7 @@ pub(super) async fn serve(
     // Once the control connection has ended, the hub repeats the request on the next one.
     responses.send(response(&request, &connected)).await?;
     let attempt = attempt.ok()?;
-    let (target, resume_target) = match connected {
+    let connected = match connected {
         Ok(connected) => connected,
         Err(refusal) => {
             log_refusal(&context, &request, &refusal);
@@ -47,7 +51,7 @@ pub(super) async fn serve(
     match open_tunnel(&context, &client, &request).await {
         Ok(tunnel) => {
             let slot = request.reusable.then(|| context.standby_pool.reserve(&client));
-            let idle_socket = carry(&context, resume_target, &request, &attempt.counters, target, tunnel).await;
+            let idle_socket = carry(&context, &request, &attempt.counters, connected, tunnel).await;
             idle_socket.zip(slot).map(|(socket, slot)| Standby::from_parts(socket, slot, attempt.counters.total()))
         }
         Err(response) => {
@@ -94,7 +98,7 @@ pub(super) async fn serve_standby(
         }
         return None;
     }
-    let (target, resume_target) = match connected {
+    let connected = match connected {
         Ok(connected) => connected,
         Err(refusal) => {
             log_refusal(&context, &request, &refusal);
@@ -111,8 +115,16 @@ pub(super) async fn serve_standby(
         reusable: request.reusable,
         hold_release: false,
     };
-    let socket = carry(&context, resume_target, &request, &attempt.counters, target, tunnel).await?;
+    let socket = carry(&context, &request, &attempt.counters, connected, tunnel).await?;
     Some(Standby::from_parts(socket, slot, attempt.counters.total()))
+}
+
+/// The device's part of a stream that it accepts.
+struct Connected {
+    target: TargetConnection,
+    resume_target: ResumeTarget,
+    /// The end of its session, unless the stream is plain.
+    session: Option<SessionEnd>,
 }
 
 /// Connects the target, or calls its handler, if the request is to be served, its URL is one to connect to, the access
@@ -122,22 +134,52 @@ async fn connect_target(
     client: &Client,
     request: &StreamRequest,
     attempt: &Result<Attempt, Refusal>,
-) -> Result<(TargetConnection, ResumeTarget), Refusal> {
+) -> Result<Connected, Refusal> {
     if let Err(refusal) = attempt {
         return Err(refusal.clone());
     }
     let config: &AgentConfig = &context.config;
     let resume_target = client.resume_target(config.client_factory.clone(), &request.url)?;
     let target = config.targets.find(&request.stream_name).ok_or(RefusalKind::StreamNotOffered)?;
+    let session = session_for(config, client, request).await?;
     access_policy::check(&config.access_policy, &context.device(), request).await?;
-    Ok((target.open(request, &context.handlers).await?, resume_target))
+    Ok(Connected { target: target.open(request, &context.handlers).await?, resume_target, session })
 }
 
-fn response<C>(request: &StreamRequest, connected: &Result<C, Refusal>) -> StreamResponse {
+/// Creates the device's end of the stream's session. A plain stream has none; only the services that this device's operator
+/// names may open one, and none whose key is known.
+async fn session_for(
+    config: &AgentConfig,
+    client: &Client,
+    request: &StreamRequest,
+) -> Result<Option<SessionEnd>, Refusal> {
+    let StreamRequest { service, stream_name, end_to_end, .. } = request;
+    if *end_to_end {
+        let is_default = config.targets.is_default(stream_name);
+        return client.device_session(service, stream_name, is_default).await.map(Some);
+    }
+    let principal = Principal { role: Role::Service, id: service.clone().into() };
+    let is_named = config.access_policy.allow_plain.iter().any(|glob| glob.matches(service.as_str()));
+    match (is_named, client.peer_keys().known(&principal)) {
+        (true, None) => Ok(None),
+        (true, Some(_)) => Err(Refusal::new(RefusalKind::RejectedByDevice, KNOWN_AS_END_TO_END)),
+        (false, _) => Err(Refusal::new(RefusalKind::RejectedByDevice, NOT_END_TO_END)),
+    }
+}
+
+/// The device's reason for a plain stream of a service that it does not expect one of.
+const NOT_END_TO_END: &str = "the stream is not encrypted end to end; this device accepts such only of services that its \
+                              device-agent --allow-plain names";
+
+/// The device's reason for a plain stream of a service that encrypted its streams before.
+const KNOWN_AS_END_TO_END: &str = "the stream is not encrypted end to end, as this service's were before";
+
+fn response(request: &StreamRequest, connected: &Result<Connected, Refusal>) -> StreamResponse {
     let is_secret = |kind| matches!(kind, RefusalKind::StreamingEndpointChanged | RefusalKind::BadRequest);
     let for_hub = |refusal: &Refusal| if is_secret(refusal.kind) { not_opened() } else { refusal.clone() };
     let reason = connected.as_ref().err().map(for_hub);
-    StreamResponse { request_id: request.request_id, accepted: connected.is_ok(), reason }
+    let end_to_end = connected.as_ref().is_ok_and(|connected| connected.session.is_some());
+    StreamResponse { request_id: request.request_id, accepted: connected.is_ok(), end_to_end, reason }
 }
 
 fn log_refusal(context: &AgentContext, request: &StreamRequest, refusal: &Refusal) {
@@ -167,7 +209,7 @@ async fn open_tunnel(
         // The hub has voided the token: it requests the stream again, or has refused it.
         let is_known = refusal.kind == RefusalKind::AuthenticationFailed;
         let reason = Some(not_opened());
-        (!is_known).then_some(StreamResponse { request_id: *request_id, accepted: false, reason })
+        (!is_known).then_some(StreamResponse { request_id: *request_id, accepted: false, end_to_end: false, reason })
     })
 }
 
@@ -215,14 +257,14 @@ async fn open_in_turn(
 /// Carries the stream's bytes until both directions have ended. Returns the WebSocket if another stream may use it.
 async fn carry(
     context: &AgentContext,
-    resume_target: ResumeTarget,
     request: &StreamRequest,
-    counters: &Counters,
-    target: TargetConnection,
+    counters: &Arc<Counters>,
+    Connected { target, resume_target, session }: Connected,
     tunnel: Tunnel<Connection>,
 ) -> Option<WebSocket<Connection>> {
     let StreamRequest { stream_name, service, source, request_id, .. } = request;
-    tracing::info!(target: "device-agent", "{stream_name}: opened for {service} at {source} id={request_id}");
+    let how = if session.is_some() { "end-to-end" } else { "not encrypted end to end" };
+    tracing::info!(target: "device-agent", "{stream_name}: opened for {service} at {source}, {how} id={request_id}");
     let pump_context = PumpContext {
         counters,
         on_event: &|event| log_event(request, &event),
@@ -232,9 +274,9 @@ async fn carry(
         network: context.network.clone(),
         stop: &context.stream_shutdown,
     };
-    let (Outcome { ending, refusal }, socket, target) = target.carry(tunnel, pump_context).await;
+    let (Outcome { ending, refusal }, socket, target) = target.carry(session, counters, tunnel, pump_context).await;
     let (to_target, from_target) = counters.received_and_sent();
-    let why = refusal.map(|refusal| format!(": {}", refusal.message())).unwrap_or_default();
+    let why = refusal.map(|refusal| format!(": {}", reason_of_end(&refusal))).unwrap_or_default();
     tracing::info!(
         target: "device-agent",
         "{stream_name}: {ending}{why}; {to_target} bytes to the target, {from_target} from it id={request_id}"
@@ -247,6 +289,11 @@ async fn carry(
         }
     }
     socket
+}
+
+/// Why a stream ended, with what to do about it where nobody else says so.
+fn reason_of_end(refusal: &Refusal) -> String {
+    if refusal.kind.is_of_session() { refusal.with_hint() } else { refusal.message() }
 }
 
 fn log_event(request: &StreamRequest, event: &StreamEvent) {

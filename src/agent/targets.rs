@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -12,8 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect::connect;
 use crate::net::client::Connection;
+use crate::net::e2e::config::SessionEnd;
+use crate::net::e2e::seal::LocalSide;
 use crate::net::tasks::Tasks;
-use crate::net::tunnel::pump::{Outcome, PumpContext, Rejoin, Tunnel, pump};
+use crate::net::tunnel::pump::{Counters, Outcome, PumpContext, Rejoin, Tunnel};
 use crate::net::tunnel::stream::{Stream, StreamDriver, pair};
 use crate::net::websocket::WebSocket;
 use crate::proto::forward::Forward;
@@ -120,6 +123,11 @@ impl Targets {
         self.named.iter().map(|(name, _)| name.clone()).collect()
     }
 
+    /// Reports whether services get this target if they name none.
+    pub(super) fn is_default(&self, name: &StreamName) -> bool {
+        self.named.first().is_some_and(|(first, _)| first == name)
+    }
+
     /// Reports whether there is a handler for all other names.
     pub(super) fn has_fallback(&self) -> bool {
         self.fallback.is_some()
@@ -199,20 +207,25 @@ pub(super) enum TargetConnection {
 }
 
 impl TargetConnection {
-    /// Carries the stream. Returns the target's TCP connection, whose close (FIN or reset) must tell how the stream
-    /// ended.
+    /// Carries the stream, sealed if there is a session. Returns the target's TCP connection, whose close (FIN or reset)
+    /// must tell how the stream ended.
     pub(super) async fn carry<J: Rejoin<Connection>>(
         self,
+        session: Option<SessionEnd>,
+        counters: &Arc<Counters>,
         tunnel: Tunnel<Connection>,
         pump_context: PumpContext<'_, J>,
     ) -> (Outcome, Option<WebSocket<Connection>>, Option<TcpStream>) {
         match self {
             Self::Tcp(mut tcp) => {
-                let (outcome, socket) = pump(tcp.split(), tunnel, pump_context).await;
+                let local = LocalSide::new(tcp.split(), session, counters, Duration::ZERO);
+                let (outcome, socket) = local.pump(tunnel, pump_context).await;
                 (outcome, socket, Some(tcp))
             }
             Self::Handler(local) => {
-                let (outcome, socket) = Box::pin(local.drive(tunnel, pump_context)).await;
+                let (local, owner) = local.into_parts();
+                let local = LocalSide::new(local, session, counters, Duration::ZERO);
+                let (outcome, socket) = local.drive(owner, tunnel, pump_context).await;
                 (outcome, socket, None)
             }
         }

@@ -73,6 +73,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
         locals: vec![demo.local.clone()],
         connect_timeout: Duration::from_secs(10),
         response_timeout: RESPONSE_TIMEOUT,
+        plain: false,
         transport: TransportOptions::default(),
         drain: DRAIN,
         observer: Arc::new(move |event| monitor.on_event(event)),

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
@@ -15,12 +17,14 @@ use crate::cli::service::service_with_key;
 use crate::cli::status::running_role;
 use crate::cli::{Failure, output};
 use crate::net::client::{Client, RequestError, RequestOptions, response_refusal};
+use crate::net::e2e::leaf;
 use crate::net::tls::Trust;
 use crate::proto::http::{Route, STREAMING_ENDPOINT_HEADER};
 use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::join::{HubAddress, JoinLink, JoinRequest};
 use crate::proto::key::PrivateKey;
 use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::secret::KeySeed;
 use crate::proto::status::RoleStatus;
 use crate::proto::text;
 use crate::proto::via::ProxySettings;
@@ -104,7 +108,9 @@ impl Joining {
         }
         let streaming_endpoint = streaming_endpoint(&response)?;
         let (hub, code_hash) = (link.hub.clone(), Some(code_hash(link)));
-        let joined = StoredIdentity { id: principal.id.clone(), hub, pin: link.pin, streaming_endpoint, code_hash };
+        let succession = succession(&self.profile, principal, &seed)?;
+        let joined =
+            StoredIdentity { id: principal.id.clone(), hub, pin: link.pin, streaming_endpoint, code_hash, succession };
         identity_dir.store(&joined, &seed)?;
         Ok(joined)
     }
@@ -174,6 +180,15 @@ async fn running_or_next(principal: &Principal, profile: &Profile, hub: &HubAddr
         }
         None => next_step(profile, principal.role, &directory, None),
     })
+}
+
+/// Has the key that this machine had as the same identity vouch for the new one, so that peers that know it accept that.
+fn succession(profile: &Profile, principal: &Principal, seed: &KeySeed) -> anyhow::Result<Option<String>> {
+    let former = StoredIdentity::load(profile, principal.role)?.filter(|stored| stored.id == principal.id);
+    let Some(Ok(former)) = former.map(|_| StoredIdentity::key(profile, principal.role)) else { return Ok(None) };
+    let key = PrivateKey::from_seed(seed);
+    let certificate = leaf::succession(principal, Arc::new(key), Arc::new(former))?;
+    Ok(Some(URL_SAFE_NO_PAD.encode(certificate)))
 }
 
 /// Returns where streams connect, as the hub says now; a hub of an earlier version does not.

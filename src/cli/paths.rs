@@ -11,6 +11,8 @@ use crate::proto::id::Principal;
 
 /// The file of a stored identity, and the name of the credential that systemd passes a service.
 pub(super) const IDENTITY_FILE: &str = "identity.toml";
+/// The file beside it with the end-to-end keys of its peers.
+pub(super) const KNOWN_FILE: &str = "known";
 /// The file of its key, and the name of that credential.
 pub(super) const KEY_FILE: &str = "key";
 
@@ -62,6 +64,11 @@ pub(super) fn ssh_config() -> anyhow::Result<PathBuf> {
 pub(super) fn credential(name: &str) -> Option<PathBuf> {
     let path = Path::new(&env::var_os("CREDENTIALS_DIRECTORY")?).join(name);
     path.exists().then_some(path)
+}
+
+/// Returns the state directory that systemd gives this service (systemd.exec(5), StateDirectory=).
+pub(super) fn state_directory() -> Option<PathBuf> {
+    env::split_paths(&env::var_os("STATE_DIRECTORY")?).next()
 }
 
 /// Returns the directory of named profiles.

@@ -161,7 +161,11 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
         client_factory: status_server
             .record_hub(create_factory(principal, agent.hub).with_limits(agent.limits.limits())),
         targets: agent.forward.iter().cloned().collect(),
-        access_policy: AccessPolicy { services: agent.allow_service, command: agent.accept_command },
+        access_policy: AccessPolicy {
+            services: agent.allow_service,
+            allow_plain: agent.allow_plain,
+            command: agent.accept_command,
+        },
         exit_when_key_refused: has_service_credential(),
         transport: agent.transport.options(),
         drain: agent.drain.drain_timeout,
@@ -372,6 +376,7 @@ pub(super) fn proxy_config(
         locals: locals.collect(),
         connect_timeout: proxy.connect_timeout,
         response_timeout: proxy.response_timeout,
+        plain: proxy.plain,
         transport: proxy.transport.options(),
         drain: proxy.drain.drain_timeout,
         observer: Arc::new(observer),

@@ -151,6 +151,8 @@ pub struct Event {
     pub omitted: Option<Omitted>,
     /// The user of this machine who had the hub do it.
     pub by: Option<String>,
+    /// Whether both ends of a stream that was opened say that they encrypt it end to end.
+    pub end_to_end: Option<bool>,
 }
 
 /// Events that the log leaves out.
@@ -201,6 +203,7 @@ impl Event {
             lost: None,
             omitted: None,
             by: None,
+            end_to_end: None,
         }
     }
 

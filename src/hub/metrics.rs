@@ -33,6 +33,11 @@ struct ReasonLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndToEndLabel {
+    end_to_end: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DirectionLabel {
     to: Recipient,
 }
@@ -57,6 +62,7 @@ pub(super) struct Metrics {
     registry: Mutex<Registry>,
     events: Family<EventLabels, Counter>,
     handshakes: Histogram,
+    streams_opened: Family<EndToEndLabel, Counter>,
     connections: Counter,
     rejected: Family<ReasonLabel, Counter>,
     failed_tls: Counter,
@@ -112,6 +118,7 @@ impl Metrics {
             registry: Mutex::default(),
             events: Family::default(),
             handshakes: Histogram::new(HANDSHAKE_BUCKETS),
+            streams_opened: Family::default(),
             connections: Counter::default(),
             rejected: Family::default(),
             failed_tls: Counter::default(),
@@ -149,6 +156,8 @@ impl Metrics {
         r.register("devstream_events", "Events of the activity log, by operation and result", self.events.clone());
         let help = "Time from a stream's request until the device accepts";
         r.register("devstream_handshake_seconds", help, self.handshakes.clone());
+        let help = "Streams opened, by whether both ends said that they encrypt them end to end";
+        r.register("devstream_streams_opened", help, self.streams_opened.clone());
         r.register("devstream_connections", "Connections accepted", self.connections.clone());
         let help = "Connections closed before TLS, by reason";
         r.register("devstream_connections_rejected", help, self.rejected.clone());
@@ -171,6 +180,10 @@ impl Metrics {
             && let Some(took) = event.took
         {
             self.handshakes.observe(took.as_secs_f64());
+        }
+        if let Some(end_to_end) = event.end_to_end {
+            let end_to_end = end_to_end.to_string();
+            self.streams_opened.get_or_create(&EndToEndLabel { end_to_end }).inc();
         }
         if let Some((to_device, to_service)) = event.bytes {
             self.bytes.get_or_create(&DirectionLabel { to: Recipient::device }).inc_by(to_device);

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::broker::Grant;
 use crate::net::os::clock::now_rfc3339;
 use crate::net::transport::http_server::empty_response;
+use crate::proto::e2e::{END_TO_END, END_TO_END_HEADER};
 use crate::proto::http::{
     ACCEPTED_HEADER, ERROR_HEADER, OPENING_LIMIT_HEADER, STREAM_PROTOCOL_HEADER, STREAM_TOKEN_HEADER, STREAM_URL_HEADER,
 };
@@ -63,6 +64,7 @@ pub(super) fn stream_granted(
         (STREAM_URL_HEADER, Some(url.to_owned())),
         (STREAM_TOKEN_HEADER, Some(grant.token.reveal())),
         (STREAM_PROTOCOL_HEADER, grant.protocol.map(|protocol| protocol.as_str().to_owned())),
+        (END_TO_END_HEADER, grant.end_to_end.then(|| END_TO_END.to_owned())),
         (standby::REUSABLE_HEADER, grant.reusable.then(|| standby::REUSABLE.to_owned())),
         (standby::STANDBY_URL_HEADER, standby.map(|offer| offer.url.clone())),
         (standby::STANDBY_LIMIT_HEADER, standby.map(|offer| offer.limit.to_string())),

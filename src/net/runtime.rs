@@ -9,6 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::net::e2e::config::Sessions;
 use crate::net::os::network_monitor::{NetworkMonitor, RouteDestination};
 use crate::net::stream_memory::{ClientLimits, StreamMemory};
 use crate::proto::limits::{CONCURRENT_REJOINS, INITIAL_CONCURRENT_OPENINGS};
@@ -25,6 +26,7 @@ struct Inner {
     /// The number of opening permits, free ones and held ones.
     opening_limit: Mutex<usize>,
     rejoin_permits: Semaphore,
+    sessions: Sessions,
     route: RouteDestination,
 }
 
@@ -43,6 +45,7 @@ impl ClientRuntime {
             opening_permits: Semaphore::new(INITIAL_CONCURRENT_OPENINGS),
             opening_limit: Mutex::new(INITIAL_CONCURRENT_OPENINGS),
             rejoin_permits: Semaphore::new(CONCURRENT_REJOINS),
+            sessions: Sessions::default(),
             route: RouteDestination::default(),
         }))
     }
@@ -55,6 +58,11 @@ impl ClientRuntime {
     /// The memory that the client's streams share.
     pub(in crate::net) fn stream_memory(&self) -> &StreamMemory {
         &self.0.stream_memory
+    }
+
+    /// The configurations and tickets of its end-to-end sessions.
+    pub(in crate::net) fn sessions(&self) -> &Sessions {
+        &self.0.sessions
     }
 
     /// Creates a monitor of the network on the route to the hub, and the task that drives it.

@@ -72,6 +72,11 @@ pub enum AdminRequest {
         /// Its public key.
         key: PublicKey,
     },
+    /// Report the keys of an identity, for end-to-end encryption with it.
+    Keys {
+        /// The identity.
+        principal: Principal,
+    },
     /// Create an enrolment key, with which many devices join.
     AddEnrolment {
         /// The device ids it may enrol.
@@ -127,6 +132,11 @@ pub enum AdminResponse {
     Enrolments {
         /// The enrolment keys, oldest first.
         enrolments: Vec<Enrolment>,
+    },
+    /// Response to [`AdminRequest::Keys`]; empty if it has not joined.
+    Keys {
+        /// The keys that are valid now.
+        keys: Vec<PublicKey>,
     },
     /// Response to [`AdminRequest::Streams`].
     Streams {

@@ -10,6 +10,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::id::{DeviceId, Principal, Role, ServiceName, StreamName};
 use super::secret::sha256;
 
+/// The header by which a service announces end-to-end encryption, and by which the hub passes the device's answer on.
+pub const END_TO_END_HEADER: &str = "devstream-end-to-end";
+
+/// The value of [`END_TO_END_HEADER`].
+pub const END_TO_END: &str = "v1";
+
 const ALPN_PREFIX: &str = "devstream-e2e-v1/";
 const ALPN_LABEL: &[u8] = b"devstream-e2e-v1\0";
 const URI_PREFIX: &str = "devstream:";
@@ -26,6 +32,12 @@ pub struct StreamBinding {
 }
 
 impl StreamBinding {
+    /// Names a stream. The device's id is taken without regard to case, as the hub takes it: ssh writes host names in lower
+    /// case.
+    pub fn new(device: &DeviceId, service: ServiceName, stream: Option<StreamName>) -> Self {
+        Self { device: device.lower_case(), service, stream }
+    }
+
     /// The identity of the device.
     pub fn device_principal(&self) -> Principal {
         Principal { role: Role::Device, id: self.device.clone().into() }
@@ -49,6 +61,9 @@ impl StreamBinding {
 }
 
 /// Returns the URI in the leaf of this identity, such as `devstream:device:pi-42`.
-pub fn identity_uri(principal: &Principal) -> String {
-    format!("{URI_PREFIX}{}:{}", principal.role, principal.id)
+pub fn identity_uri(Principal { role, id }: &Principal) -> String {
+    match role {
+        Role::Device => format!("{URI_PREFIX}{role}:{}", id.as_str().to_ascii_lowercase()),
+        Role::Service => format!("{URI_PREFIX}{role}:{id}"),
+    }
 }

@@ -95,6 +95,14 @@ name!(
 /// The name of the service of a user without a name.
 pub const UNNAMED_SERVICE: &str = "local";
 
+impl DeviceId {
+    /// The id in lower case: ids that differ in case alone name the same device.
+    #[must_use]
+    pub fn lower_case(&self) -> Self {
+        Self(self.0.to_ascii_lowercase().into())
+    }
+}
+
 impl From<DeviceId> for PrincipalId {
     fn from(id: DeviceId) -> Self {
         Self(id.0)

@@ -113,6 +113,9 @@ pub struct StreamRequest {
     /// `true` if the connections of both legs become standby connections after the stream, instead of being closed.
     #[serde(rename = "rests", default, skip_serializing_if = "is_false")]
     pub reusable: bool,
+    /// `true` if the service encrypts the stream end to end.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub end_to_end: bool,
     /// The grant to resume the stream: with it, the device returns if the connection of its leg is lost before it knows
     /// whether the hub has admitted it.
     #[serde(flatten)]
@@ -132,6 +135,9 @@ pub struct StreamResponse {
     pub request_id: StreamId,
     /// `true` if the device accepts the stream.
     pub accepted: bool,
+    /// `true` if the device encrypts the stream end to end.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub end_to_end: bool,
     /// The reason of a refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Refusal>,
@@ -214,6 +220,7 @@ mod tests {
         let no = ToHub::StreamResponse(StreamResponse {
             request_id: StreamId::from_bytes([1; 16]),
             accepted: false,
+            end_to_end: false,
             reason: Some(Refusal::new(RefusalKind::TargetRefused, "127.0.0.1:22")),
         });
         let id = "01".repeat(16);

@@ -209,6 +209,11 @@ impl RefusalKind {
         &TABLE[self as usize]
     }
 
+    /// Reports whether it says why an end-to-end session failed: this end alone knows.
+    pub fn is_of_session(self) -> bool {
+        matches!(self, Self::AnotherPeerKey | Self::EndToEndNotBegun | Self::StreamAltered)
+    }
+
     /// Reports whether the hub or the device has no capacity for the moment: the same request may succeed shortly.
     pub fn is_busy(self) -> bool {
         matches!(self, Self::HubBusy | Self::DeviceBusy | Self::ConnectionRejected)

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{DeviceId, StreamId, StreamName};
 use super::limits::EARLY_DATA_BYTES;
-use super::message::{StreamRequest, StreamResponse};
+use super::message::{StreamRequest, StreamResponse, is_false};
 use super::refusal::Refusal;
 use super::resume::ResumeGrant;
 
@@ -70,6 +70,9 @@ pub struct StandbyOpenRequest {
     pub response_timeout_ms: u64,
     /// The stream subprotocols that the service supports.
     pub protocols: Vec<String>,
+    /// `true` if the service encrypts the stream end to end.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub end_to_end: bool,
     /// Length of the early data, which follows as one binary message.
     pub early: EarlyLength,
 }
@@ -94,6 +97,9 @@ pub struct StandbyOpened {
     /// The stream subprotocol that both ends support, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
+    /// `true` if the device encrypts the stream end to end.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub end_to_end: bool,
     /// The grant to resume the stream.
     #[serde(flatten)]
     pub resume_grant: Option<ResumeGrant>,
@@ -148,6 +154,7 @@ mod tests {
             connect_timeout_ms: 0,
             response_timeout_ms: 60_000,
             protocols: vec!["devstream.v1".into()],
+            end_to_end: false,
             early: 3.try_into().unwrap(),
         };
         let text = format!(
@@ -158,6 +165,7 @@ mod tests {
         let opened = StandbyOpened {
             url: "wss://h/".into(),
             protocol: None,
+            end_to_end: false,
             resume_grant: Some((&resume_credential).into()),
             reusable: true,
         };

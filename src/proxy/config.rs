@@ -22,6 +22,8 @@ pub struct ProxyConfig {
     pub connect_timeout: Duration,
     /// Time to wait for the device's response.
     pub response_timeout: Duration,
+    /// Open streams that the hub can read, to devices without end-to-end encryption.
+    pub plain: bool,
     /// Keepalive, resume and standby settings.
     pub transport: TransportOptions,
     /// Time that running streams have to end after shutdown begins.

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
-
 use super::config::ProxyConfig;
 use super::devices::list_devices;
 use super::drain_streams;
@@ -14,7 +12,7 @@ use crate::net::identity::Identity;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
 use crate::net::tunnel::pump::TransportOptions;
-use crate::net::tunnel::stream::{Stream, refusal_of};
+use crate::net::tunnel::stream::Stream;
 use crate::proto::admin::DeviceStatus;
 use crate::proto::id::{DeviceId, Role, StreamName};
 use crate::proto::limits::{RESPONSE_TIMEOUT, STREAM_BUFFER_BYTES};
@@ -50,6 +48,7 @@ impl Connector {
             locals: Vec::new(),
             connect_timeout: Duration::ZERO,
             response_timeout: RESPONSE_TIMEOUT,
+            plain: false,
             transport: TransportOptions::default(),
             drain: Duration::ZERO,
             observer: Arc::new(|_| {}),
@@ -81,7 +80,7 @@ impl Connector {
         &self,
         device: &DeviceId,
         name: Option<&StreamName>,
-        mut first: &[u8],
+        first: &[u8],
     ) -> Result<Stream, Refusal> {
         // The stream's local buffer holds this much. Beyond it, the write would wait for the peer, which may itself
         // wait for its answer to be read; the caller cannot read before this returns.
@@ -93,14 +92,12 @@ impl Connector {
         if opener.stream_shutdown.is_cancelled() {
             return Err(Refusal::new(RefusalKind::LocalShutdown, "the connector is closed"));
         }
-        let (mut stream, work) = stream::open(opener, name, &mut first).await?;
+        let (stream, work) = stream::open(opener, name, first).await?;
         let inner = self.inner.clone();
         self.inner.streams.spawn(async move {
             work.await;
             drop(inner);
         });
-        let broke = |error| refusal_of(&error).cloned().unwrap_or_else(|| RefusalKind::PeerGone.into());
-        stream.write_all(first).await.map_err(broke)?;
         Ok(stream)
     }
 

@@ -68,7 +68,7 @@ pub struct StreamInfo {
     /// Device and stream name, as in `pi-42/ssh`.
     pub to: String,
     /// Bytes carried so far.
-    pub counters: Counters,
+    pub counters: Arc<Counters>,
 }
 
 /// Attempts to find a port that is free at every address of a name.

@@ -16,23 +16,23 @@ use super::request::{request_by_http, request_on_standby};
 use super::standby::Standbys;
 use crate::net::client::standby::{PoolSlot, Standby};
 use crate::net::client::{Client, Connection, RequestError, ResumeTarget};
+use crate::net::e2e::config::SessionEnd;
 use crate::net::log_throttle::LogThrottle;
 use crate::net::os::clock;
 use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::os::random;
 use crate::net::tunnel::pump::{Counters, EarlyData, PumpContext, StreamEvent, Tunnel};
+use crate::net::websocket::WebSocket;
 use crate::net::websocket::channel::ChannelError;
 use crate::proto::backoff::{Backoff, Jitter};
-use crate::proto::id::{DeviceId, StreamId, StreamName};
-use crate::proto::limits::{
-    BUSY_RETRY_BASE, BUSY_RETRY_CAP, EARLY_DATA_BYTES, EARLY_DATA_WAIT, OPEN_RETRIES, REJECTED_RETRY_TIME,
-};
+use crate::proto::id::{DeviceId, Principal, Role, StreamId, StreamName};
+use crate::proto::limits::{BUSY_RETRY_BASE, BUSY_RETRY_CAP, EARLY_DATA_BYTES, OPEN_RETRIES, REJECTED_RETRY_TIME};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::StreamProtocol;
 
-/// First read of early data: enough for a TLS ClientHello and most HTTP requests, without a large buffer for each
+/// First read of early data: enough for a TLS ClientHello of our own around another one or most HTTP requests, without a large buffer for each
 /// stream, since early data is kept until it is acknowledged.
-const FIRST_READ_BYTES: usize = 2 * 1024;
+const FIRST_READ_BYTES: usize = 4 * 1024;
 
 /// Opens streams to one device.
 pub(super) struct Opener {
@@ -50,6 +50,8 @@ pub(super) struct Opener {
 pub(super) struct OpenedTunnel {
     pub(super) tunnel: Tunnel<Connection>,
     pub(super) resume_target: ResumeTarget,
+    /// The device says that it encrypts the stream end to end.
+    pub(super) end_to_end: bool,
     /// The pool slot of a connection that may stand by after the stream.
     pub(super) slot: Option<PoolSlot>,
 }
@@ -93,6 +95,27 @@ impl Opener {
         }
     }
 
+    /// Creates this end of a stream's session; `None` where plain streams were asked for. A device whose key is known is sent
+    /// none of those.
+    pub(super) async fn session(&self, name: Option<&StreamName>) -> Result<Option<SessionEnd>, Refusal> {
+        let (client, _) = self.client(None).await?;
+        let device = &self.config.device;
+        if !self.config.plain {
+            return client.service_session(device, name).await.map(Some);
+        }
+        let peer = Principal { role: Role::Device, id: device.lower_case().into() };
+        match client.peer_keys().known(&peer) {
+            None => Ok(None),
+            Some(_) => Err(Refusal::worded(
+                RefusalKind::EndToEndNotBegun,
+                format!(
+                    "{device} encrypts its streams end to end: drop --plain, or, if it no longer does, devstream trust forget \
+                     device {device}"
+                ),
+            )),
+        }
+    }
+
     /// Returns an opener for another device that shares the client and the standbys.
     pub(super) fn to(&self, device: DeviceId, connect_timeout: Duration) -> Self {
         let config = Arc::new(ProxyConfig { device, connect_timeout, ..(*self.config).clone() });
@@ -101,13 +124,14 @@ impl Opener {
         Self { config, client, network, standbys, busy_log, stream_shutdown }
     }
 
-    /// Opens a stream, with early data from `local` if a standby carries the request. Waits for its turn within the
+    /// Opens a stream, with early data from `local`, if a standby carries the request and that comes within `early_wait`. Waits for its turn within the
     /// hub's limit of concurrent openings, and tries again while the hub is at a limit and after lost connections, all
     /// within the response timeout.
     pub(super) async fn open<R: AsyncRead + Unpin>(
         &self,
         name: Option<&StreamName>,
         local: &mut R,
+        early_wait: Duration,
     ) -> Result<OpenedTunnel, Refusal> {
         let runtime = self.config.client_factory.runtime();
         let (started_at, limit) = (clock::now(), self.config.response_timeout);
@@ -116,7 +140,7 @@ impl Opener {
         loop {
             let left = limit.saturating_sub(started_at.elapsed());
             let permit = timeout(left, runtime.opening_permit()).await.map_err(|_| never_its_turn(limit))?;
-            let error = match self.try_open(name, local, &mut state).await {
+            let error = match self.try_open(name, (local, early_wait), &mut state).await {
                 Ok(opened) => return Ok(opened),
                 Err(error) => error,
             };
@@ -139,14 +163,14 @@ impl Opener {
     async fn try_open<R: AsyncRead + Unpin>(
         &self,
         name: Option<&StreamName>,
-        local: &mut R,
+        (local, early_wait): (&mut R, Duration),
         state: &mut OpenState,
     ) -> Result<OpenedTunnel, RequestError> {
         if state.id.is_none()
             && let Some(standby) = self.ready_standby().await
         {
             if state.early.is_empty() {
-                match read_early_data(local).await {
+                match read_early_data(local, early_wait).await {
                     Ok(early) => state.early = early,
                     Err(_) => {
                         self.standbys.put(standby);
@@ -205,7 +229,7 @@ impl Opener {
             reusable: opened.reusable,
             hold_release: false,
         };
-        Ok(Ok(OpenedTunnel { tunnel, resume_target, slot: Some(slot) }))
+        Ok(Ok(OpenedTunnel { tunnel, resume_target, end_to_end: opened.end_to_end, slot: Some(slot) }))
     }
 
     /// Opens the stream by HTTP; if the client may be out of date (hub moved, key replaced), once more with a new one.
@@ -254,7 +278,14 @@ impl Opener {
         tunnel.early.to_send = state.early.clone();
         tunnel.reusable = grant.reusable;
         let slot = tunnel.reusable.then(|| self.standbys.reserve(client));
-        Ok(OpenedTunnel { tunnel, resume_target, slot })
+        Ok(OpenedTunnel { tunnel, resume_target, end_to_end: grant.end_to_end, slot })
+    }
+
+    /// Keeps the connection of a stream that has ended on standby, if it may be reused.
+    pub(super) fn put_back(&self, socket: Option<WebSocket<Connection>>, slot: Option<PoolSlot>, counters: &Counters) {
+        if let Some((socket, slot)) = socket.zip(slot) {
+            self.standbys.put(Standby::from_parts(socket, slot, counters.total()));
+        }
     }
 
     fn resume_target(&self, client: &Client, url: &str) -> Result<ResumeTarget, Refusal> {
@@ -279,11 +310,11 @@ fn never_its_turn(limit: Duration) -> Refusal {
     Refusal::new(RefusalKind::HandshakeTimedOut, detail)
 }
 
-/// Reads the bytes that the application sends at once, up to [`EARLY_DATA_BYTES`] within [`EARLY_DATA_WAIT`].
-async fn read_early_data<R: AsyncRead + Unpin>(local: &mut R) -> io::Result<Bytes> {
+/// Reads the bytes that come at once, up to [`EARLY_DATA_BYTES`] within this time.
+async fn read_early_data<R: AsyncRead + Unpin>(local: &mut R, wait: Duration) -> io::Result<Bytes> {
     let mut bytes = BytesMut::with_capacity(FIRST_READ_BYTES);
     let mut source = local.take(EARLY_DATA_BYTES as u64);
-    timeout(EARLY_DATA_WAIT, source.read_buf(&mut bytes)).await.unwrap_or(Ok(0))?;
+    timeout(wait, source.read_buf(&mut bytes)).await.unwrap_or(Ok(0))?;
     // A full buffer means that more may be ready.
     while bytes.len() == bytes.capacity() && bytes.len() < EARLY_DATA_BYTES {
         bytes.reserve(EARLY_DATA_BYTES - bytes.len());
@@ -310,6 +341,7 @@ mod tests {
     use tokio::io::{AsyncWriteExt as _, duplex};
 
     use super::*;
+    use crate::proto::limits::EARLY_DATA_WAIT;
 
     #[tokio::test(start_paused = true)]
     async fn early_data_is_all_that_an_application_sends_at_once_up_to_the_limit() {
@@ -322,7 +354,7 @@ mod tests {
         ] {
             let (mut application, mut local) = duplex(2 * EARLY_DATA_BYTES);
             application.write_all(&vec![7; written]).await.unwrap();
-            assert_eq!(read_early_data(&mut local).await.unwrap().len(), expected, "{written}");
+            assert_eq!(read_early_data(&mut local, EARLY_DATA_WAIT).await.unwrap().len(), expected, "{written}");
         }
     }
 }

@@ -10,6 +10,7 @@ use super::config::ProxyConfig;
 use crate::net::client::standby::Standby;
 use crate::net::client::{Client, RequestError, RequestOptions, response_refusal};
 use crate::net::websocket::channel::ChannelError;
+use crate::proto::e2e::{END_TO_END, END_TO_END_HEADER};
 use crate::proto::http::{
     ACCEPTED_HEADER, CONNECT_TIMEOUT_HEADER, OPENING_LIMIT_HEADER, RESPONSE_TIMEOUT_HEADER, Route, STREAM_ID_HEADER,
     STREAM_PROTOCOL_HEADER, STREAM_TOKEN_HEADER, STREAM_URL_HEADER,
@@ -41,6 +42,7 @@ pub(super) async fn request_on_standby(
         connect_timeout_ms: millis(config.connect_timeout),
         response_timeout_ms: millis(config.response_timeout),
         protocols: config.transport.protocols(),
+        end_to_end: !config.plain,
         early: early.len().try_into().unwrap_or_default(),
     });
     standby.channel.send_with(&open, early.clone()).await?;
@@ -61,6 +63,8 @@ pub(super) struct Grant {
     pub(super) protocol: Option<StreamProtocol>,
     /// The stream's connection may stand by after it.
     pub(super) reusable: bool,
+    /// The device encrypts the stream end to end.
+    pub(super) end_to_end: bool,
     pub(super) standby_offer: Option<StandbyOffer>,
     /// The limit of streams that this service may be opening at the same time.
     pub(super) opening_limit: Option<usize>,
@@ -79,6 +83,9 @@ pub(super) async fn request_by_http(
         (RESPONSE_TIMEOUT_HEADER, config.response_timeout.as_secs_f64().to_string()),
         (STREAM_PROTOCOL_HEADER, config.transport.protocols().join(", ")),
     ];
+    if !config.plain {
+        headers.push((END_TO_END_HEADER, END_TO_END.into()));
+    }
     headers.extend(id.map(|id| (STREAM_ID_HEADER, id.to_string())));
     if config.transport.standbys > 0 {
         headers.push((standby::REUSABLE_HEADER, standby::REUSABLE.into()));
@@ -98,6 +105,7 @@ pub(super) async fn request_by_http(
             .ok_or_else(incomplete)?,
         protocol: header(&response, STREAM_PROTOCOL_HEADER).and_then(StreamProtocol::from_name),
         reusable: header(&response, standby::REUSABLE_HEADER) == Some(standby::REUSABLE),
+        end_to_end: header(&response, END_TO_END_HEADER) == Some(END_TO_END),
         standby_offer: offer.map(|(url, limit)| StandbyOffer { url: url.into(), limit }),
         opening_limit: header(&response, OPENING_LIMIT_HEADER).and_then(|limit| limit.parse().ok()),
     })

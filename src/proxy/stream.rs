@@ -1,21 +1,27 @@
 //! One stream of the proxy: opened, carried between its local connection and the device, and reported to the observer.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::opener::{OpenedTunnel, Opener};
 use super::{Event, StreamInfo};
-use crate::net::client::standby::Standby;
+use crate::net::e2e::seal::LocalSide;
 use crate::net::transport::socket;
-use crate::net::tunnel::pump::{Counters, Outcome, StreamEvent, Tunnel, pump};
+use crate::net::tunnel::pump::{Counters, Outcome, StreamEvent, Tunnel};
 use crate::net::tunnel::stream::{Stream, pair};
 use crate::proto::id::{DeviceId, StreamName};
-use crate::proto::limits::BUSY_STREAMS;
+use crate::proto::limits::{BUSY_STREAMS, EARLY_DATA_WAIT};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::Ending;
+
+/// The longest wait for the first bytes of a sealed stream, which come as soon as the application's have, or did not.
+const SEALED_EARLY_WAIT: Duration = Duration::from_millis(50);
 
 /// Serves one local connection.
 pub(super) async fn serve(
@@ -70,23 +76,53 @@ where
     }
 }
 
-/// Opens a stream for a program, and returns it with the work of carrying it. Early data is taken from the front of
-/// `first`.
+/// Opens a stream for a program, which sends these bytes first, and returns it with the work of carrying it.
 pub(super) async fn open(
     opener: Opener,
     name: Option<&StreamName>,
-    first: &mut &[u8],
+    first: &[u8],
 ) -> Result<(Stream, impl Future<Output = ()> + Send + 'static), Refusal> {
-    let OpenedTunnel { tunnel, resume_target, slot } = opener.open(name, first).await?;
     let (stream, local) = pair();
+    let ((reader, writer), owner) = local.into_parts();
+    let counters = Arc::new(Counters::default());
+    // What no request carries is read after it, before what the program writes.
+    let first = io::Cursor::new(Bytes::copy_from_slice(first));
+    let (local, opened) = open_local(&opener, name, (first.chain(reader), writer), &counters, Duration::ZERO).await?;
     let work = async move {
-        let counters = Counters::default();
-        let (_, socket) = local.drive(tunnel, opener.pump_context(resume_target, &counters, &|_| {})).await;
-        if let Some((socket, slot)) = socket.zip(slot) {
-            opener.standbys.put(Standby::from_parts(socket, slot, counters.total()));
-        }
+        let OpenedTunnel { tunnel, resume_target, slot, .. } = opened;
+        let context = opener.pump_context(resume_target, &counters, &|_| {});
+        let (_, socket) = local.drive(owner, tunnel, context).await;
+        opener.put_back(socket, slot, &counters);
     };
     Ok((stream, work))
+}
+
+/// Opens a stream for a local side, sealed unless plain streams were asked for. A device that does not say that it encrypts
+/// the stream gets none.
+async fn open_local<R, W>(
+    opener: &Opener,
+    name: Option<&StreamName>,
+    local: (R, W),
+    counters: &Arc<Counters>,
+    early_wait: Duration,
+) -> Result<(LocalSide<R, W>, OpenedTunnel), Refusal>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let session = opener.session(name).await?;
+    let mut local = LocalSide::new(local, session, counters, early_wait);
+    let opened = match &mut local {
+        LocalSide::Plain((reader, _)) => opener.open(name, reader, early_wait).await?,
+        LocalSide::Sealed(sealed) => {
+            let opened = opener.open(name, &mut sealed.reader, SEALED_EARLY_WAIT).await?;
+            if !opened.end_to_end {
+                return Err(sealed.session.not_begun());
+            }
+            opened
+        }
+    };
+    Ok((local, opened))
 }
 
 /// A stream's name in messages: `pi-42/ssh`, or `pi-42` for the device's default.
@@ -96,14 +132,14 @@ pub(super) fn label(device: &DeviceId, name: Option<&StreamName>) -> String {
 
 fn stream_info(opener: &Opener, number: u64, from: Option<SocketAddr>, name: Option<&StreamName>) -> Arc<StreamInfo> {
     let to = label(&opener.config.device, name);
-    Arc::new(StreamInfo { number, from, to, counters: Counters::default() })
+    Arc::new(StreamInfo { number, from, to, counters: Arc::default() })
 }
 
 /// Opens a stream and carries it. The caller reports its end, since the local connection is closed first.
 async fn open_and_carry<R, W>(
     opener: &Opener,
     name: Option<&StreamName>,
-    (mut reader, writer): (R, W),
+    local: (R, W),
     info: &Arc<StreamInfo>,
 ) -> Result<Outcome, Refusal>
 where
@@ -112,14 +148,14 @@ where
 {
     let on_event = &opener.config.observer;
     on_event(Event::Requested(info.clone()));
-    let opened = opener.open(name, &mut reader).await?;
+    let (local, opened) = open_local(opener, name, local, &info.counters, EARLY_DATA_WAIT).await?;
     on_event(Event::Opened(info.clone()));
-    Ok(carry(opener, (reader, writer), opened, info).await)
+    Ok(carry(opener, local, opened, info).await)
 }
 
 /// Carries the stream's bytes until both directions have ended, and keeps its connection on standby if it may be
 /// reused.
-async fn carry<R, W>(opener: &Opener, local: (R, W), opened: OpenedTunnel, info: &Arc<StreamInfo>) -> Outcome
+async fn carry<R, W>(opener: &Opener, local: LocalSide<R, W>, opened: OpenedTunnel, info: &Arc<StreamInfo>) -> Outcome
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -134,9 +170,7 @@ where
     };
     let pump_context = opener.pump_context(opened.resume_target, &info.counters, &on_event);
     let tunnel = Tunnel { hold_release: opener.standbys.carrying() >= BUSY_STREAMS, ..opened.tunnel };
-    let (outcome, socket) = pump(local, tunnel, pump_context).await;
-    if let Some((socket, slot)) = socket.zip(opened.slot) {
-        opener.standbys.put(Standby::from_parts(socket, slot, info.counters.total()));
-    }
+    let (outcome, socket) = local.pump(tunnel, pump_context).await;
+    opener.put_back(socket, opened.slot, &info.counters);
     outcome
 }

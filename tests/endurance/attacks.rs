@@ -237,6 +237,7 @@ fn open(device: &str) -> StandbyOpenRequest {
         connect_timeout_ms: 0,
         response_timeout_ms: 20_000,
         protocols: vec!["devstream.v1".into()],
+        end_to_end: false,
         early: 0.try_into().unwrap(),
     }
 }

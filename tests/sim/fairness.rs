@@ -96,7 +96,8 @@ impl OneDevice {
         while let Some(output) = self.broker.next_output() {
             match output {
                 Output::RequestDevice { connection, request } => {
-                    let response = StreamResponse { request_id: request.stream, accepted: true, reason: None };
+                    let response =
+                        StreamResponse { request_id: request.stream, accepted: true, end_to_end: false, reason: None };
                     self.broker.handle(Input::DeviceResponded { connection, response, standby: false }, self.now);
                     let principal = Principal { role: Role::Device, id: self.device.clone().into() };
                     answer = answer.or(self.process_outputs());

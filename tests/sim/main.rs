@@ -110,7 +110,8 @@ fn a_scope_narrowed_during_a_request_is_enforced_when_the_leg_attaches() {
     while let Some(output) = world.broker.next_output() {
         match output {
             Output::RequestDevice { connection, request } => {
-                let response = StreamResponse { request_id: request.stream, accepted: true, reason: None };
+                let response =
+                    StreamResponse { request_id: request.stream, accepted: true, end_to_end: false, reason: None };
                 world.broker.handle(Input::DeviceResponded { connection, response, standby: false }, world.now);
             }
             Output::CompleteOpen { result: Ok(Grant { stream, token, .. }), .. } => {
@@ -156,7 +157,7 @@ fn refuse_all(broker: &mut Broker, now: Instant) -> Vec<RefusalKind> {
     while let Some(output) = broker.next_output() {
         if let Output::RequestDevice { connection, request } = output {
             let reason = Some(RefusalKind::TargetRefused.into());
-            let response = StreamResponse { request_id: request.stream, accepted: false, reason };
+            let response = StreamResponse { request_id: request.stream, accepted: false, end_to_end: false, reason };
             broker.handle(Input::DeviceResponded { connection, response, standby: false }, now);
         } else if let Output::CompleteOpen { result: Err(refusal), .. } = output {
             refusals.push(refusal.kind);

@@ -260,6 +260,7 @@ pub(crate) fn plain_request(device: &DeviceId) -> OpenRequest {
         connect_timeout: Duration::ZERO,
         response_timeout: Duration::from_secs(60),
         protocols: vec![StreamProtocol::V1],
+        end_to_end: false,
         stream: None,
         reusable: false,
         standby: false,

@@ -20,6 +20,7 @@ use crate::proto::timestamp::Timestamp;
 pub(super) fn print_answer(answer: AdminResponse, as_json: bool, with_keys: bool) -> anyhow::Result<()> {
     match answer {
         AdminResponse::Hub(info) => json(&info)?,
+        AdminResponse::Keys { keys } => json(&keys)?,
         AdminResponse::Link { link, until, name_is_guessed, enrolment: None } => {
             let link = parse_link(&link)?;
             output::eprint(&format!("Run this on its machine; it works once, until {until}:"));

@@ -32,6 +32,11 @@ pub(in crate::cli) struct DeviceAgent {
     /// Accept this service, by name or pattern, and reject others, whatever the hub allows (repeatable) [default: all]
     #[arg(long, value_name = "GLOB", env = "DEVSTREAM_ALLOW_SERVICE", value_delimiter = ',')]
     pub(in crate::cli) allow_service: Vec<Glob>,
+    /// Accept streams that are not encrypted end to end of this service, by name or pattern (repeatable) [default: none]
+    ///
+    /// For programs other than devstream. The hub can read and change what such a stream carries.
+    #[arg(long, value_name = "GLOB", env = "DEVSTREAM_ALLOW_PLAIN", value_delimiter = ',')]
+    pub(in crate::cli) allow_plain: Vec<Glob>,
     /// Run this shell command for each stream: exit status 0 accepts it
     ///
     /// Its environment has DEVSTREAM_SERVICE, DEVSTREAM_SOURCE (the service's address), DEVSTREAM_STREAM,
@@ -93,6 +98,11 @@ pub(in crate::cli) struct ServiceProxy {
     /// Wait this long for an offline device to come online; at most 60 s
     #[arg(long, value_name = "SECONDS", default_value = in_seconds(CONNECT_TIMEOUT), value_parser = handshake_seconds, env = "DEVSTREAM_CONNECT_TIMEOUT")]
     pub(in crate::cli) connect_timeout: Duration,
+    /// Open streams that are not encrypted end to end, for a device whose agent is none of devstream's
+    ///
+    /// The hub can read and change what such a stream carries.
+    #[arg(long, env = "DEVSTREAM_PLAIN")]
+    pub(in crate::cli) plain: bool,
     /// Wait this long for an online device to answer; at most 60 s
     #[arg(long, value_name = "SECONDS", default_value = in_seconds(HANDSHAKE_TIMEOUT), value_parser = handshake_seconds, env = "DEVSTREAM_RESPONSE_TIMEOUT")]
     pub(in crate::cli) response_timeout: Duration,

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use parking_lot::Mutex;
 
+use super::hub_keys::HubKeys;
 use super::stored::{StoredIdentity, parse_key};
 use crate::cli::Failure;
 use crate::cli::args::HubArgs;
@@ -107,8 +109,21 @@ impl LocalHub {
         let hubs = hub_args.hubs(&info.local);
         let trust = trusted(hub_args, Some(info.pin))?;
         let client = Client::new(hubs, &trust, principal, Arc::new(key)).map_err(|error| failed(error.into()))?;
+        let client = client.with_peer_keys(hub_keys(admin_socket(&self.state)));
         Ok(client.allowing_tls_inspection(hub_args.trust.allow_tls_inspection))
     }
+}
+
+/// Returns the keys of peers that the hub behind a socket has: the same object each time, since it remembers answers.
+fn hub_keys(socket: PathBuf) -> Arc<HubKeys> {
+    static HUBS: Mutex<Vec<(PathBuf, Arc<HubKeys>)>> = Mutex::new(Vec::new());
+    let mut hubs = HUBS.lock();
+    if let Some((_, keys)) = hubs.iter().find(|(known, _)| *known == socket) {
+        return keys.clone();
+    }
+    let keys = Arc::new(HubKeys::new(socket.clone()));
+    hubs.push((socket, keys.clone()));
+    keys
 }
 
 /// Fails if this machine has no identity of an operator: it has not joined as one, and this user runs no hub that

@@ -4,6 +4,7 @@
 //! that sign with them.
 
 mod client;
+mod hub_keys;
 pub mod local_identity;
 mod stored;
 

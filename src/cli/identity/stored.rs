@@ -6,15 +6,18 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::Mutex;
+use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::args::HubArgs;
-use crate::cli::paths::{self, IDENTITY_FILE, KEY_FILE};
+use crate::cli::paths::{self, IDENTITY_FILE, KEY_FILE, KNOWN_FILE};
 use crate::cli::profile::Profile;
 use crate::hub::state::{
     AtPath as _, create_private_directory, read_credential, read_private, write_private, write_private_once,
 };
 use crate::net::client::Client;
+use crate::net::e2e::known_file::KnownFile;
 use crate::net::os::random;
 use crate::net::tls::Trust;
 use crate::proto::id::{Principal, PrincipalId, Role};
@@ -40,6 +43,9 @@ pub(in crate::cli) struct StoredIdentity {
     /// The hash of the link's code, by which the same link is recognised; not there if an earlier version joined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::cli) code_hash: Option<String>,
+    /// The certificate by which the former key vouches for the present one, to peers that know the former.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::cli) succession: Option<String>,
 }
 
 const PENDING_KEY: &str = "key.next";
@@ -85,8 +91,37 @@ impl StoredIdentity {
         let principal = Principal { role, id: self.id.clone() };
         let client = Client::new(hubs, trust, principal, Arc::new(key))?;
         let client = client.with_streaming_endpoint(self.streaming_endpoint.clone());
+        let client = client.with_peer_keys(known_keys(profile, role)?).vouched_for_by(self.succession()?);
         Ok(client.allowing_tls_inspection(hub_args.trust.allow_tls_inspection))
     }
+
+    /// The certificate by which the key's predecessor vouches for it.
+    fn succession(&self) -> anyhow::Result<Option<CertificateDer<'static>>> {
+        let decode = |text: &String| URL_SAFE_NO_PAD.decode(text).context("invalid succession in the identity");
+        Ok(self.succession.as_ref().map(decode).transpose()?.map(CertificateDer::from))
+    }
+}
+
+/// Returns what an identity of this machine knows of its peers' end-to-end keys. Processes of a service that may not write
+/// there keep them in the state directory that systemd gives them.
+fn known_keys(profile: &Profile, role: Role) -> anyhow::Result<Arc<KnownFile>> {
+    let directory = match paths::state_directory().filter(|_| has_service_credential()) {
+        Some(directory) => directory,
+        None => profile.identity_directory(role)?,
+    };
+    Ok(known_file(directory.join(KNOWN_FILE)))
+}
+
+/// Returns the file of known keys at a path: the same object each time, since it remembers what it read.
+fn known_file(path: PathBuf) -> Arc<KnownFile> {
+    static FILES: Mutex<Vec<Arc<KnownFile>>> = Mutex::new(Vec::new());
+    let mut files = FILES.lock();
+    if let Some(file) = files.iter().find(|file| file.path() == path) {
+        return file.clone();
+    }
+    let file = Arc::new(KnownFile::new(path));
+    files.push(file.clone());
+    file
 }
 
 /// Returns the hash of a link's code, as text.

@@ -40,6 +40,8 @@ struct RecordProperties {
     #[serde(skip_serializing_if = "Option::is_none")]
     device_id: Option<DeviceId>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    end_to_end: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     ended_by: Option<Role>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lines_lost: Option<u64>,
@@ -74,6 +76,7 @@ pub(super) fn json(event: Event) -> String {
             bytes_to_service: event.bytes.map(|(_, to_service)| to_service),
             bytes_to_service_omitted: omitted_bytes.map(|(_, to_service)| to_service),
             device_id: event.device,
+            end_to_end: event.end_to_end,
             ended_by: event.ended_by,
             lines_lost: event.lost,
             lines_omitted: event.omitted.map(|omitted| omitted.events),

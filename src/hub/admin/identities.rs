@@ -159,6 +159,17 @@ pub(super) async fn add_enrolment(shared: &Shared, devices: Glob, uses: u32, sec
     Ok(link(shared, Role::Device, None, code, until, Some(id)).await)
 }
 
+/// Reports the keys by which an identity is known now.
+pub(super) async fn keys(shared: &Shared, principal: Principal) -> AdminResult {
+    let now = clock::now_utc();
+    let found = match principal.role {
+        Role::Device => shared.registry.find_ignoring_case(&principal).await?,
+        Role::Service => shared.registry.find(&principal).await?,
+    };
+    let keys = found.iter().flat_map(|record| &record.keys).filter(|stored| stored.is_valid(now));
+    Ok(AdminResponse::Keys { keys: keys.map(|stored| stored.key).collect() })
+}
+
 pub(super) async fn enrolments(shared: &Shared) -> AdminResult {
     let enrolments = shared.registry.with(|registry| registry.enrolments()).await?;
     Ok(AdminResponse::Enrolments { enrolments })

@@ -54,6 +54,7 @@ async fn handle(shared: &Shared, request: AdminRequest, by: By) -> AdminResponse
         AdminRequest::ShowIdentity { principal } => identities::show(shared, principal).await,
         AdminRequest::Remove { principal } => identities::remove(shared, principal, by).await,
         AdminRequest::Enrol { principal, key } => identities::enrol(shared, principal, key, by).await,
+        AdminRequest::Keys { principal } => identities::keys(shared, principal).await,
         AdminRequest::AddEnrolment { devices, uses, seconds } => {
             identities::add_enrolment(shared, devices, uses, seconds, by).await
         }

@@ -137,6 +137,7 @@ impl Broker {
             source: stream.request.source,
             ticket: stream.ticket(id, Role::Device, self.run).zip(self.settings.resume),
             reusable: stream.reusable,
+            end_to_end: stream.request.end_to_end,
             repeated,
             early,
         };
@@ -181,6 +182,7 @@ impl Broker {
             return self.refuse(id, stream::device_refusal(response.reason), now);
         }
         (stream.phase, stream.accepted_at) = (Phase::Accepted, Some(now));
+        stream.end_to_end = response.end_to_end;
         stream.early_accepted(standby);
         let (until, lost) = (stream.handshake_deadline, stream.device.has_lost_leg());
         self.set_timer(id, until);
@@ -198,12 +200,12 @@ impl Broker {
         let token = StreamToken::new((self.random)());
         let Some(stream) = self.streams.get_mut(&id) else { return };
         stream.service.issue_token(&token, now + self.settings.token);
-        let (protocol, reusable) = (stream.protocol, stream.reusable);
+        let (protocol, reusable, end_to_end) = (stream.protocol, stream.reusable, stream.end_to_end);
         let event = stream.event(id, Operation::Invoke, ACCEPTED, now);
         // Recorded before the result: the requester can then check that the record was not lost.
         self.record(event);
         self.connections.remove(&requester);
-        let grant = Grant { stream: id, token, protocol, reusable, early_data_delivered: standby };
+        let grant = Grant { stream: id, token, protocol, reusable, end_to_end, early_data_delivered: standby };
         self.outputs.push_back(Output::CompleteOpen { requester, result: Ok(grant) });
     }
 

@@ -66,6 +66,8 @@ pub struct OpenRequest {
     pub response_timeout: Duration,
     /// The stream protocols that the service's end implements.
     pub protocols: Vec<StreamProtocol>,
+    /// The service encrypts the stream end to end.
+    pub end_to_end: bool,
     /// The stream's id, if the service chose it.
     pub stream: Option<StreamId>,
     /// The service can reuse its connection after the stream.
@@ -219,6 +221,8 @@ pub struct DeviceRequest {
     pub ticket: Option<(ResumeTicket, Duration)>,
     /// The connections of both legs are reused after the stream.
     pub reusable: bool,
+    /// The service encrypts the stream end to end.
+    pub end_to_end: bool,
     /// The device may have received the request before: to be sent on the control connection.
     pub repeated: bool,
     /// Early data: the beginning of the stream, sent with the request.
@@ -237,6 +241,7 @@ impl DeviceRequest {
             service: self.service.clone(),
             source: self.source,
             reusable: self.reusable,
+            end_to_end: self.end_to_end,
             resume_grant,
         }
     }
@@ -253,6 +258,8 @@ pub struct Grant {
     pub protocol: Option<StreamProtocol>,
     /// The connections of both legs are reused after the stream.
     pub reusable: bool,
+    /// The device encrypts the stream end to end.
+    pub end_to_end: bool,
     /// The early data was delivered to the device.
     pub early_data_delivered: bool,
 }

@@ -197,6 +197,7 @@ fn adopt(attach: &LegAttach, ticket: &ResumeTicket, now: Instant) -> Stream {
         connect_timeout: Duration::ZERO,
         response_timeout: Duration::ZERO,
         protocols: vec![StreamProtocol::Resumable],
+        end_to_end: false,
         stream: Some(ticket.stream),
         reusable: false,
         standby: false,
@@ -222,7 +223,10 @@ impl Stream {
             | Phase::Accepted
             | Phase::Failed(_)
             | Phase::Joined
-            | Phase::Ending(_) => self.event(id, Operation::StreamOpened, "opened", now),
+            | Phase::Ending(_) => {
+                let event = self.event(id, Operation::StreamOpened, "opened", now);
+                Event { end_to_end: Some(self.end_to_end), ..event }
+            }
         }
     }
 }

@@ -92,6 +92,8 @@ pub(super) struct Stream {
     pub(super) protocol: Option<StreamProtocol>,
     /// The legs' connections are reused after the stream: those that were attached first.
     pub(super) reusable: bool,
+    /// Both ends say that they encrypt it end to end.
+    pub(super) end_to_end: bool,
     /// The time at which the device accepted, last.
     pub(super) accepted_at: Option<Instant>,
     /// The run of the agent that holds the device's end.
@@ -117,6 +119,7 @@ impl Stream {
             handshake_deadline: None,
             protocol: None,
             reusable: false,
+            end_to_end: false,
             accepted_at: None,
             agent_run: 0,
             opened_at: None,

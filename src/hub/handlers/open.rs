@@ -16,6 +16,7 @@ use crate::hub::revalidation::access_deadline;
 use crate::hub::shared::Shared;
 use crate::net::os::clock;
 use crate::net::transport::http_server::HttpRequest;
+use crate::proto::e2e::{END_TO_END, END_TO_END_HEADER};
 use crate::proto::http::{
     CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER, parse_timeout,
 };
@@ -58,6 +59,7 @@ pub(in crate::hub) struct OpenParams {
     pub(in crate::hub) connect_timeout: Duration,
     pub(in crate::hub) response_timeout: Duration,
     pub(in crate::hub) protocols: Vec<StreamProtocol>,
+    pub(in crate::hub) end_to_end: bool,
     pub(in crate::hub) stream: Option<StreamId>,
     pub(in crate::hub) reusable: bool,
     pub(in crate::hub) standby: bool,
@@ -109,6 +111,7 @@ async fn request_stream(
         connect_timeout: params.connect_timeout.min(limit),
         response_timeout: params.response_timeout.min(limit),
         protocols: params.protocols,
+        end_to_end: params.end_to_end,
         stream: params.stream,
         reusable: params.reusable && shared.config.standbys > 0,
         standby: params.standby,
@@ -152,6 +155,7 @@ fn parse_params(
             .header(STREAM_PROTOCOL_HEADER)
             .map(|list| protocols(list.split(',')))
             .unwrap_or_default(),
+        end_to_end: http_request.header(END_TO_END_HEADER) == Some(END_TO_END),
         stream,
         reusable: http_request.header(standby::REUSABLE_HEADER) == Some(standby::REUSABLE),
         standby: false,

@@ -5,6 +5,7 @@
 //! connection, a stream's [`Tunnel`](crate::net::tunnel::pump::Tunnel) or a standby connection. Every request has a
 //! connection of its own.
 
+mod end_to_end;
 mod factory;
 mod probe;
 mod request;
@@ -29,6 +30,8 @@ use self::request::{ResponseLimits, header_value, sensitive_header};
 pub use self::response::{RequestError, UpgradedParts, response_refusal, round_trip};
 pub use self::resume::ResumeTarget;
 use self::upgrade::{chose_unmasked, without_unmasked};
+use crate::net::e2e::leaf::Leaf;
+use crate::net::e2e::peers::{FirstUse, PeerKeys};
 use crate::net::runtime::ClientRuntime;
 use crate::net::tls::interception;
 use crate::net::tls::read_ahead::ReadAhead;
@@ -57,6 +60,9 @@ pub struct Client {
     tls: Arc<ClientConfig>,
     principal: Principal,
     key: Arc<PrivateKey>,
+    /// The key as it is presented to the other end of a stream.
+    leaf: Arc<Leaf>,
+    peer_keys: Arc<dyn PeerKeys>,
     allow_tls_inspection: bool,
     /// The streaming endpoint besides the hub's host; without one, streams connect wherever the hub says.
     streaming_endpoint: Option<HubAddress>,
@@ -72,6 +78,8 @@ impl Client {
         key: Arc<PrivateKey>,
     ) -> Result<Self, rustls::Error> {
         let (hubs, proxy_settings, tls) = (hubs.into(), ProxySettings::default(), tls::client_config(trust)?);
+        let leaf = Leaf::self_signed(&principal, key.clone());
+        let leaf = Arc::new(leaf.map_err(|error| rustls::Error::General(error.to_string()))?);
         Ok(Self {
             hubs,
             proxy_settings,
@@ -79,6 +87,8 @@ impl Client {
             tls,
             principal,
             key,
+            leaf,
+            peer_keys: Arc::new(FirstUse::default()),
             allow_tls_inspection: false,
             streaming_endpoint: None,
             runtime: ClientRuntime::default(),

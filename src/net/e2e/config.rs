@@ -44,7 +44,8 @@ const KEPT_CONFIGS: usize = 256;
 /// The peer that a stream is for, and what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Expected {
-    binding: StreamBinding,
+    /// The names that the stream may have: the default forward of a device has two.
+    bindings: Vec<StreamBinding>,
     peer: Principal,
     /// The keys that may vouch for the peer; `None` where it is met for the first time.
     anchors: Anchors,
@@ -54,13 +55,18 @@ impl Expected {
     /// The device of a stream, for its service.
     pub fn device(binding: StreamBinding, anchors: Anchors) -> Self {
         let peer = binding.device_principal();
-        Self { binding, peer, anchors }
+        Self { bindings: vec![binding], peer, anchors }
     }
 
-    /// The service of a stream, for its device.
-    pub fn service(binding: StreamBinding, anchors: Anchors) -> Self {
+    /// The service of a stream, for its device. A service may have asked for the device's default without a name.
+    pub fn service(binding: StreamBinding, is_default: bool, anchors: Anchors) -> Self {
         let peer = binding.service_principal();
-        Self { binding, peer, anchors }
+        let unnamed = is_default.then(|| StreamBinding { stream: None, ..binding.clone() });
+        Self { bindings: [binding].into_iter().chain(unnamed).collect(), peer, anchors }
+    }
+
+    fn alpn_protocols(&self) -> Vec<Vec<u8>> {
+        self.bindings.iter().map(StreamBinding::alpn).collect()
     }
 
     fn verify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<PublicKey, Error> {
@@ -94,7 +100,8 @@ impl SessionEnd {
     /// Decides whether the peer is the one that the stream is for, and the stream the one meant; keeps the key of a peer that
     /// is met for the first time.
     pub(super) fn authorise(&self) -> Result<(), Error> {
-        if self.tls.alpn_protocol() != Some(&self.expected.binding.alpn()) {
+        let protocols = self.expected.alpn_protocols();
+        if self.tls.alpn_protocol().is_none_or(|agreed| !protocols.iter().any(|protocol| protocol == agreed)) {
             return Err(Error::NoApplicationProtocol);
         }
         let key = self.expected.verify(self.tls.peer_certificates().unwrap_or_default(), UnixTime::now())?;
@@ -118,11 +125,14 @@ impl SessionEnd {
     }
 }
 
+/// Configurations by the key that this end has, and by what it expects of the other.
+type Configs<C> = Mutex<BoundedMap<(PublicKey, Expected), Arc<C>>>;
+
 /// The configurations and tickets of one client's sessions, for as long as it runs.
 #[derive(Debug)]
 pub struct Sessions {
-    services: Mutex<BoundedMap<Expected, Arc<ClientConfig>>>,
-    devices: Mutex<BoundedMap<Expected, Arc<ServerConfig>>>,
+    services: Configs<ClientConfig>,
+    devices: Configs<ServerConfig>,
     tickets: Arc<DeviceTickets>,
 }
 
@@ -144,10 +154,7 @@ impl Sessions {
         expected: Expected,
         peer_keys: Arc<dyn PeerKeys>,
     ) -> Result<SessionEnd, Error> {
-        let config = match cached(&self.services, &expected) {
-            Some(config) => config,
-            None => keep(&self.services, &expected, service_config(own, &expected)?),
-        };
+        let config = cached(&self.services, own, &expected, service_config)?;
         let name = ServerName::try_from(SERVER_NAME).map_err(|error| Error::General(error.to_string()))?;
         Ok(SessionEnd { tls: ClientConnection::new(config, name)?.into(), expected, peer_keys, tickets: None })
     }
@@ -159,10 +166,7 @@ impl Sessions {
         expected: Expected,
         peer_keys: Arc<dyn PeerKeys>,
     ) -> Result<SessionEnd, Error> {
-        let config = match cached(&self.devices, &expected) {
-            Some(config) => config,
-            None => keep(&self.devices, &expected, device_config(own, &expected)?),
-        };
+        let config = cached(&self.devices, own, &expected, device_config)?;
         let tickets = Arc::new(ConnectionTickets::new(self.tickets.clone()));
         let mut config = (*config).clone();
         config.session_storage = tickets.clone();
@@ -171,21 +175,27 @@ impl Sessions {
     }
 }
 
-fn cached<C>(configs: &Mutex<BoundedMap<Expected, Arc<C>>>, expected: &Expected) -> Option<Arc<C>> {
-    configs.lock().get(expected).cloned()
-}
-
-fn keep<C>(configs: &Mutex<BoundedMap<Expected, Arc<C>>>, expected: &Expected, config: C) -> Arc<C> {
-    let config = Arc::new(config);
-    configs.lock().insert(expected.clone(), config.clone());
-    config
+/// Returns the configuration, made anew if there is none.
+fn cached<C>(
+    configs: &Configs<C>,
+    own: &Leaf,
+    expected: &Expected,
+    make: impl FnOnce(&Leaf, &Expected) -> Result<C, Error>,
+) -> Result<Arc<C>, Error> {
+    let key = (own.key(), expected.clone());
+    if let Some(config) = configs.lock().get(&key) {
+        return Ok(config.clone());
+    }
+    let config = Arc::new(make(own, expected)?);
+    configs.lock().insert(key, config.clone());
+    Ok(config)
 }
 
 fn service_config(own: &Leaf, expected: &Expected) -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13])?;
     let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(Verifier::new(expected)));
     let mut config = builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.certified())));
-    config.alpn_protocols = vec![expected.binding.alpn()];
+    config.alpn_protocols = expected.alpn_protocols();
     config.enable_sni = false;
     config.enable_early_data = true;
     config.resumption = Resumption::store(Arc::new(ServiceTickets::default()));
@@ -197,7 +207,7 @@ fn device_config(own: &Leaf, expected: &Expected) -> Result<ServerConfig, Error>
     let builder = ServerConfig::builder_with_provider(device_provider()).with_protocol_versions(&[&TLS13])?;
     let builder = builder.with_client_cert_verifier(Arc::new(Verifier::new(expected)));
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own.certified())));
-    config.alpn_protocols = vec![expected.binding.alpn()];
+    config.alpn_protocols = expected.alpn_protocols();
     config.ignore_client_order = true;
     config.max_early_data_size = EARLY_DATA_BYTES as u32;
     config.send_half_rtt_data = true;

@@ -4,6 +4,7 @@
 //! A leaf names the role (extended key usage) and the id (a URI, RFC 5280 section 4.2.1.6) of its owner. It is valid if one
 //! of the keys that may vouch for that owner has signed it: the owner's own, as it is known from earlier, or a fleet's.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rcgen::{
@@ -31,10 +32,17 @@ const MAX_VOUCHERS: usize = 2;
 const ED25519_SPKI_PREFIX: [u8; 10] = [0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// A leaf with the key that it presents, and what others say of that key.
+#[derive(Clone)]
 pub struct Leaf {
     /// The certificate that the key signed itself, then that of its predecessor, if there is one.
     chain: Vec<CertificateDer<'static>>,
     key: Arc<PrivateKey>,
+}
+
+impl fmt::Debug for Leaf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Leaf({:?})", self.key.public())
+    }
 }
 
 impl Leaf {
@@ -55,6 +63,11 @@ impl Leaf {
     /// Returns the certificates and the key for TLS.
     pub(super) fn certified(&self) -> Arc<CertifiedKey> {
         Arc::new(CertifiedKey::new(self.chain.clone(), Arc::new(Ed25519(self.key.clone()))))
+    }
+
+    /// The key that it presents.
+    pub fn key(&self) -> PublicKey {
+        self.key.public()
     }
 
     /// The certificates in DER, the leaf first.

@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod failure;
+pub mod known_file;
 pub mod leaf;
 pub mod peers;
 pub mod seal;

@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,8 +22,10 @@ use tokio::time::{Sleep, sleep};
 
 use self::session::Session;
 use super::config::SessionEnd;
-use crate::net::tunnel::pump::{Counters, Outcome};
-use crate::proto::limits::{EARLY_DATA_WAIT, SESSION_ALERT_TIME};
+use crate::net::tunnel::pump::{Counters, Outcome, PumpContext, Rejoin, Tunnel, pump};
+use crate::net::tunnel::stream::StreamOwner;
+use crate::net::websocket::{Transport, WebSocket};
+use crate::proto::limits::SESSION_ALERT_TIME;
 use crate::proto::refusal::Refusal;
 use crate::proto::stream::Ending;
 
@@ -52,20 +55,93 @@ pub struct SealedWriter<W> {
 #[derive(Clone)]
 pub struct SessionView(Arc<Mutex<Session>>);
 
+/// A local side with its session.
+pub struct Sealed<R, W> {
+    /// What the application writes, encrypted.
+    pub reader: SealedReader<R>,
+    /// What the application reads, to be decrypted.
+    pub writer: SealedWriter<W>,
+    /// The session.
+    pub session: SessionView,
+}
+
+/// A local side of a stream.
+pub enum LocalSide<R, W> {
+    /// The hub can read what it carries.
+    Plain((R, W)),
+    /// It cannot.
+    Sealed(Box<Sealed<R, W>>),
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> LocalSide<R, W> {
+    /// Seals a local side if there is a session. The counters are of the application's bytes; `early_wait` is the time for the
+    /// first ones, which go out with the session's first message.
+    pub fn new(local: (R, W), session: Option<SessionEnd>, counters: &Arc<Counters>, early_wait: Duration) -> Self {
+        match session {
+            Some(end) => Self::Sealed(Box::new(seal(local, end, counters.clone(), early_wait))),
+            None => Self::Plain(local),
+        }
+    }
+
+    /// Carries an open stream, as [`pump`] does.
+    pub async fn pump<T: Transport, J: Rejoin<T>>(
+        self,
+        tunnel: Tunnel<T>,
+        context: PumpContext<'_, J>,
+    ) -> (Outcome, Option<WebSocket<T>>) {
+        match self {
+            Self::Plain(local) => pump(local, tunnel, context).await,
+            Self::Sealed(sealed) => {
+                let (local, session) = sealed.begin();
+                // The application's bytes are counted where they pass.
+                let context = PumpContext { counters: &Counters::default(), ..context };
+                let (outcome, socket) = Box::pin(pump(local, tunnel, context)).await;
+                (session.outcome(outcome), socket)
+            }
+        }
+    }
+
+    /// Carries an open stream of a program.
+    pub async fn drive<T: Transport, J: Rejoin<T>>(
+        self,
+        owner: StreamOwner,
+        tunnel: Tunnel<T>,
+        context: PumpContext<'_, J>,
+    ) -> (Outcome, Option<WebSocket<T>>) {
+        match self {
+            Self::Plain(local) => Box::pin(owner.drive(local, None, tunnel, context)).await,
+            Self::Sealed(sealed) => {
+                let (local, session) = sealed.begin();
+                let context = PumpContext { counters: &Counters::default(), ..context };
+                Box::pin(owner.drive(local, Some(session), tunnel, context)).await
+            }
+        }
+    }
+}
+
+impl<R, W> Sealed<R, W> {
+    /// The stream is open.
+    fn begin(self) -> ((SealedReader<R>, SealedWriter<W>), SessionView) {
+        self.session.start_deadline();
+        ((self.reader, self.writer), self.session)
+    }
+}
+
 /// Puts a session between the two directions of a local side and a stream. The counters are of the application's bytes.
 pub fn seal<R, W>(
     (reader, writer): (R, W),
     end: SessionEnd,
     counters: Arc<Counters>,
-) -> (SealedReader<R>, SealedWriter<W>, SessionView) {
+    early_wait: Duration,
+) -> Sealed<R, W> {
     let mut session = Session::new(end);
-    let early_wait = (session.early_room() > 0).then(|| Box::pin(sleep(EARLY_DATA_WAIT)));
+    let early_wait = (session.early_room() > 0).then(|| Box::pin(sleep(early_wait)));
     let session = Arc::new(Mutex::new(session));
-    (
-        SealedReader { session: session.clone(), local: reader, early_wait, counters: counters.clone() },
-        SealedWriter { session: session.clone(), local: writer, failure_wait: None, counters },
-        SessionView(session),
-    )
+    Sealed {
+        reader: SealedReader { session: session.clone(), local: reader, early_wait, counters: counters.clone() },
+        writer: SealedWriter { session: session.clone(), local: writer, failure_wait: None, counters },
+        session: SessionView(session),
+    }
 }
 
 impl SessionView {
@@ -89,6 +165,11 @@ impl SessionView {
         self.0.lock().refusal()
     }
 
+    /// The refusal of a peer that did not begin the session.
+    pub fn not_begun(&self) -> Refusal {
+        self.0.lock().not_begun()
+    }
+
     /// The session's part in how a stream ended: its own failure comes first, and a stream that the peer gave up before the
     /// session began has none.
     pub fn outcome(&self, outcome: Outcome) -> Outcome {
@@ -99,7 +180,7 @@ impl SessionView {
             Outcome { ending: Ending::PeerReset, .. } | Outcome { ending: Ending::Broken, refusal: None }
                 if !self.is_open() =>
             {
-                self.0.lock().not_begun().into()
+                self.not_begun().into()
             }
             outcome => outcome,
         }

@@ -10,11 +10,11 @@ use tokio::time::timeout;
 use super::config::{Expected, SessionEnd, Sessions};
 use super::leaf::Leaf;
 use super::peers::{FirstUse, PeerKeys as _};
-use super::seal::{SealedReader, SealedWriter, SessionView, seal};
+use super::seal::{Sealed, SealedReader, SealedWriter, SessionView, seal};
 use crate::proto::e2e::StreamBinding;
 use crate::proto::id::{Principal, Role};
 use crate::proto::key::PrivateKey;
-use crate::proto::limits::SESSION_TIMEOUT;
+use crate::proto::limits::{EARLY_DATA_WAIT, SESSION_TIMEOUT};
 use crate::proto::refusal::RefusalKind;
 use crate::proto::secret::KeySeed;
 
@@ -49,7 +49,7 @@ pub(in crate::net) struct End {
 impl End {
     fn new(end: SessionEnd) -> Self {
         let (application, local) = duplex(PIPE);
-        let (reader, writer, view) = seal(split(local), end, Arc::default());
+        let Sealed { reader, writer, session: view } = seal(split(local), end, Arc::default(), EARLY_DATA_WAIT);
         view.start_deadline();
         Self { application, reader, writer, view }
     }
@@ -92,7 +92,11 @@ impl Machine {
     async fn accepts(&self, stream: Option<&str>) -> End {
         let binding = binding("pi-42", "alice", stream);
         let anchors = self.peers.anchors(&binding.service_principal()).await.unwrap();
-        End::new(self.sessions.device_end(&self.leaf, Expected::service(binding, anchors), self.peers.clone()).unwrap())
+        End::new(
+            self.sessions
+                .device_end(&self.leaf, Expected::service(binding, stream.is_none(), anchors), self.peers.clone())
+                .unwrap(),
+        )
     }
 }
 
@@ -102,7 +106,7 @@ pub(in crate::net) fn ends(known: bool) -> (End, End) {
     let known = |seed: u8| known.then(|| vec![key(seed).public()]);
     (
         End::service(&leaf(Role::Service, "alice", 1), Expected::device(stream(), known(2))),
-        End::device(&leaf(Role::Device, "pi-42", 2), Expected::service(stream(), known(1))),
+        End::device(&leaf(Role::Device, "pi-42", 2), Expected::service(stream(), false, known(1))),
     )
 }
 
@@ -231,7 +235,7 @@ async fn ends_that_are_not_who_the_stream_is_for_exchange_nothing() {
     let known = |seeds: &[u8]| Some(seeds.iter().map(|seed| key(*seed).public()).collect::<Vec<_>>());
     let stream = |name| binding("pi-42", "alice", name);
     let wanted = || Expected::device(stream(None), known(&[2]));
-    let asked = || Expected::service(stream(None), known(&[1]));
+    let asked = || Expected::service(stream(None), false, known(&[1]));
     let cases = [
         ("another device with its own key", End::service(&alice(), wanted()), End::device(&pi_43(), asked())),
         (
@@ -263,12 +267,12 @@ async fn ends_that_are_not_who_the_stream_is_for_exchange_nothing() {
         (
             "another stream",
             End::service(&alice(), Expected::device(stream(Some("web")), known(&[2]))),
-            End::device(&pi_42(), Expected::service(stream(Some("ssh")), known(&[1]))),
+            End::device(&pi_42(), Expected::service(stream(Some("ssh")), false, known(&[1]))),
         ),
         (
             "another name for the same service",
             End::service(&alice(), wanted()),
-            End::device(&pi_42(), Expected::service(binding("pi-42", "bob", None), known(&[1]))),
+            End::device(&pi_42(), Expected::service(binding("pi-42", "bob", None), false, known(&[1]))),
         ),
     ];
     for (who, service, device) in cases {

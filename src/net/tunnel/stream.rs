@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, ReadHalf, WriteHal
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::net::e2e::seal::SessionView;
 use crate::net::tunnel::pump::{Counters, Outcome, PumpContext, Rejoin, Tunnel, pump};
 use crate::net::websocket::{Transport, WebSocket};
 use crate::proto::limits::{STREAM_BUFFER_BYTES, STREAM_LINGER};
@@ -135,24 +136,45 @@ impl Drop for Stream {
 }
 
 impl StreamDriver {
-    /// Carries the stream until it is over; the program then reads its end or an error.
-    pub async fn drive<T, J>(self, tunnel: Tunnel<T>, context: PumpContext<'_, J>) -> (Outcome, Option<WebSocket<T>>)
+    /// Splits it into the local side of a stream, and the part that drives it.
+    pub fn into_parts(self) -> ((DriverReader, DriverWriter), StreamOwner) {
+        let Self { pipe, shared } = self;
+        let (reader, writer) = split(pipe);
+        ((DriverReader(reader, shared.clone()), DriverWriter(writer, shared.clone())), StreamOwner(shared))
+    }
+}
+
+/// Drives a program's stream, and leaves its outcome to the program.
+pub struct StreamOwner(Arc<Shared>);
+
+impl StreamOwner {
+    /// Carries the stream until it is over; the program then reads its end or an error. `session` is that of a sealed
+    /// `local`.
+    pub async fn drive<R, W, T, J>(
+        self,
+        local: (R, W),
+        session: Option<SessionView>,
+        tunnel: Tunnel<T>,
+        context: PumpContext<'_, J>,
+    ) -> (Outcome, Option<WebSocket<T>>)
     where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
         T: Transport,
         J: Rejoin<T>,
     {
-        let Self { pipe, shared } = self;
-        let (reader, writer) = split(pipe);
-        let (mut reader, mut writer) = (DriverReader(reader, &shared), DriverWriter(writer, &shared));
+        let Self(shared) = self;
+        let (mut reader, mut writer) = local;
         let (counters, stop) = (context.counters, context.stop.child_token());
         let pumped = Box::pin(pump((&mut reader, &mut writer), tunnel, PumpContext { stop: &stop, ..context }));
-        let done = tokio::select! {
+        let (outcome, socket) = tokio::select! {
             done = pumped => done,
             never = reap_dropped(&shared, counters, &stop) => match never {},
         };
+        let outcome = session.map_or(outcome.clone(), |session| session.outcome(outcome));
         // Set before the pipe ends, which is when the program looks.
-        let _ = shared.outcome.set(done.0.clone());
-        done
+        let _ = shared.outcome.set(outcome.clone());
+        (outcome, socket)
     }
 }
 
@@ -171,9 +193,9 @@ async fn reap_dropped(shared: &Shared, counters: &Counters, stop: &CancellationT
 }
 
 /// The driver's end of what the program writes; fails if the program dropped the stream.
-struct DriverReader<'a>(ReadHalf<DuplexStream>, &'a Shared);
+pub struct DriverReader(ReadHalf<DuplexStream>, Arc<Shared>);
 
-impl AsyncRead for DriverReader<'_> {
+impl AsyncRead for DriverReader {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let (before, space) = (into.filled().len(), into.remaining());
         ready!(Pin::new(&mut self.0).poll_read(cx, into))?;
@@ -186,9 +208,9 @@ impl AsyncRead for DriverReader<'_> {
 }
 
 /// The driver's end of what the program reads.
-struct DriverWriter<'a>(WriteHalf<DuplexStream>, &'a Shared);
+pub struct DriverWriter(WriteHalf<DuplexStream>, Arc<Shared>);
 
-impl AsyncWrite for DriverWriter<'_> {
+impl AsyncWrite for DriverWriter {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, bytes)
     }
@@ -235,10 +257,9 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_driver_leaves_the_received_bytes_and_then_an_error() {
         let (mut stream, local) = pair();
-        let (reader, writer) = split(local.pipe);
-        let (reader, mut writer) = (DriverReader(reader, &local.shared), DriverWriter(writer, &local.shared));
+        let ((reader, mut writer), owner) = local.into_parts();
         writer.write_all(b"some").await.unwrap();
-        drop((reader, writer));
+        drop((reader, writer, owner));
         let mut received = Vec::new();
         let error = stream.read_to_end(&mut received).await.unwrap_err();
         assert_eq!((received.as_slice(), error.kind()), (&b"some"[..], io::ErrorKind::ConnectionAborted));
@@ -250,8 +271,7 @@ mod tests {
     async fn only_a_shutdown_is_an_end_of_file() {
         for shut in [true, false] {
             let (mut stream, local) = pair();
-            let (reader, _) = split(local.pipe);
-            let mut reader = DriverReader(reader, &local.shared);
+            let ((mut reader, _writer), _owner) = local.into_parts();
             stream.write_all(b"all").await.unwrap();
             if shut {
                 stream.shutdown().await.unwrap();

@@ -69,7 +69,8 @@ fn flood(socket: &mut WebSocket, frame: &[u8]) {
 fn a_flood_of_responses_that_nobody_asked_for_ends_its_connection() {
     let hostile = HostileFixture::begin();
     let mut flooded = device(&hostile, "flooded");
-    let response = StreamResponse { request_id: StreamId::from_bytes([7; 16]), accepted: true, reason: None };
+    let response =
+        StreamResponse { request_id: StreamId::from_bytes([7; 16]), accepted: true, end_to_end: false, reason: None };
     flood(&mut flooded.control, &frame(true, FINAL | TEXT, encode(&ToHub::StreamResponse(response)).as_bytes()));
     drop(flooded);
     hostile.end();

@@ -71,6 +71,7 @@ fn open(device: &str, early: usize) -> StandbyOpenRequest {
         connect_timeout_ms: 0,
         response_timeout_ms: 20_000,
         protocols: vec!["devstream.v1".into(), "devstream.v1.resume".into()],
+        end_to_end: false,
         early: early.try_into().unwrap(),
     }
 }
@@ -103,7 +104,7 @@ fn requested(standby: &mut WebSocket) -> StandbyStreamRequest {
 
 fn response(request_id: StreamId, accepted: bool) -> String {
     let reason = (!accepted).then(|| RefusalKind::TargetRefused.into());
-    encode(&StandbyToHub::StreamResponse(StreamResponse { request_id, accepted, reason }))
+    encode(&StandbyToHub::StreamResponse(StreamResponse { request_id, accepted, end_to_end: false, reason }))
 }
 
 #[test]

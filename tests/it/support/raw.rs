@@ -369,7 +369,12 @@ impl RawDevice {
 }
 
 fn response(request: &StreamRequest, reason: Option<Refusal>) -> ToHub {
-    ToHub::StreamResponse(StreamResponse { request_id: request.request_id, accepted: reason.is_none(), reason })
+    ToHub::StreamResponse(StreamResponse {
+        request_id: request.request_id,
+        accepted: reason.is_none(),
+        end_to_end: false,
+        reason,
+    })
 }
 
 fn dial(hub: &HubAddress, tls: Arc<ClientConfig>, from: Option<Ipv4Addr>) -> io::Result<Tls> {

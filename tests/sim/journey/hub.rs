@@ -30,6 +30,7 @@ impl Simulation {
             version: "1".into(),
             run: 1,
             protocols,
+            end_to_end: false,
             forwards: vec![name("ssh")],
             accepts_any_name: false,
             reusable: false,
@@ -51,7 +52,8 @@ impl Simulation {
                 Output::RequestDevice { connection, request } => {
                     tokens.push(request.token);
                     self.stream = request.stream;
-                    let response = StreamResponse { request_id: request.stream, accepted: true, reason: None };
+                    let response =
+                        StreamResponse { request_id: request.stream, accepted: true, end_to_end: false, reason: None };
                     broker.handle(Input::DeviceResponded { connection, response, standby: false }, self.now);
                 }
                 Output::CompleteOpen { result: answer, .. } => tokens.push(answer.unwrap().token),

@@ -73,14 +73,14 @@ impl Opening {
             (HubUse::New, Message::Request(id)) => self.requested(link, id, None),
             (HubUse::Control(connection), Message::Response(request_id, accepted)) => {
                 self.links[link].at_hub = HubUse::Control(connection);
-                let response = StreamResponse { request_id, accepted, reason: None };
+                let response = StreamResponse { request_id, accepted, end_to_end: false, reason: None };
                 self.handle(Input::DeviceResponded { connection, response, standby: false });
             }
             (HubUse::DeviceStandby(Some((connection, request))), Message::Response(request_id, accepted)) => {
                 if let Some(device) = self.devices.get_mut(&connection) {
                     device.withdrawals.remove(&request_id);
                 }
-                let response = StreamResponse { request_id, accepted, reason: None };
+                let response = StreamResponse { request_id, accepted, end_to_end: false, reason: None };
                 self.handle(Input::DeviceResponded { connection, response, standby: true });
                 if accepted {
                     self.links[link].at_hub = HubUse::Attaching { early: Bytes::new() };
@@ -124,6 +124,7 @@ impl Opening {
             connect_timeout: if self.case.waits { PATIENCE } else { Duration::ZERO },
             response_timeout: LIMIT,
             protocols: self.protocols(),
+            end_to_end: false,
             stream,
             standby: early.is_some(),
             early: early.clone().unwrap_or_default(),

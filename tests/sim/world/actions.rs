@@ -59,6 +59,7 @@ impl World {
             connect_timeout: Duration::from_secs(self.random_below(3) * 20),
             response_timeout: Duration::from_secs(5 + self.random_below(3) * 30),
             protocols: self.any_protocols(),
+            end_to_end: false,
             stream,
             reusable: self.random_below(2) == 0,
             standby: self.random_below(2) == 0,
@@ -124,7 +125,7 @@ impl World {
         let accepted = self.random_below(5) > 0;
         let kinds = [RefusalKind::TargetRefused, RefusalKind::AuthenticationFailed];
         let reason = if accepted { None } else { self.pick(&kinds).map(Refusal::from) };
-        let response = StreamResponse { request_id: request.stream, accepted, reason };
+        let response = StreamResponse { request_id: request.stream, accepted, end_to_end: false, reason };
         let (standby, stream) = (self.on_standby.contains(&request.stream), request.stream);
         if standby && self.random_below(8) == 0 {
             let was_sent = self.random_below(2) == 0;

@@ -115,7 +115,7 @@ impl World {
         self.broker.handle(Input::OpenRequested { requester, request }, self.now);
         self.process_outputs();
         let Some((connection, request)) = self.device_requests.pop() else { return };
-        let response = StreamResponse { request_id: request.stream, accepted: true, reason: None };
+        let response = StreamResponse { request_id: request.stream, accepted: true, end_to_end: false, reason: None };
         self.broker.handle(Input::DeviceResponded { connection, response, standby: false }, self.now);
         self.process_outputs();
         let invited: Vec<_> = self.tokens.iter().filter(|ticket| ticket.stream == request.stream).cloned().collect();

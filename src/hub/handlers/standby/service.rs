@@ -83,6 +83,7 @@ impl Standby<'_> {
             connect_timeout: Duration::from_millis(open.connect_timeout_ms),
             response_timeout: Duration::from_millis(open.response_timeout_ms),
             protocols: open::protocols(open.protocols.iter().map(String::as_str)),
+            end_to_end: open.end_to_end,
             stream: Some(open.request_id),
             reusable: true,
             standby: true,
@@ -95,6 +96,7 @@ impl Standby<'_> {
         StandbyFromHub::Opened(StandbyOpened {
             url: self.shared.endpoints.streaming_url(&self.identity.authority, device, grant.stream, Role::Service),
             protocol: grant.protocol.map(|protocol| protocol.as_str().to_owned()),
+            end_to_end: grant.end_to_end,
             resume_grant,
             reusable: grant.reusable,
         })

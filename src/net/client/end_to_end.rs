@@ -1,0 +1,61 @@
+//! The client's end of end-to-end sessions: its own leaf, and what it knows of its peers.
+
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+
+use super::Client;
+use crate::net::e2e::config::{Expected, SessionEnd};
+use crate::net::e2e::leaf::Leaf;
+use crate::net::e2e::peers::PeerKeys;
+use crate::proto::e2e::StreamBinding;
+use crate::proto::id::{DeviceId, ServiceName, StreamName};
+use crate::proto::refusal::{Refusal, RefusalKind};
+
+impl Client {
+    /// Sets where the keys of peers are kept; without it, in memory.
+    #[must_use]
+    pub fn with_peer_keys(self, peer_keys: Arc<dyn PeerKeys>) -> Self {
+        Self { peer_keys, ..self }
+    }
+
+    /// Sets the certificate by which the predecessor of its key vouches for it.
+    #[must_use]
+    pub fn vouched_for_by(self, certificate: Option<CertificateDer<'static>>) -> Self {
+        let leaf = Leaf::clone(&self.leaf).vouched_for_by(certificate);
+        Self { leaf: Arc::new(leaf), ..self }
+    }
+
+    /// What this end knows of its peers.
+    pub fn peer_keys(&self) -> &Arc<dyn PeerKeys> {
+        &self.peer_keys
+    }
+
+    /// Creates the service's end of a session for a stream; without a name it is the device's default.
+    pub async fn service_session(&self, device: &DeviceId, stream: Option<&StreamName>) -> Result<SessionEnd, Refusal> {
+        let binding = StreamBinding::new(device, self.principal.id.clone().into(), stream.cloned());
+        let anchors = self.peer_keys.anchors(&binding.device_principal()).await?;
+        let expected = Expected::device(binding, anchors);
+        self.runtime
+            .sessions()
+            .service_end(&self.leaf, expected, self.peer_keys.clone())
+            .map_err(|error| failed(&error))
+    }
+
+    /// Creates the device's end of a session for a stream of this name, which may be its default.
+    pub async fn device_session(
+        &self,
+        service: &ServiceName,
+        stream: &StreamName,
+        is_default: bool,
+    ) -> Result<SessionEnd, Refusal> {
+        let binding = StreamBinding::new(&self.principal.id.clone().into(), service.clone(), Some(stream.clone()));
+        let anchors = self.peer_keys.anchors(&binding.service_principal()).await?;
+        let expected = Expected::service(binding, is_default, anchors);
+        self.runtime.sessions().device_end(&self.leaf, expected, self.peer_keys.clone()).map_err(|error| failed(&error))
+    }
+}
+
+fn failed(error: &rustls::Error) -> Refusal {
+    Refusal::new(RefusalKind::EndToEndNotBegun, error.to_string())
+}

@@ -1,0 +1,189 @@
+//! The file in which an end keeps the keys of its peers, beside its own identity.
+
+use std::fs::File;
+use std::future::ready;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use parking_lot::Mutex;
+
+use super::peers::{Anchors, AnchorsFuture, FirstUse, KeepError, PeerKeys, decide};
+use crate::net::os::private_files::{AtPath as _, create_private_directory, read_private, write_private};
+use crate::proto::id::Principal;
+use crate::proto::key::PublicKey;
+use crate::proto::known::{KnownPeer, KnownPeers, MAX_KNOWN_FILE_BYTES};
+use crate::proto::refusal::Refusal;
+
+/// Keeps others of this user's processes out while one changes the file.
+const LOCK_SUFFIX: &str = "lock";
+
+/// The keys of peers in a file that only its owner may read.
+#[derive(Debug)]
+pub struct KnownFile {
+    path: PathBuf,
+    read: Mutex<Option<(Version, KnownPeers)>>,
+    /// Those that could not be written, for as long as this process runs.
+    unwritten: FirstUse,
+}
+
+/// What tells that a file has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Version {
+    modified: SystemTime,
+    length: u64,
+}
+
+impl KnownFile {
+    /// Names the file, which need not exist.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, read: Mutex::default(), unwritten: FirstUse::default() }
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns all known peers.
+    pub fn read(&self) -> anyhow::Result<KnownPeers> {
+        let Some(version) = version_of(&self.path)? else { return Ok(KnownPeers::default()) };
+        let mut read = self.read.lock();
+        if let Some((_, peers)) = read.as_ref().filter(|(known, _)| *known == version) {
+            return Ok(peers.clone());
+        }
+        let peers = read_peers(&self.path, version.length)?;
+        *read = Some((version, peers.clone()));
+        Ok(peers)
+    }
+
+    /// Changes the file, unless `change` fails.
+    pub fn change<O, E>(&self, change: impl FnOnce(&mut KnownPeers) -> Result<O, E>) -> anyhow::Result<Result<O, E>> {
+        if let Some(directory) = self.path.parent() {
+            create_private_directory(directory)?;
+        }
+        let lock = self.path.with_extension(LOCK_SUFFIX);
+        let lock = File::create(&lock).and_then(|file| file.lock().map(|()| file)).at_path("cannot lock", &lock)?;
+        let length = version_of(&self.path)?.map_or(0, |version| version.length);
+        let before = if length == 0 { KnownPeers::default() } else { read_peers(&self.path, length)? };
+        let mut peers = before.clone();
+        let changed = change(&mut peers);
+        if changed.is_ok() && peers != before {
+            write_private(&self.path, &peers.to_string())?;
+            *self.read.lock() = None;
+        }
+        drop(lock);
+        Ok(changed)
+    }
+}
+
+fn version_of(path: &Path) -> anyhow::Result<Option<Version>> {
+    match std::fs::metadata(path) {
+        Ok(metadata) => Ok(Some(Version {
+            modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+            length: metadata.len(),
+        })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).at_path("cannot read", path),
+    }
+}
+
+fn read_peers(path: &Path, length: u64) -> anyhow::Result<KnownPeers> {
+    anyhow::ensure!(length <= MAX_KNOWN_FILE_BYTES, "{} is larger than {MAX_KNOWN_FILE_BYTES} bytes", path.display());
+    KnownPeers::parse(&read_private(path)?).with_context(|| format!("invalid known keys in {}", path.display()))
+}
+
+impl PeerKeys for KnownFile {
+    fn anchors<'a>(&'a self, peer: &'a Principal) -> AnchorsFuture<'a> {
+        let known = self.read().map_err(|error| Refusal::local(format!("{error:#}")));
+        let known = known.map(|peers| peers.get(peer).copied().or_else(|| self.unwritten.known(peer)));
+        Box::pin(ready(known.map(|known| known.map(|known| vec![known.key]))))
+    }
+
+    fn known(&self, peer: &Principal) -> Option<KnownPeer> {
+        let known = self.read().ok().and_then(|peers| peers.get(peer).copied());
+        known.or_else(|| self.unwritten.known(peer))
+    }
+
+    fn keep(&self, peer: &Principal, key: &PublicKey, anchors: &Anchors) -> Result<(), KeepError> {
+        if self.known(peer).is_some_and(|known| known.key == *key) {
+            return Ok(());
+        }
+        let kept = self.change(|peers| {
+            let Some(known) = decide(peers.get(peer), key, anchors)? else { return Ok(false) };
+            peers.set(peer.clone(), known).map_err(|error| KeepError::NoRoom(error.to_string()))?;
+            Ok(true)
+        });
+        let Principal { role, id } = peer;
+        match kept {
+            Ok(Ok(true)) => tracing::info!(
+                target: "end-to-end",
+                "{id}: new end-to-end key {}; kept on first use. Compare it with what `devstream identity` prints on the \
+                 {role}'s machine",
+                key.short()
+            ),
+            Ok(Ok(false)) => {}
+            Ok(Err(refused)) => return Err(refused),
+            // A machine whose disk is full or read-only is still reached; the next process meets the peer anew.
+            Err(error) => {
+                tracing::warn!(target: "end-to-end", "{id}: its end-to-end key {} is not kept: {error:#}", key.short());
+                return self.unwritten.keep(peer, key, anchors);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::id::Role;
+    use crate::proto::key::PrivateKey;
+    use crate::proto::known::Origin;
+    use crate::proto::secret::KeySeed;
+
+    fn key(seed: u8) -> PublicKey {
+        PrivateKey::from_seed(&KeySeed::new([seed; 32])).public()
+    }
+
+    fn pi_42() -> Principal {
+        Principal { role: Role::Device, id: "pi-42".parse().unwrap() }
+    }
+
+    #[tokio::test]
+    async fn the_first_key_is_kept_for_other_processes_and_another_one_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("device").join("known");
+        let [first, other] = [KnownFile::new(path.clone()), KnownFile::new(path)];
+        assert_eq!(first.anchors(&pi_42()).await, Ok(None));
+        assert_eq!(other.anchors(&pi_42()).await, Ok(None));
+        first.keep(&pi_42(), &key(1), &None).unwrap();
+        assert_eq!(other.anchors(&pi_42()).await, Ok(Some(vec![key(1)])));
+        // Both had asked before the first kept its key.
+        assert!(matches!(other.keep(&pi_42(), &key(2), &None), Err(KeepError::Another(known)) if known.key == key(1)));
+        assert_eq!(first.keep(&pi_42(), &key(1), &None), Ok(()));
+        first.keep(&pi_42(), &key(3), &Some(vec![key(1)])).unwrap();
+        let known = other.known(&pi_42()).unwrap();
+        assert_eq!((known.key, known.origin), (key(3), Origin::Succeeded));
+    }
+
+    #[tokio::test]
+    async fn a_damaged_file_lets_no_new_key_in() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("known");
+        write_private(&path, "device pi-42\n").unwrap();
+        let file = KnownFile::new(path.clone());
+        let refusal = file.anchors(&pi_42()).await.unwrap_err();
+        assert!(refusal.to_string().contains(&path.display().to_string()), "{refusal}");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn where_nothing_can_be_written_a_key_holds_for_the_process() {
+        let file = KnownFile::new("/proc/devstream/known".into());
+        file.keep(&pi_42(), &key(1), &None).unwrap();
+        assert_eq!(file.anchors(&pi_42()).await, Ok(Some(vec![key(1)])));
+        assert!(file.keep(&pi_42(), &key(2), &None).is_err());
+    }
+}
