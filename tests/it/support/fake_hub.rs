@@ -104,6 +104,7 @@ impl FakeHub {
             service: "alice".parse().expect("a name"),
             source: ([127, 0, 0, 1], 1).into(),
             reusable: false,
+            end_to_end: false,
             resume_grant: None,
         };
         agent.text(&encode(&ToDevice::StreamRequest(request))).expect("the agent reads");

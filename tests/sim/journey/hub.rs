@@ -30,7 +30,6 @@ impl Simulation {
             version: "1".into(),
             run: 1,
             protocols,
-            end_to_end: false,
             forwards: vec![name("ssh")],
             accepts_any_name: false,
             reusable: false,
