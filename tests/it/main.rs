@@ -21,6 +21,7 @@ mod config;
 mod conformance;
 mod congestion;
 mod enrolment;
+mod evil_hub;
 mod faults;
 mod handshake;
 mod hostile;

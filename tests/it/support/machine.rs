@@ -36,12 +36,20 @@ impl Machine {
     pub(crate) fn new() -> Self {
         let home = TempDir::with_prefix("devstream-").expect("a temporary directory");
         fs::DirBuilder::new().mode(0o700).create(home.path().join("run")).expect("a directory");
-        Self { home: Arc::new(home), environment: Vec::new(), starter: Vec::new() }
+        // The tests' own services encrypt nothing end to end. Those of the program do all the same.
+        let environment = vec![("DEVSTREAM_ALLOW_PLAIN", "*".to_owned())];
+        Self { home: Arc::new(home), environment, starter: Vec::new() }
     }
 
     /// Creates one on which another program, such as `nsenter`, starts every command.
     pub(crate) fn behind(starter: &str, arguments: Vec<String>) -> Self {
         Self { starter: [vec![starter.to_owned()], arguments].concat(), ..Self::new() }
+    }
+
+    /// Accepts no stream that is not encrypted end to end, as any machine that is not a test's.
+    pub(crate) fn strict(mut self) -> Self {
+        self.environment.retain(|(name, _)| *name != "DEVSTREAM_ALLOW_PLAIN");
+        self
     }
 
     /// Adds an environment variable.
@@ -79,8 +87,6 @@ impl Machine {
         };
         command.env_clear().env("HOME", self.home()).current_dir(self.home());
         command.env("PATH", env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()));
-        // The tests' own services and devices encrypt nothing end to end. Those of the program do, all the same.
-        command.env("DEVSTREAM_ALLOW_PLAIN", "*");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.envs(DIRECTORIES.map(|(name, directory)| (name, self.home().join(directory))));
         command
