@@ -79,8 +79,10 @@ fn a_narrower_list_of_stream_names_ends_only_the_streams_outside_it() {
     }
     assert_eq!(drain(&mut connect(web)).end, StreamEnd::Reset);
     is_alive(&mut inside);
-    // The first forward is now the first one within the scope.
-    is_alive(&mut ServiceProxy::start(&laptop).connect());
+    // The first forward is no longer permitted, and another one does not take its place.
+    let finished = laptop.run(&["service-proxy", "--device", DEVICE, "--stdio"]);
+    assert_is(&finished, RefusalKind::StreamNotOffered);
+    assert!(finished.stderr.contains("asked for its first; offered: ssh"), "{finished:?}");
     let finished = laptop.run(&["service-proxy", "--device", DEVICE, "--stdio", "--stream", "web"]);
     assert_is(&finished, RefusalKind::NotPermitted);
     hub.wait_activity("invoke", Some(RefusalKind::NotPermitted.row().label));

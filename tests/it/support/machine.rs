@@ -52,6 +52,11 @@ impl Machine {
         self
     }
 
+    /// Opens plain streams: to the tests' own devices, or for the hub to see how many bytes an application sent.
+    pub(crate) fn plain(self) -> Self {
+        self.with("DEVSTREAM_PLAIN", "true")
+    }
+
     /// Adds an environment variable.
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.environment.push((name, value.to_owned()));
