@@ -37,13 +37,15 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('service-proxy', 'service-proxy', [CompletionResultType]::ParameterValue, 'Run the operator''s end: local ports whose connections become streams to a device')
             [CompletionResult]::new('service', 'service', [CompletionResultType]::ParameterValue, 'Install or remove a role as a systemd service')
             [CompletionResult]::new('demo', 'demo', [CompletionResultType]::ParameterValue, 'Try devstream: a hub, a device-agent and a service-proxy in one process, on loopback')
-            [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List the devices that you may reach: state, last seen, streams offered')
+            [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List the devices that you may reach: state, last seen, streams offered, end-to-end key if it is known here')
             [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Check every hop to the hub, a device and its target: which one fails, why, and what to do next')
             [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show the roles of this user that run on this machine: process, identity, hub, state and streams')
             [CompletionResult]::new('ssh', 'ssh', [CompletionResultType]::ParameterValue, 'Run OpenSSH''s `ssh` to a device')
             [CompletionResult]::new('ssh-config', 'ssh-config', [CompletionResultType]::ParameterValue, 'Print the OpenSSH configuration to reach every device by its name, as in `ssh pi-42.devstream`')
             [CompletionResult]::new('rdp', 'rdp', [CompletionResultType]::ParameterValue, 'Open a device''s desktop: a local port, an .rdp file, and a remote desktop client')
             [CompletionResult]::new('profiles', 'profiles', [CompletionResultType]::ParameterValue, 'List the profiles: hubs and identities that this machine joined, or set the default')
+            [CompletionResult]::new('identity', 'identity', [CompletionResultType]::ParameterValue, 'Show who this machine is: role, id, hub and end-to-end key of each of its identities')
+            [CompletionResult]::new('trust', 'trust', [CompletionResultType]::ParameterValue, 'List, pin or forget the end-to-end keys of the devices and services that this machine knows')
             [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Write a commented configuration file, or print the effective settings')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script, for the shell to load at startup')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -857,6 +859,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--forward', '--forward', [CompletionResultType]::ParameterName, 'Offer this target, under this name: 22, 3389, web=8080, db=10.0.0.5:5432 (repeatable; the first is the default)')
             [CompletionResult]::new('--id', '--id', [CompletionResultType]::ParameterName, 'Run as this device [default: the id that joined, else the host name]')
             [CompletionResult]::new('--allow-service', '--allow-service', [CompletionResultType]::ParameterName, 'Accept this service, by name or pattern, and reject others, whatever the hub allows (repeatable) [default: all]')
+            [CompletionResult]::new('--allow-plain', '--allow-plain', [CompletionResultType]::ParameterName, 'Accept streams that are not encrypted end to end of this service, by name or pattern (repeatable) [default: none]')
             [CompletionResult]::new('--accept-command', '--accept-command', [CompletionResultType]::ParameterName, 'Run this shell command for each stream: exit status 0 accepts it')
             [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)')
             [CompletionResult]::new('--ca', '--ca', [CompletionResultType]::ParameterName, 'Trust the authorities in this PEM file for the hub''s certificate, instead of its pin or the public ones')
@@ -900,6 +903,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
             [CompletionResult]::new('--stdio', '--stdio', [CompletionResultType]::ParameterName, 'Carry one stream on standard input and output, for ssh''s ProxyCommand')
+            [CompletionResult]::new('--plain', '--plain', [CompletionResultType]::ParameterName, 'Open streams that are not encrypted end to end, for a device whose agent is none of devstream''s')
             [CompletionResult]::new('--allow-tls-inspection', '--allow-tls-inspection', [CompletionResultType]::ParameterName, 'Connect even if a proxy on the path inspects TLS, if the hub allows it too')
             [CompletionResult]::new('--no-resume', '--no-resume', [CompletionResultType]::ParameterName, 'Reset a stream''s local connections when its connection to the hub breaks, instead of resuming it')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
@@ -1005,6 +1009,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--via-login', '--via-login', [CompletionResultType]::ParameterName, 'Read the proxy''s USER:PASSWORD from this file; no other user may have access to it')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('--plain', '--plain', [CompletionResultType]::ParameterName, 'Open a stream that is not encrypted end to end, as the service-proxy does with --plain')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
             [CompletionResult]::new('--allow-tls-inspection', '--allow-tls-inspection', [CompletionResultType]::ParameterName, 'Connect even if a proxy on the path inspects TLS, if the hub allows it too')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
@@ -1035,6 +1040,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'Wait this long for an offline device to come online; at most 60 s [default: the service-proxy''s]')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('--plain', '--plain', [CompletionResultType]::ParameterName, 'Open a stream that is not encrypted end to end, for a device whose agent is none of devstream''s')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
@@ -1053,6 +1059,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
             [CompletionResult]::new('--install', '--install', [CompletionResultType]::ParameterName, 'Write it to a file of its own, and an Include line for that at the top of ~/.ssh/config')
             [CompletionResult]::new('--uninstall', '--uninstall', [CompletionResultType]::ParameterName, 'Remove that file and the Include line')
+            [CompletionResult]::new('--plain', '--plain', [CompletionResultType]::ParameterName, 'Open a stream that is not encrypted end to end, for a device whose agent is none of devstream''s')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
@@ -1070,6 +1077,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
             [CompletionResult]::new('--no-client', '--no-client', [CompletionResultType]::ParameterName, 'Start no client: print the address and the .rdp file, and serve until Ctrl-C')
+            [CompletionResult]::new('--plain', '--plain', [CompletionResultType]::ParameterName, 'Open a stream that is not encrypted end to end, for a device whose agent is none of devstream''s')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
@@ -1150,6 +1158,106 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
         'devstream;profiles;help;help' {
             break
         }
+        'devstream;identity' {
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'devstream;trust' {
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the known peers: role, id, how and since when their keys are known')
+            [CompletionResult]::new('pin', 'pin', [CompletionResultType]::ParameterValue, 'Set the key of a peer, which somebody has read on its machine')
+            [CompletionResult]::new('forget', 'forget', [CompletionResultType]::ParameterValue, 'Forget a peer''s key: the key that it shows next is kept')
+            [CompletionResult]::new('reset', 'reset', [CompletionResultType]::ParameterValue, 'Forget the keys of all peers of an identity')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'devstream;trust;list' {
+            [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'List what this machine''s identity of this role knows [default: both]')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'devstream;trust;pin' {
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'devstream;trust;forget' {
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Do not ask; needed where there is no terminal')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'devstream;trust;reset' {
+            [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'Forget what this machine''s identity of this role knows; needed where there are two')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Do not ask; needed where there is no terminal')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'devstream;trust;help' {
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the known peers: role, id, how and since when their keys are known')
+            [CompletionResult]::new('pin', 'pin', [CompletionResultType]::ParameterValue, 'Set the key of a peer, which somebody has read on its machine')
+            [CompletionResult]::new('forget', 'forget', [CompletionResultType]::ParameterValue, 'Forget a peer''s key: the key that it shows next is kept')
+            [CompletionResult]::new('reset', 'reset', [CompletionResultType]::ParameterValue, 'Forget the keys of all peers of an identity')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'devstream;trust;help;list' {
+            break
+        }
+        'devstream;trust;help;pin' {
+            break
+        }
+        'devstream;trust;help;forget' {
+            break
+        }
+        'devstream;trust;help;reset' {
+            break
+        }
+        'devstream;trust;help;help' {
+            break
+        }
         'devstream;config' {
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Read this configuration file [default: devstream/config.toml in the user''s configuration directory, if it exists]')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
@@ -1225,13 +1333,15 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('service-proxy', 'service-proxy', [CompletionResultType]::ParameterValue, 'Run the operator''s end: local ports whose connections become streams to a device')
             [CompletionResult]::new('service', 'service', [CompletionResultType]::ParameterValue, 'Install or remove a role as a systemd service')
             [CompletionResult]::new('demo', 'demo', [CompletionResultType]::ParameterValue, 'Try devstream: a hub, a device-agent and a service-proxy in one process, on loopback')
-            [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List the devices that you may reach: state, last seen, streams offered')
+            [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List the devices that you may reach: state, last seen, streams offered, end-to-end key if it is known here')
             [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Check every hop to the hub, a device and its target: which one fails, why, and what to do next')
             [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show the roles of this user that run on this machine: process, identity, hub, state and streams')
             [CompletionResult]::new('ssh', 'ssh', [CompletionResultType]::ParameterValue, 'Run OpenSSH''s `ssh` to a device')
             [CompletionResult]::new('ssh-config', 'ssh-config', [CompletionResultType]::ParameterValue, 'Print the OpenSSH configuration to reach every device by its name, as in `ssh pi-42.devstream`')
             [CompletionResult]::new('rdp', 'rdp', [CompletionResultType]::ParameterValue, 'Open a device''s desktop: a local port, an .rdp file, and a remote desktop client')
             [CompletionResult]::new('profiles', 'profiles', [CompletionResultType]::ParameterValue, 'List the profiles: hubs and identities that this machine joined, or set the default')
+            [CompletionResult]::new('identity', 'identity', [CompletionResultType]::ParameterValue, 'Show who this machine is: role, id, hub and end-to-end key of each of its identities')
+            [CompletionResult]::new('trust', 'trust', [CompletionResultType]::ParameterValue, 'List, pin or forget the end-to-end keys of the devices and services that this machine knows')
             [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Write a commented configuration file, or print the effective settings')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script, for the shell to load at startup')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -1422,6 +1532,28 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             break
         }
         'devstream;help;profiles;set' {
+            break
+        }
+        'devstream;help;identity' {
+            break
+        }
+        'devstream;help;trust' {
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the known peers: role, id, how and since when their keys are known')
+            [CompletionResult]::new('pin', 'pin', [CompletionResultType]::ParameterValue, 'Set the key of a peer, which somebody has read on its machine')
+            [CompletionResult]::new('forget', 'forget', [CompletionResultType]::ParameterValue, 'Forget a peer''s key: the key that it shows next is kept')
+            [CompletionResult]::new('reset', 'reset', [CompletionResultType]::ParameterValue, 'Forget the keys of all peers of an identity')
+            break
+        }
+        'devstream;help;trust;list' {
+            break
+        }
+        'devstream;help;trust;pin' {
+            break
+        }
+        'devstream;help;trust;forget' {
+            break
+        }
+        'devstream;help;trust;reset' {
             break
         }
         'devstream;help;config' {

@@ -40,6 +40,9 @@ _devstream() {
             devstream,hub)
                 cmd="devstream__subcmd__hub"
                 ;;
+            devstream,identity)
+                cmd="devstream__subcmd__identity"
+                ;;
             devstream,join)
                 cmd="devstream__subcmd__join"
                 ;;
@@ -63,6 +66,9 @@ _devstream() {
                 ;;
             devstream,status)
                 cmd="devstream__subcmd__status"
+                ;;
+            devstream,trust)
+                cmd="devstream__subcmd__trust"
                 ;;
             devstream__subcmd__config,help)
                 cmd="devstream__subcmd__config__subcmd__help"
@@ -106,6 +112,9 @@ _devstream() {
             devstream__subcmd__help,hub)
                 cmd="devstream__subcmd__help__subcmd__hub"
                 ;;
+            devstream__subcmd__help,identity)
+                cmd="devstream__subcmd__help__subcmd__identity"
+                ;;
             devstream__subcmd__help,join)
                 cmd="devstream__subcmd__help__subcmd__join"
                 ;;
@@ -129,6 +138,9 @@ _devstream() {
                 ;;
             devstream__subcmd__help,status)
                 cmd="devstream__subcmd__help__subcmd__status"
+                ;;
+            devstream__subcmd__help,trust)
+                cmd="devstream__subcmd__help__subcmd__trust"
                 ;;
             devstream__subcmd__help__subcmd__config,init)
                 cmd="devstream__subcmd__help__subcmd__config__subcmd__init"
@@ -246,6 +258,18 @@ _devstream() {
                 ;;
             devstream__subcmd__help__subcmd__service,uninstall)
                 cmd="devstream__subcmd__help__subcmd__service__subcmd__uninstall"
+                ;;
+            devstream__subcmd__help__subcmd__trust,forget)
+                cmd="devstream__subcmd__help__subcmd__trust__subcmd__forget"
+                ;;
+            devstream__subcmd__help__subcmd__trust,list)
+                cmd="devstream__subcmd__help__subcmd__trust__subcmd__list"
+                ;;
+            devstream__subcmd__help__subcmd__trust,pin)
+                cmd="devstream__subcmd__help__subcmd__trust__subcmd__pin"
+                ;;
+            devstream__subcmd__help__subcmd__trust,reset)
+                cmd="devstream__subcmd__help__subcmd__trust__subcmd__reset"
                 ;;
             devstream__subcmd__hub,backup)
                 cmd="devstream__subcmd__hub__subcmd__backup"
@@ -571,6 +595,36 @@ _devstream() {
             devstream__subcmd__service__subcmd__help,uninstall)
                 cmd="devstream__subcmd__service__subcmd__help__subcmd__uninstall"
                 ;;
+            devstream__subcmd__trust,forget)
+                cmd="devstream__subcmd__trust__subcmd__forget"
+                ;;
+            devstream__subcmd__trust,help)
+                cmd="devstream__subcmd__trust__subcmd__help"
+                ;;
+            devstream__subcmd__trust,list)
+                cmd="devstream__subcmd__trust__subcmd__list"
+                ;;
+            devstream__subcmd__trust,pin)
+                cmd="devstream__subcmd__trust__subcmd__pin"
+                ;;
+            devstream__subcmd__trust,reset)
+                cmd="devstream__subcmd__trust__subcmd__reset"
+                ;;
+            devstream__subcmd__trust__subcmd__help,forget)
+                cmd="devstream__subcmd__trust__subcmd__help__subcmd__forget"
+                ;;
+            devstream__subcmd__trust__subcmd__help,help)
+                cmd="devstream__subcmd__trust__subcmd__help__subcmd__help"
+                ;;
+            devstream__subcmd__trust__subcmd__help,list)
+                cmd="devstream__subcmd__trust__subcmd__help__subcmd__list"
+                ;;
+            devstream__subcmd__trust__subcmd__help,pin)
+                cmd="devstream__subcmd__trust__subcmd__help__subcmd__pin"
+                ;;
+            devstream__subcmd__trust__subcmd__help,reset)
+                cmd="devstream__subcmd__trust__subcmd__help__subcmd__reset"
+                ;;
             *)
                 ;;
         esac
@@ -578,7 +632,7 @@ _devstream() {
 
     case "${cmd}" in
         devstream)
-            opts="-v -q -h -V --verbose --quiet --log-format --profile --help --version hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles config completions help"
+            opts="-v -q -h -V --verbose --quiet --log-format --profile --help --version hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -600,7 +654,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__check)
-            opts="-v -q -h --device --stream --forward --json --hub --ca --allow-tls-inspection --via --via-login --verbose --quiet --log-format --profile --help"
+            opts="-v -q -h --device --stream --forward --plain --json --hub --ca --allow-tls-inspection --via --via-login --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -891,7 +945,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__device__subcmd__agent)
-            opts="-v -q -h --forward --id --allow-service --accept-command --hub --ca --allow-tls-inspection --via --via-login --no-resume --dead-after --standbys --max-streams --memory-budget --drain-timeout --config --verbose --quiet --log-format --profile --help"
+            opts="-v -q -h --forward --id --allow-service --allow-plain --accept-command --hub --ca --allow-tls-inspection --via --via-login --no-resume --dead-after --standbys --max-streams --memory-budget --drain-timeout --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -906,6 +960,10 @@ _devstream() {
                     return 0
                     ;;
                 --allow-service)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-plain)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1062,7 +1120,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__help)
-            opts="hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles config completions help"
+            opts="hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1663,6 +1721,20 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__help__subcmd__identity)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__help__subcmd__join)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1834,6 +1906,76 @@ _devstream() {
         devstream__subcmd__help__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__trust)
+            opts="list pin forget reset"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__trust__subcmd__forget)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__trust__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__trust__subcmd__pin)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__trust__subcmd__reset)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -4453,6 +4595,28 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__identity)
+            opts="-v -q -h --json --verbose --quiet --log-format --profile --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__join)
             opts="-v -q -h --replace --ca --allow-tls-inspection --via --via-login --id --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -4684,7 +4848,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__rdp)
-            opts="-v -q -h --no-client --stream --hub --via --via-login --connect-timeout --verbose --quiet --log-format --profile --help"
+            opts="-v -q -h --no-client --stream --hub --via --via-login --connect-timeout --plain --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4759,7 +4923,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__service__subcmd__proxy)
-            opts="-v -q -h --device --local --stdio --strip --stream --connect-timeout --response-timeout --hub --ca --allow-tls-inspection --via --via-login --no-resume --dead-after --standbys --max-streams --memory-budget --drain-timeout --config --verbose --quiet --log-format --profile --help"
+            opts="-v -q -h --device --local --stdio --strip --stream --connect-timeout --plain --response-timeout --hub --ca --allow-tls-inspection --via --via-login --no-resume --dead-after --standbys --max-streams --memory-budget --drain-timeout --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5007,7 +5171,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__ssh)
-            opts="-v -q -h --stream --hub --via --via-login --connect-timeout --verbose --quiet --log-format --profile --help"
+            opts="-v -q -h --stream --hub --via --via-login --connect-timeout --plain --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5060,7 +5224,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__ssh__subcmd__config)
-            opts="-v -q -h --install --uninstall --stream --hub --via --via-login --connect-timeout --verbose --quiet --log-format --profile --help"
+            opts="-v -q -h --install --uninstall --stream --hub --via --via-login --connect-timeout --plain --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5119,6 +5283,208 @@ _devstream() {
                 return 0
             fi
             case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__trust)
+            opts="-v -q -h --verbose --quiet --log-format --profile --help list pin forget reset help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__trust__subcmd__forget)
+            opts="-v -q -h --yes --verbose --quiet --log-format --profile --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__trust__subcmd__help)
+            opts="list pin forget reset help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__trust__subcmd__help__subcmd__forget)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__trust__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__trust__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__trust__subcmd__help__subcmd__pin)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__trust__subcmd__help__subcmd__reset)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__trust__subcmd__list)
+            opts="-v -q -h --role --json --verbose --quiet --log-format --profile --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --role)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__trust__subcmd__pin)
+            opts="-v -q -h --verbose --quiet --log-format --profile --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__trust__subcmd__reset)
+            opts="-v -q -h --role --yes --verbose --quiet --log-format --profile --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --role)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0

@@ -37,13 +37,15 @@ complete -c devstream -n "__fish_devstream_needs_command" -f -a "device-agent" -
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "service-proxy" -d 'Run the operator\'s end: local ports whose connections become streams to a device'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "service" -d 'Install or remove a role as a systemd service'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "demo" -d 'Try devstream: a hub, a device-agent and a service-proxy in one process, on loopback'
-complete -c devstream -n "__fish_devstream_needs_command" -f -a "devices" -d 'List the devices that you may reach: state, last seen, streams offered'
+complete -c devstream -n "__fish_devstream_needs_command" -f -a "devices" -d 'List the devices that you may reach: state, last seen, streams offered, end-to-end key if it is known here'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "check" -d 'Check every hop to the hub, a device and its target: which one fails, why, and what to do next'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "status" -d 'Show the roles of this user that run on this machine: process, identity, hub, state and streams'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "ssh" -d 'Run OpenSSH\'s `ssh` to a device'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "ssh-config" -d 'Print the OpenSSH configuration to reach every device by its name, as in `ssh pi-42.devstream`'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "rdp" -d 'Open a device\'s desktop: a local port, an .rdp file, and a remote desktop client'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "profiles" -d 'List the profiles: hubs and identities that this machine joined, or set the default'
+complete -c devstream -n "__fish_devstream_needs_command" -f -a "identity" -d 'Show who this machine is: role, id, hub and end-to-end key of each of its identities'
+complete -c devstream -n "__fish_devstream_needs_command" -f -a "trust" -d 'List, pin or forget the end-to-end keys of the devices and services that this machine knows'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "config" -d 'Write a commented configuration file, or print the effective settings'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "completions" -d 'Print a completion script, for the shell to load at startup'
 complete -c devstream -n "__fish_devstream_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -267,6 +269,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand join" -s h -l help -
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l forward -d 'Offer this target, under this name: 22, 3389, web=8080, db=10.0.0.5:5432 (repeatable; the first is the default)' -r
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l id -d 'Run as this device [default: the id that joined, else the host name]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l allow-service -d 'Accept this service, by name or pattern, and reject others, whatever the hub allows (repeatable) [default: all]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l allow-plain -d 'Accept streams that are not encrypted end to end of this service, by name or pattern (repeatable) [default: none]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l accept-command -d 'Run this shell command for each stream: exit status 0 accepts it' -r -f -a "(__fish_complete_command)"
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l hub -d 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -l ca -d 'Trust the authorities in this PEM file for the hub\'s certificate, instead of its pin or the public ones' -r -F
@@ -306,6 +309,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l lo
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l stdio -d 'Carry one stream on standard input and output, for ssh\'s ProxyCommand'
+complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l plain -d 'Open streams that are not encrypted end to end, for a device whose agent is none of devstream\'s'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l allow-tls-inspection -d 'Connect even if a proxy on the path inspects TLS, if the hub allows it too'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l no-resume -d 'Reset a stream\'s local connections when its connection to the hub breaks, instead of resuming it'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
@@ -369,6 +373,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand check" -l via-login 
 complete -c devstream -n "__fish_devstream_using_subcommand check" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand check" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand check" -l plain -d 'Open a stream that is not encrypted end to end, as the service-proxy does with --plain'
 complete -c devstream -n "__fish_devstream_using_subcommand check" -l json -d 'Print JSON'
 complete -c devstream -n "__fish_devstream_using_subcommand check" -l allow-tls-inspection -d 'Connect even if a proxy on the path inspects TLS, if the hub allows it too'
 complete -c devstream -n "__fish_devstream_using_subcommand check" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
@@ -389,6 +394,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l connect-time
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand ssh" -l plain -d 'Open a stream that is not encrypted end to end, for a device whose agent is none of devstream\'s'
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -s q -l quiet -d 'Show warnings and errors only'
 complete -c devstream -n "__fish_devstream_using_subcommand ssh" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -402,6 +408,7 @@ json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l install -d 'Write it to a file of its own, and an Include line for that at the top of ~/.ssh/config'
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l uninstall -d 'Remove that file and the Include line'
+complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -l plain -d 'Open a stream that is not encrypted end to end, for a device whose agent is none of devstream\'s'
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -s q -l quiet -d 'Show warnings and errors only'
 complete -c devstream -n "__fish_devstream_using_subcommand ssh-config" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -414,6 +421,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l log-format -
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l no-client -d 'Start no client: print the address and the .rdp file, and serve until Ctrl-C'
+complete -c devstream -n "__fish_devstream_using_subcommand rdp" -l plain -d 'Open a stream that is not encrypted end to end, for a device whose agent is none of devstream\'s'
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -s q -l quiet -d 'Show warnings and errors only'
 complete -c devstream -n "__fish_devstream_using_subcommand rdp" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -454,6 +462,58 @@ complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish
 complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Delete a profile\'s identities and their keys; to return, they need new join links'
 complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from help" -f -a "set" -d 'Set the address of a profile\'s hub, after that has moved; the identity, and what certifies the hub, stay'
 complete -c devstream -n "__fish_devstream_using_subcommand profiles; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c devstream -n "__fish_devstream_using_subcommand identity" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
+json\t'One JSON object each, with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand identity" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand identity" -l json -d 'Print JSON'
+complete -c devstream -n "__fish_devstream_using_subcommand identity" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
+complete -c devstream -n "__fish_devstream_using_subcommand identity" -s q -l quiet -d 'Show warnings and errors only'
+complete -c devstream -n "__fish_devstream_using_subcommand identity" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and not __fish_seen_subcommand_from list pin forget reset help" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
+json\t'One JSON object each, with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and not __fish_seen_subcommand_from list pin forget reset help" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and not __fish_seen_subcommand_from list pin forget reset help" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and not __fish_seen_subcommand_from list pin forget reset help" -s q -l quiet -d 'Show warnings and errors only'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and not __fish_seen_subcommand_from list pin forget reset help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and not __fish_seen_subcommand_from list pin forget reset help" -f -a "list" -d 'List the known peers: role, id, how and since when their keys are known'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and not __fish_seen_subcommand_from list pin forget reset help" -f -a "pin" -d 'Set the key of a peer, which somebody has read on its machine'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and not __fish_seen_subcommand_from list pin forget reset help" -f -a "forget" -d 'Forget a peer\'s key: the key that it shows next is kept'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and not __fish_seen_subcommand_from list pin forget reset help" -f -a "reset" -d 'Forget the keys of all peers of an identity'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and not __fish_seen_subcommand_from list pin forget reset help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from list" -l role -d 'List what this machine\'s identity of this role knows [default: both]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from list" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
+json\t'One JSON object each, with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from list" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from list" -l json -d 'Print JSON'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from list" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Show warnings and errors only'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from pin" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
+json\t'One JSON object each, with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from pin" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from pin" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from pin" -s q -l quiet -d 'Show warnings and errors only'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from pin" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from forget" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
+json\t'One JSON object each, with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from forget" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from forget" -l yes -d 'Do not ask; needed where there is no terminal'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from forget" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from forget" -s q -l quiet -d 'Show warnings and errors only'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from forget" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from reset" -l role -d 'Forget what this machine\'s identity of this role knows; needed where there are two' -r
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from reset" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
+json\t'One JSON object each, with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from reset" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from reset" -l yes -d 'Do not ask; needed where there is no terminal'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from reset" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from reset" -s q -l quiet -d 'Show warnings and errors only'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from reset" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the known peers: role, id, how and since when their keys are known'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from help" -f -a "pin" -d 'Set the key of a peer, which somebody has read on its machine'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from help" -f -a "forget" -d 'Forget a peer\'s key: the key that it shows next is kept'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from help" -f -a "reset" -d 'Forget the keys of all peers of an identity'
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand config; and not __fish_seen_subcommand_from init show help" -l config -d 'Read this configuration file [default: devstream/config.toml in the user\'s configuration directory, if it exists]' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand config; and not __fish_seen_subcommand_from init show help" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
@@ -490,22 +550,24 @@ complete -c devstream -n "__fish_devstream_using_subcommand completions" -l stat
 complete -c devstream -n "__fish_devstream_using_subcommand completions" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
 complete -c devstream -n "__fish_devstream_using_subcommand completions" -s q -l quiet -d 'Show warnings and errors only'
 complete -c devstream -n "__fish_devstream_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles config completions help" -f -a "hub" -d 'Run a hub, or manage the running one'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles config completions help" -f -a "join" -d 'Enrol this machine with a join link from a hub'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles config completions help" -f -a "device-agent" -d 'Run the device\'s end: dial out to the hub, and connect streams to local targets'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles config completions help" -f -a "service-proxy" -d 'Run the operator\'s end: local ports whose connections become streams to a device'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles config completions help" -f -a "service" -d 'Install or remove a role as a systemd service'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles config completions help" -f -a "demo" -d 'Try devstream: a hub, a device-agent and a service-proxy in one process, on loopback'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles config completions help" -f -a "devices" -d 'List the devices that you may reach: state, last seen, streams offered'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles config completions help" -f -a "check" -d 'Check every hop to the hub, a device and its target: which one fails, why, and what to do next'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles config completions help" -f -a "status" -d 'Show the roles of this user that run on this machine: process, identity, hub, state and streams'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles config completions help" -f -a "ssh" -d 'Run OpenSSH\'s `ssh` to a device'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles config completions help" -f -a "ssh-config" -d 'Print the OpenSSH configuration to reach every device by its name, as in `ssh pi-42.devstream`'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles config completions help" -f -a "rdp" -d 'Open a device\'s desktop: a local port, an .rdp file, and a remote desktop client'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles config completions help" -f -a "profiles" -d 'List the profiles: hubs and identities that this machine joined, or set the default'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles config completions help" -f -a "config" -d 'Write a commented configuration file, or print the effective settings'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles config completions help" -f -a "completions" -d 'Print a completion script, for the shell to load at startup'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles config completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help" -f -a "hub" -d 'Run a hub, or manage the running one'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help" -f -a "join" -d 'Enrol this machine with a join link from a hub'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help" -f -a "device-agent" -d 'Run the device\'s end: dial out to the hub, and connect streams to local targets'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help" -f -a "service-proxy" -d 'Run the operator\'s end: local ports whose connections become streams to a device'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help" -f -a "service" -d 'Install or remove a role as a systemd service'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help" -f -a "demo" -d 'Try devstream: a hub, a device-agent and a service-proxy in one process, on loopback'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help" -f -a "devices" -d 'List the devices that you may reach: state, last seen, streams offered, end-to-end key if it is known here'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help" -f -a "check" -d 'Check every hop to the hub, a device and its target: which one fails, why, and what to do next'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help" -f -a "status" -d 'Show the roles of this user that run on this machine: process, identity, hub, state and streams'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help" -f -a "ssh" -d 'Run OpenSSH\'s `ssh` to a device'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help" -f -a "ssh-config" -d 'Print the OpenSSH configuration to reach every device by its name, as in `ssh pi-42.devstream`'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help" -f -a "rdp" -d 'Open a device\'s desktop: a local port, an .rdp file, and a remote desktop client'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help" -f -a "profiles" -d 'List the profiles: hubs and identities that this machine joined, or set the default'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help" -f -a "identity" -d 'Show who this machine is: role, id, hub and end-to-end key of each of its identities'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help" -f -a "trust" -d 'List, pin or forget the end-to-end keys of the devices and services that this machine knows'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help" -f -a "config" -d 'Write a commented configuration file, or print the effective settings'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help" -f -a "completions" -d 'Print a completion script, for the shell to load at startup'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and not __fish_seen_subcommand_from hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from hub" -f -a "device" -d 'Manage devices'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from hub" -f -a "service" -d 'Manage services: operators and jobs that open streams'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from hub" -f -a "enroll" -d 'Manage enrolment keys: one secret with which many devices join, each with a key of its own'
@@ -523,5 +585,9 @@ complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_see
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from profiles" -f -a "use" -d 'Set the default profile'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from profiles" -f -a "remove" -d 'Delete a profile\'s identities and their keys; to return, they need new join links'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from profiles" -f -a "set" -d 'Set the address of a profile\'s hub, after that has moved; the identity, and what certifies the hub, stay'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from trust" -f -a "list" -d 'List the known peers: role, id, how and since when their keys are known'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from trust" -f -a "pin" -d 'Set the key of a peer, which somebody has read on its machine'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from trust" -f -a "forget" -d 'Forget a peer\'s key: the key that it shows next is kept'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from trust" -f -a "reset" -d 'Forget the keys of all peers of an identity'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "init" -d 'Write a file with every key in it, commented out, with its meaning and default'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print the effective settings, and where each comes from: a flag, the environment, the file or the default'

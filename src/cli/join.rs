@@ -15,6 +15,7 @@ use crate::cli::args::{Join, TrustArgs};
 use crate::cli::profile::Profile;
 use crate::cli::service::service_with_key;
 use crate::cli::status::running_role;
+use crate::cli::trust::forget_former_hub;
 use crate::cli::{Failure, output};
 use crate::net::client::{Client, RequestError, RequestOptions, response_refusal};
 use crate::net::e2e::leaf;
@@ -43,6 +44,7 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     let proxy = join.via.proxy_settings()?;
     let profile = Profile::resolve(join.profile.as_ref())?;
     let stored = StoredIdentity::load(&profile, principal.role)?;
+    let other_hub = stored.as_ref().filter(|stored| !stored.matches_hub(&link)).map(|stored| stored.hub.clone());
     if let Some(joined) = stored.as_ref().filter(|_| !join.replace) {
         ensure_same_identity(&profile, joined, &principal, &link).map_err(Failure::Usage)?;
     }
@@ -60,6 +62,9 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     let Joining { principal, profile, .. } = &joining;
     let directory = profile.identity_directory(principal.role)?;
     output::eprint(&format!("joined {} as {principal}; the key is in {}", joined.hub, directory.display()));
+    if let Some(former) = other_hub {
+        forget_former_hub(profile, principal.role, &former)?;
+    }
     if let Some(note) = other_role(profile, principal)? {
         output::warning(&note);
     }

@@ -13,6 +13,7 @@ mod config;
 mod demo;
 mod examples;
 mod identity;
+mod identity_command;
 mod join;
 mod output;
 mod paths;
@@ -24,6 +25,7 @@ mod service;
 mod signals;
 mod ssh;
 mod status;
+mod trust;
 
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
@@ -122,7 +124,7 @@ pub fn main() -> ExitCode {
     let inherited = InheritedSockets::from_env();
     // Dropped last, and so flushes every message.
     let _output = output::start(cli.command.is_role(), table.clone());
-    let filter = logging::filter(cli.verbosity()).and_then(|filter| Ok((filter, inherited?)));
+    let filter = logging::filter(cli.log_verbosity()).and_then(|filter| Ok((filter, inherited?)));
     let done = filter.map_err(Failure::Usage).and_then(|(filter, inherited)| {
         // The hub's terminal is read hours later; the messages of other commands are about now.
         let with_times = name == "hub" && cli.command.is_role() && io::stderr().is_terminal();
@@ -159,6 +161,8 @@ fn run(cli: Cli, inherited: InheritedSockets, table: Option<Table>) -> Result<()
             Command::Ssh(ssh) => Box::pin(ssh::run(ssh)).await,
             Command::SshConfig(config) => Box::pin(ssh::configure(&config)).await,
             Command::Profiles(profiles) => Ok(profiles::run(profiles).await?),
+            Command::Identity(identity) => identity_command::run(&identity),
+            Command::Trust(trust) => trust::run(trust),
             Command::Config(config) => config::command::run(config),
             Command::Completions(Completions { shell, fixed: true }) => {
                 output::print(shell.script());

@@ -13,6 +13,8 @@ use crate::proto::id::Principal;
 pub(super) const IDENTITY_FILE: &str = "identity.toml";
 /// The file beside it with the end-to-end keys of its peers.
 pub(super) const KNOWN_FILE: &str = "known";
+/// The file by whose lock processes take turns to change it.
+pub(super) const KNOWN_LOCK: &str = "known.lock";
 /// The file of its key, and the name of that credential.
 pub(super) const KEY_FILE: &str = "key";
 
@@ -123,9 +125,27 @@ fn user_status_directory() -> anyhow::Result<PathBuf> {
     Ok(data()?.join("run"))
 }
 
+/// Returns the directory of the keys of identities that enrol with the hub of the same user.
+pub(super) fn local_keys() -> anyhow::Result<PathBuf> {
+    Ok(data()?.join("local"))
+}
+
 /// Returns the key of an identity that enrols with the hub of the same user.
 pub(super) fn local_key(principal: &Principal) -> anyhow::Result<PathBuf> {
-    Ok(data()?.join("local").join(format!("{}-{}.key", principal.role, principal.id)))
+    Ok(local_keys()?.join(format!("{}-{}{LOCAL_KEY_SUFFIX}", principal.role, principal.id)))
+}
+
+const LOCAL_KEY_SUFFIX: &str = ".key";
+
+/// Returns the identity whose key has this file name.
+pub(super) fn local_key_owner(name: &str) -> Option<Principal> {
+    let (role, id) = name.strip_suffix(LOCAL_KEY_SUFFIX)?.split_once('-')?;
+    Some(Principal { role: role.parse().ok()?, id: id.parse().ok()? })
+}
+
+/// Returns the directory in which systemd keeps the state of a service. Only root has access.
+pub(super) fn service_state(root: Option<&Path>, name: &str) -> PathBuf {
+    root.unwrap_or(Path::new("/")).join("var/lib").join(name)
 }
 
 #[cfg(test)]

@@ -1,17 +1,21 @@
 //! `devstream profiles`: lists the hubs and identities of this machine, sets the default, removes.
 
 use std::fmt;
-use std::io::{self, IsTerminal as _};
+use std::fs;
+use std::io::ErrorKind;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use serde::Serialize;
 
 use super::args::{MovedHub, Profiles, ProfilesCommand};
 use super::identity::StoredIdentity;
+use super::output::Answer;
+use super::paths::{KNOWN_FILE, KNOWN_LOCK};
 use super::profile::{Profile, remove_directory};
-use super::service::service_with_key;
+use super::service::{left_state, service_with_key};
 use super::status::running_role;
 use super::{output, paths};
+use crate::hub::state::AtPath as _;
 use crate::proto::forward::HostPort;
 use crate::proto::id::{Principal, PrincipalId, Role};
 use crate::proto::join::HubAddress;
@@ -117,6 +121,7 @@ fn remove(profile: &Profile, role: Option<Role>, yes: bool) -> anyhow::Result<()
     }
     for role in role.map_or(ROLES.to_vec(), |role| vec![role]) {
         remove_directory(&profile.identity_directory(role)?)?;
+        forget_known(profile, role)?;
     }
     if kept.is_empty() {
         forget(profile)?;
@@ -127,6 +132,21 @@ fn remove(profile: &Profile, role: Option<Role>, yes: bool) -> anyhow::Result<()
             "removed {identity}; at the hub: `devstream hub {role} rotate {id}` for the right machine, or `devstream hub \
              {role} remove {id}`"
         ));
+    }
+    Ok(())
+}
+
+/// Removes what an uninstalled service of this identity knew of its peers. That of a service which runs with another user's
+/// identity stays.
+fn forget_known(profile: &Profile, role: Role) -> anyhow::Result<()> {
+    let Some(directory) = left_state(profile, role) else { return Ok(()) };
+    for path in [KNOWN_FILE, KNOWN_LOCK].map(|name| directory.join(name)) {
+        match fs::remove_file(&path) {
+            Err(error) if ![ErrorKind::NotFound, ErrorKind::PermissionDenied].contains(&error.kind()) => {
+                return Err(error).at_path("cannot remove", &path);
+            }
+            Ok(()) | Err(_) => {}
+        }
     }
     Ok(())
 }
@@ -145,15 +165,15 @@ fn forget(profile: &Profile) -> anyhow::Result<()> {
 /// Asks whether to delete these keys, which nothing brings back. Nobody can be asked without a terminal.
 fn confirms(identities: &[ProfileIdentity]) -> anyhow::Result<bool> {
     let all = identities.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        let choose = if identities.len() > 1 { ", or choose one with --role device|service" } else { "" };
-        bail!("this would delete the key of {all}: confirm with --yes{choose}");
-    }
     let each = if identities.len() > 1 { "each needs" } else { "it needs" };
-    output::warning(&format!("Delete the key of {all}? To return, {each} a new join link. [y/N]"));
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer).context("cannot read the answer")?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    match output::ask(&format!("Delete the key of {all}? To return, {each} a new join link."))? {
+        Answer::Yes => Ok(true),
+        Answer::No => Ok(false),
+        Answer::Nobody => {
+            let choose = if identities.len() > 1 { ", or choose one with --role device|service" } else { "" };
+            bail!("this would delete the key of {all}: confirm with --yes{choose}");
+        }
+    }
 }
 
 /// Sets the hub's address. A streaming endpoint that is the hub itself moves with it.

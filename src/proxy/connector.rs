@@ -25,6 +25,7 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 pub struct Connector {
     inner: Arc<Inner>,
     connect_timeout: Duration,
+    plain: bool,
 }
 
 /// State that lives as long as the connector or one of its streams.
@@ -58,13 +59,20 @@ impl Connector {
         watch.spawn(monitor_task);
         let opener = Opener::new(Arc::new(config), network);
         let inner = Arc::new(Inner { opener, streams: Tasks::default(), watch });
-        Ok(Self { inner, connect_timeout: Duration::ZERO })
+        Ok(Self { inner, connect_timeout: Duration::ZERO, plain: false })
     }
 
     /// Returns a connector whose streams wait this long for an offline device; at most 60 seconds.
     #[must_use]
     pub fn with_connect_timeout(&self, timeout: Duration) -> Self {
-        Self { inner: self.inner.clone(), connect_timeout: timeout }
+        Self { connect_timeout: timeout, ..self.clone() }
+    }
+
+    /// Returns a connector whose streams are not encrypted end to end, if so asked: for devices whose agent is none of
+    /// devstream's. The hub can read and change what they carry.
+    #[must_use]
+    pub fn with_plain(&self, plain: bool) -> Self {
+        Self { plain, ..self.clone() }
     }
 
     /// Opens a stream, to the device's first forward or handler without a name. Returns once the device has accepted
@@ -88,7 +96,7 @@ impl Connector {
             let reason = format!("{} bytes of first data exceed the limit of {STREAM_BUFFER_BYTES}", first.len());
             return Err(Refusal::new(RefusalKind::BadRequest, reason));
         }
-        let opener = self.inner.opener.to(device.clone(), self.connect_timeout);
+        let opener = self.inner.opener.to(device.clone(), self.connect_timeout, self.plain);
         if opener.stream_shutdown.is_cancelled() {
             return Err(Refusal::new(RefusalKind::LocalShutdown, "the connector is closed"));
         }

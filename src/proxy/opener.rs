@@ -117,8 +117,8 @@ impl Opener {
     }
 
     /// Returns an opener for another device that shares the client and the standbys.
-    pub(super) fn to(&self, device: DeviceId, connect_timeout: Duration) -> Self {
-        let config = Arc::new(ProxyConfig { device, connect_timeout, ..(*self.config).clone() });
+    pub(super) fn to(&self, device: DeviceId, connect_timeout: Duration, plain: bool) -> Self {
+        let config = Arc::new(ProxyConfig { device, connect_timeout, plain, ..(*self.config).clone() });
         let (client, standbys, busy_log) = (self.client.clone(), self.standbys.clone(), self.busy_log.clone());
         let (network, stream_shutdown) = (self.network.clone(), self.stream_shutdown.clone());
         Self { config, client, network, standbys, busy_log, stream_shutdown }

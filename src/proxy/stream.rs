@@ -88,6 +88,7 @@ pub(super) async fn open(
     // What no request carries is read after it, before what the program writes.
     let first = io::Cursor::new(Bytes::copy_from_slice(first));
     let (local, opened) = open_local(&opener, name, (first.chain(reader), writer), &counters, Duration::ZERO).await?;
+    let stream = stream.with_session(local.session());
     let work = async move {
         let OpenedTunnel { tunnel, resume_target, slot, .. } = opened;
         let context = opener.pump_context(resume_target, &counters, &|_| {});

@@ -222,7 +222,7 @@ fn check_distinguishes_device_stream_and_target_failures() {
     ];
     let agent = Agent::start(&device, &forwards.each_ref().map(String::as_str));
     let check = |arguments: &[&str]| CheckReport::on(&laptop, &[&[DEVICE], arguments].concat());
-    let all = [&HUB_PATH[..], &["device", "stream", "target"]].concat();
+    let all = [&HUB_PATH[..], &["device", "stream", "endToEnd", "target"]].concat();
 
     let well = check(&[]);
     well.is_well(&all);

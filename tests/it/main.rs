@@ -20,6 +20,7 @@ mod completion;
 mod config;
 mod conformance;
 mod congestion;
+mod end_to_end;
 mod enrolment;
 mod evil_hub;
 mod faults;

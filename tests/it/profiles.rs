@@ -298,6 +298,8 @@ fn each_profile_has_its_own_system_service() {
     let key = place(&machine, "profiles/lab/device/key");
     assert!(of_lab.contains(&format!("LoadCredential=key:{}", key.display())), "{of_lab}");
     assert!(of_lab.contains(" device-agent --profile lab --forward 22\n"), "{of_lab}");
+    // Each has what its own identity knows.
+    assert!(of_lab.contains("\nStateDirectory=devstream/device-agent@lab\n"), "{of_lab}");
     assert!(!usual.as_ref().unwrap().contains("lab"), "{usual:?}");
 
     // Started by its unit, it has the profile's identity, without access to root's home.

@@ -93,6 +93,8 @@ fn the_units_contain_the_flags_and_the_file() {
         format!("LoadCredential=key:{}/key", identity.display()),
         format!("LoadCredential=identity.toml:{}/identity.toml", identity.display()),
         "CapabilityBoundingSet=".to_owned(),
+        "StateDirectory=devstream/device-agent".to_owned(),
+        "StateDirectoryMode=0700".to_owned(),
     ] {
         assert!(agent.lines().any(|other| other == line), "no {line} in {agent}");
     }

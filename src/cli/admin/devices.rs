@@ -1,6 +1,6 @@
 //! `devstream devices`: the devices in reach of this machine's service.
 
-use super::show::devices as show_devices;
+use super::show::{ListedDevice, devices as show_devices};
 use crate::cli::Failure;
 use crate::cli::args::Devices;
 use crate::cli::complete::store;
@@ -13,5 +13,9 @@ pub(in crate::cli) async fn run(devices: Devices) -> Result<(), Failure> {
     let client = client_factory(principal, devices.hub.clone()).client().await?;
     let list = list_devices(&client).await?;
     store(&devices.hub, &list);
-    Ok(show_devices(&list, devices.output.json)?)
+    let listed = list.into_iter().map(|device| {
+        let peer = Principal { role: Role::Device, id: device.id.lower_case().into() };
+        ListedDevice::new(device, client.peer_keys().known(&peer))
+    });
+    Ok(show_devices(&listed.collect::<Vec<_>>(), devices.output.json)?)
 }

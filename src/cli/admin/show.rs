@@ -12,6 +12,8 @@ use crate::proto::admin::{
 };
 use crate::proto::id::Role;
 use crate::proto::join::{HubAddress, JoinLink};
+use crate::proto::key::PublicKey;
+use crate::proto::known::KnownPeer;
 use crate::proto::scope::{Glob, Scope};
 use crate::proto::text;
 use crate::proto::timestamp::Timestamp;
@@ -73,8 +75,26 @@ fn warn_of_host(HubAddress { host, port }: &HubAddress, is_guessed: bool) {
     }
 }
 
+/// A device that a service may reach, and what this machine knows of it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ListedDevice {
+    #[serde(flatten)]
+    status: DeviceStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_to_end_key: Option<PublicKey>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known_since: Option<Timestamp>,
+}
+
+impl ListedDevice {
+    pub(super) fn new(status: DeviceStatus, known: Option<KnownPeer>) -> Self {
+        Self { status, end_to_end_key: known.map(|known| known.key), known_since: known.map(|known| known.since) }
+    }
+}
+
 /// Prints the devices that a service may reach.
-pub(in crate::cli) fn devices(devices: &[DeviceStatus], as_json: bool) -> anyhow::Result<()> {
+pub(super) fn devices(devices: &[ListedDevice], as_json: bool) -> anyhow::Result<()> {
     if as_json {
         return json(devices);
     }
@@ -84,11 +104,12 @@ pub(in crate::cli) fn devices(devices: &[DeviceStatus], as_json: bool) -> anyhow
         );
         return Ok(());
     }
-    let rows = devices.iter().map(|device| {
-        let state = presence(device.online.as_ref(), device.last_seen, "offline");
-        [vec![device.id.to_string()], state].concat()
+    let rows = devices.iter().map(|ListedDevice { status, end_to_end_key, .. }| {
+        let state = presence(status.online.as_ref(), status.last_seen, "offline");
+        let key = end_to_end_key.map_or_else(|| "-".into(), |key| key.short());
+        [vec![status.id.to_string()], state, vec![key]].concat()
     });
-    output::print_table(&PRESENCE, rows);
+    output::print_table(&[&PRESENCE[..], &["KEY"]].concat(), rows);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use crate::proto::id::{DeviceId, StreamName};
 /// Check every hop to the hub, a device and its target: which one fails, why, and what to do next
 ///
 /// For an operator: DNS, TCP, the proxy if there is one, TLS, authentication and the clocks; with DEVICE also whether
-/// the device is online and opens a stream, and the banner of the stream's target. On a machine that joined as a
+/// the device is online and opens a stream, how that is encrypted end to end, and the banner of the stream's target. On a machine that joined as a
 /// device: the path to the hub, and whether the targets that the device-agent offers answer. Prints each hop once it is
 /// done, with its time. Uses the settings that the service-proxy or the device-agent has in the environment and the
 /// file. Exits with the code of the first failure.
@@ -27,6 +27,9 @@ pub(in crate::cli) struct Check {
     /// Check as a device, with this target instead of those in the device-agent's settings (repeatable)
     #[arg(long, value_name = "[NAME=][HOST:]PORT", value_delimiter = ',', conflicts_with = "checked")]
     pub(in crate::cli) forward: Vec<Forward>,
+    /// Open a stream that is not encrypted end to end, as the service-proxy does with --plain
+    #[arg(long, conflicts_with = "forward")]
+    pub(in crate::cli) plain: bool,
     #[command(flatten)]
     pub(in crate::cli) output: OutputArgs,
     #[command(flatten)]

@@ -18,6 +18,7 @@ mod service;
 mod session;
 mod shell;
 mod transport;
+mod trust;
 mod value_parsers;
 
 use std::path::PathBuf;
@@ -40,6 +41,7 @@ pub(super) use self::service::{Install, Service, ServiceManagement, ServiceRole,
 pub(super) use self::session::SessionArgs;
 pub(super) use self::shell::{DEVICE_SUFFIX, Rdp, Ssh, SshConfig, Status};
 pub(super) use self::transport::{VIA_LOGIN, ViaArgs};
+pub(super) use self::trust::{Identity, Trust, TrustCommand};
 use super::output::logging::Format;
 use super::profile::Profile;
 use crate::proto::id::DeviceId;
@@ -88,6 +90,12 @@ impl Cli {
         if self.quiet { -1 } else { i8::try_from(self.verbose.min(2)).unwrap_or(2) }
     }
 
+    /// Returns the verbosity of its log. The findings of a check say what the log would.
+    pub(super) fn log_verbosity(&self) -> i8 {
+        let is_check = matches!(self.command, Command::Check(_));
+        if is_check && self.verbosity() == 0 { -1 } else { self.verbosity() }
+    }
+
     /// Reports whether the command shows its streams to a person, as live rows if there is a terminal.
     pub(super) fn shows_streams(&self) -> bool {
         let has_streams = match &self.command {
@@ -104,6 +112,8 @@ impl Cli {
             | Command::SshConfig(_)
             | Command::Rdp(_)
             | Command::Profiles(_)
+            | Command::Identity(_)
+            | Command::Trust(_)
             | Command::Config(_)
             | Command::Completions(_) => false,
         };
@@ -126,6 +136,8 @@ pub(super) enum Command {
     SshConfig(SshConfig),
     Rdp(Rdp),
     Profiles(Profiles),
+    Identity(Identity),
+    Trust(Trust),
     Config(ConfigArgs),
     Completions(Completions),
 }
@@ -147,6 +159,8 @@ impl Command {
             Self::SshConfig(_) => "ssh-config",
             Self::Rdp(_) => "rdp",
             Self::Profiles(_) => "profiles",
+            Self::Identity(_) => "identity",
+            Self::Trust(_) => "trust",
             Self::Config(_) => "config",
             Self::Completions(_) => "completions",
         }
@@ -166,7 +180,8 @@ impl Command {
             Self::DeviceAgent(_) | Self::ServiceProxy(_) | Self::Demo(_) | Self::Rdp(_) => true,
             Self::Service(_) | Self::Join(_) | Self::Devices(_) | Self::Check(_) | Self::Status(_) => false,
             Self::Ssh(_) | Self::SshConfig(_) => false,
-            Self::Profiles(_) | Self::Config(_) | Self::Completions(_) => false,
+            Self::Profiles(_) | Self::Identity(_) | Self::Trust(_) => false,
+            Self::Config(_) | Self::Completions(_) => false,
         }
     }
 }
@@ -203,7 +218,7 @@ pub(super) struct Join {
     pub(super) id: Option<DeviceId>,
 }
 
-/// List the devices that you may reach: state, last seen, streams offered
+/// List the devices that you may reach: state, last seen, streams offered, end-to-end key if it is known here
 #[derive(Debug, Args)]
 pub(super) struct Devices {
     #[command(flatten)]

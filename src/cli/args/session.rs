@@ -25,21 +25,28 @@ pub(in crate::cli) struct SessionArgs {
     /// Wait this long for an offline device to come online; at most 60 s [default: the service-proxy's]
     #[arg(long, value_name = "SECONDS", value_parser = handshake_seconds)]
     connect_timeout: Option<Duration>,
+    /// Open a stream that is not encrypted end to end, for a device whose agent is none of devstream's
+    ///
+    /// The hub can read and change what such a stream carries.
+    #[arg(long)]
+    plain: bool,
 }
 
 impl SessionArgs {
-    /// Returns the flags for the service-proxy, with their values.
-    pub(in crate::cli) fn flags(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
+    /// Returns the flags for the service-proxy, with their values if they have one.
+    pub(in crate::cli) fn flags(&self) -> anyhow::Result<Vec<(&'static str, Option<String>)>> {
         let hubs = self.hub.iter().map(|hub| ("--hub", hub.to_string()));
         let via = self.via.iter().map(|via| ("--via", via.clone()));
         let wait = self.connect_timeout.iter().map(|wait| ("--connect-timeout", wait.as_secs_f64().to_string()));
-        let mut flags: Vec<_> = hubs.chain(via).chain(wait).collect();
+        let mut flags: Vec<_> = hubs.chain(via).chain(wait).map(|(flag, value)| (flag, Some(value))).collect();
         if let Some(file) = &self.via_login {
             // An installed configuration is read from any directory.
             let path = std::path::absolute(file).ok().and_then(|path| Some(path.to_str()?.to_owned()));
             let path = path.filter(|path| !path.contains('\n'));
-            flags.push(("--via-login", path.context("--via-login: this path cannot be passed on; rename the file")?));
+            let path = path.context("--via-login: this path cannot be passed on; rename the file")?;
+            flags.push(("--via-login", Some(path)));
         }
+        flags.extend(self.plain.then_some(("--plain", None)));
         Ok(flags)
     }
 }

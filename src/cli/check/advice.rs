@@ -122,7 +122,9 @@ pub(super) fn hop_of(kind: RefusalKind) -> Hop {
     const DEVICE: [RefusalKind; 2] = [RefusalKind::UnknownDevice, RefusalKind::DeviceOffline];
     const TARGET: [RefusalKind; 3] =
         [RefusalKind::TargetRefused, RefusalKind::TargetUnreachable, RefusalKind::TargetTimedOut];
-    if DEVICE.contains(&kind) {
+    if kind.is_of_session() {
+        Hop::EndToEnd
+    } else if DEVICE.contains(&kind) {
         Hop::Device
     } else if TARGET.contains(&kind) {
         Hop::Target

@@ -44,7 +44,9 @@ impl Verdict {
         if refusal.is_local() {
             return Self::because(refusal, "correct that, and run this check again".to_owned());
         }
-        let own = refusal.advice().filter(|_| refusal.kind == RefusalKind::NotJoined);
+        // The others' advice is that of roles, which do not know the hop.
+        let is_complete = refusal.kind == RefusalKind::NotJoined || refusal.kind.is_of_session();
+        let own = refusal.advice().filter(|_| is_complete);
         Self::because(refusal, own.unwrap_or_else(|| advice(hop, refusal.kind, cause)).to_owned())
     }
 

@@ -28,6 +28,8 @@ pub(super) enum Hop {
     Device,
     /// The device opens a stream.
     Stream,
+    /// The stream is encrypted end to end, and the device's key is the known one.
+    EndToEnd,
     /// The stream's target answers.
     Target,
     /// The hub runs.
@@ -57,6 +59,7 @@ impl Hop {
             Self::Clock => "clock",
             Self::Device => "device",
             Self::Stream => "stream",
+            Self::EndToEnd => "end-to-end",
             Self::Target => "target",
             Self::Hub => "hub",
             Self::State => "state",

@@ -15,6 +15,7 @@ mod hub_path;
 mod hub_state;
 mod operator;
 mod reporter;
+mod session;
 
 pub(super) use self::hub::run as hub;
 

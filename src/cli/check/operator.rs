@@ -7,14 +7,16 @@ use tokio::time::timeout;
 
 use super::advice::hop_of;
 use super::banner::{judge_banner, read_banner};
-use super::finding::Finding;
+use super::finding::{Finding, Verdict};
 use super::hop::Hop;
 use super::hub_path::{elapsed_since, to_hub};
 use super::reporter::Reporter;
+use super::session::end_to_end;
 use crate::cli::Failure;
 use crate::cli::args::Check;
 use crate::cli::config::role_settings::service_proxy;
 use crate::cli::identity::{client_factory, default_service_id};
+use crate::net::e2e::seal::SessionView;
 use crate::net::identity::Identity;
 use crate::net::os::clock;
 use crate::net::tunnel::stream::Stream;
@@ -32,6 +34,7 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 pub(super) async fn check(reporter: &Reporter, check: Check) -> Result<(), Failure> {
     let proxy = service_proxy(check.hub.profile.as_ref(), &["--stdio", "--device", NO_DEVICE])?;
     let device = check.device().cloned();
+    let plain = check.plain || proxy.plain;
     let hub = check.hub.or(proxy.hub);
     let principal = Principal { role: Role::Service, id: default_service_id(&hub)? };
     let via = hub.via.clone();
@@ -39,7 +42,7 @@ pub(super) async fn check(reporter: &Reporter, check: Check) -> Result<(), Failu
     if let Some(devices) = to_hub(reporter, &principal, &client_factory, &via).await
         && let Some(device) = &device
     {
-        let connector = Connector::new(&Identity::with_client_factory(principal, client_factory))?;
+        let connector = Connector::new(&Identity::with_client_factory(principal, client_factory))?.with_plain(plain);
         to_device(reporter, &devices, connector, (device, check.stream)).await;
     }
     Ok(())
@@ -58,12 +61,17 @@ async fn to_device(
     }
     let at = name.as_ref().map_or_else(|| device.to_string(), |name| format!("{device}/{name}"));
     reporter.begin(Hop::Stream, &at);
-    let started = clock::now();
+    let (started, met) = (clock::now(), clock::now_utc());
     match connector.open(device, name.as_ref()).await {
         Ok(stream) => {
             reporter.push(Finding::good(Hop::Stream, &at).took(elapsed_since(started)));
-            let first = presence.and_then(|presence| presence.forwards.first());
-            to_target(reporter, &at, name.as_ref().or(first), stream).await;
+            let sealed = end_to_end(reporter, &at, stream.session(), met).await;
+            if matches!(sealed.verdict, Verdict::Failed { .. }) {
+                reporter.push(sealed);
+            } else {
+                let first = presence.and_then(|presence| presence.forwards.first());
+                to_target(reporter, (&at, sealed), name.as_ref().or(first), stream).await;
+            }
         }
         Err(refusal) => reporter.push(no_stream(&at, &refusal).took(elapsed_since(started))),
     }
@@ -86,10 +94,20 @@ fn no_stream(at: &str, refusal: &Refusal) -> Finding {
 }
 
 /// Reads the target's banner, then closes the stream properly, so that no log reports a lost stream.
-async fn to_target(reporter: &Reporter, at: &str, stream_name: Option<&StreamName>, mut stream: Stream) {
+async fn to_target(
+    reporter: &Reporter,
+    (at, sealed): (&str, Finding),
+    stream_name: Option<&StreamName>,
+    mut stream: Stream,
+) {
     reporter.begin(Hop::Target, at);
     let started = clock::now();
     let banner_read = read_banner(&mut stream, stream_name).await;
+    // The device refuses this machine's key only after its own was accepted here.
+    match stream.session().and_then(SessionView::failure) {
+        Some(refusal) => return reporter.push(no_stream(at, &refusal)),
+        None => reporter.push(sealed),
+    }
     reporter.push(judge_banner(at, stream_name, &banner_read).took(elapsed_since(started)));
     let drain = async {
         stream.shutdown().await?;

@@ -144,7 +144,7 @@ pub(in crate::cli) async fn ensure_service_identity(profile: Option<&Profile>) -
 }
 
 /// Words the refusal of a profile without an identity in this role. It may have one in the other.
-fn not_joined(profile: &Profile, principal: &Principal) -> Refusal {
+pub(in crate::cli) fn not_joined(profile: &Profile, principal: &Principal) -> Refusal {
     let other_role = !principal.role;
     let other = StoredIdentity::load(profile, other_role).ok().flatten();
     let mut detail: Vec<_> = (!profile.is_default()).then(|| format!("profile {profile}")).into_iter().collect();

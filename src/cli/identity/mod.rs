@@ -6,10 +6,12 @@
 mod client;
 mod hub_keys;
 pub mod local_identity;
+mod own;
 mod stored;
 
 pub(super) use self::client::{
     LocalHub, client_factory, default_device_id, default_service_id, ensure_service_identity, joined_client_factory,
-    machine_id, trust,
+    machine_id, not_joined, trust,
 };
+pub(super) use self::own::{OwnIdentity, no_identity, own_identities};
 pub(super) use self::stored::{IdentityDir, StoredIdentity, code_hash, has_service_credential};

@@ -7,6 +7,7 @@ use clap::ValueEnum as _;
 
 use super::units;
 use crate::cli::args::ServiceRole;
+use crate::cli::paths;
 use crate::cli::profile::Profile;
 use crate::proto::id::Role;
 
@@ -50,6 +51,8 @@ pub(in crate::cli) struct Installed {
     pub(in crate::cli) name: String,
     /// The command that removes it.
     pub(in crate::cli) uninstall_command: String,
+    /// The directory of its state; units of earlier versions have none.
+    pub(in crate::cli) state_directory: Option<PathBuf>,
 }
 
 /// Returns the installed service that loads the key in that directory whenever it starts.
@@ -59,10 +62,7 @@ pub(in crate::cli) fn service_with_key(
     identity: &Path,
     root: Option<&Path>,
 ) -> Option<Installed> {
-    let role = match role {
-        Role::Device => ServiceRole::DeviceAgent,
-        Role::Service => ServiceRole::ServiceProxy,
-    };
+    let role = service_role(role);
     let unit = format!("devstream-{}", ServiceInstance { role, profile: profile.clone() }.unit_name());
     let file = format!("{unit}.service");
     let in_directory = |directory: &str| root.unwrap_or(Path::new("/")).join(directory).join(&file);
@@ -74,7 +74,25 @@ pub(in crate::cli) fn service_with_key(
         (enabled.then(|| in_directory(PACKAGED))?, format!("systemctl disable --now {unit}"))
     };
     let text = fs::read_to_string(path).ok()?;
-    units::takes_key(&text, identity).then_some(Installed { name: unit, uninstall_command })
+    let state_directory = units::state_directory(&text).map(|state| paths::service_state(root, state));
+    units::takes_key(&text, identity).then_some(Installed { name: unit, uninstall_command, state_directory })
+}
+
+/// Returns the directory of what a service kept that is no longer installed.
+pub(in crate::cli) fn left_state(profile: &Profile, role: Role) -> Option<PathBuf> {
+    let unit = ServiceInstance { role: service_role(role), profile: profile.clone() }.unit_name();
+    let is_installed = [UNITS, PACKAGED].iter().any(|units| {
+        let file = Path::new("/").join(units).join(format!("devstream-{unit}.service"));
+        file.exists()
+    });
+    (!is_installed).then(|| paths::service_state(None, &format!("devstream/{unit}")))
+}
+
+fn service_role(role: Role) -> ServiceRole {
+    match role {
+        Role::Device => ServiceRole::DeviceAgent,
+        Role::Service => ServiceRole::ServiceProxy,
+    }
 }
 
 pub(super) fn directory(root: Option<&Path>) -> PathBuf {

@@ -15,8 +15,8 @@ use std::process::Command as Program;
 use anyhow::{Context as _, anyhow, bail, ensure};
 
 use self::access::hidden_directory;
-pub(super) use self::installed::service_with_key;
 use self::installed::{ServiceInstance, UNITS, directory, installed, profile};
+pub(super) use self::installed::{left_state, service_with_key};
 use self::plan::{Plan, plan};
 use self::units::Unit;
 use super::args::{Install, ServiceManagement, Uninstall};

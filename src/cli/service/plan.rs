@@ -72,6 +72,8 @@ pub(super) fn plan(
         | Command::SshConfig(_)
         | Command::Rdp(_)
         | Command::Profiles(_)
+        | Command::Identity(_)
+        | Command::Trust(_)
         | Command::Config(_)
         | Command::Completions(_) => {
             bail!("after -- only flags of a running {name} are valid, no subcommands or --stdio")

@@ -79,7 +79,8 @@ fn group_of(key: &KeyAccess) -> String {
 /// Returns the unit of a device-agent or service-proxy, with the identity in that directory.
 pub(super) fn client(service: &Service<'_>, identity: &Path, via_login: Option<&Path>) -> anyhow::Result<Vec<Unit>> {
     let (key, directory) = (load_key(identity)?, setting(&identity.display().to_string())?);
-    let settings = fill(CLIENT, &[("key", &key), ("identity", &directory), ("role", service.role)]);
+    let settings =
+        fill(CLIENT, &[("key", &key), ("identity", &directory), ("role", service.role), ("name", service.name)]);
     Ok(vec![service.unit(&format!("{settings}{}", load_proxy_login(via_login)?), "")?])
 }
 
@@ -91,6 +92,11 @@ pub(super) fn credentials(identity: &Path) -> [PathBuf; 2] {
 /// Reports whether a unit loads the key in that directory.
 pub(super) fn takes_key(unit: &str, identity: &Path) -> bool {
     load_key(identity).is_ok_and(|line| unit.lines().any(|other| other == line))
+}
+
+/// Returns the directory below `/var/lib` that a unit has for its state.
+pub(super) fn state_directory(unit: &str) -> Option<&str> {
+    unit.lines().find_map(|line| line.strip_prefix("StateDirectory="))
 }
 
 fn load_key(identity: &Path) -> anyhow::Result<String> {

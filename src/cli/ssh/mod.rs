@@ -119,8 +119,11 @@ fn proxy_command(
         program.context("this program's path cannot be part of an OpenSSH configuration line; move the program")?;
     // Without a name, the default profile at the time of connection.
     let profile = profile.map(|named| format!(" --profile {named}")).unwrap_or_default();
-    let session: String =
-        session.flags()?.iter().map(|(flag, value)| format!(" {flag} {}", shell_quote(value))).collect();
+    let with_value = |(flag, value): &(&str, Option<String>)| match value {
+        Some(value) => format!(" {flag} {}", shell_quote(value)),
+        None => format!(" {flag}"),
+    };
+    let session: String = session.flags()?.iter().map(with_value).collect();
     let program = shell_quote(program);
     Ok(format!(
         "{program} service-proxy{profile}{session} --device={QUOTE}{host}{QUOTE} --strip {SUFFIX} --stdio --stream {stream}"

@@ -73,6 +73,7 @@ pub(in crate::cli) async fn run(rdp: Rdp) -> Result<(), Failure> {
     let check = if rdp.no_client { Some(check) } else { ask(check).await? };
     let (address, to) = bound.addresses().into_iter().next().context("no local port is open")?;
     output::role_message("rdp", &format!("{to} on {address}"));
+    output::role_message("rdp", roles::encryption(&bound));
     let directory = tempfile::tempdir().context("cannot create a temporary directory")?;
     let file = directory.path().join(format!("{}.rdp", rdp.device));
     std::fs::write(&file, settings(address)).with_context(|| format!("cannot write {}", file.display()))?;
@@ -144,7 +145,11 @@ fn stable_port(rdp: &Rdp) -> u16 {
 /// Returns the settings of the service-proxy, with those from the environment and the file.
 fn proxy_settings(rdp: &Rdp, port: u16) -> Result<ServiceProxy, Failure> {
     let local = format!("--local=127.0.0.1:{port}={}", rdp.stream);
-    let session: Vec<_> = rdp.session.flags()?.iter().map(|(flag, value)| format!("{flag}={value}")).collect();
+    let with_value = |(flag, value): &(&str, Option<String>)| match value {
+        Some(value) => format!("{flag}={value}"),
+        None => (*flag).to_owned(),
+    };
+    let session: Vec<_> = rdp.session.flags()?.iter().map(with_value).collect();
     let flags = ["--device", rdp.device.as_str(), &local].into_iter().chain(session.iter().map(String::as_str));
     service_proxy(rdp.profile.as_ref(), &flags.collect::<Vec<_>>())
 }

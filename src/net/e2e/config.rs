@@ -15,12 +15,13 @@ use rustls::sign::SingleCertAndKey;
 use rustls::version::TLS13;
 use rustls::{
     CertificateError, CipherSuite, ClientConfig, ClientConnection, Connection, DigitallySignedStruct,
-    DistinguishedName, Error, OtherError, ServerConfig, ServerConnection, SignatureScheme,
+    DistinguishedName, Error, NamedGroup, OtherError, ServerConfig, ServerConnection, SignatureScheme,
 };
 
 use super::failure::Failure;
 use super::leaf::{self, Leaf};
 use super::peers::{Anchors, KeepError, PeerKeys};
+use super::seal::SessionFacts;
 use super::tickets::{ConnectionTickets, DeviceTickets, ServiceTickets};
 use crate::net::tls::provider;
 use crate::proto::bounded_map::BoundedMap;
@@ -111,6 +112,20 @@ impl SessionEnd {
                 KeepError::Another(known) => Failure::AnotherKey { known: known.key, shown: key },
                 KeepError::NoRoom(why) => Failure::NotKept(why),
             })
+        })
+    }
+
+    /// What was agreed on with the authorised peer.
+    pub(super) fn facts(&self) -> Option<SessionFacts> {
+        let chain = self.tls.peer_certificates().unwrap_or_default();
+        let key = leaf::presented_key(chain.first()?, &self.expected.peer).ok()?;
+        let key_exchange = self.tls.negotiated_key_exchange_group()?.name();
+        Some(SessionFacts {
+            key,
+            known: self.peer_keys.known(&self.expected.peer),
+            cipher: format!("{:?}", self.tls.negotiated_cipher_suite()?.suite()),
+            key_exchange: format!("{key_exchange:?}"),
+            is_post_quantum: key_exchange == NamedGroup::X25519MLKEM768,
         })
     }
 

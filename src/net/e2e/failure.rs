@@ -69,8 +69,8 @@ impl Failure {
                 .advised("remove the ones that are not needed: devstream trust list, devstream trust forget"),
             Self::RefusedByPeer => Refusal::new(RefusalKind::AnotherPeerKey, format!("{id} knows another key of this machine"))
                 .advised(format!(
-                    "on the {role}'s machine, if this machine was set up anew: devstream trust pin {} KEY, with the key that \
-                     `devstream identity` shows here",
+                    "on the {role}'s machine, if this machine was set up anew: devstream trust pin {} ID KEY, with the id and the \
+                     key that `devstream identity` shows here",
                     !*role
                 )),
             Self::NotBegun => Refusal::new(RefusalKind::EndToEndNotBegun, id.as_str()).advised(not_begun_advice(*role)),

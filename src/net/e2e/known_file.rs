@@ -1,6 +1,5 @@
 //! The file in which an end keeps the keys of its peers, beside its own identity.
 
-use std::fs::File;
 use std::future::ready;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +9,9 @@ use anyhow::Context as _;
 use parking_lot::Mutex;
 
 use super::peers::{Anchors, AnchorsFuture, FirstUse, KeepError, PeerKeys, decide};
-use crate::net::os::private_files::{AtPath as _, create_private_directory, read_private, write_private};
+use crate::net::os::private_files::{
+    AtPath as _, create_private_directory, open_lock_for_owner, read_private, write_private_for_owner,
+};
 use crate::proto::id::Principal;
 use crate::proto::key::PublicKey;
 use crate::proto::known::{KnownPeer, KnownPeers, MAX_KNOWN_FILE_BYTES};
@@ -64,13 +65,14 @@ impl KnownFile {
             create_private_directory(directory)?;
         }
         let lock = self.path.with_extension(LOCK_SUFFIX);
-        let lock = File::create(&lock).and_then(|file| file.lock().map(|()| file)).at_path("cannot lock", &lock)?;
+        let lock =
+            open_lock_for_owner(&lock).and_then(|file| file.lock().map(|()| file)).at_path("cannot lock", &lock)?;
         let length = version_of(&self.path)?.map_or(0, |version| version.length);
         let before = if length == 0 { KnownPeers::default() } else { read_peers(&self.path, length)? };
         let mut peers = before.clone();
         let changed = change(&mut peers);
         if changed.is_ok() && peers != before {
-            write_private(&self.path, &peers.to_string())?;
+            write_private_for_owner(&self.path, &peers.to_string())?;
             *self.read.lock() = None;
         }
         drop(lock);
@@ -138,6 +140,7 @@ impl PeerKeys for KnownFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::os::private_files::write_private;
     use crate::proto::id::Role;
     use crate::proto::key::PrivateKey;
     use crate::proto::known::Origin;

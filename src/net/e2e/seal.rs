@@ -9,6 +9,7 @@
 
 mod session;
 
+use std::fmt;
 use std::io::{self, Write};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ use super::config::SessionEnd;
 use crate::net::tunnel::pump::{Counters, Outcome, PumpContext, Rejoin, Tunnel, pump};
 use crate::net::tunnel::stream::StreamOwner;
 use crate::net::websocket::{Transport, WebSocket};
+use crate::proto::key::PublicKey;
+use crate::proto::known::KnownPeer;
 use crate::proto::limits::{HANDSHAKE_HOLD, SESSION_ALERT_TIME};
 use crate::proto::refusal::Refusal;
 use crate::proto::stream::Ending;
@@ -55,6 +58,27 @@ pub struct SealedWriter<W> {
 #[derive(Clone)]
 pub struct SessionView(Arc<Mutex<Session>>);
 
+impl fmt::Debug for SessionView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionView").finish_non_exhaustive()
+    }
+}
+
+/// What the two ends of an open session have agreed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionFacts {
+    /// The peer's key.
+    pub key: PublicKey,
+    /// What is known of the peer on this machine; `None` where a hub of the same user knows it.
+    pub known: Option<KnownPeer>,
+    /// The cipher, by its name in TLS.
+    pub cipher: String,
+    /// The key exchange, by its name in TLS.
+    pub key_exchange: String,
+    /// A quantum computer cannot undo the key exchange.
+    pub is_post_quantum: bool,
+}
+
 /// A local side with its session.
 pub struct Sealed<R, W> {
     /// What the application writes, encrypted.
@@ -80,6 +104,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> LocalSide<R, W> {
         match session {
             Some(end) => Self::Sealed(Box::new(seal(local, end, counters.clone(), early_wait))),
             None => Self::Plain(local),
+        }
+    }
+
+    /// The session, if there is one.
+    pub fn session(&self) -> Option<SessionView> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Sealed(sealed) => Some(sealed.session.clone()),
         }
     }
 
@@ -160,6 +192,21 @@ impl SessionView {
         self.0.lock().is_resumed()
     }
 
+    /// Waits until the peer is authorised, and returns what was agreed on; or why that will not come about.
+    pub async fn opened(&self) -> Result<SessionFacts, Refusal> {
+        let changed = self.0.lock().changed();
+        loop {
+            let notified = changed.notified();
+            tokio::pin!(notified);
+            // Before the look, or a change after it would go unseen.
+            notified.as_mut().enable();
+            if let Some(settled) = self.0.lock().settled() {
+                return settled;
+            }
+            notified.await;
+        }
+    }
+
     /// Why the session failed, if it did.
     pub fn failure(&self) -> Option<Refusal> {
         self.0.lock().refusal()
@@ -173,6 +220,12 @@ impl SessionView {
     /// The session's part in how a stream ended: its own failure comes first, and a stream that the peer gave up before the
     /// session began has none.
     pub fn outcome(&self, outcome: Outcome) -> Outcome {
+        let outcome = self.own_outcome(outcome);
+        self.0.lock().end_with(outcome.refusal.clone());
+        outcome
+    }
+
+    fn own_outcome(&self, outcome: Outcome) -> Outcome {
         if let Some(refusal) = self.failure() {
             return refusal.into();
         }

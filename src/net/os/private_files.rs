@@ -83,6 +83,48 @@ pub fn write_private_bytes(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     written.map(drop).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Writes a private file of text, atomically, for the owner of its directory: root changes what another user's service keeps.
+pub fn write_private_for_owner(path: &Path, content: &str) -> anyhow::Result<()> {
+    let written = write_temporary(path, content.as_bytes()).and_then(|file| {
+        give_to_owner(file.as_file(), path)?;
+        Ok(file.persist(path)?)
+    });
+    written.map(drop).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Opens the file by whose lock processes take turns, and creates it if need be, for the owner of its directory.
+pub fn open_lock_for_owner(path: &Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        // What the owner has linked there is not root's to open or to give away.
+        options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    }
+    let file = options.open(path)?;
+    give_to_owner(&file, path)?;
+    Ok(file)
+}
+
+/// Gives a file of root's at this path to the owner of its directory.
+#[cfg(unix)]
+fn give_to_owner(file: &fs::File, path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, fchown};
+    let Some(directory) = path.parent().filter(|_| rustix::process::geteuid().is_root()) else { return Ok(()) };
+    let (found, owner) = (file.metadata()?, fs::metadata(directory)?);
+    if found.uid() == owner.uid() || found.nlink() > 1 {
+        return Ok(());
+    }
+    fchown(file, Some(owner.uid()), Some(owner.gid()))
+}
+
+/// Files are their directory's here.
+#[cfg(not(unix))]
+fn give_to_owner(_: &fs::File, _: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 /// Writes a private file, atomically, unless it exists already.
 pub fn write_private_once(path: &Path, content: &str) -> anyhow::Result<()> {
     match write_temporary(path, content.as_bytes()).and_then(|file| Ok(file.persist_noclobber(path)?)) {
@@ -187,6 +229,27 @@ mod tests {
         }
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
         assert!(read_secret(path, 5).is_err(), "too large");
+    }
+
+    #[test]
+    fn what_root_writes_for_the_owner_of_a_directory_is_the_owners_and_no_link_is_followed() {
+        use std::os::unix::fs::{MetadataExt as _, chown, symlink};
+        const OWNER: u32 = 65533;
+        let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        let [file, lock, link] = ["known", "known.lock", "link.lock"].map(|name| directory.path().join(name));
+        symlink(elsewhere.path(), &link).unwrap();
+        if rustix::process::geteuid().is_root() {
+            chown(directory.path(), Some(OWNER), Some(OWNER)).unwrap();
+        }
+        write_private_for_owner(&file, "text").unwrap();
+        drop(open_lock_for_owner(&lock).unwrap());
+        assert!(open_lock_for_owner(&link).is_err());
+        let owner = |path: &Path| (fs::metadata(path).unwrap().uid(), fs::metadata(path).unwrap().gid());
+        let ours = owner(elsewhere.path());
+        for path in [&file, &lock] {
+            assert_eq!(owner(path), owner(directory.path()), "{path:?}");
+        }
+        assert_eq!(owner(elsewhere.path()), ours);
     }
 
     #[test]

@@ -36,6 +36,21 @@ pub struct Stream {
     pipe: DuplexStream,
     shared: Arc<Shared>,
     is_shut: bool,
+    session: Option<SessionView>,
+}
+
+impl Stream {
+    /// Has the stream know its end-to-end session.
+    #[must_use]
+    pub fn with_session(mut self, session: Option<SessionView>) -> Self {
+        self.session = session;
+        self
+    }
+
+    /// Its end-to-end session; `None` if the stream is not encrypted end to end.
+    pub fn session(&self) -> Option<&SessionView> {
+        self.session.as_ref()
+    }
 }
 
 /// The pump's end of a [`Stream`].
@@ -54,7 +69,7 @@ pub fn refusal_of(error: &io::Error) -> Option<&Refusal> {
 pub fn pair() -> (Stream, StreamDriver) {
     let (pipe, local) = duplex(STREAM_BUFFER_BYTES);
     let shared = Arc::new(Shared::default());
-    (Stream { pipe, shared: shared.clone(), is_shut: false }, StreamDriver { pipe: local, shared })
+    (Stream { pipe, shared: shared.clone(), is_shut: false, session: None }, StreamDriver { pipe: local, shared })
 }
 
 /// The state that the stream and its driver share.

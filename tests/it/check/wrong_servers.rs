@@ -107,7 +107,7 @@ fn check_shows_the_useful_part_of_a_targets_banner() {
     let agent = Agent::start(&device, &forwards.each_ref().map(String::as_str));
     for (name, _, said) in &says {
         let checked = CheckReport::on(&laptop, &["--device", DEVICE, "--stream", name]);
-        checked.is_well(&[&HUB_PATH[..], &["device", "stream", "target"]].concat());
+        checked.is_well(&[&HUB_PATH[..], &["device", "stream", "endToEnd", "target"]].concat());
         assert_eq!(checked.hop("target")["facts"]["says"], *said, "{:#}", checked.0);
         agent.process.wait_line(&format!("{name}: closed"));
     }

@@ -2,14 +2,16 @@
 
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
 
 use rustls::{Connection, HandshakeKind};
 use tokio::io::ReadBuf;
+use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
-use super::Unfilled;
+use super::{SessionFacts, Unfilled};
 use crate::net::e2e::config::SessionEnd;
 use crate::net::e2e::failure::Failure;
 use crate::net::tunnel::pump::Counters;
@@ -36,6 +38,10 @@ pub(super) struct Session {
     has_ended: bool,
     /// The peer has ended its direction.
     has_peer_ended: bool,
+    /// The stream is over, with this refusal if it has one.
+    stream_end: Option<Option<Refusal>>,
+    /// Wakes whoever waits for the session to open.
+    changed: Arc<Notify>,
 }
 
 enum State {
@@ -63,7 +69,34 @@ impl Session {
             has_local_ended: false,
             has_ended: false,
             has_peer_ended: false,
+            stream_end: None,
+            changed: Arc::default(),
         }
+    }
+
+    pub(super) fn changed(&self) -> Arc<Notify> {
+        self.changed.clone()
+    }
+
+    /// What the session has come to; nothing while the handshake is under way.
+    pub(super) fn settled(&self) -> Option<Result<SessionFacts, Refusal>> {
+        match (&self.state, &self.stream_end) {
+            (State::Open, _) => Some(self.end.facts().ok_or_else(|| self.not_begun())),
+            (State::Failed(failure), _) => Some(Err(self.end.refusal(failure))),
+            (State::Opening, Some(refusal)) => Some(Err(refusal.clone().unwrap_or_else(|| self.not_begun()))),
+            (State::Opening, None) => None,
+        }
+    }
+
+    /// The stream is over.
+    pub(super) fn end_with(&mut self, refusal: Option<Refusal>) {
+        self.stream_end = Some(refusal);
+        self.changed.notify_waiters();
+    }
+
+    fn set_state(&mut self, state: State) {
+        self.state = state;
+        self.changed.notify_waiters();
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -135,7 +168,7 @@ impl Session {
     pub(super) fn poll_deadline(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         let is_opening = matches!(self.state, State::Opening);
         if is_opening && self.deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(context).is_ready()) {
-            self.state = State::Failed(Failure::NotBegun);
+            self.set_state(State::Failed(Failure::NotBegun));
         }
         self.check()
     }
@@ -179,12 +212,12 @@ impl Session {
     /// Takes bytes of the stream, as many as fit, and returns their number. The reading half may have something to send then.
     pub(super) fn decrypt(&mut self, mut ciphertext: &[u8]) -> io::Result<usize> {
         if self.has_peer_ended {
-            self.state = State::Failed(Failure::Altered("bytes after the end of the session".into()));
+            self.set_state(State::Failed(Failure::Altered("bytes after the end of the session".into())));
             return self.check().map(|()| 0);
         }
         let taken = self.end.tls.read_tls(&mut ciphertext)?;
         if let Err(error) = self.advance() {
-            self.state = State::Failed(Failure::of(&error, self.is_open()));
+            self.set_state(State::Failed(Failure::of(&error, self.is_open())));
         }
         if let Some(reader) = self.waiting_reader.take() {
             reader.wake();
@@ -205,7 +238,7 @@ impl Session {
         let is_early = self.receive_early();
         if matches!(self.state, State::Opening) && (is_established || is_early) {
             self.end.authorise()?;
-            self.state = State::Open;
+            self.set_state(State::Open);
         }
         if is_established {
             self.repeat_declined_early()?;
@@ -278,7 +311,7 @@ impl Session {
             return Ok(());
         }
         let failure = if self.is_open() { Failure::Altered("it ends in the middle".into()) } else { Failure::NotBegun };
-        self.state = State::Failed(failure);
+        self.set_state(State::Failed(failure));
         Err(io::ErrorKind::UnexpectedEof.into())
     }
 }

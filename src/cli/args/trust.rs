@@ -1,0 +1,82 @@
+//! The flags of `devstream identity` and `devstream trust`.
+
+use clap::{Args, Subcommand};
+
+use super::OutputArgs;
+use crate::cli::profile::Profile;
+use crate::proto::id::{PrincipalId, Role};
+use crate::proto::key::PublicKey;
+
+/// Show who this machine is: role, id, hub and end-to-end key of each of its identities
+///
+/// The key is public. A person at the other end of a stream compares it with what their devstream shows, or gives it to
+/// `devstream trust pin` there.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Identity {
+    #[command(flatten)]
+    pub(in crate::cli) output: OutputArgs,
+    #[arg(from_global)]
+    pub(in crate::cli) profile: Option<Profile>,
+}
+
+/// List, pin or forget the end-to-end keys of the devices and services that this machine knows
+///
+/// A peer's key is kept when a stream first reaches it, and compared from then on: another key is refused (exit code 42).
+/// A machine that uses the hub of its own user keeps none: it takes them from that hub.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Trust {
+    #[arg(from_global)]
+    pub(in crate::cli) profile: Option<Profile>,
+    #[command(subcommand)]
+    pub(in crate::cli) command: TrustCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum TrustCommand {
+    /// List the known peers: role, id, how and since when their keys are known
+    List {
+        /// List what this machine's identity of this role knows [default: both]
+        #[arg(long, value_name = "device|service")]
+        role: Option<Role>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Set the key of a peer, which somebody has read on its machine
+    Pin {
+        /// The peer's role
+        #[arg(value_name = "device|service")]
+        peer_role: Role,
+        /// The peer's id
+        id: PrincipalId,
+        /// The peer's whole key, as `devstream identity` shows it on its machine
+        #[arg(value_parser = whole_key)]
+        key: PublicKey,
+    },
+    /// Forget a peer's key: the key that it shows next is kept
+    Forget {
+        /// The peer's role
+        #[arg(value_name = "device|service")]
+        peer_role: Role,
+        /// The peer's id
+        id: PrincipalId,
+        /// Do not ask; needed where there is no terminal
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Forget the keys of all peers of an identity
+    Reset {
+        /// Forget what this machine's identity of this role knows; needed where there are two
+        #[arg(long, value_name = "device|service")]
+        role: Option<Role>,
+        /// Do not ask; needed where there is no terminal
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Parses a whole key: a part of one may be that of many.
+fn whole_key(text: &str) -> Result<PublicKey, String> {
+    text.parse().map_err(|_| {
+        "not a whole key, which has 43 characters: copy it from what `devstream identity` shows on the peer's machine".into()
+    })
+}

@@ -1,0 +1,65 @@
+//! The check of a stream's end-to-end session.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::advice::hop_of;
+use super::finding::{Finding, Verdict};
+use super::hop::Hop;
+use super::hub_path::elapsed_since;
+use super::reporter::Reporter;
+use crate::net::e2e::seal::{SessionFacts, SessionView};
+use crate::net::os::clock;
+use crate::proto::known::Origin;
+use crate::proto::limits::SESSION_TIMEOUT;
+use crate::proto::refusal::Refusal;
+use crate::proto::timestamp::Timestamp;
+
+/// The limit on the wait for a session, beyond its own.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// Finds out how a stream is encrypted that was asked for at this time.
+pub(super) async fn end_to_end(
+    reporter: &Reporter,
+    at: &str,
+    session: Option<&SessionView>,
+    asked: Timestamp,
+) -> Finding {
+    reporter.begin(Hop::EndToEnd, at);
+    let Some(session) = session else {
+        return Finding::good(Hop::EndToEnd, at).with_verdict(Verdict::Warning {
+            cause: "not encrypted end to end: --plain; the hub can read and change what the stream carries".into(),
+            advice: "drop --plain if the device's agent is devstream's".into(),
+        });
+    };
+    let started = clock::now();
+    let opened = timeout(SESSION_TIMEOUT + MARGIN, session.opened()).await;
+    let opened = opened.unwrap_or_else(|_| Err(session.not_begun()));
+    found(at, &opened, asked).took(elapsed_since(started))
+}
+
+fn found(at: &str, opened: &Result<SessionFacts, Refusal>, asked: Timestamp) -> Finding {
+    let SessionFacts { key, known, cipher, key_exchange, is_post_quantum } = match opened {
+        Ok(facts) => facts,
+        Err(refusal) => return Finding::failed(hop_of(refusal.kind), at, refusal),
+    };
+    let known = match known {
+        Some(known) if known.origin == Origin::FirstUse && known.since >= asked => {
+            "by first use, just now; compare it with `devstream identity` there".into()
+        }
+        Some(known) => format!("{} since {}", words(known.origin), known.since),
+        None => "from the hub's own registry".into(),
+    };
+    let post_quantum = if *is_post_quantum { " (post-quantum)" } else { "" };
+    let finding = Finding::good(Hop::EndToEnd, at).fact("key", key.short()).fact("known", known);
+    finding.fact("cipher", cipher).fact("key exchange", format!("{key_exchange}{post_quantum}"))
+}
+
+fn words(origin: Origin) -> &'static str {
+    match origin {
+        Origin::FirstUse => "by first use",
+        Origin::Pinned => "pinned",
+        Origin::Succeeded => "by succession",
+    }
+}

@@ -1,0 +1,73 @@
+//! The identities of this machine in a profile, with their end-to-end keys.
+
+use std::fs;
+use std::io;
+
+use serde::Serialize;
+
+use super::stored::{StoredIdentity, parse_key};
+use crate::cli::paths;
+use crate::cli::profile::Profile;
+use crate::hub::state::{AtPath as _, read_private};
+use crate::proto::id::{Principal, PrincipalId, Role};
+use crate::proto::join::HubAddress;
+use crate::proto::key::PublicKey;
+use crate::proto::refusal::{Refusal, RefusalKind};
+
+/// The limit on identities that enrolled with the hub of the same user, whatever else is in their directory.
+const MAX_LOCAL: usize = 1024;
+
+/// An identity of this machine.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::cli) struct OwnIdentity {
+    pub(in crate::cli) role: Role,
+    pub(in crate::cli) id: PrincipalId,
+    /// The hub that it joined; `None` is the hub of the same user.
+    pub(in crate::cli) hub: Option<HubAddress>,
+    /// The key by which peers know it.
+    pub(in crate::cli) end_to_end_key: PublicKey,
+}
+
+/// Returns the profile's identities: those that joined, then, in the default profile, those that enrolled with the hub of the
+/// same user.
+pub(in crate::cli) fn own_identities(profile: &Profile) -> anyhow::Result<Vec<OwnIdentity>> {
+    let mut identities = Vec::new();
+    for role in [Role::Device, Role::Service] {
+        if let Some(StoredIdentity { id, hub, .. }) = StoredIdentity::load(profile, role)? {
+            let end_to_end_key = StoredIdentity::key(profile, role)?.public();
+            identities.push(OwnIdentity { role, id, hub: Some(hub), end_to_end_key });
+        }
+    }
+    if profile.is_default() {
+        identities.extend(enrolled()?);
+    }
+    Ok(identities)
+}
+
+fn enrolled() -> anyhow::Result<Vec<OwnIdentity>> {
+    let directory = paths::local_keys()?;
+    let entries = match fs::read_dir(&directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.at_path("cannot read", &directory)?,
+    };
+    let names = entries.take(MAX_LOCAL).flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let mut principals: Vec<_> = names.filter_map(|name| paths::local_key_owner(&name)).collect();
+    principals.sort();
+    let identity = |principal: Principal| {
+        let path = paths::local_key(&principal)?;
+        let end_to_end_key = parse_key(&path, &read_private(&path)?)?.public();
+        Ok(OwnIdentity { role: principal.role, id: principal.id, hub: None, end_to_end_key })
+    };
+    principals.into_iter().map(identity).collect()
+}
+
+/// The refusal of a command for a profile without an identity.
+pub(in crate::cli) fn no_identity(profile: &Profile) -> Refusal {
+    let detail = if profile.is_default() { String::new() } else { format!("profile {profile}") };
+    Refusal::new(RefusalKind::NotJoined, detail).advised(format!(
+        "on the hub's machine run `devstream hub device add ID` or `devstream hub service add NAME --device ID`, and here the \
+         command that it prints{}",
+        profile.flag().replace(" --profile", " with --profile")
+    ))
+}

@@ -1,0 +1,27 @@
+//! Questions to the person at the terminal.
+
+use std::io::{self, IsTerminal as _};
+
+use anyhow::Context as _;
+
+use super::warning;
+
+/// The answer to a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Answer {
+    Yes,
+    No,
+    /// There is no terminal.
+    Nobody,
+}
+
+/// Asks a question, to which the answer is no unless a person types yes.
+pub(in crate::cli) fn ask(question: &str) -> anyhow::Result<Answer> {
+    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        return Ok(Answer::Nobody);
+    }
+    warning(&format!("{question} [y/N]"));
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).context("cannot read the answer")?;
+    Ok(if matches!(answer.trim(), "y" | "Y" | "yes") { Answer::Yes } else { Answer::No })
+}

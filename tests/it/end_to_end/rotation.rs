@@ -1,0 +1,27 @@
+//! A new key of the same identity, which the former one vouches for.
+
+use super::{Joined, key, known, stream};
+use crate::support::DEVICE;
+use crate::support::targets::Target;
+
+#[test]
+fn a_new_key_from_another_join_is_accepted_without_a_person_and_listed_as_that() {
+    let (joined, target) = (Joined::new(), Target::greeting_then_reading("hello\n"));
+    let former = key(&joined.device, "device");
+    {
+        let _agent = joined.agent(target.port);
+        assert_eq!(stream(&joined.laptop).stdout, "hello\n");
+    }
+    joined.device.ask(&["join", &joined.hub.link(&["device", "rotate", DEVICE])]);
+    joined.laptop.ask(&["join", &joined.hub.link(&["service", "rotate", "alice"])]);
+    let _agent = joined.agent(target.port);
+    assert_eq!(stream(&joined.laptop).stdout, "hello\n");
+    for (machine, peer, role) in
+        [(&joined.laptop, &joined.device, "device"), (&joined.device, &joined.laptop, "service")]
+    {
+        let [peer_known] = known(machine).try_into().unwrap();
+        assert_eq!((&peer_known["role"], &peer_known["origin"]), (&role.into(), &"succeeded".into()), "{peer_known}");
+        assert_eq!(peer_known["key"], key(peer, role));
+    }
+    assert_ne!(former, key(&joined.device, "device"));
+}
