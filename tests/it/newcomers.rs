@@ -99,6 +99,64 @@ fn a_command_to_a_hub_that_does_not_run_names_the_state_directory_and_the_next_s
 }
 
 #[test]
+fn on_a_machine_whose_own_hub_has_stopped_every_command_says_that_and_how_to_start_it() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    let agent = Agent::start(&machine, &["1"]);
+    drop(hub);
+    let directory = machine.home().join(STATE).display().to_string();
+    let why = format!("(this machine's own, with the state directory {directory}, is not running)");
+    let start = "start it with `devstream hub`, which says why if it cannot; to use a hub on another machine instead";
+    agent.process.wait_line(&why);
+    let status = machine.ask(&["status"]);
+    assert!(status.contains(&format!("hub            {}", &why[1..why.len() - 1])), "{status}");
+    drop(agent);
+    let commands = [&["ssh", DEVICE][..], &["rdp", DEVICE], &["devices"], &["check"], &["status"]];
+    for command in [&commands[..], &[&["service-proxy", DEVICE, "--stdio"]]].concat() {
+        let finished = machine.run(command);
+        assert_eq!(finished.code, Some(RefusalKind::HubUnreachable.row().exit.into()), "{command:?}: {finished:?}");
+        let said = format!("{}{}", finished.stdout, finished.stderr);
+        assert!(said.contains(&why) && said.contains(start) && !said.contains("not joined"), "{command:?}: {said}");
+    }
+    let line = machine.start(&["device-agent", "--forward", "1"]).wait_line(&why);
+    assert!(line.contains(start), "{line}");
+}
+
+#[test]
+fn every_command_takes_the_host_name_of_a_device() {
+    let (machine, target) = (Machine::new(), Target::echo());
+    let hub = Hub::start(&machine);
+    let _agent = Agent::start(&machine, &[&format!("rdp={}", target.port)]);
+    let named = "pi-42.devstream";
+    let proxy = machine.start(&["service-proxy", named, "--local", "0=rdp"]);
+    proxy.wait_line("service-proxy: pi-42/rdp on 127.0.0.1:");
+    machine.start(&["service-proxy", "--device", named, "--local", "0"]).wait_line("service-proxy: pi-42 on 127.");
+    machine.start(&["rdp", "--no-client", named]).wait_line("rdp: pi-42/rdp on 127.0.0.1:");
+    for command in [&["check", named][..], &["check", "--device", named]] {
+        let checked = machine.ask(command);
+        assert!(checked.contains("pi-42, from 127.0.0.1:"), "{checked}");
+    }
+    let shown = hub.ask(&["device", "show", named]);
+    assert!(shown.contains("pi-42 ") && hub.ask(&["logs", "--device", named]).contains(DEVICE), "{shown}");
+    let added = machine.run(&["hub", "device", "add", named]);
+    assert!(added.code == Some(2) && added.stderr.contains("; did you mean pi-42?"), "{added:?}");
+}
+
+#[test]
+fn a_stream_name_in_the_place_of_a_port_is_asked_about() {
+    let machine = Machine::new();
+    let _hub = Hub::start(&machine);
+    for (flags, meant) in [
+        (["service-proxy", DEVICE, "--local", "web=18302"], "did you mean 18302=web?"),
+        (["service-proxy", DEVICE, "--local", "web:18302"], "did you mean --local 18302=web?"),
+        (["device-agent", "--id=pi", "--forward", "8080=web"], "did you mean web=8080?"),
+    ] {
+        let finished = machine.run(&flags);
+        assert!(finished.code == Some(2) && finished.stderr.contains(meant), "{flags:?}: {finished:?}");
+    }
+}
+
+#[test]
 fn a_refused_stream_is_named_by_the_agent_and_in_the_status() {
     let machine = Machine::new();
     let hub = Hub::start(&machine);

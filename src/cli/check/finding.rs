@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::advice::{Cause, advice};
 use super::hop::Hop;
 use crate::cli::output::with_state_dir;
-use crate::proto::refusal::{Refusal, RefusalKind, sanitize};
+use crate::proto::refusal::{Refusal, sanitize};
 
 /// The verdict on a hop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,7 +44,7 @@ impl Verdict {
         if refusal.is_local() {
             return Self::because(refusal, "correct that, and run this check again".to_owned());
         }
-        let own = refusal.advice().filter(|_| refusal.kind == RefusalKind::NotJoined);
+        let own = refusal.advice().filter(|own| hop == Hop::Identity && !own.is_empty());
         Self::because(refusal, own.unwrap_or_else(|| advice(hop, refusal.kind, cause)).to_owned())
     }
 
