@@ -8,6 +8,7 @@ pub(super) mod advice;
 mod format;
 mod hub_command;
 pub(super) mod logging;
+pub(super) mod ssh_banner;
 mod stderr;
 pub(super) mod stdio;
 pub(super) mod stream_monitor;
