@@ -98,16 +98,14 @@ impl DeviceCheck {
         }
     }
 
-    /// Asks the hub before anything depends on the device, and fails if its streams would be refused. Returns itself if
-    /// the hub did not answer in time, or the device has time to come online.
-    pub(super) async fn ask(self) -> Result<Option<Self>, Refusal> {
-        let Ok(Ok(Some(devices))) = timeout(ASK_TIMEOUT, self.devices()).await else { return Ok(Some(self)) };
+    /// Asks the hub before anything depends on the device, and fails if its streams would be refused. Returns whether
+    /// they would not: the hub may not answer in time, and the device have time to come online.
+    pub(super) async fn ask(&self) -> Result<bool, Refusal> {
+        let Ok(Ok(Some(devices))) = timeout(ASK_TIMEOUT, self.devices()).await else { return Ok(false) };
         match self.judge(&devices).into_iter().next() {
-            Some((_, refusal)) if refusal.kind == RefusalKind::DeviceOffline && self.advice.wait_is_chosen => {
-                Ok(Some(self))
-            }
+            Some((_, refusal)) if refusal.kind == RefusalKind::DeviceOffline && self.advice.wait_is_chosen => Ok(false),
             Some((_, refusal)) => Err(refusal),
-            None => Ok(None),
+            None => Ok(true),
         }
     }
 
