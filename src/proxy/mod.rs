@@ -14,7 +14,7 @@ mod stream;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -262,6 +262,10 @@ fn listen_on_all(addresses: &BTreeSet<SocketAddr>) -> io::Result<Vec<TcpListener
 async fn advice(local: &LocalForward, error: &io::Error) -> String {
     if error.kind() == io::ErrorKind::AddrNotAvailable {
         return format!("{} is not an address of this machine", local.bind);
+    }
+    let is_name = local.bind.parse::<IpAddr>().is_err() && !local.bind.contains('.') && local.bind != "localhost";
+    if is_name && local.stream.is_none() && local.bind.parse::<StreamName>().is_ok() {
+        return format!("did you mean --local {}={}?", local.port, local.bind);
     }
     if local.port == 0 {
         return "no local port is free; close some connections, or choose a port".into();
