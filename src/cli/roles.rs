@@ -12,12 +12,14 @@ use tokio::time::sleep;
 
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
 use super::identity::{
-    client_factory, default_device_id, default_service_id, has_service_credential, joined_client_factory,
+    StoredIdentity, client_factory, default_device_id, default_service_id, has_service_credential,
+    joined_client_factory,
 };
 use super::output::ssh_banner::SshBanner;
 use super::output::stdio;
 use super::output::stream_monitor::{StreamMonitor, Table};
 use super::preflight::{self, DeviceCheck};
+use super::profile::Profile;
 use super::signals::{HangupSignal, Signals, StopSignals};
 use super::status::server::StatusServer;
 use super::{Failure, output};
@@ -156,7 +158,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     let endpoints = agent.forward.iter().map(|forward| format!("offers {forward}")).collect();
     let status_server = StatusServer::new("device-agent", principal.clone(), endpoints, RoleState::Connecting);
     let (status, hint_shown, offers) = (status_server.clone(), Once::new(), agent.forward.clone());
-    let own = status_server.clone();
+    let (own, profile) = (status_server.clone(), Profile::resolve(agent.hub.profile.as_ref())?);
     let config = AgentConfig {
         device: principal.id.clone().into(),
         client_factory: status_server
@@ -170,6 +172,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
             let own = own.clone();
             Box::pin(async move { own.other_process().await })
         })),
+        identity_stored_at: Some(Arc::new(move || StoredIdentity::stored_at(&profile, Role::Device))),
         observer: Arc::new(move |event| {
             if matches!(event, agent::Event::Online) && std::io::stderr().is_terminal() {
                 let hint = || connect_hint(&status.identity(), &offers);

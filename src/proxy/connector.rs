@@ -90,7 +90,7 @@ impl Connector {
             return Err(Refusal::new(RefusalKind::BadRequest, reason));
         }
         let opener = self.inner.opener.to(device.clone(), self.connect_timeout);
-        if opener.stream_shutdown.is_cancelled() {
+        if opener.stream_shutdown.is_requested() {
             return Err(Refusal::new(RefusalKind::LocalShutdown, "the connector is closed"));
         }
         let (mut stream, work) = stream::open(opener, name, &mut first).await?;

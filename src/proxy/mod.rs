@@ -167,11 +167,13 @@ impl ServiceProxy {
 async fn drain_streams(opener: &Opener, streams: Tasks, drain: Duration, shutdown: &Shutdown) {
     if streams.count() > 0 {
         tokio::select! {
-            _ = timeout(drain, streams.wait()) => {}
+            ended = timeout(drain, streams.wait()) => {
+                if ended.is_err() { opener.stream_shutdown.request_after(drain) }
+            }
             () = shutdown.now.cancelled() => {}
         }
     }
-    opener.stream_shutdown.cancel();
+    opener.stream_shutdown.request();
     streams.shutdown(CLOSE_GRACE).await;
     // The connections of streams that ended just now stand by too.
     opener.standbys.end().await;
@@ -196,7 +198,7 @@ where
     let stopped = async {
         shutdown.drain.cancelled().await;
         let _ = timeout(CLOSE_GRACE, shutdown.now.cancelled()).await;
-        opener.stream_shutdown.cancel();
+        opener.stream_shutdown.request();
         sleep(CLOSE_GRACE).await;
     };
     tokio::select! {
