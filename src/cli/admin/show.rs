@@ -84,7 +84,12 @@ pub(in crate::cli) fn devices(devices: &[DeviceStatus], as_json: bool) -> anyhow
         return Ok(());
     }
     let rows = devices.iter().map(|device| {
-        let state = presence(device.online.as_ref(), device.last_seen, "offline");
+        let offline = match device {
+            DeviceStatus { joined: false, .. } => NOT_JOINED,
+            DeviceStatus { ending: true, .. } => ENDING,
+            _ => "offline",
+        };
+        let state = presence(device.online.as_ref(), device.last_seen, offline);
         [vec![device.id.to_string()], state].concat()
     });
     output::print_table(&PRESENCE, rows);
@@ -97,6 +102,12 @@ fn json(value: &(impl Serialize + ?Sized)) -> anyhow::Result<()> {
 }
 
 const PRESENCE: [&str; 7] = ["ID", "STATE", "SINCE", "FROM", "VERSION", "ROUND TRIP", "OFFERS"];
+
+/// The state of an identity without a key.
+const NOT_JOINED: &str = "not joined yet";
+
+/// The state of a device whose agent was told to end, and lets its streams go on.
+const ENDING: &str = "ending";
 
 fn show_identities(identities: &[Identity]) {
     match identities.first().map(|identity| identity.principal.role) {
@@ -134,11 +145,12 @@ fn service_row(service: &Identity) -> Vec<String> {
     ]
 }
 
-/// Returns the state that keeps an identity from connecting.
+/// Returns the state of an identity that is neither connected nor merely offline.
 fn state(identity: &Identity) -> Option<&'static str> {
     match identity {
         Identity { enabled: false, .. } => Some("disabled"),
-        Identity { joined: false, .. } => Some("not joined"),
+        Identity { joined: false, .. } => Some(NOT_JOINED),
+        Identity { ending: true, .. } => Some(ENDING),
         _ => None,
     }
 }
