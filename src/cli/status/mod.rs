@@ -239,10 +239,9 @@ fn show_role(role: &RoleStatus) {
     }
     print_field("", &format!("streams: {}", role.streams));
     for stream in &role.oldest_streams {
-        print_field(
-            "",
-            &format!("  {}, for {}", stream.description, output::format_duration(clock::now_utc().since(stream.since))),
-        );
+        let time = output::format_duration(clock::now_utc().since(stream.since));
+        let state = if stream.waiting { format!("waiting for its device ({time})") } else { format!("for {time}") };
+        print_field("", &format!("  {}, {state}", stream.description));
     }
 }
 
