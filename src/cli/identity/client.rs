@@ -97,9 +97,14 @@ impl LocalHub {
         absent: Refusal,
     ) -> Result<Client, Refusal> {
         let failed = |error: anyhow::Error| Refusal::local(format!("{error:#}"));
+        let socket = admin_socket(&self.state);
+        if !socket.exists() {
+            // Without a hub, a key is of no use.
+            return Err(stopped_hub(&self.state, &io::ErrorKind::NotFound.into()).unwrap_or(absent));
+        }
         let key = load_or_create_key(&self.key).map_err(failed)?;
         let request = AdminRequest::Enrol { principal: principal.clone(), key: key.public() };
-        let info = match local_socket::request(&admin_socket(&self.state), &request).await {
+        let info = match local_socket::request(&socket, &request).await {
             Ok(AdminResponse::Hub(info)) => info,
             Ok(AdminResponse::Failed { reason }) => return Err(Refusal::new(RefusalKind::NotPermitted, reason)),
             Ok(_) => return Err(Refusal::new(RefusalKind::HubFailed, "unexpected response on the admin socket")),
@@ -159,9 +164,16 @@ fn not_joined(profile: &Profile, principal: &Principal) -> Refusal {
     let other = StoredIdentity::load(profile, other_role).ok().flatten();
     let mut detail: Vec<_> = (!profile.is_default()).then(|| format!("profile {profile}")).into_iter().collect();
     detail.extend(other.map(|other| format!("it joined only as {other_role} {}", other.id)));
+    detail.extend(no_home());
     // Named profiles never enrol by themselves.
     let named = (!profile.is_default()).then(|| profile.as_str());
     Refusal::not_joined(principal, &detail.join(": "), named)
+}
+
+/// Words that this user's files are nowhere, if that is so.
+pub(in crate::cli) fn no_home() -> Option<String> {
+    let home = paths::missing_home()?;
+    Some(format!("the home directory {} does not exist: set HOME to one of this user's", home.display()))
 }
 
 /// Words that another id was asked for than the one that joined.

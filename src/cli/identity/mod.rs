@@ -9,6 +9,6 @@ mod stored;
 
 pub(super) use self::client::{
     LocalHub, client_factory, default_device_id, default_service_id, ensure_service_identity, joined_client_factory,
-    machine_id, stopped_hub, trust,
+    machine_id, no_home, stopped_hub, trust,
 };
 pub(super) use self::stored::{IdentityDir, StoredIdentity, code_hash, has_service_credential};

@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::args::Status;
-use super::identity::{StoredIdentity, stopped_hub};
+use super::identity::{StoredIdentity, no_home, stopped_hub};
 use super::profile::Profile;
 use super::{Failure, output, paths};
 use crate::hub::state::admin_socket;
@@ -86,7 +86,8 @@ pub(super) async fn run(status: Status) -> Result<(), Failure> {
     }
     show(&report);
     if report.is_empty() && report.identities.is_empty() {
-        return Err(report.stopped_hub.unwrap_or_else(|| RefusalKind::NotJoined.into()).into());
+        let not_joined = || Refusal::new(RefusalKind::NotJoined, no_home().unwrap_or_default());
+        return Err(report.stopped_hub.unwrap_or_else(not_joined).into());
     }
     if report.is_empty() {
         output::eprint("no role of this user runs here; start one with `devstream hub`, device-agent or service-proxy");
