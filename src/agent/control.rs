@@ -76,11 +76,11 @@ impl SessionEnd {
 
 impl From<Refusal> for SessionEnd {
     fn from(refusal: Refusal) -> Self {
-        match refusal.kind {
-            // Only who asked for it is refused so.
-            RefusalKind::Displaced => Self::Displaced { from: refusal.detail, yields: true },
-            _ => Self::Refused(refusal),
+        // Only who asked for it is refused so.
+        if refusal.kind == RefusalKind::Displaced {
+            return Self::Displaced { from: refusal.detail, yields: true };
         }
+        Self::Refused(refusal)
     }
 }
 

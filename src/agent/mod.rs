@@ -36,7 +36,7 @@ use crate::net::os::clock;
 use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::os::random;
 use crate::net::os::sd_notify;
-use crate::net::shutdown::{Shutdown, StreamStop, describe_drain};
+use crate::net::shutdown::{Shutdown, StreamStop};
 use crate::net::tasks::Tasks;
 use crate::proto::backoff::{ReconnectBackoff, jittered};
 use crate::proto::id::DeviceId;
@@ -85,7 +85,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
     context.standbys.clone().shutdown(Duration::ZERO).await;
     let running = tasks.count();
     if running > 0 {
-        tracing::info!(target: "device-agent", "ending: {}", describe_drain(running, config.drain));
+        tracing::info!(target: "device-agent", "ending: {}", shutdown.describe_drain(running, config.drain));
         tokio::select! {
             ended = timeout(config.drain, tasks.wait()) => {
                 if ended.is_err() { context.stream_shutdown.request_after(config.drain) }

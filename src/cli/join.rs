@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 
 use super::identity::{IdentityDir, StoredIdentity, code_hash, machine_id, trust};
+use super::profiles::can_ask;
 use crate::cli::args::{Join, TrustArgs};
 use crate::cli::profile::Profile;
 use crate::cli::service::service_with_key;
@@ -146,9 +147,9 @@ impl Joining {
         if refusal.kind == RefusalKind::LinkSpent {
             return Failure::Advised(refusal, another);
         }
-        let unknown =
-            "it does not know this join link: a newer one has replaced it, it was removed, or it is another hub's";
-        Failure::Advised(Refusal::new(refusal.kind, unknown), another)
+        let unknown = "the hub does not know this join link: its code was altered, a newer one has replaced it, it was removed, \
+                       or it is another hub's";
+        Failure::Advised(Refusal::worded(refusal.kind, unknown), another)
     }
 }
 
@@ -156,9 +157,10 @@ impl Joining {
 fn other_role(profile: &Profile, Principal { role, id: own }: &Principal) -> anyhow::Result<Option<String>> {
     let other = !*role;
     Ok(StoredIdentity::load(profile, other)?.map(|StoredIdentity { id, hub, .. }| {
+        let yes = if can_ask() { "" } else { " --yes" };
         format!(
             "this machine is also {other} {id} of {hub}; if the link was for another machine, undo this: devstream profiles \
-             remove {profile} --role {role}, and on the hub: devstream hub {role} rotate {own}"
+             remove {profile} --role {role}{yes}, and on the hub: devstream hub {role} rotate {own}"
         )
     }))
 }

@@ -142,10 +142,15 @@ fn forget(profile: &Profile) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Reports whether somebody can be asked.
+pub(super) fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
 /// Asks whether to delete these keys, which nothing brings back. Nobody can be asked without a terminal.
 fn confirms(identities: &[ProfileIdentity]) -> anyhow::Result<bool> {
     let all = identities.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+    if !can_ask() {
         let choose = if identities.len() > 1 { ", or choose one with --role device|service" } else { "" };
         bail!("this would delete the key of {all}: confirm with --yes{choose}");
     }
@@ -163,12 +168,17 @@ async fn set_hub(profile: &Profile, moved: &MovedHub, role: Option<Role>) -> any
     for role in ROLES.into_iter().filter(|one| role.is_none_or(|role| role == *one)) {
         let Some(mut stored) = StoredIdentity::load(profile, role)? else { continue };
         let hub = moved.resolve(&stored.hub);
+        is_set = true;
         let before = std::mem::replace(&mut stored.hub, hub.clone());
+        if before == hub {
+            let at = HostPort(&hub.host, hub.port);
+            output::eprint(&format!("{role} {} connects to {at} already; nothing was changed", stored.id));
+            continue;
+        }
         if stored.streaming_endpoint.as_ref() == Some(&before) {
             stored.streaming_endpoint = Some(hub.clone());
         }
         stored.save(profile, role)?;
-        is_set = true;
         let (id, [to, from]) = (&stored.id, [&hub, &before].map(|at| HostPort(&at.host, at.port)));
         output::eprint(&format!("{role} {id} connects to {to} from now on, instead of {from}"));
         if let Some(service) = service_with_key(profile, role, &profile.identity_directory(role)?, None) {

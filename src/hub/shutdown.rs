@@ -9,7 +9,7 @@ use super::event::{Event, Operation};
 use super::shared::Shared;
 use crate::net::os::random;
 use crate::net::os::sd_notify;
-use crate::net::shutdown::{Shutdown, describe_drain};
+use crate::net::shutdown::Shutdown;
 use crate::proto::backoff::jittered;
 use crate::proto::limits::RECONNECTS_PER_SECOND;
 use crate::proto::text;
@@ -30,7 +30,7 @@ pub(super) async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
         tracing::info!(target: "hub", "{resuming} will be resumed when the hub is back");
     }
     if running > 0 {
-        let draining = format!("draining: {}", describe_drain(running, shared.config.drain));
+        let draining = format!("draining: {}", shutdown.describe_drain(running, shared.config.drain));
         sd_notify::status(&draining);
         tracing::info!(target: "hub", "{draining}");
     }

@@ -45,6 +45,18 @@ impl Shutdown {
         self.first.get().copied()
     }
 
+    /// Describes what the first signal does to running streams, and how to end them at once.
+    pub fn describe_drain(&self, streams: usize, limit: Duration) -> String {
+        let (it, running) = (if streams == 1 { "it" } else { "them" }, text::count(streams, "stream"));
+        let going_on = format!("{running} may go on for {} s", limit.as_secs_f64().ceil());
+        match self.signal() {
+            None => going_on,
+            // A key that is at hand.
+            Some("Ctrl-C") => format!("{going_on}; Ctrl-C again ends {it}"),
+            Some(signal) => format!("{going_on}; a second {signal} ends {it}"),
+        }
+    }
+
     /// The signal that ended all streams.
     pub fn cause(&self) -> Option<&'static str> {
         self.cause.get().copied()
@@ -99,13 +111,6 @@ impl StreamStop {
             }
         }
     }
-}
-
-/// Describes what a first signal does to running streams, and how to end them at once.
-pub fn describe_drain(streams: usize, limit: Duration) -> String {
-    let (it, running) = (if streams == 1 { "it" } else { "them" }, text::count(streams, "stream"));
-    let seconds = limit.as_secs_f64().ceil();
-    format!("{running} may go on for {seconds} s; Ctrl-C again ends {it}")
 }
 
 /// The reload signal of one role. Clones share it.

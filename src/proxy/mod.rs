@@ -29,7 +29,7 @@ use self::config::ProxyConfig;
 pub use self::connector::Connector;
 use self::opener::Opener;
 use crate::net::log_throttle::LogThrottle;
-use crate::net::shutdown::{Shutdown, describe_drain};
+use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
 use crate::net::transport::accept::accept_loop;
 use crate::net::transport::socket;
@@ -155,7 +155,8 @@ impl ServiceProxy {
         shutdown.drain.cancelled().await;
         accepting.shutdown(Duration::ZERO).await;
         if streams.count() > 0 {
-            tracing::info!(target: "service-proxy", "ending: {}", describe_drain(streams.count(), config.drain));
+            let ending = shutdown.describe_drain(streams.count(), config.drain);
+            tracing::info!(target: "service-proxy", "ending: {ending}");
         }
         drain_streams(&opener, streams, config.drain, &shutdown).await;
         watch.shutdown(Duration::ZERO).await;

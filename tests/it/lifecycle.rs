@@ -69,7 +69,7 @@ fn a_device_whose_agent_is_ending_is_not_said_to_be_offline() {
     let mut local = proxy.connect();
     is_alive(&mut local);
     agent.process.signal("TERM");
-    agent.process.wait_line("device-agent: ending: 1 stream");
+    agent.process.wait_line("device-agent: ending: 1 stream may go on for 30 s; a second SIGTERM ends it");
     let state = |text: String| {
         let line = text.lines().find(|line| line.starts_with(DEVICE)).map(str::to_owned);
         line.and_then(|line| line.split_whitespace().nth(1).map(str::to_owned))
@@ -183,7 +183,7 @@ fn a_hub_drains_its_streams_on_the_first_signal() {
     let mut local = fixture.proxy.connect();
     is_alive(&mut local);
     fixture.hub.process.signal("TERM");
-    fixture.hub.process.wait_line("hub: draining: 1 stream may go on for 30 s; Ctrl-C again ends it");
+    fixture.hub.process.wait_line("hub: draining: 1 stream may go on for 30 s; a second SIGTERM ends it");
     for told in [&fixture.proxy.process, &fixture.agent.process] {
         told.wait_line("the hub is shutting down or restarting");
     }

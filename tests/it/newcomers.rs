@@ -1,5 +1,8 @@
 //! What a person reads who uses the program for the first time, and makes mistakes with it.
 
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt as _;
+
 use devstream::proto::refusal::RefusalKind;
 
 use crate::support::disk::STATE;
@@ -154,6 +157,58 @@ fn a_stream_name_in_the_place_of_a_port_is_asked_about() {
         let finished = machine.run(&flags);
         assert!(finished.code == Some(2) && finished.stderr.contains(meant), "{flags:?}: {finished:?}");
     }
+}
+
+#[test]
+fn a_join_link_whose_code_was_altered_is_not_known() {
+    let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
+    let link = hub.device_link(DEVICE);
+    let (before, code) = link.split_once("code=").expect("a code");
+    let refused = machine.run(&["join", &format!("{before}code=AAAA{}", &code[4..])]);
+    let why = "join: the hub does not know this join link: its code was altered, a newer one has replaced it";
+    assert!(refused.code == Some(21) && refused.stderr.contains(why), "{refused:?}");
+    assert!(refused.stderr.contains("`devstream hub device add pi-42` prints a new one"), "{refused:?}");
+    let cut = machine.run(&["join", &link[..link.len() - 3]]);
+    assert!(
+        cut.code == Some(2) && cut.stderr.contains("its code is cut off or altered: copy the whole line"),
+        "{cut:?}"
+    );
+}
+
+#[test]
+fn the_undoing_of_a_join_on_the_wrong_machine_works_as_it_is_printed() {
+    let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
+    machine.ask(&["join", &hub.service_link("alice")]);
+    let joined = machine.run(&["join", &hub.device_link(DEVICE)]);
+    let undo = joined.stderr.split_once("undo this: devstream ").expect("what to do").1;
+    let (here, there) = undo.split_once(", and on the hub: devstream ").expect("two commands");
+    let removed = machine.run(&here.split(' ').collect::<Vec<_>>());
+    assert!(removed.code == Some(0) && removed.stderr.contains("removed device pi-42"), "{here}: {removed:?}");
+    hub.machine().ask(&there.lines().next().expect("a command").split(' ').collect::<Vec<_>>());
+}
+
+#[test]
+fn the_name_of_the_hubs_own_services_is_not_given_to_others() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    let refused = machine.run(&["hub", "service", "add", "local", "--device", "*"]);
+    let why = "hub: the name local is for the services of the hub's own user, which need no link; choose another one\n";
+    assert_eq!((refused.code, refused.stderr.as_str()), (Some(1), why));
+    // That user has it nevertheless, and a device may be called so.
+    machine.ask(&["devices"]);
+    assert!(hub.ask(&["service", "list"]).contains("local"));
+    hub.device_link("local");
+}
+
+#[test]
+fn a_role_says_in_its_own_name_that_status_cannot_show_it() {
+    let machine = Machine::new();
+    let data = machine.home().join(".local/share/devstream");
+    DirBuilder::new().recursive(true).mode(0o700).create(&data).expect("a directory");
+    fs::write(data.join("run"), "").expect("a file in the place of a directory");
+    let agent = Agent::launch(&machine, DEVICE, &["22"]);
+    agent.wait_line("device-agent: `devstream status` cannot show this role: ");
+    assert!(!agent.log().contains("devstream::"), "{agent}");
 }
 
 #[test]

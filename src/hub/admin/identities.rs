@@ -15,7 +15,7 @@ use crate::net::os::clock;
 use crate::net::os::random;
 use crate::net::tls::Socket;
 use crate::proto::admin::{AdminResponse, Identity, KeyStatus, StreamStatus};
-use crate::proto::id::{DeviceId, Principal, PrincipalId, Role, ServiceName};
+use crate::proto::id::{DeviceId, Principal, PrincipalId, Role, ServiceName, UNNAMED_SERVICE};
 use crate::proto::join::JoinLink;
 use crate::proto::key::PublicKey;
 use crate::proto::limits::BACKOFF_CAP;
@@ -28,6 +28,12 @@ use crate::proto::timestamp::Timestamp;
 type AdminResult = Result<AdminResponse, RegistryError>;
 
 pub(super) async fn add(shared: &Shared, principal: Principal, scope: Scope, link_seconds: u64, by: By) -> AdminResult {
+    if principal.role == Role::Service && principal.id.as_str() == UNNAMED_SERVICE {
+        let reason = format!(
+            "the name {UNNAMED_SERVICE} is for the services of the hub's own user, which need no link; choose another one"
+        );
+        return Ok(AdminResponse::Failed { reason });
+    }
     let (code, hash) = new_code(link_seconds);
     let (subject, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
     let adding = shared.registry.change(&principal, move |registry| {
