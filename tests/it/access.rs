@@ -14,6 +14,17 @@ use crate::support::targets::{Target, is_alive};
 use crate::support::{AT_ONCE, DEVICE, SOON, within};
 
 #[test]
+fn a_stream_name_that_is_not_granted_is_answered_with_those_that_are() {
+    let target = Target::echo();
+    let ThreeMachines { laptop, proxy: _proxy, agent: _agent, hub, .. } =
+        ThreeMachines::forwarding(target.port, &["--device", "*", "--stream", "target", "--stream", "db-*"]);
+    let refused = laptop.run(&["service-proxy", DEVICE, "--stdio", "--stream", "web"]);
+    assert_is(&refused, RefusalKind::NotPermitted);
+    assert!(refused.stderr.contains("(asked for web; service alice may open target, db-*)"), "{refused:?}");
+    hub.wait_activity("invoke", Some(RefusalKind::NotPermitted.row().label));
+}
+
+#[test]
 fn a_service_whose_access_has_expired_loses_its_stream_and_gets_no_other() {
     let target = Target::echo();
     let scope = ["--device", "*", "--for", "3s"];

@@ -15,9 +15,14 @@ pub(in crate::cli) enum Answer {
     Nobody,
 }
 
+/// Reports whether somebody can be asked.
+pub(in crate::cli) fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
 /// Asks a question, to which the answer is no unless a person types yes.
 pub(in crate::cli) fn ask(question: &str) -> anyhow::Result<Answer> {
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+    if !can_ask() {
         return Ok(Answer::Nobody);
     }
     warning(&format!("{question} [y/N]"));
