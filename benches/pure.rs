@@ -178,6 +178,7 @@ impl BrokerScenario {
             reusable: false,
             standby: false,
             early: bytes::Bytes::new(),
+            repeatable: false,
         };
         let outputs = self.handle(Input::OpenRequested { requester, request });
         let device_request = outputs.into_iter().find_map(|output| {

@@ -82,16 +82,16 @@ pub(super) async fn serve_standby(
         }
     };
     // Decided before the hub knows of the acceptance: from then on, it relies on the early data being passed on.
-    let passes_early = attempt.as_ref().ok().filter(|_| connected.is_ok() && !early.is_empty());
+    // The start of a session without the application's bytes may be passed on again: one that has some is refused by itself.
+    let counts = !early.is_empty() && !(standby_request.repeatable && request.end_to_end);
+    let passes_early = attempt.as_ref().ok().filter(|_| connected.is_ok() && counts);
     if passes_early.is_some_and(|attempt| !context.recent_requests.lock().pass_early(attempt)) {
         return None;
     }
     let message = StandbyToHub::StreamResponse(response(&request, &connected));
     // A target that has bytes of the service answers soon, in most protocols: the acceptance goes out with the answer.
-    let sent = match passes_early {
-        Some(_) if early.len() < EARLY_DATA_BYTES => standby.channel.buffer(&message).await,
-        _ => standby.channel.send(&message).await,
-    };
+    let is_followed = connected.is_ok() && (1..EARLY_DATA_BYTES).contains(&early.len());
+    let sent = if is_followed { standby.channel.buffer(&message).await } else { standby.channel.send(&message).await };
     if sent.is_err() {
         if let Some(attempt) = passes_early {
             context.recent_requests.lock().withhold_early(attempt);

@@ -5,8 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 
@@ -193,8 +191,7 @@ fn succession(profile: &Profile, principal: &Principal, seed: &KeySeed) -> anyho
     let former = StoredIdentity::load(profile, principal.role)?.filter(|stored| stored.id == principal.id);
     let Some(Ok(former)) = former.map(|_| StoredIdentity::key(profile, principal.role)) else { return Ok(None) };
     let key = PrivateKey::from_seed(seed);
-    let certificate = leaf::succession(principal, Arc::new(key), Arc::new(former))?;
-    Ok(Some(URL_SAFE_NO_PAD.encode(certificate)))
+    Ok(Some(leaf::succession(principal, Arc::new(key), Arc::new(former))?.to_string()))
 }
 
 /// Returns where streams connect, as the hub says now; a hub of an earlier version does not.

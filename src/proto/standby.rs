@@ -75,6 +75,9 @@ pub struct StandbyOpenRequest {
     pub end_to_end: bool,
     /// Length of the early data, which follows as one binary message.
     pub early: EarlyLength,
+    /// `true` if the early data has no effect on the target: it may be passed on again after a lost connection.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub repeatable: bool,
 }
 
 /// A request as a device receives it. It has no token: its connection becomes the device's leg.
@@ -86,6 +89,9 @@ pub struct StandbyStreamRequest {
     pub stream: StreamRequest,
     /// Length of the early data, which follows as one binary message.
     pub early: EarlyLength,
+    /// `true` if the early data has no effect on the target: it may be passed on again after a lost connection.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub repeatable: bool,
 }
 
 /// The positive response to a service.
@@ -156,6 +162,7 @@ mod tests {
             protocols: vec!["devstream.v1".into()],
             end_to_end: false,
             early: 3.try_into().unwrap(),
+            repeatable: false,
         };
         let text = format!(
             r#"{{"type":"open","requestId":"{id}","device":"pi-42","connectTimeoutMs":0,"responseTimeoutMs":60000,"protocols":["devstream.v1"],"early":3}}"#

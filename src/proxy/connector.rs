@@ -8,6 +8,7 @@ use super::devices::list_devices;
 use super::drain_streams;
 use super::opener::Opener;
 use super::stream;
+use crate::net::e2e::seal::SessionView;
 use crate::net::identity::Identity;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
@@ -90,6 +91,17 @@ impl Connector {
         name: Option<&StreamName>,
         first: &[u8],
     ) -> Result<Stream, Refusal> {
+        Ok(self.open_with_session(device, name, first).await?.0)
+    }
+
+    /// Opens a stream as [`open_with_data`](Self::open_with_data) does, and returns its end-to-end session too: `None` if it is
+    /// plain.
+    pub async fn open_with_session(
+        &self,
+        device: &DeviceId,
+        name: Option<&StreamName>,
+        first: &[u8],
+    ) -> Result<(Stream, Option<SessionView>), Refusal> {
         // The stream's local buffer holds this much. Beyond it, the write would wait for the peer, which may itself
         // wait for its answer to be read; the caller cannot read before this returns.
         if first.len() > STREAM_BUFFER_BYTES {
@@ -100,13 +112,13 @@ impl Connector {
         if opener.stream_shutdown.is_requested() {
             return Err(Refusal::new(RefusalKind::LocalShutdown, "the connector is closed"));
         }
-        let (stream, work) = stream::open(opener, name, first).await?;
+        let (stream, session, work) = stream::open(opener, name, first).await?;
         let inner = self.inner.clone();
         self.inner.streams.spawn(async move {
             work.await;
             drop(inner);
         });
-        Ok(stream)
+        Ok((stream, session))
     }
 
     /// Lists the devices that this service may reach, with the names that each offers it now.

@@ -16,6 +16,7 @@ use super::standby::Standbys;
 use crate::net::client::standby::{PoolSlot, Standby};
 use crate::net::client::{Client, Connection, RequestError, ResumeTarget};
 use crate::net::e2e::config::SessionEnd;
+use crate::net::e2e::seal::{Sealed, SessionView};
 use crate::net::log_throttle::LogThrottle;
 use crate::net::os::clock;
 use crate::net::os::network_monitor::NetworkMonitor;
@@ -54,6 +55,22 @@ pub(super) struct OpenedTunnel {
     pub(super) end_to_end: bool,
     /// The pool slot of a connection that may stand by after the stream.
     pub(super) slot: Option<PoolSlot>,
+}
+
+/// What early data is waited for, and what it is.
+#[derive(Clone, Copy)]
+pub(super) struct EarlyOptions<'a> {
+    /// The longest wait for it.
+    pub(super) wait: Duration,
+    /// The session that it belongs to, of a sealed stream.
+    pub(super) session: Option<&'a SessionView>,
+}
+
+impl EarlyOptions<'_> {
+    /// Reports whether it may be passed on more than once: it is the start of a session, without bytes of the application.
+    fn is_repeatable(&self) -> bool {
+        self.session.is_some_and(|session| !session.has_sent_early())
+    }
 }
 
 /// State that survives an attempt: the next one must neither lose nor repeat the early data.
@@ -116,6 +133,16 @@ impl Opener {
         }
     }
 
+    /// Reports whether another key of the device is known than when this session was begun, and nothing of the application
+    /// depends on that.
+    pub(super) async fn expects_another<R, W>(&self, sealed: &Sealed<R, W>) -> Result<bool, Refusal> {
+        if sealed.session.has_sent_early() {
+            return Ok(false);
+        }
+        let (client, _) = self.client(None).await?;
+        sealed.session.expects_another(&**client.peer_keys()).await
+    }
+
     /// Returns an opener for another device that shares the client and the standbys.
     pub(super) fn to(&self, device: DeviceId, connect_timeout: Duration, plain: bool) -> Self {
         let config = Arc::new(ProxyConfig { device, connect_timeout, plain, ..(*self.config).clone() });
@@ -124,14 +151,14 @@ impl Opener {
         Self { config, client, network, standbys, busy_log, stream_shutdown }
     }
 
-    /// Opens a stream, with early data from `local`, if a standby carries the request and that comes within `early_wait`. Waits for its turn within the
+    /// Opens a stream, with early data from `local`, if a standby carries the request and that comes in time. Waits for its turn within the
     /// hub's limit of concurrent openings, and tries again while the hub is at a limit and after lost connections, all
     /// within the response timeout.
     pub(super) async fn open<R: AsyncRead + Unpin>(
         &self,
         name: Option<&StreamName>,
         local: &mut R,
-        early_wait: Duration,
+        early: EarlyOptions<'_>,
     ) -> Result<OpenedTunnel, Refusal> {
         let runtime = self.config.client_factory.runtime();
         let (started_at, limit) = (clock::now(), self.config.response_timeout);
@@ -140,7 +167,7 @@ impl Opener {
         loop {
             let left = limit.saturating_sub(started_at.elapsed());
             let permit = timeout(left, runtime.opening_permit()).await.map_err(|_| never_its_turn(limit))?;
-            let error = match self.try_open(name, (local, early_wait), &mut state).await {
+            let error = match self.try_open(name, (local, early), &mut state).await {
                 Ok(opened) => return Ok(opened),
                 Err(error) => error,
             };
@@ -163,14 +190,14 @@ impl Opener {
     async fn try_open<R: AsyncRead + Unpin>(
         &self,
         name: Option<&StreamName>,
-        (local, early_wait): (&mut R, Duration),
+        (local, options): (&mut R, EarlyOptions<'_>),
         state: &mut OpenState,
     ) -> Result<OpenedTunnel, RequestError> {
         if state.id.is_none()
             && let Some(standby) = self.ready_standby().await
         {
             if state.early.is_empty() {
-                match read_early_data(local, early_wait).await {
+                match read_early_data(local, options.wait).await {
                     Ok(early) => state.early = early,
                     Err(_) => {
                         self.standbys.put(standby);
@@ -180,7 +207,7 @@ impl Opener {
                 }
             }
             let id = StreamId::from_bytes(random::bytes());
-            match self.open_on_standby(standby, id, name, &state.early).await {
+            match self.open_on_standby(standby, id, name, (&state.early, options.is_repeatable())).await {
                 Ok(opened) => return Ok(opened?),
                 Err(ended) => {
                     tracing::debug!(target: "service-proxy", "a standby was dead: {ended}");
@@ -204,9 +231,9 @@ impl Opener {
         mut standby: Standby,
         id: StreamId,
         name: Option<&StreamName>,
-        early: &Bytes,
+        (early, repeatable): (&Bytes, bool),
     ) -> Result<Result<OpenedTunnel, Refusal>, ChannelError> {
-        let opened = match request_on_standby(&self.config, &mut standby, id, name, early).await? {
+        let opened = match request_on_standby(&self.config, &mut standby, id, name, (early, repeatable)).await? {
             Ok(opened) => opened,
             Err(refusal) => {
                 self.standbys.put(standby);

@@ -32,7 +32,7 @@ pub(super) async fn request_on_standby(
     standby: &mut Standby,
     id: StreamId,
     name: Option<&StreamName>,
-    early: &Bytes,
+    (early, repeatable): (&Bytes, bool),
 ) -> Result<Result<StandbyOpened, Refusal>, ChannelError> {
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let open = StandbyToHub::Open(StandbyOpenRequest {
@@ -44,6 +44,7 @@ pub(super) async fn request_on_standby(
         protocols: config.transport.protocols(),
         end_to_end: !config.plain,
         early: early.len().try_into().unwrap_or_default(),
+        repeatable,
     });
     standby.channel.send_with(&open, early.clone()).await?;
     match timeout(response_timeout(config), standby.channel.receive_response())

@@ -9,9 +9,10 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::opener::{OpenedTunnel, Opener};
+use super::opener::{EarlyOptions, OpenedTunnel, Opener};
 use super::{Event, StreamInfo};
-use crate::net::e2e::seal::LocalSide;
+use crate::net::e2e::seal::{LocalSide, SessionView};
+use crate::net::os::clock;
 use crate::net::transport::socket;
 use crate::net::tunnel::pump::{Counters, Outcome, StreamEvent, Tunnel};
 use crate::net::tunnel::stream::{Stream, pair};
@@ -22,6 +23,9 @@ use crate::proto::stream::Ending;
 
 /// The longest wait for the first bytes of a sealed stream, which come as soon as the application's have, or did not.
 const SEALED_EARLY_WAIT: Duration = Duration::from_millis(50);
+
+/// An open that takes longer waited for its device, which may have enrolled meanwhile.
+const KEYS_MAY_CHANGE: Duration = Duration::from_secs(1);
 
 /// Serves one local connection.
 pub(super) async fn serve(
@@ -76,26 +80,26 @@ where
     }
 }
 
-/// Opens a stream for a program, which sends these bytes first, and returns it with the work of carrying it.
+/// Opens a stream for a program, which sends these bytes first, and returns it with its session and the work of carrying it.
 pub(super) async fn open(
     opener: Opener,
     name: Option<&StreamName>,
     first: &[u8],
-) -> Result<(Stream, impl Future<Output = ()> + Send + 'static), Refusal> {
+) -> Result<(Stream, Option<SessionView>, impl Future<Output = ()> + Send + 'static), Refusal> {
     let (stream, local) = pair();
     let ((reader, writer), owner) = local.into_parts();
     let counters = Arc::new(Counters::default());
     // What no request carries is read after it, before what the program writes.
     let first = io::Cursor::new(Bytes::copy_from_slice(first));
     let (local, opened) = open_local(&opener, name, (first.chain(reader), writer), &counters, Duration::ZERO).await?;
-    let stream = stream.with_session(local.session());
+    let session = local.session();
     let work = async move {
         let OpenedTunnel { tunnel, resume_target, slot, .. } = opened;
         let context = opener.pump_context(resume_target, &counters, &|_| {});
         let (_, socket) = local.drive(owner, tunnel, context).await;
         opener.put_back(socket, slot, &counters);
     };
-    Ok((stream, work))
+    Ok((stream, session, work))
 }
 
 /// Opens a stream for a local side, sealed unless plain streams were asked for. A device that does not say that it encrypts
@@ -111,19 +115,34 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let session = opener.session(name).await?;
-    let mut local = LocalSide::new(local, session, counters, early_wait);
-    let opened = match &mut local {
-        LocalSide::Plain((reader, _)) => opener.open(name, reader, early_wait).await?,
-        LocalSide::Sealed(sealed) => {
-            let opened = opener.open(name, &mut sealed.reader, SEALED_EARLY_WAIT).await?;
-            if !opened.end_to_end {
-                return Err(sealed.session.not_begun());
+    let mut local = local;
+    for is_last in [false, true] {
+        let started_at = clock::now();
+        let session = opener.session(name).await?;
+        let mut side = LocalSide::new(local, session, counters, early_wait);
+        let opened = match &mut side {
+            LocalSide::Plain((reader, _)) => {
+                opener.open(name, reader, EarlyOptions { wait: early_wait, session: None }).await?
             }
-            opened
+            LocalSide::Sealed(sealed) => {
+                let early = EarlyOptions { wait: SEALED_EARLY_WAIT, session: Some(&sealed.session) };
+                let opened = opener.open(name, &mut sealed.reader, early).await?;
+                if !opened.end_to_end {
+                    return Err(sealed.session.not_begun());
+                }
+                opened
+            }
+        };
+        match side {
+            LocalSide::Sealed(sealed)
+                if !is_last && started_at.elapsed() > KEYS_MAY_CHANGE && opener.expects_another(&sealed).await? =>
+            {
+                local = sealed.into_local();
+            }
+            side => return Ok((side, opened)),
         }
-    };
-    Ok((local, opened))
+    }
+    Err(RefusalKind::LostWhileOpening.into())
 }
 
 /// A stream's name in messages: `pi-42/ssh`, or `pi-42` for the device's default.

@@ -239,6 +239,7 @@ fn open(device: &str) -> StandbyOpenRequest {
         protocols: vec!["devstream.v1".into()],
         end_to_end: false,
         early: 0.try_into().unwrap(),
+        repeatable: false,
     }
 }
 

@@ -265,6 +265,7 @@ pub(crate) fn plain_request(device: &DeviceId) -> OpenRequest {
         reusable: false,
         standby: false,
         early: bytes::Bytes::new(),
+        repeatable: false,
     }
 }
 

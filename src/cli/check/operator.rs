@@ -62,15 +62,15 @@ async fn to_device(
     let at = name.as_ref().map_or_else(|| device.to_string(), |name| format!("{device}/{name}"));
     reporter.begin(Hop::Stream, &at);
     let (started, met) = (clock::now(), clock::now_utc());
-    match connector.open(device, name.as_ref()).await {
-        Ok(stream) => {
+    match connector.open_with_session(device, name.as_ref(), &[]).await {
+        Ok((stream, session)) => {
             reporter.push(Finding::good(Hop::Stream, &at).took(elapsed_since(started)));
-            let sealed = end_to_end(reporter, &at, stream.session(), met).await;
+            let sealed = end_to_end(reporter, &at, session.as_ref(), met).await;
             if matches!(sealed.verdict, Verdict::Failed { .. }) {
                 reporter.push(sealed);
             } else {
                 let first = presence.and_then(|presence| presence.forwards.first());
-                to_target(reporter, (&at, sealed), name.as_ref().or(first), stream).await;
+                to_target(reporter, (&at, sealed), name.as_ref().or(first), (stream, session)).await;
             }
         }
         Err(refusal) => reporter.push(no_stream(&at, &refusal).took(elapsed_since(started))),
@@ -98,13 +98,13 @@ async fn to_target(
     reporter: &Reporter,
     (at, sealed): (&str, Finding),
     stream_name: Option<&StreamName>,
-    mut stream: Stream,
+    (mut stream, session): (Stream, Option<SessionView>),
 ) {
     reporter.begin(Hop::Target, at);
     let started = clock::now();
     let banner_read = read_banner(&mut stream, stream_name).await;
     // The device refuses this machine's key only after its own was accepted here.
-    match stream.session().and_then(SessionView::failure) {
+    match session.as_ref().and_then(SessionView::failure) {
         Some(refusal) => return reporter.push(no_stream(at, &refusal)),
         None => reporter.push(sealed),
     }

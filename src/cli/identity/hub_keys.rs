@@ -16,7 +16,7 @@ use crate::proto::known::{KnownPeer, MAX_KNOWN_PEERS};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// Time for which an answer holds: streams are opened in bursts, and keys change rarely.
-const ANSWER_TIME: Duration = Duration::from_secs(2);
+const ANSWER_TIME: Duration = Duration::from_millis(500);
 
 /// Asks the hub behind this admin socket.
 #[derive(Debug)]

@@ -8,7 +8,6 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
-use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::args::HubArgs;
@@ -19,6 +18,7 @@ use crate::hub::state::{
 };
 use crate::net::client::Client;
 use crate::net::e2e::known_file::KnownFile;
+use crate::net::e2e::leaf::Voucher;
 use crate::net::os::random;
 use crate::net::tls::Trust;
 use crate::proto::id::{Principal, PrincipalId, Role};
@@ -102,10 +102,10 @@ impl StoredIdentity {
         Ok(client.allowing_tls_inspection(hub_args.trust.allow_tls_inspection))
     }
 
-    /// The certificate by which the key's predecessor vouches for it.
-    fn succession(&self) -> anyhow::Result<Option<CertificateDer<'static>>> {
-        let decode = |text: &String| URL_SAFE_NO_PAD.decode(text).context("invalid succession in the identity");
-        Ok(self.succession.as_ref().map(decode).transpose()?.map(CertificateDer::from))
+    /// How the key's predecessor vouches for it.
+    fn succession(&self) -> anyhow::Result<Option<Voucher>> {
+        let parse = |text: &String| Voucher::parse(text).context("invalid succession in the identity");
+        self.succession.as_ref().map(parse).transpose()
     }
 }
 

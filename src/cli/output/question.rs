@@ -6,9 +6,9 @@ use anyhow::Context as _;
 
 use super::warning;
 
-/// The answer to a question.
+/// What a person chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cli) enum Answer {
+pub(in crate::cli) enum Choice {
     Yes,
     No,
     /// There is no terminal.
@@ -21,12 +21,12 @@ pub(in crate::cli) fn can_ask() -> bool {
 }
 
 /// Asks a question, to which the answer is no unless a person types yes.
-pub(in crate::cli) fn ask(question: &str) -> anyhow::Result<Answer> {
+pub(in crate::cli) fn ask(question: &str) -> anyhow::Result<Choice> {
     if !can_ask() {
-        return Ok(Answer::Nobody);
+        return Ok(Choice::Nobody);
     }
     warning(&format!("{question} [y/N]"));
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).context("cannot read the answer")?;
-    Ok(if matches!(answer.trim(), "y" | "Y" | "yes") { Answer::Yes } else { Answer::No })
+    Ok(if matches!(answer.trim(), "y" | "Y" | "yes") { Choice::Yes } else { Choice::No })
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use self::store::Store;
 use super::args::{Trust, TrustCommand};
 use super::identity::{StoredIdentity, no_identity, own_identities};
-use super::output::Answer;
+use super::output::Choice;
 use super::profile::Profile;
 use super::{Failure, output};
 use crate::net::os::clock;
@@ -202,9 +202,9 @@ fn confirm(what: &str, consequence: &str, yes: bool) -> Result<(), Failure> {
         return Ok(());
     }
     match output::ask(&format!("Forget {what}? {consequence}"))? {
-        Answer::Yes => Ok(()),
-        Answer::No => Err(anyhow!("nothing was changed").into()),
-        Answer::Nobody => Err(anyhow!("this would forget {what}: confirm with --yes").into()),
+        Choice::Yes => Ok(()),
+        Choice::No => Err(anyhow!("nothing was changed").into()),
+        Choice::Nobody => Err(anyhow!("this would forget {what}: confirm with --yes").into()),
     }
 }
 

@@ -96,7 +96,7 @@ impl Broker {
             Err(refusal) => return self.refuse(id, refusal, now),
         };
         let run = agent.hello.run;
-        if matches!(stream.early, EarlyState::Sent { run: asked } if asked != run) {
+        if matches!(stream.early, EarlyState::Sent { run: asked } if asked != run && !stream.request.repeatable) {
             // The former agent may have delivered the early data to the target; this one does not know.
             return self.refuse(id, RefusalKind::LostWhileOpening.into(), now);
         }
@@ -140,6 +140,7 @@ impl Broker {
             end_to_end: stream.request.end_to_end,
             repeated,
             early,
+            repeatable: stream.request.repeatable,
         };
         self.outputs.push_back(Output::RequestDevice { connection: agent.connection, request });
         self.set_timer(id, until);

@@ -76,6 +76,8 @@ pub struct OpenRequest {
     pub standby: bool,
     /// Early data: the beginning of the stream, sent with the request.
     pub early: Bytes,
+    /// The early data may be passed on more than once.
+    pub repeatable: bool,
 }
 
 /// An authenticated leg at the streaming endpoint, with its credential.
@@ -227,6 +229,8 @@ pub struct DeviceRequest {
     pub repeated: bool,
     /// Early data: the beginning of the stream, sent with the request.
     pub early: Bytes,
+    /// The early data may be passed on more than once.
+    pub repeatable: bool,
 }
 
 impl DeviceRequest {

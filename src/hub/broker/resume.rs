@@ -202,6 +202,7 @@ fn adopt(attach: &LegAttach, ticket: &ResumeTicket, now: Instant) -> Stream {
         reusable: false,
         standby: false,
         early: Bytes::new(),
+        repeatable: false,
     };
     let mut stream = Stream::new(attach.leg, request, now);
     stream.requester = None;

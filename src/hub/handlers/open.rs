@@ -65,6 +65,7 @@ pub(in crate::hub) struct OpenParams {
     pub(in crate::hub) reusable: bool,
     pub(in crate::hub) standby: bool,
     pub(in crate::hub) early: Bytes,
+    pub(in crate::hub) repeatable: bool,
 }
 
 /// Opens a stream, for requests and standby connections alike. Returns the device's own id: the one that was asked for may
@@ -117,6 +118,7 @@ async fn request_stream(
         reusable: params.reusable && shared.config.standbys > 0,
         standby: params.standby,
         early: params.early,
+        repeatable: params.repeatable,
     };
     if let Err(refusal) = shared.admission.pressure.check_stream_capacity() {
         return Err(record_overload(shared, &request, refusal));
@@ -161,6 +163,7 @@ fn parse_params(
         reusable: http_request.header(standby::REUSABLE_HEADER) == Some(standby::REUSABLE),
         standby: false,
         early: Bytes::new(),
+        repeatable: false,
     })
 }
 

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-
 use super::Client;
 use crate::net::e2e::config::{Expected, SessionEnd};
-use crate::net::e2e::leaf::Leaf;
+use crate::net::e2e::leaf::{Leaf, Voucher};
 use crate::net::e2e::peers::PeerKeys;
 use crate::proto::e2e::StreamBinding;
 use crate::proto::id::{DeviceId, ServiceName, StreamName};
@@ -19,10 +17,10 @@ impl Client {
         Self { peer_keys, ..self }
     }
 
-    /// Sets the certificate by which the predecessor of its key vouches for it.
+    /// Sets how the predecessor of its key vouches for it.
     #[must_use]
-    pub fn vouched_for_by(self, certificate: Option<CertificateDer<'static>>) -> Self {
-        let leaf = Leaf::clone(&self.leaf).vouched_for_by(certificate);
+    pub fn vouched_for_by(self, voucher: Option<Voucher>) -> Self {
+        let leaf = Leaf::clone(&self.leaf).vouched_for_by(voucher);
         Self { leaf: Arc::new(leaf), ..self }
     }
 

@@ -129,6 +129,11 @@ impl SessionEnd {
         })
     }
 
+    /// The peer, and the keys that may vouch for it.
+    pub(super) fn expected(&self) -> (Principal, Anchors) {
+        (self.expected.peer.clone(), self.expected.anchors.clone())
+    }
+
     /// Reports whether the peer presented a ticket that was used before: somebody repeats what it sent.
     pub(super) fn is_replayed(&self) -> bool {
         self.tickets.as_ref().is_some_and(|tickets| tickets.is_replayed())

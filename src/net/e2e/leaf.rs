@@ -7,6 +7,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rcgen::{
     CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, Issuer, PublicKeyData, SanType, date_time_ymd,
 };
@@ -54,9 +56,9 @@ impl Leaf {
 
     /// Adds the certificate by which the predecessor of the key vouches for it.
     #[must_use]
-    pub fn vouched_for_by(mut self, certificate: Option<CertificateDer<'static>>) -> Self {
+    pub fn vouched_for_by(mut self, voucher: Option<Voucher>) -> Self {
         self.chain.truncate(1);
-        self.chain.extend(certificate);
+        self.chain.extend(voucher.map(|voucher| voucher.0));
         self
     }
 
@@ -76,14 +78,27 @@ impl Leaf {
     }
 }
 
+/// A certificate by which one key vouches for another one of the same identity; as text, unpadded base64url.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Voucher(CertificateDer<'static>);
+
+impl Voucher {
+    /// Parses the text; `None` if it is not base64url. What it says is verified by whoever meets the identity.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(Self(URL_SAFE_NO_PAD.decode(text).ok()?.into()))
+    }
+}
+
+impl fmt::Display for Voucher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(&self.0))
+    }
+}
+
 /// Has a key vouch for the one that succeeds it: peers that know the former accept the new one.
-pub fn succession(
-    owner: &Principal,
-    key: Arc<PrivateKey>,
-    former: Arc<PrivateKey>,
-) -> Result<CertificateDer<'static>, rcgen::Error> {
+pub fn succession(owner: &Principal, key: Arc<PrivateKey>, former: Arc<PrivateKey>) -> Result<Voucher, rcgen::Error> {
     let issuer = Issuer::new(unnamed(), Ed25519(former));
-    Ok(params_of(owner)?.signed_by(&Ed25519(key), &issuer)?.der().clone())
+    Ok(Voucher(params_of(owner)?.signed_by(&Ed25519(key), &issuer)?.der().clone()))
 }
 
 /// Verifies a chain: it is `owner`'s, in that role, and one of these keys has signed the key that it presents. Returns that

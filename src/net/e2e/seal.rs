@@ -23,6 +23,7 @@ use tokio::time::{Sleep, sleep};
 
 use self::session::Session;
 use super::config::SessionEnd;
+use super::peers::PeerKeys;
 use crate::net::tunnel::pump::{Counters, Outcome, PumpContext, Rejoin, Tunnel, pump};
 use crate::net::tunnel::stream::StreamOwner;
 use crate::net::websocket::{Transport, WebSocket};
@@ -141,17 +142,22 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> LocalSide<R, W> {
         context: PumpContext<'_, J>,
     ) -> (Outcome, Option<WebSocket<T>>) {
         match self {
-            Self::Plain(local) => Box::pin(owner.drive(local, None, tunnel, context)).await,
+            Self::Plain(local) => Box::pin(owner.drive(local, |outcome| outcome, tunnel, context)).await,
             Self::Sealed(sealed) => {
                 let (local, session) = sealed.begin();
                 let context = PumpContext { counters: &Counters::default(), ..context };
-                Box::pin(owner.drive(local, Some(session), tunnel, context)).await
+                Box::pin(owner.drive(local, |outcome| session.outcome(outcome), tunnel, context)).await
             }
         }
     }
 }
 
 impl<R, W> Sealed<R, W> {
+    /// Returns the local side, of which nothing was read.
+    pub fn into_local(self) -> (R, W) {
+        (self.reader.local, self.writer.local)
+    }
+
     /// The stream is open.
     fn begin(self) -> ((SealedReader<R>, SealedWriter<W>), SessionView) {
         self.session.start_deadline();
@@ -185,6 +191,18 @@ impl SessionView {
     /// Reports whether the peer is authorised.
     pub fn is_open(&self) -> bool {
         self.0.lock().is_open()
+    }
+
+    /// Reports whether other keys may vouch for the peer now than when the session was begun, which it did not do at a first
+    /// contact.
+    pub async fn expects_another(&self, peer_keys: &dyn PeerKeys) -> Result<bool, Refusal> {
+        let (peer, anchors) = self.0.lock().expected();
+        Ok(anchors.is_some() && peer_keys.anchors(&peer).await? != anchors)
+    }
+
+    /// Reports whether bytes of the application have gone out ahead of the handshake.
+    pub fn has_sent_early(&self) -> bool {
+        self.0.lock().has_sent_early()
     }
 
     /// Reports whether a ticket was used.

@@ -11,7 +11,6 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, ReadHalf, WriteHal
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::net::e2e::seal::SessionView;
 use crate::net::shutdown::StreamStop;
 use crate::net::tunnel::pump::{Counters, Outcome, PumpContext, Rejoin, Tunnel, pump};
 use crate::net::websocket::{Transport, WebSocket};
@@ -37,21 +36,6 @@ pub struct Stream {
     pipe: DuplexStream,
     shared: Arc<Shared>,
     is_shut: bool,
-    session: Option<SessionView>,
-}
-
-impl Stream {
-    /// Has the stream know its end-to-end session.
-    #[must_use]
-    pub fn with_session(mut self, session: Option<SessionView>) -> Self {
-        self.session = session;
-        self
-    }
-
-    /// Its end-to-end session; `None` if the stream is not encrypted end to end.
-    pub fn session(&self) -> Option<&SessionView> {
-        self.session.as_ref()
-    }
 }
 
 /// The pump's end of a [`Stream`].
@@ -70,7 +54,7 @@ pub fn refusal_of(error: &io::Error) -> Option<&Refusal> {
 pub fn pair() -> (Stream, StreamDriver) {
     let (pipe, local) = duplex(STREAM_BUFFER_BYTES);
     let shared = Arc::new(Shared::default());
-    (Stream { pipe, shared: shared.clone(), is_shut: false, session: None }, StreamDriver { pipe: local, shared })
+    (Stream { pipe, shared: shared.clone(), is_shut: false }, StreamDriver { pipe: local, shared })
 }
 
 /// The state that the stream and its driver share.
@@ -164,12 +148,12 @@ impl StreamDriver {
 pub struct StreamOwner(Arc<Shared>);
 
 impl StreamOwner {
-    /// Carries the stream until it is over; the program then reads its end or an error. `session` is that of a sealed
-    /// `local`.
+    /// Carries the stream until it is over; the program then reads its end or an error. `explain` has the last word
+    /// on why it ended.
     pub async fn drive<R, W, T, J>(
         self,
         local: (R, W),
-        session: Option<SessionView>,
+        explain: impl FnOnce(Outcome) -> Outcome,
         tunnel: Tunnel<T>,
         context: PumpContext<'_, J>,
     ) -> (Outcome, Option<WebSocket<T>>)
@@ -187,7 +171,7 @@ impl StreamOwner {
             done = pumped => done,
             never = reap_dropped(&shared, counters, &stop) => match never {},
         };
-        let outcome = session.map_or(outcome.clone(), |session| session.outcome(outcome));
+        let outcome = explain(outcome);
         // Set before the pipe ends, which is when the program looks.
         let _ = shared.outcome.set(outcome.clone());
         (outcome, socket)

@@ -73,6 +73,7 @@ fn open(device: &str, early: usize) -> StandbyOpenRequest {
         protocols: vec!["devstream.v1".into(), "devstream.v1.resume".into()],
         end_to_end: false,
         early: early.try_into().unwrap(),
+        repeatable: false,
     }
 }
 

@@ -64,6 +64,7 @@ impl World {
             reusable: self.random_below(2) == 0,
             standby: self.random_below(2) == 0,
             early: bytes::Bytes::from_static(if self.random_below(2) == 0 { b"early" } else { b"" }),
+            repeatable: false,
         };
         // A device that reconnects may be asked again for as long as the service waits for it.
         let deadline_to_answer = self.now + request.connect_timeout + self.settings.handshake + TICK;

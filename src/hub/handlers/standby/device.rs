@@ -119,7 +119,8 @@ impl Standby<'_> {
         let stream = StreamRequest { authorization_token: None, ..request.to_stream_request(url, resume_grant) };
         let early =
             EarlyLength::try_from(request.early.len()).map_err(|_| StandbyEnd::Refused(RefusalKind::HubFailed))?;
-        let message = StandbyFromHub::StreamRequest(StandbyStreamRequest { stream, early });
+        let message =
+            StandbyFromHub::StreamRequest(StandbyStreamRequest { stream, early, repeatable: request.repeatable });
         channel.send_with(&message, request.early.clone()).await?;
         let message = timeout(self.shared.config.broker.handshake, channel.receive_response()).await;
         match message.unwrap_or(Err(ChannelError::Silent))? {

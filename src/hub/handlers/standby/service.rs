@@ -88,6 +88,7 @@ impl Standby<'_> {
             reusable: true,
             standby: true,
             early,
+            repeatable: open.repeatable,
         };
         open::open_stream(self.shared, self.context, record, params).await
     }

@@ -14,7 +14,9 @@ use tokio::time::{Sleep, sleep};
 use super::{SessionFacts, Unfilled};
 use crate::net::e2e::config::SessionEnd;
 use crate::net::e2e::failure::Failure;
+use crate::net::e2e::peers::Anchors;
 use crate::net::tunnel::pump::Counters;
+use crate::proto::id::Principal;
 use crate::proto::limits::{EARLY_DATA_BYTES, SESSION_TIMEOUT};
 use crate::proto::refusal::Refusal;
 
@@ -101,6 +103,15 @@ impl Session {
 
     pub(super) fn is_open(&self) -> bool {
         matches!(self.state, State::Open)
+    }
+
+    /// The peer, and the keys that may vouch for it.
+    pub(super) fn expected(&self) -> (Principal, Anchors) {
+        self.end.expected()
+    }
+
+    pub(super) fn has_sent_early(&self) -> bool {
+        !self.early_sent.is_empty()
     }
 
     pub(super) fn is_resumed(&self) -> bool {
