@@ -135,7 +135,9 @@ where
         };
         match side {
             LocalSide::Sealed(sealed)
-                if !is_last && started_at.elapsed() > KEYS_MAY_CHANGE && opener.expects_another(&sealed).await? =>
+                if !is_last
+                    && (started_at.elapsed() > KEYS_MAY_CHANGE || !sealed.session.expects_anybody())
+                    && opener.expects_another(&sealed).await? =>
             {
                 local = sealed.into_local();
             }

@@ -44,6 +44,10 @@ impl HubKeys {
             Ok(_) => return Err(Refusal::new(RefusalKind::HubFailed, "unexpected response on the admin socket")),
             Err(error) => return Err(Refusal::new(RefusalKind::HubUnreachable, format!("its admin socket: {error}"))),
         };
+        if keys.is_empty() {
+            // It may enrol at any moment.
+            return Ok(keys);
+        }
         let mut answers = self.answers.lock();
         if answers.len() >= MAX_KNOWN_PEERS {
             answers.clear();

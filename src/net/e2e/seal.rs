@@ -193,6 +193,11 @@ impl SessionView {
         self.0.lock().is_open()
     }
 
+    /// Reports whether there is any key that the peer may have: one that has never enrolled has none.
+    pub fn expects_anybody(&self) -> bool {
+        self.0.lock().expected().1.is_none_or(|anchors| !anchors.is_empty())
+    }
+
     /// Reports whether other keys may vouch for the peer now than when the session was begun, which it did not do at a first
     /// contact.
     pub async fn expects_another(&self, peer_keys: &dyn PeerKeys) -> Result<bool, Refusal> {
