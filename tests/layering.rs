@@ -142,6 +142,7 @@ fn forbidden(path: &str) -> &'static [&'static str] {
 fn is_pure(path: &str) -> bool {
     path.starts_with("proto/")
         || path.starts_with("hub/broker/")
+        || path.starts_with("hub/event/")
         || ["hub/broker.rs", "hub/auth.rs", "hub/event.rs", "hub/admission/penalty.rs"].contains(&path)
 }
 

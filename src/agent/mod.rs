@@ -170,11 +170,15 @@ async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Res
     let mut backoff = ReconnectBackoff::default();
     let (mut retry_log, mut if_offline) = (RetryLog::default(), false);
     while !stop.is_cancelled() {
-        let stored_at = identity_stored_at(config);
+        let mut stored_at = identity_stored_at(config);
         let Some(end) = control::session(context, &mut backoff, (stop, if_offline)).await else { break };
         let retry_delay = retry_delay(&end, &mut backoff);
         let action = RetryAction::for_end(&end, config.exit_when_key_refused);
         let was_online = context.was_online.swap(false, Ordering::Relaxed);
+        if was_online && !end.is_replaced_key() {
+            // What was stored meanwhile has nothing to do with this end, whose delay spreads the agents of a hub.
+            stored_at = identity_stored_at(config);
+        }
         // An agent that was displaced takes the device over only once the other one has left it.
         if_offline = matches!(end, SessionEnd::Displaced { yields: true, .. }) || (if_offline && !was_online);
         // After a join on this machine its new key is stored; if it is another's, the next attempt says so.

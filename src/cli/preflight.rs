@@ -15,7 +15,7 @@ use super::output;
 use super::output::advice::Advice;
 use crate::agent::connect::probe;
 use crate::net::client::{ClientFactory, response_refusal};
-use crate::proto::admin::{DeviceStatus, NOT_JOINED_YET};
+use crate::proto::admin::{DeviceStatus, NOT_JOINED_YET, disabled_at_the_hub};
 use crate::proto::forward::{Forward, HostPort};
 use crate::proto::id::{DeviceId, StreamName};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -126,11 +126,12 @@ impl DeviceCheck {
     fn judge(&self, devices: &[DeviceStatus]) -> Vec<(DeviceId, Refusal)> {
         // As the hub finds it.
         let found = devices.iter().find(|status| status.id.as_str().eq_ignore_ascii_case(self.device.as_str()));
-        let Some(DeviceStatus { id, last_seen, online, joined, ending }) = found else {
+        let Some(DeviceStatus { id, last_seen, online, joined, ending, disabled }) = found else {
             return vec![(self.device.clone(), RefusalKind::UnknownDevice.into())];
         };
         let Some(presence) = online else {
             let why = match last_seen {
+                _ if *disabled => disabled_at_the_hub(id.as_str()),
                 _ if !joined => NOT_JOINED_YET.to_owned(),
                 _ if *ending => "its agent is ending".to_owned(),
                 None => "never seen".to_owned(),

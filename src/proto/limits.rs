@@ -312,7 +312,8 @@ pub const REJECTED_RETRY_SOON: Duration = Duration::from_secs(300);
 /// Uptime of a connection after which the next delay starts from [`BACKOFF_BASE`].
 pub const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(60);
 
-/// Shortest delay of an agent that another one displaced, so that the two do not displace each other in turn.
+/// Shortest delay of an agent that another one displaced, so that the two do not displace each other in turn, where the hub
+/// cannot tell it that the other one is still there.
 pub const DISPLACED_BACKOFF: Duration = Duration::from_secs(60);
 
 /// Limit of cleanly closed streams that a hub remembers, for an end that lost its connection just then and returns:

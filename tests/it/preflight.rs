@@ -45,6 +45,14 @@ fn a_device_that_never_joined_is_told_apart_from_one_that_is_offline() {
     }
     let proxy = ServiceProxy::start(&machine);
     proxy.process.wait_line("warning: pi-42: the device is offline (never seen)");
+    hub.ask(&["device", "disable", DEVICE]);
+    for list in [&["devices"][..], &["hub", "device", "list"]] {
+        assert!(machine.ask(list).contains("pi-42  disabled  -"), "{list:?}: {}", machine.ask(list));
+    }
+    let proxy = ServiceProxy::start(&machine);
+    proxy
+        .process
+        .wait_line("the device is offline (it is disabled at the hub: `devstream hub device enable pi-42` there)");
 }
 
 #[test]

@@ -106,6 +106,7 @@ pub(super) fn devices(devices: &[ListedDevice], as_json: bool) -> anyhow::Result
     }
     let rows = devices.iter().map(|ListedDevice { status, end_to_end_key, .. }| {
         let offline = match status {
+            DeviceStatus { disabled: true, .. } => DISABLED,
             DeviceStatus { joined: false, .. } => NOT_JOINED,
             DeviceStatus { ending: true, .. } => ENDING,
             _ => "offline",
@@ -124,6 +125,9 @@ fn json(value: &(impl Serialize + ?Sized)) -> anyhow::Result<()> {
 }
 
 const PRESENCE: [&str; 7] = ["ID", "STATE", "SINCE", "FROM", "VERSION", "ROUND TRIP", "OFFERS"];
+
+/// The state of an identity that the hub rejects.
+const DISABLED: &str = "disabled";
 
 /// The state of an identity without a key.
 const NOT_JOINED: &str = "not joined yet";
@@ -170,7 +174,7 @@ fn service_row(service: &Identity) -> Vec<String> {
 /// Returns the state of an identity that is neither connected nor merely offline.
 fn state(identity: &Identity) -> Option<&'static str> {
     match identity {
-        Identity { enabled: false, .. } => Some("disabled"),
+        Identity { enabled: false, .. } => Some(DISABLED),
         Identity { joined: false, .. } => Some(NOT_JOINED),
         Identity { ending: true, .. } => Some(ENDING),
         _ => None,

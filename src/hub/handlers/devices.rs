@@ -45,12 +45,12 @@ async fn visible_devices(
     let seen = shared.registry.with(move |registry| registry.last_seen(Role::Device, &can_see)).await;
     let seen = seen.map_err(|error| error.to_public_refusal())?;
     let ending = shared.streams.broker.ending_devices();
-    let status = |LastSeen { id, at, joined }: LastSeen| {
+    let status = |LastSeen { id, at, joined, disabled }: LastSeen| {
         let principal = Principal { role: Role::Device, id };
         let last_seen = shared.registry.latest_seen(&principal, at);
         let id: DeviceId = principal.id.into();
         let online = shared.streams.broker.presence(&id).map(|presence| filter_forwards(presence, &service));
-        DeviceStatus { joined, last_seen, ending: online.is_none() && ending.contains(&id), online, id }
+        DeviceStatus { joined, disabled, last_seen, ending: online.is_none() && ending.contains(&id), online, id }
     };
     Ok((seen.into_iter().map(status).collect(), turn))
 }

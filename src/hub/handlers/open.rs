@@ -16,7 +16,7 @@ use crate::hub::revalidation::access_deadline;
 use crate::hub::shared::Shared;
 use crate::net::os::clock;
 use crate::net::transport::http_server::HttpRequest;
-use crate::proto::admin::NOT_JOINED_YET;
+use crate::proto::admin::{NOT_JOINED_YET, disabled_at_the_hub};
 use crate::proto::e2e::{END_TO_END, END_TO_END_HEADER};
 use crate::proto::http::{
     CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER, parse_timeout,
@@ -188,9 +188,7 @@ fn record_overload(shared: &Shared, request: &OpenRequest, refusal: Refusal) -> 
 /// The detail of a `DeviceOffline` refusal.
 fn offline_detail(device: Record) -> String {
     match device.last_seen {
-        _ if device.disabled => {
-            format!("it is disabled at the hub: `devstream hub device enable {}` there", device.principal.id)
-        }
+        _ if device.disabled => disabled_at_the_hub(device.principal.id.as_str()),
         _ if device.keys.is_empty() => NOT_JOINED_YET.into(),
         Some(seen) => format!("last seen {}", seen.rfc3339()),
         None => "never seen".into(),

@@ -61,6 +61,8 @@ pub struct LastSeen {
     pub at: Option<Timestamp>,
     /// It has a key.
     pub joined: bool,
+    /// It is disabled.
+    pub disabled: bool,
 }
 
 /// A public key in the registry.

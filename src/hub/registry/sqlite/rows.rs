@@ -183,7 +183,7 @@ pub(super) fn last_seen(
     covers: &dyn Fn(&PrincipalId) -> bool,
 ) -> Result<Vec<LastSeen>, RegistryError> {
     let mut query = connection.prepare_cached(
-        "SELECT id, last_seen, EXISTS (SELECT 1 FROM key WHERE key.role = identity.role AND key.id = identity.id)
+        "SELECT id, last_seen, EXISTS (SELECT 1 FROM key WHERE key.role = identity.role AND key.id = identity.id), disabled
          FROM identity WHERE role = ? ORDER BY id",
     )?;
     let mut rows = query.query([role.as_str()])?;
@@ -191,7 +191,12 @@ pub(super) fn last_seen(
     while let Some(row) = rows.next()? {
         let id: PrincipalId = row.get::<_, String>(0)?.try_into().map_err(|error| corrupt_column(0, error))?;
         if covers(&id) {
-            found.push(LastSeen { id, at: row.get::<_, Option<i64>>(1)?.map(Timestamp), joined: row.get(2)? });
+            found.push(LastSeen {
+                id,
+                at: row.get::<_, Option<i64>>(1)?.map(Timestamp),
+                joined: row.get(2)?,
+                disabled: row.get(3)?,
+            });
         }
     }
     Ok(found)
