@@ -30,6 +30,7 @@ mod listen;
 mod metrics;
 mod monitor;
 pub mod registry;
+mod relief;
 mod responses;
 mod revalidation;
 mod router;
@@ -186,6 +187,7 @@ impl Hub {
         tasks.spawn(run_until(stopping.clone(), certificate.run(reload)));
         tasks.spawn(run_until(stopping.clone(), admin::run(shared.clone(), admin, tasks.clone())));
         tasks.spawn(run_until(stopping.clone(), watchdog(shared.clone())));
+        tasks.spawn(run_until(stopping.clone(), relief::run(shared.clone())));
         let follower = shared.clone();
         tasks.spawn(run_until(stopping, async move { follow_clock(&follower).await }));
         shutdown.drain.cancelled().await;

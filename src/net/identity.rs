@@ -20,7 +20,8 @@ pub struct Identity {
 
 impl Identity {
     /// Creates the identity of a program that keeps its key itself. The hub must have the public key registered for
-    /// `principal`.
+    /// `principal`. Where the hub has a streaming endpoint at another host, its clients must know that:
+    /// [`Self::with_client_factory`].
     pub fn new(hub: HubAddress, trust: &Trust, principal: Principal, key: PrivateKey) -> Result<Self, Refusal> {
         let client = Client::new(hub, trust, principal.clone(), Arc::new(key)).map_err(|error| tls::explain(&error))?;
         let client_factory = ClientFactory::new(move || ready(Ok(client.clone())));

@@ -275,6 +275,24 @@ fn a_backup_with_a_path_outside_the_state_directory_is_refused_whole() {
     }
 }
 
+/// They tell what has changed since a backup was made.
+#[test]
+fn a_backup_with_logs_or_another_registry_is_refused_whole() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    let state = machine.home().join("elsewhere");
+    for (number, path) in ["activity.jsonl", "administration.jsonl", "registry.sqlite-wal", ""].iter().enumerate() {
+        let name = format!("forged{number}");
+        hub.ask(&["backup", &name]);
+        let forged = Connection::open(machine.home().join(&name)).expect("a database");
+        forged.execute("INSERT INTO file VALUES (?, x'00')", [path]).expect("it takes a row");
+        drop(forged);
+        let finished = machine.run(&["hub", "--state-dir", "elsewhere", "restore", &name]);
+        assert!(finished.code == Some(1) && finished.stderr.contains("the backup holds a file"), "{finished:?}");
+        assert!(!state.join("ca.pem").exists() && (path.is_empty() || !state.join(path).exists()), "{path}");
+    }
+}
+
 #[test]
 fn an_agent_trusts_a_hub_that_was_restored_and_no_other_in_its_place() {
     let (first, device) = (Machine::new(), Machine::new());
@@ -346,6 +364,8 @@ fn a_restore_names_removed_identities_replaced_keys_and_used_counts_that_it_revi
         assert!(line.is_some_and(|line| line.contains(command)), "{what}: {told:?}");
     }
     assert!(!told.stderr.contains("carol"), "added and removed again: {told:?}");
+    // In the same second as the backup, unless the machine is slow.
+    assert!(!told.stderr.contains("alice got another key"), "joined before the backup: {told:?}");
 }
 
 #[test]

@@ -102,6 +102,17 @@ fn each_fault_of_a_hubs_tls_is_refused_with_its_reason() {
 
 #[test]
 fn a_hub_that_was_taken_over_has_no_device_or_service_connect_to_another_host() {
+    connect_near("127.0.0.2:0");
+}
+
+/// Its name may lead to any host by then.
+#[test]
+fn a_hub_that_was_taken_over_has_no_device_or_service_connect_to_another_port_of_its_own() {
+    connect_near("127.0.0.1:0");
+}
+
+/// Has a hub name this address as its streaming endpoint, after a device and a service have joined.
+fn connect_near(address: &str) {
     let target = Target::echo();
     let (machine, device, laptop) = (Machine::new(), Machine::new(), Machine::new());
     let hub = Hub::start(&machine);
@@ -110,7 +121,7 @@ fn a_hub_that_was_taken_over_has_no_device_or_service_connect_to_another_host() 
     let port = hub.port;
     drop(hub);
     // The keys are the hub's still.
-    let near = TcpListener::bind("127.0.0.2:0").unwrap();
+    let near = TcpListener::bind(address).unwrap();
     let url = format!("wss://{}", near.local_addr().unwrap());
     let taken_over = ["--streaming-endpoint", &url, "--streaming-listen", "127.0.0.1:0"];
     let hub = Hub::start_on(&machine, port, &taken_over);

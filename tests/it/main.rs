@@ -51,6 +51,7 @@ mod resume;
 mod scopes;
 mod secrets;
 mod ssh;
+mod stalled_readers;
 mod standby;
 mod state;
 mod status;

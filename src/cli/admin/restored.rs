@@ -14,7 +14,7 @@ const LISTED: usize = 20;
 
 /// Says what a restore has brought back into a state directory, and what to look at.
 pub(super) fn tell(restored: &Restored, state: &Path) {
-    let Restored { made, devices, services, enrolments, later } = restored;
+    let Restored { made, devices, services, enrolments, later, .. } = restored;
     let identities = text::count(devices.len() + services.len(), "identity");
     let directory = state.display();
     eprint(&format!(

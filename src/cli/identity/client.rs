@@ -116,6 +116,8 @@ impl LocalHub {
         let trust = trusted(hub_args, Some(info.pin))?;
         let client = Client::new(hubs, &trust, principal, Arc::new(key)).map_err(|error| failed(error.into()))?;
         let client = client.with_peer_keys(hub_keys(admin_socket(&self.state)));
+        let endpoint = info.streaming_endpoints.iter().find_map(|url| url.strip_prefix("https://")?.parse().ok());
+        let client = client.with_streaming_endpoint(endpoint);
         Ok(client.allowing_tls_inspection(hub_args.trust.allow_tls_inspection))
     }
 }

@@ -212,7 +212,7 @@ fn stream_label(info: &StreamInfo) -> String {
 /// Reports whether a refusal says nothing about other streams to the same device.
 fn concerns_one_stream(kind: RefusalKind) -> bool {
     use RefusalKind::{
-        AlreadyEnded, LocalShutdown, LostWhileOpening, NotPermitted, NotResumed, PeerGone, RejectedByDevice,
+        AlreadyEnded, LocalShutdown, LostWhileOpening, NotPermitted, NotRead, NotResumed, PeerGone, RejectedByDevice,
         StreamKilled, StreamNotOffered, TargetRefused, TargetTimedOut, TargetUnreachable,
     };
     matches!(
@@ -224,6 +224,7 @@ fn concerns_one_stream(kind: RefusalKind) -> bool {
             | NotPermitted
             | RejectedByDevice
             | StreamKilled
+            | NotRead
             | PeerGone
             | NotResumed
             | LostWhileOpening

@@ -4,7 +4,7 @@
 //! `ConnectionPermit` or a rejection, counted by reason. `unauthenticated` limits unauthenticated connections,
 //! `penalty` bans or slows sources after repeated failures, `known_sources` remembers good ones over a restart,
 //! `refusal_budget` slows identities that are refused again and again, `lists` those that list devices again and again,
-//! `pressure` watches file descriptors and memory, `challenge` holds outstanding authentication challenges.
+//! `pressure` watches file descriptors and memory, `relief` chooses the streams that are ended where memory is short, `challenge` holds outstanding authentication challenges.
 
 mod challenge;
 pub mod connection_limiter;
@@ -13,6 +13,7 @@ pub(super) mod lists;
 pub mod penalty;
 mod pressure;
 mod refusal_budget;
+pub(super) mod relief;
 mod unauthenticated;
 
 use std::io;

@@ -1,5 +1,5 @@
 //! Capacity for connections and streams: file descriptors and memory. Under pressure the hub refuses first new streams,
-//! then connections; what runs is left alone.
+//! then connections; what runs is left alone, but for streams that are not read (`relief`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::relief::Shortage;
 use crate::net::os::usage::{self, MemoryUse};
 use crate::net::os::{allocator, clock};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -25,6 +26,10 @@ const DESCRIPTORS_PER_STREAM: usize = 3;
 const STREAM_REFUSAL_SHARE: u64 = 850;
 const CONNECTION_REFUSAL_SHARE: u64 = 920;
 
+/// The share at which new streams are refused to a service that holds more than its part, and down to which memory is
+/// freed for the others: what is between is theirs.
+const SCARCE_SHARE: u64 = 800;
+
 /// The age up to which a memory reading is reused: memory fills at some hundred MiB a second at most, and a reading
 /// opens a few files.
 const MEMORY_SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
@@ -40,6 +45,8 @@ pub(in crate::hub) struct Pressure {
     connections: AtomicUsize,
     max_connections: usize,
     budget: Option<u64>,
+    /// What the hub took before it had a connection.
+    initial_memory: u64,
     memory: Mutex<MemorySample>,
 }
 
@@ -81,8 +88,10 @@ impl Pressure {
         let left = limit.saturating_sub(reserved).saturating_sub(usize::try_from(open).unwrap_or(0));
         let max_connections = left.min(MAX_CONNECTIONS);
         let now = clock::now();
-        let memory = Mutex::new(MemorySample { at: now, tightest: tightest(budget), next_release: now });
-        Self { connections: AtomicUsize::new(0), max_connections, budget, memory }
+        let tightest = tightest(budget);
+        let initial_memory = tightest.map_or(0, |memory| memory.used);
+        let memory = Mutex::new(MemorySample { at: now, tightest, next_release: now });
+        Self { connections: AtomicUsize::new(0), max_connections, budget, initial_memory, memory }
     }
 
     /// Returns what is used of the memory budget or of the system's limit, whichever is tighter; `None` without a limit.
@@ -107,7 +116,7 @@ impl Pressure {
 
     /// Reserves a slot for a connection.
     pub(in crate::hub) fn acquire(self: &Arc<Self>) -> Result<ConnectionSlot, Exhausted> {
-        if self.memory_permille() >= CONNECTION_REFUSAL_SHARE {
+        if self.refuses_connections() {
             return Err(Exhausted::Memory);
         }
         let slot = ConnectionSlot(self.clone());
@@ -128,6 +137,29 @@ impl Pressure {
             return Err(Refusal::new(RefusalKind::HubBusy, detail));
         }
         Ok(())
+    }
+
+    /// Returns what is missed if streams are refused for lack of memory.
+    pub(in crate::hub) fn shortage(&self) -> Option<Shortage> {
+        let memory = self.memory().filter(|memory| memory.permille() >= STREAM_REFUSAL_SHARE)?;
+        let excess = memory.used.saturating_sub(memory.limit / 1000 * SCARCE_SHARE);
+        Some(Shortage { room: self.room(memory), excess })
+    }
+
+    /// Returns what all streams together may take, in bytes, and the part of the memory that is used, in percent, where
+    /// little is left.
+    pub(in crate::hub) fn scarce_room(&self) -> Option<(u64, u64)> {
+        let memory = self.memory().filter(|memory| memory.permille() >= SCARCE_SHARE)?;
+        Some((self.room(memory), memory.permille() / 10))
+    }
+
+    /// Reports whether connections are refused for lack of memory.
+    pub(in crate::hub) fn refuses_connections(&self) -> bool {
+        self.memory_permille() >= CONNECTION_REFUSAL_SHARE
+    }
+
+    fn room(&self, memory: MemoryUse) -> u64 {
+        memory.limit.saturating_sub(self.initial_memory)
     }
 
     /// Returns a warning if new streams are refused.

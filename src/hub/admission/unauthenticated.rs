@@ -5,6 +5,7 @@
 //! newcomer's; and sources that authenticated lately have a share of their own. These give way to nobody else but if they
 //! have had their time.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -198,13 +199,16 @@ impl UnauthenticatedConnections {
         youngest.map(|(id, _)| *id).is_some_and(|id| self.evict(id))
     }
 
-    /// Evicts the oldest of these connections that has had its time.
+    /// Evicts the oldest of these connections that has had its time, of the site that has most: one that is alone there may
+    /// be on a slow line, and a crowd is no slower for it.
     fn evict_stale(&mut self, now: Instant, is_candidate: impl Fn(&Connection) -> bool) -> bool {
         let is_stale = |other: &Connection| {
             now.saturating_duration_since(other.since) >= other.stage.grace() && is_candidate(other)
         };
-        let oldest = self.connections.iter().find(|(_, connection)| is_stale(connection));
-        oldest.map(|(id, _)| *id).is_some_and(|id| self.evict(id))
+        let stale = self.connections.iter().filter(|(_, connection)| is_stale(connection));
+        let neighbours = |other: &Connection| self.sites[usize::from(other.is_known)].get(&other.site);
+        let chosen = stale.max_by_key(|(id, connection)| (neighbours(connection), Reverse(**id)));
+        chosen.map(|(id, _)| *id).is_some_and(|id| self.evict(id))
     }
 
     fn evict(&mut self, id: u64) -> bool {
@@ -289,6 +293,38 @@ mod tests {
             assert_eq!(lost, 0, "{sources} sources, {stage:?}");
             assert!(table.count() <= 768 + 24);
         }
+    }
+
+    /// On a 2G line, the ClientHello comes after a second, and TLS is complete after another.
+    #[test]
+    fn silent_connections_of_sixty_sources_keep_no_newcomer_on_a_slow_line_out() {
+        let (mut table, start) = (UnauthenticatedConnections::new(LIMITS), clock::now());
+        let (mut newcomers, mut lost) = (Vec::new(), 0);
+        for millisecond in 0..10_000_u32 {
+            let now = start + Duration::from_millis(millisecond.into());
+            // 1,400 a second: all places are taken again before any is 550 ms old.
+            let attempts = millisecond * 14 / 10..(millisecond + 1) * 14 / 10;
+            attempts.for_each(|number| drop(table.admit(ip(number % 60), false, now)));
+            if millisecond % 100 == 0 {
+                match table.admit(ip(1_000_000 + millisecond), false, now) {
+                    Ok((id, evicted)) => newcomers.push((millisecond, id, evicted)),
+                    Err(_) => lost += 1,
+                }
+            }
+            newcomers.retain(|(since, id, evicted)| {
+                match millisecond - since {
+                    1000 => table.reached(*id, Stage::Hello),
+                    2000 => table.reached(*id, Stage::Tls),
+                    2900 => {
+                        lost += usize::from(evicted.is_cancelled());
+                        table.remove(*id);
+                    }
+                    _ => {}
+                }
+                millisecond - since < 2900
+            });
+        }
+        assert_eq!(lost, 0);
     }
 
     #[test]

@@ -45,17 +45,18 @@ pub fn create(state: &Path, to: &Path) -> anyhow::Result<u64> {
     let scratch = tempfile::Builder::new().prefix("backup.").tempdir_in(directory);
     let scratch = scratch.with_context(|| format!("cannot write to {}", directory.display()))?;
     let snapshot = scratch.path().join("whole");
-    let made = clock::now_utc();
+    let made = clock::now_rfc3339();
     let registry = open_registry(state).with_context(|| format!("cannot read {REGISTRY}"))?;
     registry.execute("VACUUM INTO ?", [&path_text(&snapshot)?])?;
     drop(registry);
     let backup = Connection::open(&snapshot)?;
     backup.execute_batch(
         "CREATE TABLE file (path TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT;
-         CREATE TABLE backup (made INTEGER NOT NULL) STRICT;",
+         CREATE TABLE backup (made INTEGER NOT NULL, exactly TEXT NOT NULL) STRICT;",
     )?;
     // Before the snapshot: a change in between counts as a later one.
-    backup.execute("INSERT INTO backup VALUES (?)", [made.0])?;
+    let seconds = Timestamp::parse(&made).context("the clock shows no time that can be written")?;
+    backup.execute("INSERT INTO backup VALUES (?, ?)", params![seconds.0, made])?;
     for path in files(state, Path::new("")).at_path("cannot read", state)? {
         let content = read_file(state, &path).with_context(|| format!("cannot read {}", path.display()))?;
         backup.execute("INSERT INTO file VALUES (?, ?)", params![path_text(&path)?, content])?;
@@ -71,6 +72,8 @@ pub fn create(state: &Path, to: &Path) -> anyhow::Result<u64> {
 pub struct Restored {
     /// When the backup was made; earlier versions did not record it.
     pub made: Option<Timestamp>,
+    /// The same as the log writes it, with milliseconds, unless an earlier version made the backup.
+    made_exactly: Option<String>,
     /// The devices.
     pub devices: Vec<Record>,
     /// The services.
@@ -87,7 +90,7 @@ impl Restored {
         let now = clock::now_utc();
         let mut enrolments = registry.enrolments()?;
         enrolments.retain(|key| key.used < key.uses && now < key.until);
-        Ok(Self { made, devices, services, enrolments, later: Ok(None) })
+        Ok(Self { made, made_exactly: None, devices, services, enrolments, later: Ok(None) })
     }
 
     /// Returns the names of all, as logs have them.
@@ -115,12 +118,13 @@ pub fn restore(from: &Path, state: &Path) -> anyhow::Result<Restored> {
     let integrity = integrity(&backup).with_context(not_a_backup)?;
     ensure!(integrity == "ok", "{} is damaged: {integrity}", from.display());
     let files = stored_files(&backup).with_context(not_a_backup)?;
-    files.iter().try_for_each(|(path, _)| ensure_relative(path))?;
+    files.iter().try_for_each(|(path, _)| ensure_allowed(path))?;
     let made = backup.query_row("SELECT made FROM backup", [], |row| Ok(Timestamp(row.get(0)?))).ok();
+    let made_exactly = backup.query_row("SELECT exactly FROM backup", [], |row| row.get(0)).ok();
     backup.execute_batch("DROP TABLE file; DROP TABLE IF EXISTS backup; VACUUM")?;
     backup.close().map_err(|(_, error)| error)?;
     let registry = SqliteRegistry::open(&snapshot).with_context(not_a_backup)?;
-    let mut restored = Restored::new(made, &registry)?;
+    let mut restored = Restored { made_exactly, ..Restored::new(made, &registry)? };
     drop(registry);
     for (path, content) in files {
         let path = state.join(path);
@@ -170,10 +174,13 @@ fn stored_files(backup: &Connection) -> rusqlite::Result<Vec<(String, Vec<u8>)>>
     query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
-/// Checks that a path stays inside the state directory.
-fn ensure_relative(path: &str) -> anyhow::Result<()> {
-    let plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
-    ensure!(plain, "the backup holds a file outside the state directory: {path}");
+/// Checks that a path stays inside the state directory, and that a backup has such a file: a forged one must not replace
+/// the logs that are there.
+fn ensure_allowed(path: &str) -> anyhow::Result<()> {
+    let is_plain = !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+    ensure!(is_plain, "the backup holds a file outside the state directory: {path:?}");
+    let is_excluded = EXCLUDED.iter().any(|prefix| path.starts_with(prefix));
+    ensure!(!is_excluded, "the backup holds a file that no hub has in one: {path:?}");
     Ok(())
 }
 

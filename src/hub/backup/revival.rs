@@ -76,7 +76,11 @@ pub(super) fn later_changes(state: &Path, restored: &Restored) -> io::Result<Opt
         };
         has_log = true;
         while let Some(line) = reader.next_line()? {
-            let Ok(record) = serde_json::from_str(line.json()) else { continue };
+            let Ok(record) = serde_json::from_str::<Record>(line.json()) else { continue };
+            // In the same second as the backup, and before it. Both times have the same form.
+            if restored.made_exactly.as_ref().is_some_and(|made| record.time < *made) {
+                continue;
+            }
             for LaterChange { subject, change, at } in change(&record).into_iter().chain(addition(&record)) {
                 if known.contains(&subject) != (change == Change::Added) {
                     last.insert((subject, change), at);

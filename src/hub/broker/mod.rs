@@ -28,7 +28,7 @@ use stream_counts::{ServiceShare, StreamCounts};
 
 use super::event::{DEVICE_REFUSALS, Event, Operation};
 use crate::proto::bounded_map::BoundedMap;
-use crate::proto::id::{ConnectionId, DeviceId, Principal, Role, StreamId};
+use crate::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId};
 use crate::proto::limits::{RECENT_REQUESTS_OF_HUB, RECENTLY_CLOSED_STREAMS};
 use crate::proto::message::Hello;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -126,6 +126,7 @@ impl Broker {
             Input::IdentityRevoked { principal, reason } => self.identity_revoked(&principal, &reason, now),
             Input::ScopeChanged { service, scope, until } => self.scope_changed(&service, &scope, until, now),
             Input::KeysChanged { principal, keys } => self.keys_changed(&principal, keys, now),
+            Input::NotRead { stream, refusal } => self.end(stream, refusal, now),
             Input::StreamKilled { stream } => self.end(stream, RefusalKind::StreamKilled.into(), now),
             Input::Drain => self.drain(now),
         }
@@ -151,6 +152,17 @@ impl Broker {
     /// Returns the number of streams: handshakes, open and interrupted streams.
     pub fn streams(&self) -> usize {
         self.stream_counts.total()
+    }
+
+    /// Returns the service of a stream.
+    pub fn service_of(&self, stream: StreamId) -> Option<&ServiceName> {
+        self.streams.get(&stream).map(|stream| &stream.request.service)
+    }
+
+    /// Returns the number of services that have streams or ask for one; `asking` is `None` for one that is not known.
+    pub fn services(&self, asking: Option<&ServiceName>) -> usize {
+        self.stream_counts.services()
+            + usize::from(!asking.is_some_and(|service| self.stream_counts.has_service(service)))
     }
 
     /// Returns the number of streams that would not survive a restart of the hub.

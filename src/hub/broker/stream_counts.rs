@@ -142,6 +142,16 @@ impl StreamCounts {
         self.total
     }
 
+    /// Returns the number of services that have streams.
+    pub(super) fn services(&self) -> usize {
+        self.services.len()
+    }
+
+    /// Reports whether a service has streams.
+    pub(super) fn has_service(&self, service: &ServiceName) -> bool {
+        self.services.contains_key(service)
+    }
+
     /// Returns the number of streams to a device.
     fn of_device(&self, device: &DeviceId) -> usize {
         self.devices.get(device).map_or(0, |of_device| of_device.total)

@@ -3,28 +3,32 @@
 //! In: the broker's inputs from any task, one processed at a time. Out: results, commands to devices, and legs handed
 //! from one task to the other. `driver` executes the broker's outputs.
 
+mod active_stream;
 mod driver;
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, TryLockError};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::active_stream::ActiveStream;
 use self::driver::BrokerDriver;
 use super::activity::Activity;
+use super::admission::relief::Shortage;
 use super::broker::{
     DeviceRequest, Grant, Input, JoinedStream, LegAdmission, LegAttach, LegExit, OpenRequest, Settings,
 };
-use crate::net::tunnel::relay::{ByteCounters, Leg};
+use crate::net::os::send_queues::Ends;
+use crate::net::tunnel::relay::Leg;
 use crate::net::websocket::Transport;
 use crate::net::websocket::channel::RoundTrip;
 use crate::proto::admin::{Presence, StreamStatus};
-use crate::proto::id::{ConnectionId, DeviceId, StreamId};
+use crate::proto::id::{ConnectionId, DeviceId, ServiceName, StreamId};
 use crate::proto::message::{Hello, StreamResponse};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
@@ -90,30 +94,6 @@ pub(super) struct StandbyRequest {
     pub request: DeviceRequest,
     /// Cancelled when the response is no longer needed.
     pub withdrawn: CancellationToken,
-}
-
-/// A joined stream, for the tasks that observe or end it.
-#[derive(Debug, Default)]
-pub(super) struct ActiveStream {
-    /// Bytes relayed so far, across interruptions.
-    pub counters: Arc<ByteCounters>,
-    /// Cancelled to end the stream.
-    pub cancel: CancellationToken,
-    /// The reason, if the hub ended the stream.
-    reason: OnceLock<Refusal>,
-}
-
-impl ActiveStream {
-    /// Ends the stream for a reason.
-    fn end(&self, reason: Refusal) {
-        let _ = self.reason.set(reason);
-        self.cancel.cancel();
-    }
-
-    /// Returns the reason for which the hub ended the stream.
-    pub(super) fn end_reason(&self) -> Refusal {
-        self.reason.get().cloned().unwrap_or_else(|| RefusalKind::Draining.into())
-    }
 }
 
 type OpenResult = Result<Grant, Refusal>;
@@ -274,6 +254,22 @@ impl<T: Transport> BrokerHandle<T> {
     /// Ends a stream for the operator.
     pub(super) fn kill_stream(&self, stream: StreamId) {
         self.handle(Input::StreamKilled { stream });
+    }
+
+    /// Reports whether the streams of a service hold more than its part of the room that all have.
+    pub(super) fn exceeds_share(&self, service: &ServiceName, room: u64) -> bool {
+        self.with(|driver| driver.holdings(Some(service), room).exceeds_share(service)).unwrap_or_default()
+    }
+
+    /// Ends streams that are not read, of services that hold more than their share, unless the one that asks is such a
+    /// one. Reports whether memory is being freed.
+    pub(super) fn relieve(&self, asking: Option<&ServiceName>, shortage: Shortage) -> bool {
+        self.with(|driver| driver.relieve(asking, shortage)).unwrap_or_default()
+    }
+
+    /// Notes what the kernel holds for the ends of streams.
+    pub(super) fn note_queues(&self, queues: &HashMap<Ends, u64>) {
+        let _ = self.with(|driver| driver.note_queues(queues));
     }
 
     /// Refuses new streams from now on.

@@ -11,6 +11,7 @@ use crate::hub::broker::{Grant, OpenRequest};
 use crate::hub::connection::ConnectionContext;
 use crate::hub::event::{Event, Operation};
 use crate::hub::registry::Record;
+use crate::hub::relief;
 use crate::hub::responses;
 use crate::hub::revalidation::access_deadline;
 use crate::hub::shared::Shared;
@@ -120,7 +121,7 @@ async fn request_stream(
         early: params.early,
         repeatable: params.repeatable,
     };
-    if let Err(refusal) = shared.admission.pressure.check_stream_capacity() {
+    if let Err(refusal) = relief::stream_capacity(shared, &request.service).await {
         return Err(record_overload(shared, &request, refusal));
     }
     match shared.streams.broker.open_stream(shared.streams.allocate_connection_id(), request).await {

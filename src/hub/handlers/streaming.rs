@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::header;
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -16,8 +17,10 @@ use crate::hub::revalidation::{access_deadline, leg_key};
 use crate::hub::shared::Shared;
 use crate::hub::shutdown::reconnect_delay;
 use crate::net::os::clock;
+use crate::net::os::send_queues::Ends;
 use crate::net::tls::Socket;
 use crate::net::transport::http_server::{HttpOutcome, HttpRequest};
+use crate::net::transport::socket::canonical;
 use crate::net::tunnel::relay::{Leg, LegClose, RelayContext, relay};
 use crate::net::websocket::{SocketKind, Transport, WebSocketError};
 use crate::proto::http::{Bridge, list_contains};
@@ -226,12 +229,14 @@ async fn relay_stream(
 ) -> Option<Leg<Socket>> {
     let Handover { leg: device, return_to } = device;
     let resumable = joined.protocol == Some(StreamProtocol::Resumable);
+    active.set_connections([ends(&device), ends(&service)]);
     let relay_context = RelayContext {
         has_stream_protocol: joined.protocol.is_some(),
         resumable,
         reusable: joined.reusable,
         hold_release: shared.streams.broker.streams() >= BUSY_STREAMS,
         counters: &active.counters,
+        backlogs: &active.backlogs,
         cancel: &active.cancel,
         draining: &shared.streams.draining,
         drain_timeout: shared.config.drain,
@@ -271,6 +276,12 @@ async fn relay_stream(
     drop(guard);
     Box::pin(relay_end.close(&relay_context, || active.end_reason())).await;
     None
+}
+
+/// Returns the addresses of both ends of a leg's connection, as the kernel lists them.
+fn ends(leg: &Leg<Socket>) -> Option<Ends> {
+    let address = |tcp: &TcpStream| Some((canonical(tcp.local_addr().ok()?), canonical(tcp.peer_addr().ok()?)));
+    leg.with_transport(|connection| address(connection.get_ref().0.get_ref()))
 }
 
 /// Ends a stream, or this connection of it, whose device leg was lost while it was joined: its end has a ticket where

@@ -64,7 +64,7 @@ pub struct Client {
     leaf: Arc<Leaf>,
     peer_keys: Arc<dyn PeerKeys>,
     allow_tls_inspection: bool,
-    /// The streaming endpoint besides the hub's host; without one, streams connect wherever the hub says.
+    /// The streaming endpoint besides the hub's own address; without one, streams connect to any port of the hub's host.
     streaming_endpoint: Option<HubAddress>,
     runtime: ClientRuntime,
 }
@@ -108,7 +108,7 @@ impl Client {
         self
     }
 
-    /// Has streams connect to the hub's host and to this endpoint alone, whatever the hub says later.
+    /// Has streams connect to the hub's own address and to this endpoint alone, whatever the hub says later.
     #[must_use]
     pub fn with_streaming_endpoint(self, streaming_endpoint: Option<HubAddress>) -> Self {
         Self { streaming_endpoint, ..self }

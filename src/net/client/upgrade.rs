@@ -80,11 +80,16 @@ impl Client {
     }
 
     /// Splits a streaming URL that the hub gave. A hub that was taken over must not have this machine connect to hosts
-    /// near it, and learn from the time that it takes which ports are open.
+    /// near it, and learn from the time that it takes which ports are open: neither by another host, nor by another port
+    /// of its own name, whose address it can change.
     pub(super) fn stream_endpoint<'a>(&self, url: &'a str) -> Result<(HubAddress, &'a str), Refusal> {
         let (endpoint, path) = parse_stream_url(url)?;
-        let is_fixed = self.streaming_endpoint.as_ref().is_none_or(|fixed| *fixed == endpoint);
-        if is_fixed || self.hubs.has_host(&endpoint.host) {
+        // What an earlier version joined has none stored: it may be at another port of the hub's host.
+        let is_stored = match &self.streaming_endpoint {
+            Some(stored) => *stored == endpoint,
+            None => self.hubs.has_host(&endpoint.host),
+        };
+        if is_stored || self.hubs.contains(&endpoint) {
             return Ok((endpoint, path));
         }
         Err(Refusal::new(RefusalKind::StreamingEndpointChanged, endpoint.to_string()))
@@ -197,20 +202,21 @@ mod tests {
     use crate::proto::secret::KeySeed;
 
     #[test]
-    fn streams_connect_to_the_hubs_host_and_to_the_endpoint_fixed_at_join_alone() {
+    fn streams_connect_to_the_hub_and_to_the_endpoint_fixed_at_join_alone() {
         let principal = Principal { role: Role::Device, id: "pi".to_owned().try_into().unwrap() };
         let key = Arc::new(PrivateKey::from_seed(&KeySeed::new([1; 32])));
         let hub: HubAddress = "hub.test:443".parse().unwrap();
         let client = Client::new(hub, &Trust::Public, principal, key).unwrap();
         let path = Route::Standby;
         let may_reach = |client: &Client, host: &str| client.stream_endpoint(&format!("wss://{host}{path}")).is_ok();
-        assert!(may_reach(&client, "10.0.0.7:22"), "joined with an earlier version");
+        assert!(may_reach(&client, "hub.test:444"), "joined with an earlier version");
+        assert!(!may_reach(&client, "10.0.0.7:22"), "joined with an earlier version");
         let client = client.with_streaming_endpoint(Some("streams.test:444".parse().unwrap()));
-        for allowed in ["hub.test:443", "hub.test:444", "HUB.test", "streams.test:444"] {
+        for allowed in ["hub.test:443", "HUB.test", "streams.test:444"] {
             assert!(may_reach(&client, allowed), "{allowed}");
         }
         let factory = ClientFactory::new(|| ready(Err(RefusalKind::HubUnreachable.into())));
-        for refused in ["10.0.0.7:22", "streams.test:22", "test:443", "hub.test.evil.test:443"] {
+        for refused in ["10.0.0.7:22", "hub.test:22", "streams.test:22", "test:443", "hub.test.evil.test:443"] {
             assert!(!may_reach(&client, refused), "{refused}");
             let rejoins = client.resume_target(factory.clone(), &format!("wss://{refused}{path}"));
             assert!(rejoins.is_err(), "a stream that began on a standby connection is rejoined at {refused}");

@@ -3,7 +3,7 @@
 //! The clocks and random numbers that pure code gets as arguments; files that only their owner may read, and
 //! whose others are; sockets
 //! between programs of one user; PID 1's orphans; the service manager's sockets and notifications; the process's limits and usage;
-//! changes of the network; which ports have a listener.
+//! what the kernel holds for peers; changes of the network; which ports have a listener.
 
 pub mod allocator;
 pub mod clock;
@@ -18,5 +18,6 @@ pub mod private_files;
 pub mod random;
 pub mod rlimit;
 pub mod sd_notify;
+pub mod send_queues;
 pub mod socket_activation;
 pub mod usage;

@@ -51,6 +51,12 @@ impl HubAddresses {
         (0..=self.others.len()).any(|index| self.get(index).host.eq_ignore_ascii_case(host))
     }
 
+    /// Reports whether this is one of the addresses.
+    pub(in crate::net) fn contains(&self, address: &HubAddress) -> bool {
+        let is_same = |own: &HubAddress| own.port == address.port && own.host.eq_ignore_ascii_case(&address.host);
+        (0..=self.others.len()).any(|index| is_same(self.get(index)))
+    }
+
     /// Records that this address answered.
     pub(in crate::net) fn prefer(&self, hub: &HubAddress) {
         if let Some(index) = (0..=self.others.len()).find(|index| self.get(*index) == hub) {

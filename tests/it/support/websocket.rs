@@ -3,6 +3,8 @@
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
+use socket2::SockRef;
+
 use super::raw::Tls;
 
 /// One end of a WebSocket.
@@ -58,6 +60,11 @@ impl WebSocket {
     /// Closes the connection without a WebSocket close.
     pub(crate) fn disconnect(&self) {
         let _ = self.stream.sock.shutdown(Shutdown::Both);
+    }
+
+    /// Has the kernel hold little for this end while it does not read.
+    pub(crate) fn receive_little(&self) {
+        SockRef::from(&self.stream.sock).set_recv_buffer_size(256 * 1024).expect("a socket takes a size");
     }
 }
 

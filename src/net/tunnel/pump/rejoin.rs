@@ -82,6 +82,7 @@ fn is_final(kind: RefusalKind) -> bool {
             | RefusalKind::NotPermitted
             | RefusalKind::KeyReplaced
             | RefusalKind::StreamKilled
+            | RefusalKind::NotRead
             | RefusalKind::UnknownDevice
             | RefusalKind::IncompatibleVersion
             | RefusalKind::AlreadyEnded

@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 
 use super::RelayContext;
+use super::backlog::Backlog;
 use super::leg::LegClose;
 use crate::net::liveness::Liveness;
 use crate::net::liveness::keepalive::{KeepaliveTimer, PeerDead, wait_until_dead};
@@ -39,9 +41,11 @@ enum Outgoing {
 /// A direction of a relay.
 pub(super) struct Direction<'a> {
     pub(super) source_liveness: &'a Liveness,
-    pub(super) sink_liveness: &'a Liveness,
+    pub(super) sink_liveness: &'a Arc<Liveness>,
     pub(super) context: &'a RelayContext<'a>,
     pub(super) bytes_carried: &'a AtomicU64,
+    /// The message that the sink does not take.
+    pub(super) backlog: &'a Backlog,
     /// The end of the opposite direction was acknowledged in this one.
     pub(super) end_acknowledged: &'a AtomicBool,
     /// The last release may wait for the sink's next stream.
@@ -122,9 +126,9 @@ impl Direction<'_> {
             // Azure IoT Hub's C# client sends empty messages without end after its own end; they mean nothing.
             Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => sink.flush().await,
             Ok(Incoming::Bytes(bytes)) => {
-                let size = bytes.len() as u64;
-                let sent = send_in_chunks(bytes, sink).await;
-                self.bytes_carried.fetch_add(size, Ordering::Relaxed);
+                let size = bytes.len();
+                let sent = self.backlog.during(size, self.sink_liveness, send_in_chunks(bytes, sink)).await;
+                self.bytes_carried.fetch_add(size as u64, Ordering::Relaxed);
                 sent
             }
             Ok(Incoming::Text(text)) if self.context.reusable && text == RELEASE_MESSAGE => {

@@ -31,6 +31,11 @@ impl<T: Transport> Leg<T> {
         Self { socket, buffered: VecDeque::new(), early_data_delivered: 0, carried: 0, guard: Box::new(guard) }
     }
 
+    /// Calls `with` on the transport.
+    pub fn with_transport<O>(&self, with: impl FnOnce(&T) -> O) -> O {
+        self.socket.with_transport(with)
+    }
+
     /// Puts bytes ahead of everything else that the leg has sent.
     pub fn prepend(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {

@@ -3,6 +3,7 @@
 //! [`relay`] takes the device's [`Leg`] and the service's, with what each sent before the other was there, and runs one
 //! `Direction` each way. It returns a [`RelayEnd`]: which leg closed first, and how, for the close frame to the other.
 
+mod backlog;
 mod direction;
 mod leg;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+pub use self::backlog::{Backlog, Backlogs, Waiting};
 use self::direction::{Direction, Side};
 pub use self::leg::{Leg, LegClose};
 use crate::net::liveness::keepalive::wait_until_dead;
@@ -50,6 +52,8 @@ pub struct RelayContext<'a> {
     pub reusable: bool,
     /// The stream's byte counters.
     pub counters: &'a ByteCounters,
+    /// What waits for the stream's ends.
+    pub backlogs: &'a Backlogs,
     /// A last release to the device may be left for the owner of its leg to send, with the request of the next stream. The
     /// service sends its next request only after it.
     pub hold_release: bool,
@@ -87,6 +91,7 @@ pub async fn relay<T: Transport>(mut device: Leg<T>, mut service: Leg<T>, contex
             sink_liveness: &d.liveness,
             context,
             bytes_carried: &context.counters.to_device,
+            backlog: &context.backlogs.to_device,
             end_acknowledged,
             hold_release: context.hold_release,
             released,
@@ -97,6 +102,7 @@ pub async fn relay<T: Transport>(mut device: Leg<T>, mut service: Leg<T>, contex
             sink_liveness: &s.liveness,
             context,
             bytes_carried: &context.counters.to_service,
+            backlog: &context.backlogs.to_service,
             end_acknowledged,
             hold_release: false,
             released,

@@ -34,6 +34,7 @@ async fn relay_until_end(device: Leg<DuplexStream>, service: Leg<DuplexStream>) 
         reusable: true,
         hold_release: true,
         counters: &ByteCounters::default(),
+        backlogs: &Backlogs::default(),
         cancel: &end,
         draining: &draining,
         drain_timeout: Duration::ZERO,

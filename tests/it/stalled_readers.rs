@@ -1,0 +1,83 @@
+//! A service whose streams are not read, at a hub that is short of memory: the others get in.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use devstream::proto::refusal::RefusalKind;
+use serde_json::Value;
+
+use crate::support::machine::Machine;
+use crate::support::raw::{RawClient, RawDevice, StreamGrant};
+use crate::support::roles::{Agent, Hub, ServiceProxy};
+use crate::support::targets::{Target, is_alive};
+use crate::support::websocket::{Frame, WebSocket};
+use crate::support::{AT_ONCE, DEVICE, TIMEOUT};
+
+/// The largest message that a hub takes, less its header: it takes most of the memory.
+const MESSAGE: usize = 255 * 1024;
+
+/// More than the kernel holds on the way to a reader that receives little.
+const MESSAGES: usize = 24;
+
+/// The time between two messages that the slow reader takes.
+const SLOW: Duration = Duration::from_millis(200);
+
+#[test]
+fn streams_that_are_not_read_end_where_they_keep_others_out_and_one_that_is_read_slowly_goes_on() {
+    let (machine, laptop, echo) = (Machine::new(), Machine::new(), Target::echo());
+    let hub = Hub::start_with(&machine, &["--memory-budget", "24MiB"]);
+    let _agent = Agent::start_as(&machine, "echo", &[&echo.port.to_string()]);
+    laptop.ask(&["join", &hub.service_link("bob")]);
+    let bob = ServiceProxy::start_with(&laptop, "echo", "0", &[]);
+    let device = RawDevice::online(RawClient::join(&hub.device_link(DEVICE)), &["web"]);
+    let (alice, at_device) = (RawClient::join(&hub.service_link("alice")), device.identity.clone());
+    let requests = device.accepting();
+    let (ended, ends) = sync_channel(300);
+    let open = |messages: usize| {
+        let answer = alice.open("web", &[("devstream-stream-protocol", "devstream.v1")]).answer();
+        let grant = (answer.status == 200).then(|| answer.grant())?;
+        let request = requests.recv_timeout(TIMEOUT).expect("the hub asks the device");
+        let reader = at_device.attach(&StreamGrant::from(&request)).expect("a leg");
+        reader.receive_little();
+        fill(alice.attach(&grant).expect("a leg"), request.request_id.to_string(), messages, ended.clone());
+        Some((request.request_id.to_string(), reader))
+    };
+    let (slow, mut slow_reader) = open(usize::MAX).expect("the hub has memory");
+    let mut readers: HashMap<_, _> = std::iter::from_fn(|| open(MESSAGES)).take(300).collect();
+    assert!(readers.len() < 300, "memory does not fill");
+
+    let served = thread::spawn(move || is_alive(&mut bob.connect()));
+    while !served.is_finished() {
+        assert!(slow_reader.next().is_ok(), "a stream that is read ends");
+        thread::park_timeout(SLOW);
+    }
+    served.join().expect("bob gets in");
+    let row = RefusalKind::NotRead.row();
+    let of_reason =
+        |entry: &Value| entry["properties"]["reason"].as_str().is_some_and(|reason| reason.contains(row.sentence));
+    hub.wait_activity("streamClosed", Some("ended"));
+    let logged: Vec<_> = hub.activity().into_iter().filter(of_reason).collect();
+    assert!(logged.iter().all(|entry| entry["properties"]["serviceId"] == "alice"), "{logged:#?}");
+    assert!(logged.iter().all(|entry| entry["properties"]["streamId"] != slow.as_str()), "{logged:#?}");
+    let stream = logged[0]["properties"]["streamId"].as_str().expect("a stream");
+    let mut reader = readers.remove(stream).expect("one that is not read");
+    assert_eq!(reader.expect_close(), row.close, "the device is told");
+    let told: HashMap<_, _> = std::iter::from_fn(|| ends.recv_timeout(AT_ONCE).ok()).collect();
+    let (code, reason) = told.get(stream).expect("the service is told");
+    assert_eq!(*code, row.close);
+    assert!(reason.contains(row.sentence) && reason.contains("the device read nothing for 1"), "{reason}");
+}
+
+/// Sends messages until they are gone or the stream ends, and reports its close.
+fn fill(mut leg: WebSocket, stream: String, messages: usize, ended: SyncSender<(String, (u16, String))>) {
+    thread::spawn(move || {
+        let message = vec![0; MESSAGE];
+        if (0..messages).all(|_| leg.bytes(&message).is_ok())
+            && let Ok(Frame::Close(code, reason)) = leg.next()
+        {
+            let _ = ended.send((stream, (code, reason)));
+        }
+    });
+}
