@@ -6,22 +6,22 @@ use anyhow::Context as _;
 
 use super::warning;
 
-/// The answer to a question.
+/// The answer to a question whether to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cli) enum Answer {
-    Yes,
-    No,
-    /// There is no terminal.
-    Nobody,
+pub(in crate::cli) enum Confirmation {
+    Given,
+    Denied,
+    /// Nobody can be asked.
+    NoTerminal,
 }
 
-/// Asks a question, to which the answer is no unless a person types yes.
-pub(in crate::cli) fn ask(question: &str) -> anyhow::Result<Answer> {
+/// Asks whether to go on: not unless a person types yes.
+pub(in crate::cli) fn confirm(question: &str) -> anyhow::Result<Confirmation> {
     if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-        return Ok(Answer::Nobody);
+        return Ok(Confirmation::NoTerminal);
     }
     warning(&format!("{question} [y/N]"));
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).context("cannot read the answer")?;
-    Ok(if matches!(answer.trim(), "y" | "Y" | "yes") { Answer::Yes } else { Answer::No })
+    Ok(if matches!(answer.trim(), "y" | "Y" | "yes") { Confirmation::Given } else { Confirmation::Denied })
 }

@@ -1,0 +1,19 @@
+//! What is known of an open session.
+
+use crate::proto::key::PublicKey;
+use crate::proto::known::KnownPeer;
+
+/// What the two ends of an open session have agreed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionFacts {
+    /// The peer's key.
+    pub key: PublicKey,
+    /// What is known of the peer on this machine; `None` where a hub of the same user knows it.
+    pub known: Option<KnownPeer>,
+    /// The cipher, by its name in TLS.
+    pub cipher: String,
+    /// The key exchange, by its name in TLS.
+    pub key_exchange: String,
+    /// A quantum computer cannot undo the key exchange.
+    pub is_post_quantum: bool,
+}
