@@ -886,7 +886,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
         'devstream;service-proxy' {
             [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Reach this device, unless DEVICE names one')
             [CompletionResult]::new('--local', '--local', [CompletionResultType]::ParameterName, 'Listen on this local port for this stream: 2222, 0 (any free port), 8080=web, 0.0.0.0:2222 (repeatable)')
-            [CompletionResult]::new('--strip', '--strip', [CompletionResultType]::ParameterName, 'Remove this suffix from --device, for OpenSSH''s host names: .devstream')
+            [CompletionResult]::new('--strip', '--strip', [CompletionResultType]::ParameterName, 'Remove this suffix from --device instead of .devstream, which OpenSSH''s host names have')
             [CompletionResult]::new('--stream', '--stream', [CompletionResultType]::ParameterName, 'Ask for this stream, with --stdio and at each --local without one [default: the device''s first forward]')
             [CompletionResult]::new('--connect-timeout', '--connect-timeout', [CompletionResultType]::ParameterName, 'Wait this long for an offline device to come online; at most 60 s')
             [CompletionResult]::new('--response-timeout', '--response-timeout', [CompletionResultType]::ParameterName, 'Wait this long for an online device to answer; at most 60 s')

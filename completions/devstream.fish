@@ -291,7 +291,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -s q -
 complete -c devstream -n "__fish_devstream_using_subcommand device-agent" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l device -d 'Reach this device, unless DEVICE names one' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l local -d 'Listen on this local port for this stream: 2222, 0 (any free port), 8080=web, 0.0.0.0:2222 (repeatable)' -r
-complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l strip -d 'Remove this suffix from --device, for OpenSSH\'s host names: .devstream' -r
+complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l strip -d 'Remove this suffix from --device instead of .devstream, which OpenSSH\'s host names have' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l stream -d 'Ask for this stream, with --stdio and at each --local without one [default: the device\'s first forward]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l connect-timeout -d 'Wait this long for an offline device to come online; at most 60 s' -r
 complete -c devstream -n "__fish_devstream_using_subcommand service-proxy" -l response-timeout -d 'Wait this long for an online device to answer; at most 60 s' -r

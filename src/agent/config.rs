@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::Event;
 use super::targets::Targets;
@@ -25,6 +25,9 @@ pub struct AccessPolicy {
 /// Searches this machine for another agent of the same device, and returns its process id.
 pub type FindOtherAgent = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Option<u32>> + Send>> + Send + Sync>;
 
+/// Returns when the machine's identity was stored, if there is one.
+pub type IdentityStoredAt = Arc<dyn Fn() -> Option<SystemTime> + Send + Sync>;
+
 /// Settings of one agent.
 #[derive(Clone)]
 pub struct AgentConfig {
@@ -44,6 +47,8 @@ pub struct AgentConfig {
     pub drain: Duration,
     /// Names the agent that displaces this one, if it runs on this machine too.
     pub find_other_agent: Option<FindOtherAgent>,
+    /// Tells of another identity than that of the last attempt, which is then not waited for.
+    pub identity_stored_at: Option<IdentityStoredAt>,
     /// Receives every [`Event`].
     pub observer: Arc<dyn Fn(Event) + Send + Sync>,
 }

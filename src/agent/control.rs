@@ -1,7 +1,6 @@
 //! One control connection, from hello to close. Each stream request gets a task and a response.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -24,7 +23,7 @@ use crate::proto::http::{CONTROL_PROTOCOL, Route};
 use crate::proto::id::{DeviceId, StreamId};
 use crate::proto::limits::PENDING_PER_DEVICE;
 use crate::proto::message::{Hello, StreamRequest, ToDevice, ToHub};
-use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::refusal::{Detail, Refusal, RefusalKind};
 
 /// The reason that a control connection ended or could not be opened.
 pub(super) enum SessionEnd {
@@ -34,8 +33,10 @@ pub(super) enum SessionEnd {
     Lost(ChannelError),
     /// Another agent with the same id replaced this one.
     Displaced {
-        /// Address of the other agent.
-        by: SocketAddr,
+        /// The address of the other agent, in words.
+        from: Detail,
+        /// The hub can refuse this one while the other one is there.
+        yields: bool,
     },
 }
 
@@ -59,14 +60,14 @@ impl SessionEnd {
         match self {
             Self::Refused(refusal) => refusal.with_hint(),
             Self::Lost(ended) => format!("lost the connection to the hub ({ended})"),
-            Self::Displaced { by } => {
+            Self::Displaced { from, .. } => {
                 let row = RefusalKind::Displaced.row();
                 let search = OptionFuture::from(context.config.find_other_agent.as_ref().map(|find| find()));
                 match search.await.flatten() {
                     Some(process) => {
                         format!("{}: process {process} on this machine; stop one of the two", row.sentence)
                     }
-                    None => format!("{} (from {by}); {}", row.sentence, row.hint),
+                    None => format!("{} ({from}); {}", row.sentence, row.hint),
                 }
             }
         }
@@ -75,6 +76,10 @@ impl SessionEnd {
 
 impl From<Refusal> for SessionEnd {
     fn from(refusal: Refusal) -> Self {
+        // Only who asked for it is refused so.
+        if refusal.kind == RefusalKind::Displaced {
+            return Self::Displaced { from: refusal.detail, yields: true };
+        }
         Self::Refused(refusal)
     }
 }
@@ -92,14 +97,15 @@ impl From<ChannelError> for SessionEnd {
     }
 }
 
-/// Connects, sends the hello, and serves requests until the connection ends. Returns `None` if `stop` ended it.
+/// Connects, sends the hello, and serves requests until the connection ends. Returns `None` if `stop` ended it. With
+/// `if_offline`, it is refused while another agent of this device is there.
 pub(super) async fn session(
     context: &AgentContext,
     backoff: &mut ReconnectBackoff,
-    stop: &CancellationToken,
+    (stop, if_offline): (&CancellationToken, bool),
 ) -> Option<SessionEnd> {
     let connected = tokio::select! {
-        connected = connect(context) => connected,
+        connected = connect(context, if_offline) => connected,
         () = stop.cancelled() => return None,
     };
     let (client, mut channel) = match connected {
@@ -119,12 +125,12 @@ pub(super) async fn session(
     end
 }
 
-async fn connect(context: &AgentContext) -> Result<(Client, ControlChannel<Connection>), Refusal> {
+async fn connect(context: &AgentContext, if_offline: bool) -> Result<(Client, ControlChannel<Connection>), Refusal> {
     let config = &context.config;
     let client = config.client_factory.client().await?;
     let device: DeviceId = client.principal().id.clone().into();
     context.device.lock().clone_from(&device);
-    let socket = client.open_control(&Route::Control(device), CONTROL_PROTOCOL).await?;
+    let socket = client.open_control(&Route::Control(device), CONTROL_PROTOCOL, if_offline).await?;
     Ok((client, ControlChannel::new(socket, config.transport.idle_timeout)))
 }
 
@@ -205,7 +211,9 @@ impl Session {
                 }
                 backoff.set_retry_after(Duration::from_millis(reconnect_delay_ms));
             }
-            ToDevice::Displaced { by } => return Err(SessionEnd::Displaced { by }),
+            ToDevice::Displaced { by, yields } => {
+                return Err(SessionEnd::Displaced { from: format!("from {by}").into(), yields });
+            }
         }
         Ok(())
     }

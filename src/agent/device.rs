@@ -35,6 +35,7 @@ impl Device {
             transport: TransportOptions::default(),
             drain: DRAIN,
             find_other_agent: None,
+            identity_stored_at: None,
             observer: Arc::new(|_| {}),
         };
         Ok(Self { config })

@@ -19,7 +19,7 @@ mod targets;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use tokio::time::{sleep, timeout};
@@ -36,7 +36,7 @@ use crate::net::os::clock;
 use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::os::random;
 use crate::net::os::sd_notify;
-use crate::net::shutdown::{Shutdown, describe_drain};
+use crate::net::shutdown::{Shutdown, StreamStop};
 use crate::net::tasks::Tasks;
 use crate::proto::backoff::{ReconnectBackoff, jittered};
 use crate::proto::id::DeviceId;
@@ -74,7 +74,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
         config: Arc::new(config),
         network,
         run,
-        stream_shutdown: CancellationToken::new(),
+        stream_shutdown: StreamStop::default(),
         streams: tasks.clone(),
         stream_count: Arc::default(),
         handlers: Tasks::default(),
@@ -85,14 +85,16 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
     context.standbys.clone().shutdown(Duration::ZERO).await;
     let running = tasks.count();
     if running > 0 {
-        tracing::info!(target: "device-agent", "ending: {}", describe_drain(running, config.drain));
+        tracing::info!(target: "device-agent", "ending: {}", shutdown.describe_drain(running, config.drain));
         tokio::select! {
-            _ = timeout(config.drain, tasks.wait()) => {}
+            ended = timeout(config.drain, tasks.wait()) => {
+                if ended.is_err() { context.stream_shutdown.request_after(config.drain) }
+            }
             () = shutdown.now.cancelled() => {}
         }
     }
     // Peers receive a close instead of waiting for this end to resume. An aborted stream resets its target.
-    context.stream_shutdown.cancel();
+    context.stream_shutdown.request();
     tasks.shutdown(CLOSE_GRACE).await;
     // Their streams have ended; they may clean up.
     handlers.shutdown(CLOSE_GRACE).await;
@@ -110,7 +112,7 @@ struct AgentContext {
     /// Random identifier of this run: the hub ends standbys and resumable streams of another one.
     run: u64,
     /// Closes every stream with a message to its peer.
-    stream_shutdown: CancellationToken,
+    stream_shutdown: StreamStop,
     standby_pool: Arc<StandbyPool>,
     /// Tasks of connections on standby.
     standbys: Tasks,
@@ -166,18 +168,22 @@ impl Drop for StreamGuard {
 async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Result<(), Refusal> {
     let (config, mut network) = (&context.config, context.network.clone());
     let mut backoff = ReconnectBackoff::default();
-    let mut retry_log = RetryLog::default();
+    let (mut retry_log, mut if_offline) = (RetryLog::default(), false);
     while !stop.is_cancelled() {
-        let Some(end) = control::session(context, &mut backoff, stop).await else { break };
+        let stored_at = identity_stored_at(config);
+        let Some(end) = control::session(context, &mut backoff, (stop, if_offline)).await else { break };
         let retry_delay = retry_delay(&end, &mut backoff);
         let action = RetryAction::for_end(&end, config.exit_when_key_refused);
         let was_online = context.was_online.swap(false, Ordering::Relaxed);
+        // An agent that was displaced takes the device over only once the other one has left it.
+        if_offline = matches!(end, SessionEnd::Displaced { yields: true, .. }) || (if_offline && !was_online);
         // After a join on this machine its new key is stored; if it is another's, the next attempt says so.
         let is_expected = was_online && end.is_replaced_key() && action == RetryAction::Retry;
         let reason = if is_expected { REPLACED_HERE.to_owned() } else { end.describe(context).await };
         // The next attempt is one of many, and the first ones are a fraction of a second apart.
         let seconds = retry_delay.as_secs_f64().ceil().max(1.0);
-        let waiting = format!("{}: {reason}; {action} in {seconds} s", context.device());
+        let or_now = if retry_delay >= LONG_WAIT { ", or at once if this agent is restarted" } else { "" };
+        let waiting = format!("{}: {reason}; {action} in {seconds} s{or_now}", context.device());
         let should_log = retry_log.should_log(&reason, was_online);
         if should_log && is_expected {
             tracing::info!(target: "device-agent", "{}: {reason}", context.device());
@@ -190,12 +196,30 @@ async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Res
         (config.observer)(Event::Offline(reason));
         tokio::select! {
             () = sleep(retry_delay) => action.into_result()?,
+            () = identity_changed(config, stored_at) => backoff = ReconnectBackoff::default(),
             // A refusal does not depend on the network.
             () = network.changed(), if end.is_network_failure() => {}
             () = stop.cancelled() => {}
         }
     }
     Ok(())
+}
+
+/// A wait that a person who has removed its cause does not sit out.
+const LONG_WAIT: Duration = Duration::from_secs(10);
+
+/// The interval of looking for another identity: a person who has just joined waits for it.
+const IDENTITY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+fn identity_stored_at(config: &AgentConfig) -> Option<SystemTime> {
+    config.identity_stored_at.as_ref().and_then(|read| read())
+}
+
+/// Returns once the machine has joined since then.
+async fn identity_changed(config: &AgentConfig, before: Option<SystemTime>) {
+    while identity_stored_at(config) == before {
+        sleep(IDENTITY_CHECK_INTERVAL).await;
+    }
 }
 
 /// What is said of a key that was replaced while it was in use.
@@ -269,7 +293,8 @@ fn retry_delay(end: &SessionEnd, backoff: &mut ReconnectBackoff) -> Duration {
     }
     let next = backoff.next_delay(clock::now(), random::u64());
     match end {
-        SessionEnd::Displaced { .. } => DISPLACED_BACKOFF + jittered(DISPLACED_BACKOFF, random::u64()),
+        SessionEnd::Displaced { yields: true, .. } => next,
+        SessionEnd::Displaced { yields: false, .. } => DISPLACED_BACKOFF + jittered(DISPLACED_BACKOFF, random::u64()),
         SessionEnd::Refused(refusal)
             if matches!(refusal.kind, RefusalKind::AuthenticationFailed | RefusalKind::Disabled) =>
         {
@@ -303,7 +328,7 @@ mod tests {
             );
         }
         assert_eq!(
-            RetryAction::for_end(&SessionEnd::Displaced { by: ([192, 0, 2, 1], 1).into() }, true),
+            RetryAction::for_end(&SessionEnd::Displaced { from: "from 192.0.2.1:1".into(), yields: true }, true),
             RetryAction::Retry
         );
     }

@@ -64,6 +64,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
         transport: TransportOptions::default(),
         drain: DRAIN,
         find_other_agent: None,
+        identity_stored_at: None,
         observer: Arc::new(|_| {}),
     };
     let monitor = StreamMonitor::new(table.clone(), ADVICE, shutdown.clone());

@@ -157,9 +157,9 @@ impl Joining {
         if refusal.kind == RefusalKind::LinkSpent {
             return Failure::Advised(refusal, another);
         }
-        let unknown =
-            "it does not know this join link: a newer one has replaced it, it was removed, or it is another hub's";
-        Failure::Advised(Refusal::new(refusal.kind, unknown), another)
+        let unknown = "the hub does not know this join link: its code was altered, a newer one has replaced it, it was removed, \
+                       or it is another hub's";
+        Failure::Advised(Refusal::worded(refusal.kind, unknown), another)
     }
 }
 
@@ -167,9 +167,10 @@ impl Joining {
 fn other_role(profile: &Profile, Principal { role, id: own }: &Principal) -> anyhow::Result<Option<String>> {
     let other = !*role;
     Ok(StoredIdentity::load(profile, other)?.map(|StoredIdentity { id, hub, .. }| {
+        let yes = if output::can_ask() { "" } else { " --yes" };
         format!(
             "this machine is also {other} {id} of {hub}; if the link was for another machine, undo this: devstream profiles \
-             remove {profile} --role {role}, and on the hub: devstream hub {role} rotate {own}"
+             remove {profile} --role {role}{yes}, and on the hub: devstream hub {role} rotate {own}"
         )
     }))
 }

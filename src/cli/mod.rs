@@ -128,7 +128,7 @@ pub fn main() -> ExitCode {
     let done = filter.map_err(Failure::Usage).and_then(|(filter, inherited)| {
         // The hub's terminal is read hours later; the messages of other commands are about now.
         let with_times = name == "hub" && cli.command.is_role() && io::stderr().is_terminal();
-        logging::start(filter, cli.log_format, Style { quiet: cli.verbosity() < 0, with_times });
+        logging::start(filter, cli.log_format, Style { quiet: cli.verbosity() < 0, with_times, command: name });
         run(cli, inherited, table.clone())
     });
     table.iter().for_each(Table::suspend);

@@ -25,6 +25,12 @@ pub(super) fn data() -> anyhow::Result<PathBuf> {
     Ok(base.join("devstream"))
 }
 
+/// Returns the home directory, if it would hold this program's files and does not exist.
+pub(super) fn missing_home() -> Option<PathBuf> {
+    let (home, data) = (dirs::home_dir()?, dirs::data_local_dir()?);
+    (data.starts_with(&home) && !home.exists()).then_some(home)
+}
+
 /// The state directory of the hub that systemd runs. Only root has access.
 pub(super) const SERVICE_STATE: &str = "/var/lib/devstream/hub";
 

@@ -15,7 +15,7 @@ use super::output;
 use super::output::advice::Advice;
 use crate::agent::connect::probe;
 use crate::net::client::{ClientFactory, response_refusal};
-use crate::proto::admin::DeviceStatus;
+use crate::proto::admin::{DeviceStatus, NOT_JOINED_YET};
 use crate::proto::forward::{Forward, HostPort};
 use crate::proto::id::{DeviceId, StreamName};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -98,16 +98,14 @@ impl DeviceCheck {
         }
     }
 
-    /// Asks the hub before anything depends on the device, and fails if its streams would be refused. Returns itself if
-    /// the hub did not answer in time, or the device has time to come online.
-    pub(super) async fn ask(self) -> Result<Option<Self>, Refusal> {
-        let Ok(Ok(Some(devices))) = timeout(ASK_TIMEOUT, self.devices()).await else { return Ok(Some(self)) };
+    /// Asks the hub before anything depends on the device, and fails if its streams would be refused. Returns whether
+    /// they would not: the hub may not answer in time, and the device have time to come online.
+    pub(super) async fn ask(&self) -> Result<bool, Refusal> {
+        let Ok(Ok(Some(devices))) = timeout(ASK_TIMEOUT, self.devices()).await else { return Ok(false) };
         match self.judge(&devices).into_iter().next() {
-            Some((_, refusal)) if refusal.kind == RefusalKind::DeviceOffline && self.advice.wait_is_chosen => {
-                Ok(Some(self))
-            }
+            Some((_, refusal)) if refusal.kind == RefusalKind::DeviceOffline && self.advice.wait_is_chosen => Ok(false),
             Some((_, refusal)) => Err(refusal),
-            None => Ok(None),
+            None => Ok(true),
         }
     }
 
@@ -128,12 +126,17 @@ impl DeviceCheck {
     fn judge(&self, devices: &[DeviceStatus]) -> Vec<(DeviceId, Refusal)> {
         // As the hub finds it.
         let found = devices.iter().find(|status| status.id.as_str().eq_ignore_ascii_case(self.device.as_str()));
-        let Some(DeviceStatus { id, last_seen, online }) = found else {
+        let Some(DeviceStatus { id, last_seen, online, joined, ending }) = found else {
             return vec![(self.device.clone(), RefusalKind::UnknownDevice.into())];
         };
         let Some(presence) = online else {
-            let last_seen = last_seen.map_or_else(|| "never seen".into(), |seen| format!("last seen {seen}"));
-            return vec![(id.clone(), Refusal::new(RefusalKind::DeviceOffline, last_seen))];
+            let why = match last_seen {
+                _ if !joined => NOT_JOINED_YET.to_owned(),
+                _ if *ending => "its agent is ending".to_owned(),
+                None => "never seen".to_owned(),
+                Some(seen) => format!("last seen {seen}"),
+            };
+            return vec![(id.clone(), Refusal::new(RefusalKind::DeviceOffline, why))];
         };
         let mut refusals = Vec::new();
         let offered: Vec<_> = presence.forwards.iter().map(StreamName::as_str).collect();

@@ -183,12 +183,17 @@ async fn set_hub(profile: &Profile, moved: &MovedHub, role: Option<Role>) -> any
     for role in ROLES.into_iter().filter(|one| role.is_none_or(|role| role == *one)) {
         let Some(mut stored) = StoredIdentity::load(profile, role)? else { continue };
         let hub = moved.resolve(&stored.hub);
+        is_set = true;
         let before = std::mem::replace(&mut stored.hub, hub.clone());
+        if before == hub {
+            let at = HostPort(&hub.host, hub.port);
+            output::eprint(&format!("{role} {} connects to {at} already; nothing was changed", stored.id));
+            continue;
+        }
         if stored.streaming_endpoint.as_ref() == Some(&before) {
             stored.streaming_endpoint = Some(hub.clone());
         }
         stored.save(profile, role)?;
-        is_set = true;
         let (id, [to, from]) = (&stored.id, [&hub, &before].map(|at| HostPort(&at.host, at.port)));
         output::eprint(&format!("{role} {id} connects to {to} from now on, instead of {from}"));
         if let Some(service) = service_with_key(profile, role, &profile.identity_directory(role)?, None) {

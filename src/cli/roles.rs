@@ -7,16 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once, OnceLock};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use tokio::time::sleep;
 
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
 use super::identity::{
-    client_factory, default_device_id, default_service_id, has_service_credential, joined_client_factory,
+    StoredIdentity, client_factory, default_device_id, default_service_id, has_service_credential,
+    joined_client_factory,
 };
+use super::output::ssh_banner::SshBanner;
 use super::output::stdio;
 use super::output::stream_monitor::{StreamMonitor, Table};
 use super::preflight::{self, DeviceCheck};
+use super::profile::Profile;
 use super::signals::{HangupSignal, Signals, StopSignals};
 use super::status::server::StatusServer;
 use super::{Failure, output};
@@ -155,7 +158,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     let endpoints = agent.forward.iter().map(|forward| format!("offers {forward}")).collect();
     let status_server = StatusServer::new("device-agent", principal.clone(), endpoints, RoleState::Connecting);
     let (status, hint_shown, offers) = (status_server.clone(), Once::new(), agent.forward.clone());
-    let own = status_server.clone();
+    let (own, profile) = (status_server.clone(), Profile::resolve(agent.hub.profile.as_ref())?);
     let config = AgentConfig {
         device: principal.id.clone().into(),
         client_factory: status_server
@@ -173,6 +176,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
             let own = own.clone();
             Box::pin(async move { own.other_process().await })
         })),
+        identity_stored_at: Some(Arc::new(move || StoredIdentity::stored_at(&profile, Role::Device))),
         observer: Arc::new(move |event| {
             if matches!(event, agent::Event::Online) && std::io::stderr().is_terminal() {
                 let hint = || connect_hint(&status.identity(), &offers);
@@ -304,7 +308,8 @@ fn listening(bound: &Proxy) -> Vec<String> {
 
 /// Carries one stream on standard input and output.
 async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
-    let (shutdown, stream) = (Shutdown::default(), proxy.stream.clone());
+    // OpenSSH alone has host names to strip.
+    let (shutdown, stream, is_ssh) = (Shutdown::default(), proxy.stream.clone(), proxy.strip.is_some());
     let principal = Principal { role: Role::Service, id: default_service_id(&proxy.hub)? };
     let status_server = StatusServer::new("service-proxy", principal.clone(), Vec::new(), RoleState::Connecting);
     let advice = proxy.advice(false);
@@ -329,12 +334,14 @@ async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
     })?;
     config.client_factory = status_server.record_hub(config.client_factory);
     let named = stream.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
-    status_server.set_endpoints(vec![format!("{}{named} on standard input and output", config.device)]);
-    let notice = waiting_notice(config.device.clone(), wait, is_open);
+    let at = format!("{}{named}", config.device);
+    status_server.set_endpoints(vec![format!("{at} on standard input and output")]);
+    let notice = waiting_notice(config.device.clone(), wait, is_open.clone());
     let signals = Signals::catch()?;
     // `ssh` ends its ProxyCommand with SIGHUP: the stream is closed then, instead of waiting to be resumed.
     let (hangup, hung_up) = (HangupSignal::listen()?, Reload::default());
     let (input, output, pipe_error) = stdio::open();
+    let output = SshBanner::watch(output, is_ssh, at, is_open);
     let mut work = Box::pin(proxy::pipe(config, stream, (input, output), &shutdown));
     let work = async {
         tokio::select! {
@@ -373,7 +380,7 @@ pub(super) fn proxy_config(
     let locals = proxy.local.into_iter().map(|local| LocalForward { stream: local.stream.or(stream.clone()), ..local });
     Ok(ProxyConfig {
         client_factory: client_factory(principal, proxy.hub).with_limits(proxy.limits.limits()),
-        device: without_suffix(device, proxy.strip.as_deref()).map_err(Failure::Usage)?,
+        device,
         locals: locals.collect(),
         connect_timeout: proxy.connect_timeout,
         response_timeout: proxy.response_timeout,
@@ -382,12 +389,4 @@ pub(super) fn proxy_config(
         drain: proxy.drain.drain_timeout,
         observer: Arc::new(observer),
     })
-}
-
-/// Removes the suffix from the device's name.
-fn without_suffix(device: DeviceId, suffix: Option<&str>) -> anyhow::Result<DeviceId> {
-    match suffix.and_then(|suffix| device.as_str().strip_suffix(suffix)) {
-        Some(id) => id.parse().with_context(|| format!("'{device}' is no valid device id")),
-        None => Ok(device),
-    }
 }

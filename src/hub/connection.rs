@@ -153,7 +153,7 @@ impl ConnectionContext {
                 let may_act = !matches!(kind, RefusalKind::Disabled | RefusalKind::AccessEnded);
                 // At its limit of connections, it keeps its place, and is answered without a delay.
                 let _ = self.mark_authenticated(shared, &subject.principal, may_act);
-                Err(kind.into())
+                Err(refusal_of(subject, action, kind))
             }
         }
     }
@@ -293,6 +293,22 @@ impl ConnectionContext {
 
     fn auth_state(&self) -> MutexGuard<'_, AuthState> {
         self.auth_state.lock()
+    }
+}
+
+/// The refusal of an action, with what the service itself may know: the streams that it may open.
+fn refusal_of(subject: &Record, action: Action<'_>, kind: RefusalKind) -> Refusal {
+    match action {
+        Action::Open { name: Some(name), .. } if kind == RefusalKind::NotPermitted => Refusal::new(
+            kind,
+            format!("asked for {name}; {} may open {}", subject.principal, subject.scope.streams_in_words()),
+        ),
+        Action::Open { .. }
+        | Action::Control(_)
+        | Action::AttachLeg(_)
+        | Action::Standby
+        | Action::List
+        | Action::ViewDevice(_) => kind.into(),
     }
 }
 

@@ -11,6 +11,10 @@ use crate::proto::text;
 /// The kind of an event; its word is the log's `operationName`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
+    /// The hub listens.
+    HubStarted,
+    /// The hub ends, as it was told to.
+    HubStopped,
     /// A device's control connection was registered.
     DeviceConnected,
     /// A device's control connection ended.
@@ -51,7 +55,9 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 20] = [
+        Self::HubStarted,
+        Self::HubStopped,
         Self::DeviceConnected,
         Self::DeviceDisconnected,
         Self::DeviceDisplaced,
@@ -80,6 +86,8 @@ impl Operation {
     /// Returns the log's `operationName`.
     pub fn word(self) -> &'static str {
         match self {
+            Self::HubStarted => "hubStarted",
+            Self::HubStopped => "hubStopped",
             Self::DeviceConnected => "deviceConnected",
             Self::DeviceDisconnected => "deviceDisconnected",
             Self::DeviceDisplaced => "deviceDisplaced",
@@ -216,7 +224,9 @@ impl Event {
             | Operation::EnrolmentAdded
             | Operation::EnrolmentRemoved => true,
             Operation::Join => self.result == JOINED,
-            Operation::DeviceConnected
+            Operation::HubStarted
+            | Operation::HubStopped
+            | Operation::DeviceConnected
             | Operation::DeviceDisconnected
             | Operation::DeviceDisplaced
             | Operation::Invoke
@@ -300,6 +310,7 @@ impl fmt::Display for Sentence<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (who, stream, source) = (self.subject_label(), self.stream_label(), FromAddress(self.source));
         match self.operation {
+            Operation::HubStarted | Operation::HubStopped => write!(f, "the hub {}", self.result)?,
             Operation::DeviceConnected => write!(f, "{who} is online{source}")?,
             Operation::DeviceDisconnected => write!(f, "{who} went offline")?,
             Operation::DeviceDisplaced => {

@@ -56,6 +56,7 @@ use self::broker_handle::BrokerHandle;
 use self::certificate::{HubCertificate, names};
 use self::config::HubConfig;
 use self::endpoints::Endpoints;
+use self::event::{Event, Operation};
 use self::in_front::Warnings;
 pub use self::listen::BindError;
 use self::listen::ListenerKind;
@@ -169,6 +170,8 @@ impl Hub {
         let tasks = Tasks::default();
         let acceptor = certificate.acceptor()?;
         let stopping = shared.streams.stopping.clone();
+        let reason = format!("version {}", shared.endpoints.info.version);
+        shared.activity.record(Event { reason, ..Event::new(Operation::HubStarted, "started") });
         for (listener, listener_kind) in listeners {
             let accepting = accept_clients(shared.clone(), acceptor.clone(), listener, listener_kind, tasks.clone());
             tasks.spawn(run_until(stopping.clone(), accepting));
@@ -187,10 +190,12 @@ impl Hub {
         tasks.spawn(run_until(stopping, async move { follow_clock(&follower).await }));
         shutdown.drain.cancelled().await;
         let cut = shutdown::drain(&shared, &shutdown).await;
-        let registry = shared.registry.clone();
+        let (registry, activity) = (shared.registry.clone(), shared.activity.clone());
         drop(shared);
         tasks.shutdown(CLOSE_GRACE).await;
         registry.flush_last_seen().await;
+        activity.record(shutdown::stopped(&shutdown, cut));
+        drop(activity);
         // A disk that hangs must not keep the hub from ending.
         if timeout(LOG_FLUSH_TIMEOUT, tokio::task::spawn_blocking(|| writer.finish())).await.is_err() {
             tracing::error!(target: "hub", "the last lines of the activity log are lost: its disk does not respond");

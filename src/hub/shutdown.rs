@@ -5,10 +5,11 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::admission::Admission;
+use super::event::{Event, Operation};
 use super::shared::Shared;
 use crate::net::os::random;
 use crate::net::os::sd_notify;
-use crate::net::shutdown::{Shutdown, describe_drain};
+use crate::net::shutdown::Shutdown;
 use crate::proto::backoff::jittered;
 use crate::proto::limits::RECONNECTS_PER_SECOND;
 use crate::proto::text;
@@ -29,7 +30,7 @@ pub(super) async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
         tracing::info!(target: "hub", "{resuming} will be resumed when the hub is back");
     }
     if running > 0 {
-        let draining = format!("draining: {}", describe_drain(running, shared.config.drain));
+        let draining = format!("draining: {}", shutdown.describe_drain(running, shared.config.drain));
         sd_notify::status(&draining);
         tracing::info!(target: "hub", "{draining}");
     }
@@ -41,6 +42,13 @@ pub(super) async fn drain(shared: &Shared, shutdown: &Shutdown) -> usize {
     streams.broker.end_all();
     streams.stopping.cancel();
     cut
+}
+
+/// The event of the hub's end.
+pub(super) fn stopped(shutdown: &Shutdown, cut: usize) -> Event {
+    let why = shutdown.signal().unwrap_or("told to end");
+    let cut = if cut > 0 { format!(", {} cut off", text::count(cut, "stream")) } else { String::new() };
+    Event { reason: format!("{why}{cut}"), ..Event::new(Operation::HubStopped, "stopped") }
 }
 
 /// Returns the delay after which a client reconnects to a restarted hub: the restart time plus jitter that spreads all

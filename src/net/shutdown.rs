@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::text;
 
 /// The shutdown signal of one role. Clones share it.
@@ -15,6 +16,8 @@ pub struct Shutdown {
     pub drain: CancellationToken,
     /// End all streams now.
     pub now: CancellationToken,
+    /// The first signal, by its name.
+    first: Arc<OnceLock<&'static str>>,
     /// The signal that ended all streams, by its name.
     cause: Arc<OnceLock<&'static str>>,
 }
@@ -33,7 +36,25 @@ impl Shutdown {
         if self.drain.is_cancelled() {
             let _ = self.cause.set(signal);
         }
+        let _ = self.first.set(signal);
         self.request();
+    }
+
+    /// The signal that requested the shutdown.
+    pub fn signal(&self) -> Option<&'static str> {
+        self.first.get().copied()
+    }
+
+    /// Describes what the first signal does to running streams, and how to end them at once.
+    pub fn describe_drain(&self, streams: usize, limit: Duration) -> String {
+        let (it, running) = (if streams == 1 { "it" } else { "them" }, text::count(streams, "stream"));
+        let going_on = format!("{running} may go on for {} s", limit.as_secs_f64().ceil());
+        match self.signal() {
+            None => going_on,
+            // A key that is at hand.
+            Some("Ctrl-C") => format!("{going_on}; Ctrl-C again ends {it}"),
+            Some(signal) => format!("{going_on}; a second {signal} ends {it}"),
+        }
     }
 
     /// The signal that ended all streams.
@@ -42,11 +63,54 @@ impl Shutdown {
     }
 }
 
-/// Describes what a first signal does to running streams, and how to end them at once.
-pub fn describe_drain(streams: usize, limit: Duration) -> String {
-    let (it, running) = (if streams == 1 { "it" } else { "them" }, text::count(streams, "stream"));
-    let seconds = limit.as_secs_f64().ceil();
-    format!("{running} may go on for {seconds} s; Ctrl-C again ends {it}")
+/// The request to end every stream of a role. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct StreamStop {
+    requested: CancellationToken,
+    /// The time that streams had to end by themselves, if it is over.
+    overdue: Arc<OnceLock<Duration>>,
+}
+
+impl StreamStop {
+    /// Ends all streams, because a person wants that or none is left.
+    pub fn request(&self) {
+        self.requested.cancel();
+    }
+
+    /// Ends all streams, which had this time to end by themselves.
+    pub fn request_after(&self, limit: Duration) {
+        let _ = self.overdue.set(limit);
+        self.request();
+    }
+
+    /// Returns once that was requested.
+    pub async fn requested(&self) {
+        self.requested.cancelled().await;
+    }
+
+    /// Reports whether that was requested.
+    pub fn is_requested(&self) -> bool {
+        self.requested.is_cancelled()
+    }
+
+    /// Returns one that ends a single stream, and that this one requests as well.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { requested: self.requested.child_token(), overdue: self.overdue.clone() }
+    }
+
+    /// Words why the stream ends: for this end, and for its peer, to which it is the other end that leaves.
+    pub fn refusals(&self) -> (Refusal, Refusal) {
+        let peers = "the program at the other end was told to end";
+        match self.overdue.get() {
+            None => (RefusalKind::LocalShutdown.into(), Refusal::new(RefusalKind::PeerGone, peers)),
+            Some(limit) => {
+                let over = format!("its {} s for that are over", limit.as_secs_f64().ceil());
+                let peers = Refusal::new(RefusalKind::PeerGone, format!("{peers}, and {over}"));
+                (Refusal::new(RefusalKind::LocalShutdown, over), peers)
+            }
+        }
+    }
 }
 
 /// The reload signal of one role. Clones share it.

@@ -163,6 +163,10 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
+fn is_true() -> bool {
+    true
+}
+
 /// The hub as its user sees it; `az iot hub devicestream show` gave the `streamingEndpoints`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -212,6 +216,9 @@ pub struct Identity {
     /// Time of its last connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
+    /// A device that is not connected and still has open streams: its agent was told to end.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ending: bool,
     /// A device's presence, if it is connected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub online: Option<Presence>,
@@ -253,15 +260,24 @@ pub struct Presence {
     pub round_trip_us: Option<u64>,
 }
 
+/// Why a device without a key is offline, and what brings it online.
+pub const NOT_JOINED_YET: &str = "it has not joined yet: on it, run the `devstream join` command that the hub printed";
+
 /// A device, as a service that may reach it sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceStatus {
     /// Its id.
     pub id: DeviceId,
+    /// `true` once it has a key; an earlier version of the hub does not say.
+    #[serde(default = "is_true")]
+    pub joined: bool,
     /// Time of its last connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
+    /// It is not connected and still has open streams: its agent was told to end.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ending: bool,
     /// Its presence, with the stream names that the service may open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub online: Option<Presence>,

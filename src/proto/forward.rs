@@ -55,6 +55,26 @@ pub enum InvalidForward {
     /// The stream name is invalid.
     #[error(transparent)]
     Name(#[from] InvalidName),
+    /// Name and port are in each other's place, or wrongly separated.
+    #[error("{error}; did you mean {meant}?")]
+    Swapped {
+        /// The error of the text as it is.
+        error: Box<Self>,
+        /// The text that has no error.
+        meant: String,
+    },
+}
+
+impl InvalidForward {
+    /// Adds what was meant, if the text has no error once name and port change places or have another separator.
+    fn or_meant<T>(self, text: &str, parse: impl Fn(&str) -> Result<T, Self>) -> Self {
+        let Some((before, after)) = text.split_once('=').or_else(|| text.rsplit_once(':')) else { return self };
+        let meant = [format!("{before}={after}"), format!("{after}={before}")];
+        match meant.into_iter().find(|meant| parse(meant).is_ok()) {
+            Some(meant) => Self::Swapped { error: Box::new(self), meant },
+            None => self,
+        }
+    }
 }
 
 /// The default host: this machine only.
@@ -64,6 +84,12 @@ impl FromStr for Forward {
     type Err = InvalidForward;
 
     fn from_str(text: &str) -> Result<Self, InvalidForward> {
+        Self::parse(text).map_err(|error| error.or_meant(text, Self::parse))
+    }
+}
+
+impl Forward {
+    fn parse(text: &str) -> Result<Self, InvalidForward> {
         let (name, target) = match text.split_once('=') {
             Some((name, target)) => (Some(name.parse()?), target),
             None => (None, text),
@@ -91,6 +117,12 @@ impl FromStr for LocalForward {
     type Err = InvalidForward;
 
     fn from_str(text: &str) -> Result<Self, InvalidForward> {
+        Self::parse(text).map_err(|error| error.or_meant(text, Self::parse))
+    }
+}
+
+impl LocalForward {
+    fn parse(text: &str) -> Result<Self, InvalidForward> {
         let (listener, stream) = match text.split_once('=') {
             Some((listener, stream)) => (listener, Some(stream.parse()?)),
             None => (text, None),
@@ -200,5 +232,21 @@ mod tests {
         for bad in ["", "x", "2222=", "2222=a/b", ":2222", "-1"] {
             assert!(bad.parse::<LocalForward>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_name_in_the_place_of_the_port_is_asked_about() {
+        let forward = |text: &str| text.parse::<Forward>().unwrap_err().to_string();
+        let local = |text: &str| text.parse::<LocalForward>().unwrap_err().to_string();
+        for (said, meant) in [
+            (local("web=18302"), "18302=web"),
+            (local("web=0.0.0.0:18302"), "0.0.0.0:18302=web"),
+            (local("18302:web"), "18302=web"),
+            (forward("8080=web"), "web=8080"),
+            (forward("8080:web"), "web=8080"),
+        ] {
+            assert!(said.ends_with(&format!("; did you mean {meant}?")), "{said}");
+        }
+        assert_eq!(local("web=x"), "invalid port 'web'");
     }
 }

@@ -20,6 +20,8 @@ pub const RESPONSE_TIMEOUT_HEADER: &str = "iothub-streaming-response-timeout-in-
 /// The request header with a stream id chosen by the service, by which a request that is repeated on another connection
 /// is recognised.
 pub const STREAM_ID_HEADER: &str = "devstream-stream-id";
+/// The request header of a device that was displaced, with `1`: it is refused while another connection of its id is there.
+pub const IF_OFFLINE_HEADER: &str = "devstream-if-offline";
 /// The response header with `True` or `False`, capitalised as Azure IoT Hub's clients compare it.
 pub const ACCEPTED_HEADER: &str = "iothub-streaming-is-accepted";
 /// The response header with the URL of the stream's WebSocket.

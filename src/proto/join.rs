@@ -160,7 +160,12 @@ impl FromStr for JoinLink {
             match name {
                 "role" => role = value.parse().map_err(|_| InvalidLink("unknown role"))?,
                 "pin" => pin = Some(value.parse().map_err(|_| InvalidLink("invalid pin"))?),
-                "code" => code = Some(JoinCode::parse(&value).map_err(|_| InvalidLink("invalid code"))?),
+                "code" => {
+                    code = Some(
+                        JoinCode::parse(&value)
+                            .map_err(|_| InvalidLink("its code is cut off or altered: copy the whole line"))?,
+                    )
+                }
                 _ => return Err(InvalidLink("unknown field, which may need a newer version")),
             }
         }

@@ -149,6 +149,10 @@ pub const EARLY_DATA_BYTES: usize = 16 * 1024;
 /// Timeout of the end-to-end handshake of an open stream: long enough for an interruption, and a person still waits.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Time for which a part of the end-to-end handshake that nobody waits for is held back, to go out with the answer or the end
+/// of the application: most come within it.
+pub const HANDSHAKE_HOLD: Duration = Duration::from_millis(1);
+
 /// Time in which the alert of a failed end-to-end session is sent to the peer, before the stream is reset.
 pub const SESSION_ALERT_TIME: Duration = Duration::from_secs(1);
 

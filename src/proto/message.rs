@@ -54,6 +54,9 @@ pub enum ToDevice {
     Displaced {
         /// Source address of the other agent.
         by: SocketAddr,
+        /// `true` if the hub compares [`IF_OFFLINE_HEADER`](super::http::IF_OFFLINE_HEADER).
+        #[serde(default, skip_serializing_if = "is_false")]
+        yields: bool,
     },
 }
 

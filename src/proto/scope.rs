@@ -98,6 +98,14 @@ impl Scope {
         self.streams.iter().any(|glob| glob.matches(stream.as_str()))
     }
 
+    /// Words the stream names in scope.
+    pub fn streams_in_words(&self) -> String {
+        if self.streams.is_empty() {
+            return "none".into();
+        }
+        self.streams.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    }
+
     /// Reports whether the access has expired.
     pub fn has_expired(&self, now: Timestamp) -> bool {
         self.until.is_some_and(|until| now >= until)

@@ -95,4 +95,7 @@ pub struct OpenStream {
     pub description: String,
     /// Time of its start.
     pub since: Timestamp,
+    /// It is not open yet: its device has not answered.
+    #[serde(default, skip_serializing_if = "super::message::is_false")]
+    pub waiting: bool,
 }

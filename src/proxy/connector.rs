@@ -97,7 +97,7 @@ impl Connector {
             return Err(Refusal::new(RefusalKind::BadRequest, reason));
         }
         let opener = self.inner.opener.to(device.clone(), self.connect_timeout, self.plain);
-        if opener.stream_shutdown.is_cancelled() {
+        if opener.stream_shutdown.is_requested() {
             return Err(Refusal::new(RefusalKind::LocalShutdown, "the connector is closed"));
         }
         let (stream, work) = stream::open(opener, name, first).await?;

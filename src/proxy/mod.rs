@@ -14,7 +14,7 @@ mod stream;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -29,7 +29,7 @@ use self::config::ProxyConfig;
 pub use self::connector::Connector;
 use self::opener::Opener;
 use crate::net::log_throttle::LogThrottle;
-use crate::net::shutdown::{Shutdown, describe_drain};
+use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
 use crate::net::transport::accept::accept_loop;
 use crate::net::transport::socket;
@@ -155,7 +155,8 @@ impl ServiceProxy {
         shutdown.drain.cancelled().await;
         accepting.shutdown(Duration::ZERO).await;
         if streams.count() > 0 {
-            tracing::info!(target: "service-proxy", "ending: {}", describe_drain(streams.count(), config.drain));
+            let ending = shutdown.describe_drain(streams.count(), config.drain);
+            tracing::info!(target: "service-proxy", "ending: {ending}");
         }
         drain_streams(&opener, streams, config.drain, &shutdown).await;
         watch.shutdown(Duration::ZERO).await;
@@ -167,11 +168,13 @@ impl ServiceProxy {
 async fn drain_streams(opener: &Opener, streams: Tasks, drain: Duration, shutdown: &Shutdown) {
     if streams.count() > 0 {
         tokio::select! {
-            _ = timeout(drain, streams.wait()) => {}
+            ended = timeout(drain, streams.wait()) => {
+                if ended.is_err() { opener.stream_shutdown.request_after(drain) }
+            }
             () = shutdown.now.cancelled() => {}
         }
     }
-    opener.stream_shutdown.cancel();
+    opener.stream_shutdown.request();
     streams.shutdown(CLOSE_GRACE).await;
     // The connections of streams that ended just now stand by too.
     opener.standbys.end().await;
@@ -196,7 +199,7 @@ where
     let stopped = async {
         shutdown.drain.cancelled().await;
         let _ = timeout(CLOSE_GRACE, shutdown.now.cancelled()).await;
-        opener.stream_shutdown.cancel();
+        opener.stream_shutdown.request();
         sleep(CLOSE_GRACE).await;
     };
     tokio::select! {
@@ -262,6 +265,10 @@ fn listen_on_all(addresses: &BTreeSet<SocketAddr>) -> io::Result<Vec<TcpListener
 async fn advice(local: &LocalForward, error: &io::Error) -> String {
     if error.kind() == io::ErrorKind::AddrNotAvailable {
         return format!("{} is not an address of this machine", local.bind);
+    }
+    let is_name = local.bind.parse::<IpAddr>().is_err() && !local.bind.contains('.') && local.bind != "localhost";
+    if is_name && local.stream.is_none() && local.bind.parse::<StreamName>().is_ok() {
+        return format!("did you mean --local {}={}?", local.port, local.bind);
     }
     if local.port == 0 {
         return "no local port is free; close some connections, or choose a port".into();

@@ -9,7 +9,6 @@ use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 
 use super::config::ProxyConfig;
 use super::request::{request_by_http, request_on_standby};
@@ -21,6 +20,7 @@ use crate::net::log_throttle::LogThrottle;
 use crate::net::os::clock;
 use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::os::random;
+use crate::net::shutdown::StreamStop;
 use crate::net::tunnel::pump::{Counters, EarlyData, PumpContext, StreamEvent, Tunnel};
 use crate::net::websocket::WebSocket;
 use crate::net::websocket::channel::ChannelError;
@@ -43,7 +43,7 @@ pub(super) struct Opener {
     pub(super) standbys: Standbys,
     busy_log: Arc<LogThrottle>,
     /// Closes every stream with a message to its peer.
-    pub(super) stream_shutdown: CancellationToken,
+    pub(super) stream_shutdown: StreamStop,
 }
 
 /// An open stream, ready for the pump.
@@ -91,7 +91,7 @@ impl Opener {
             network,
             standbys,
             busy_log: Arc::default(),
-            stream_shutdown: CancellationToken::new(),
+            stream_shutdown: StreamStop::default(),
         }
     }
 

@@ -14,6 +14,17 @@ use crate::support::targets::{Target, is_alive};
 use crate::support::{AT_ONCE, DEVICE, SOON, within};
 
 #[test]
+fn a_stream_name_that_is_not_granted_is_answered_with_those_that_are() {
+    let target = Target::echo();
+    let ThreeMachines { laptop, proxy: _proxy, agent: _agent, hub, .. } =
+        ThreeMachines::forwarding(target.port, &["--device", "*", "--stream", "target", "--stream", "db-*"]);
+    let refused = laptop.run(&["service-proxy", DEVICE, "--stdio", "--stream", "web"]);
+    assert_is(&refused, RefusalKind::NotPermitted);
+    assert!(refused.stderr.contains("(asked for web; service alice may open target, db-*)"), "{refused:?}");
+    hub.wait_activity("invoke", Some(RefusalKind::NotPermitted.row().label));
+}
+
+#[test]
 fn a_service_whose_access_has_expired_loses_its_stream_and_gets_no_other() {
     let target = Target::echo();
     let scope = ["--device", "*", "--for", "3s"];
@@ -79,8 +90,10 @@ fn a_narrower_list_of_stream_names_ends_only_the_streams_outside_it() {
     }
     assert_eq!(drain(&mut connect(web)).end, StreamEnd::Reset);
     is_alive(&mut inside);
-    // The first forward is now the first one within the scope.
-    is_alive(&mut ServiceProxy::start(&laptop).connect());
+    // The first forward is no longer permitted, and another one does not take its place.
+    let finished = laptop.run(&["service-proxy", "--device", DEVICE, "--stdio"]);
+    assert_is(&finished, RefusalKind::StreamNotOffered);
+    assert!(finished.stderr.contains("asked for its first; offered: ssh"), "{finished:?}");
     let finished = laptop.run(&["service-proxy", "--device", DEVICE, "--stdio", "--stream", "web"]);
     assert_is(&finished, RefusalKind::NotPermitted);
     hub.wait_activity("invoke", Some(RefusalKind::NotPermitted.row().label));

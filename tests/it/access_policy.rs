@@ -140,7 +140,8 @@ fn an_accept_command_gets_the_request_and_names_cannot_inject_code() {
         let written = fs::read_to_string(fixture.device.home().join(word("streamId"))).expect("the command wrote it");
         let told: BTreeMap<_, _> = written
             .lines()
-            .filter(|line| line.starts_with("DEVSTREAM_"))
+            // All but the agent's own setting.
+            .filter(|line| line.starts_with("DEVSTREAM_") && !line.starts_with("DEVSTREAM_ALLOW_PLAIN="))
             .filter_map(|line| line.split_once('='))
             .collect();
         let expected = [

@@ -39,8 +39,10 @@ fn every_administrative_event_names_the_user_who_caused_it() {
     hub.ask(&["device", "remove", DEVICE]);
     hub.wait_activity("identityRemoved", None);
     let log = hub.activity();
+    assert_eq!(log[0]["operationName"], "hubStarted", "{log:#?}");
+    let log = &log[1..];
     assert_eq!(log.len(), 8, "{log:#?}");
-    for entry in &log {
+    for entry in log {
         let by = entry["properties"]["by"].as_str().unwrap_or_default();
         assert!(by == user || by.starts_with(&format!("{user} (")), "{entry}");
     }
@@ -54,6 +56,25 @@ fn every_administrative_event_names_the_user_who_caused_it() {
         let named = |entry: &Value| entry["properties"]["by"] == format!("{user} (nobody)");
         poll("the event", || hub.activity().iter().any(named).then_some(()));
     }
+}
+
+#[test]
+fn the_start_and_the_end_of_a_hub_are_logged() {
+    let (machine, target) = (Machine::new(), Target::echo());
+    let hub = Hub::start_with(&machine, &["--no-resume", "--drain-timeout", "0"]);
+    let _agent = Agent::start(&machine, &[&target.port.to_string()]);
+    let proxy = ServiceProxy::start(&machine);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    let process = hub.process;
+    process.signal("TERM");
+    assert!(!process.finish().stderr.contains("the hub st"), "its own lines say so");
+    let logs = machine.ask(&["hub", "logs"]);
+    let version = format!("reason=\"version {}\"", env!("CARGO_PKG_VERSION"));
+    let first = logs.lines().next().unwrap_or_default();
+    assert!(first.contains("  hubStarted  ") && first.ends_with(&version), "{logs}");
+    let last = logs.lines().next_back().unwrap_or_default();
+    assert!(last.contains("  hubStopped  ") && last.ends_with("reason=\"SIGTERM, 1 stream cut off\""), "{logs}");
 }
 
 #[test]
@@ -140,7 +161,7 @@ fn who_has_no_identity_pushes_nothing_out_of_the_log() {
     let kept = log_files(&state).iter().map(|name| fs::read_to_string(state.join(name)).unwrap()).collect::<String>();
     assert!(kept.matches("unknown-device").count() == 2 && !kept.contains("authenticate"), "{kept}");
     let all = hub.activity();
-    let results: Vec<_> = all.iter().filter_map(|line| line["resultType"].as_str()).skip(4).collect();
+    let results: Vec<_> = all.iter().filter_map(|line| line["resultType"].as_str()).skip(5).collect();
     assert_eq!(results.len(), 702, "{results:?}");
     assert!(results[0] == "unknown-device" && results[701] == "unknown-device", "merged in time: {results:?}");
     assert_eq!(hub.ask(&["logs", "--since", "1h", "--json"]).lines().count(), all.len());

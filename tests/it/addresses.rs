@@ -4,14 +4,17 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::thread;
 
 use devstream::proto::refusal::RefusalKind;
 
+use crate::support::disk::STATE;
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::ports;
 use crate::support::process::Process;
 use crate::support::roles::{Hub, assert_is};
+use crate::support::targets::closed_port;
 
 #[test]
 fn a_hub_without_a_name_of_its_own_says_so_wherever_it_prints_a_link() {
@@ -83,9 +86,10 @@ fn a_hub_that_is_reached_by_a_name_it_does_not_know_is_told_apart_from_an_impost
     assert_is(&joined, RefusalKind::WrongHubName);
     assert!(joined.stderr.contains("it calls itself hub.example.com"), "{joined:?}");
     assert!(joined.stderr.contains("not 127.0.0.2"), "{joined:?}");
-    assert!(joined.stderr.contains("add this one where it starts: devstream hub --hostname NAME"), "{joined:?}");
+    let next = joined.stderr.split_once("add this one where it starts: devstream hub").expect("what to do").1.trim();
     drop(hub);
-    let names = ["--hostname", "hub.example.com", "--hostname", "127.0.0.2"];
+    let names: Vec<_> = next.split(' ').collect();
+    assert!(names.starts_with(&["--hostname", "hub.example.com"]) && names.ends_with(&["127.0.0.2"]), "{joined:?}");
     let _hub = Hub::start_at(&machine, &format!("0.0.0.0:{port}"), &names);
     laptop.ask(&["join", &link]);
 }
@@ -109,10 +113,14 @@ fn a_proxy_that_forbids_the_hubs_port_and_a_name_only_a_proxy_resolves_come_with
     let unresolved = laptop.run(&["devices", "--via", "http://proxy.invalid:3128"]);
     let next = "); check that name; --via URL sets another proxy, --via direct uses none\n";
     assert!(unresolved.stderr.ends_with(next), "{unresolved:?}");
-    for advised in [refused, laptop.run(&["devices", "--via-login", "absent"])] {
-        assert_is(&advised, RefusalKind::HubUnreachable);
-        assert!(!advised.stderr.contains("any firewall"), "{advised:?}");
-    }
+    assert!(!refused.stderr.contains("any firewall"), "{refused:?}");
+    let unusable = laptop.run(&["devices", "--via-login", "absent"]);
+    let why = "devices: cannot use --via-login absent: cannot read absent: ";
+    assert!(unusable.code == Some(1) && unusable.stderr.starts_with(why), "{unusable:?}");
+    let dead = format!("127.0.0.1:{}", closed_port());
+    let refused = laptop.run(&["devices", "--via", &format!("http://{dead}")]);
+    let next = format!("check that the proxy {dead} is running and reached from here; --via URL sets another proxy");
+    assert!(refused.code == Some(25) && refused.stderr.contains(&next), "{refused:?}");
     let checked = laptop.run(&["check", "--hub", "hub.invalid", "--via", "direct"]).stdout;
     assert!(checked.contains("--via http://HOST:PORT has the proxy resolve it"), "{checked}");
 }
@@ -131,21 +139,73 @@ fn an_unusable_login_file_fails_the_proxys_row_with_the_command_that_mends_it() 
     assert!(checked.contains(&format!("and run: chmod 600 {name}")), "{checked}");
 }
 
+/// The number of a user who owns nothing.
+const USER: &str = "65534";
+
+/// The program as that user runs it, who has only what is his in the machine's home.
+fn as_another_user(machine: &Machine, arguments: &[&str]) -> Command {
+    fs::set_permissions(machine.home(), fs::Permissions::from_mode(0o755)).unwrap();
+    // The test's program may lie where only root reaches it. Copied by another process: this one's other threads start
+    // programs meanwhile, which would hold the copy open for writing.
+    let program = machine.home().join("program");
+    if !program.exists() {
+        let copied = Process::start(machine.command("cp").arg(DEVSTREAM).arg(&program)).finish();
+        assert_eq!(copied.code, Some(0), "{copied:?}");
+    }
+    let mut command = machine.command("setpriv");
+    command.args(["--reuid", USER, "--regid", USER, "--clear-groups"]).arg(&program).args(arguments);
+    command
+}
+
+#[test]
+fn a_check_of_a_hub_as_another_user_blames_the_user_and_not_the_hub() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    let state = machine.home().join(STATE).display().to_string();
+    let mut command = as_another_user(&machine, &["hub", "--state-dir", &state, "check"]);
+    let finished = Process::start(&mut command).finish();
+    assert!(finished.code != Some(0), "{finished:?}");
+    let owner = "belongs to root: run this as that user (sudo -u root …)";
+    assert!(finished.stdout.contains("cannot read it: ") && finished.stdout.contains(owner), "{finished:?}");
+    for blame in ["restart", "is not running", "missing", "no hub runs"] {
+        assert!(!finished.stdout.contains(blame), "{blame}: {finished:?}");
+    }
+    assert!(hub.process.is_running());
+}
+
+#[test]
+fn a_home_directory_that_does_not_exist_is_named_with_what_to_set() {
+    let machine = Machine::new();
+    let home = machine.home().join("gone").display().to_string();
+    let run = |arguments: &[&str]| {
+        let mut command = as_another_user(&machine, arguments);
+        for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"] {
+            command.env_remove(name);
+        }
+        Process::start(command.env("HOME", &home)).finish()
+    };
+    let not_joined = format!("(the home directory {home} does not exist: set HOME to one of this user's)");
+    for command in [&["devices"][..], &["status"], &["ssh", "pi"], &["check"]] {
+        let finished = run(command);
+        let said = finished.stdout + &finished.stderr;
+        assert!(finished.code == Some(30) && said.contains(&not_joined), "{command:?}: {said}");
+    }
+    let cannot =
+        format!("{home} does not exist, and {} belongs to root: set HOME, or for a hub", machine.home().display());
+    for command in [&["hub", "--listen", "127.0.0.1:0"][..], &["ssh-config", "--install"]] {
+        let finished = run(command);
+        assert!(finished.code == Some(1) && finished.stderr.contains(&cannot), "{command:?}: {finished:?}");
+    }
+}
+
 #[test]
 fn an_unreadable_data_directory_is_named() {
-    const USER: &str = "65534";
     let machine = Machine::new();
     let directory = machine.home().join("data");
     fs::create_dir_all(directory.join("devstream")).unwrap();
     fs::set_permissions(directory.join("devstream"), fs::Permissions::from_mode(0o700)).unwrap();
-    fs::set_permissions(machine.home(), fs::Permissions::from_mode(0o755)).unwrap();
-    // The test's program may lie where only root reaches it.
-    let program = machine.home().join("program");
-    fs::copy(DEVSTREAM, &program).unwrap();
-    let mut command = machine.command("setpriv");
-    command.args(["--reuid", USER, "--regid", USER, "--clear-groups"]).arg(&program).arg("devices");
-    command.env("XDG_DATA_HOME", &directory);
-    let finished = Process::start(&mut command).finish();
+    let mut command = as_another_user(&machine, &["devices"]);
+    let finished = Process::start(command.env("XDG_DATA_HOME", &directory)).finish();
     let named = format!("cannot read {}", directory.join("devstream").display());
     assert!(finished.code != Some(0) && finished.stderr.contains(&named), "{finished:?}");
 }

@@ -317,7 +317,12 @@ fn every_change_says_what_was_done() {
         (&["streams", "kill", &stream][..], format!("stream {stream} was ended\n")),
         (&["device", "disable", DEVICE], format!("device {DEVICE} is disabled; its connection and 1 stream ended\n")),
         (&["device", "disable", DEVICE], format!("device {DEVICE} is disabled already; nothing was changed\n")),
-        (&["device", "enable", DEVICE], format!("device {DEVICE} is enabled\n")),
+        (
+            &["device", "enable", DEVICE],
+            format!(
+                "device {DEVICE} is enabled; its agent connects again within 30 s, or at once if it is restarted\n"
+            ),
+        ),
         (&["service", "set", "alice", "--device", "pi-*"], "service alice may reach pi-*, streams *\n".into()),
         (
             &["service", "set", "alice"],

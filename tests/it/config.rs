@@ -88,6 +88,34 @@ fn a_service_proxy_without_a_port_is_answered_with_what_to_type() {
 }
 
 #[test]
+fn a_mistyped_command_line_is_answered_with_what_was_meant_and_with_no_nonsense() {
+    let machine = Machine::new();
+    for (typed, tip) in [
+        ("service-proxy pi 2222", "did you mean --local 2222?"),
+        ("service-proxy pi --forward 22", "--forward is the device-agent's, on the device; here a local port is given"),
+        ("device-agent 22", "did you mean --forward 22?"),
+        ("device-agent pi --forward 22", "did you mean --id pi?"),
+        ("device-agent --device pi --forward 22", "did you mean --id?"),
+        ("devices pi", "did you mean `devstream check pi`?"),
+        ("hub --port 443", "did you mean --listen 443?"),
+        ("hub add pi", "did you mean `devstream hub device add`, or `devstream hub service add`?"),
+        ("hub service add alice pi", "did you mean --device pi?"),
+        ("logs", "did you mean `devstream hub logs`?"),
+        ("profiles set lab --hub x", "did you mean --profile lab?"),
+        ("ssh -p 22 pi", "flags of `ssh` go after the device: devstream ssh DEVICE -p"),
+        ("joni", "a similar subcommand exists: 'join'"),
+    ] {
+        let refused = machine.run(&typed.split(' ').collect::<Vec<_>>());
+        assert!(refused.code == Some(2) && refused.stderr.contains(&format!("tip: {tip}")), "{typed}: {refused:?}");
+        assert_eq!(refused.stderr.matches("tip:").count(), 1, "{refused:?}");
+    }
+    for typed in ["check --foo", "join --link x", "-x", "ssh --foo pi"] {
+        let refused = machine.run(&typed.split(' ').collect::<Vec<_>>());
+        assert!(refused.code == Some(2) && !refused.stderr.contains("tip:"), "{typed}: {refused:?}");
+    }
+}
+
+#[test]
 fn two_flags_that_need_each_other_may_come_from_two_places() {
     let machine = Machine::new();
     let address = format!("127.0.0.1:{}", closed_port());

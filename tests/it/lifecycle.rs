@@ -1,16 +1,18 @@
 //! Starting, stopping and restarting the roles in any order.
 
 use std::io::read_to_string;
+use std::net::Shutdown;
 use std::process::Command;
+use std::time::Duration;
 
 use devstream::proto::refusal::RefusalKind;
 
-use crate::support::DEVICE;
 use crate::support::bytes::{StreamEnd, drain};
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::{Process, children};
 use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy, connect};
 use crate::support::targets::{Target, closed_port, is_alive};
+use crate::support::{DEVICE, SOON, poll, within};
 
 #[test]
 fn a_second_agent_with_the_same_id_takes_over() {
@@ -25,6 +27,89 @@ fn a_second_agent_with_the_same_id_takes_over() {
     assert_eq!(read_to_string(proxy.connect()).unwrap(), "second");
     let displaced = hub.wait_activity("deviceDisplaced", None);
     assert!(displaced.to_string().matches("127.0.0.1:").count() >= 2, "both addresses: {displaced}");
+}
+
+#[test]
+fn an_agent_that_was_displaced_is_back_once_the_other_one_has_ended_and_not_before() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    let first = Agent::start(&machine.hidden(), &["22"]);
+    let second = Agent::start(&machine, &["22"]);
+    first.process.wait_line(RefusalKind::Displaced.row().sentence);
+    let verbose = hub.machine().hidden().start(&["-v", "device-agent", "--id", "other", "--forward", "22"]);
+    verbose.wait_line("other is online");
+    let other = Agent::start_as(&machine, "other", &["22"]);
+    (0..3).fold(0, |lines, _| {
+        verbose.wait_line_after(lines, "another agent with the same id has connected");
+        verbose.lines()
+    });
+    assert!(!other.process.log().contains("another agent"), "it was left alone: {}", other.process);
+    let lines = first.process.lines();
+    second.process.signal("TERM");
+    within(Duration::from_secs(35), "coming back", || first.process.wait_line_after(lines, "pi-42 is online"));
+}
+
+#[test]
+fn a_running_agent_takes_up_another_identity_at_once() {
+    let (hub, device) = (Hub::start(&Machine::new()), Machine::new());
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    let agent = Agent::start(&device, &["22"]);
+    hub.ask(&["device", "remove", DEVICE]);
+    let line = agent.process.wait_line(RefusalKind::AuthenticationFailed.row().sentence);
+    assert!(line.ends_with(" s, or at once if this agent is restarted"), "{line}");
+    let lines = agent.process.lines();
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    within(SOON, "taking it up", || agent.process.wait_line_after(lines, "pi-42 is online"));
+}
+
+#[test]
+fn a_device_whose_agent_is_ending_is_not_said_to_be_offline() {
+    let target = Target::echo();
+    let OneMachine { proxy, agent, hub, machine } = OneMachine::forwarding(target.port);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    agent.process.signal("TERM");
+    agent.process.wait_line("device-agent: ending: 1 stream may go on for 30 s; a second SIGTERM ends it");
+    let state = |text: String| {
+        let line = text.lines().find(|line| line.starts_with(DEVICE)).map(str::to_owned);
+        line.and_then(|line| line.split_whitespace().nth(1).map(str::to_owned))
+    };
+    for (on_the_hub, wanted) in [(false, "ending"), (true, "ending"), (false, "offline"), (true, "offline")] {
+        if wanted == "offline" {
+            // Once more is no harm.
+            let _ = local.shutdown(Shutdown::Both);
+        }
+        poll(wanted, || {
+            let text = if on_the_hub { hub.ask(&["device", "list"]) } else { machine.ask(&["devices"]) };
+            (state(text)? == wanted).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_stream_that_outlasts_the_time_to_end_says_so_at_both_ends() {
+    let (machine, target) = (Machine::new(), Target::echo());
+    let _hub = Hub::start(&machine);
+    let forward = format!("target={}", target.port);
+    let agent = || {
+        let agent = machine.start(&["device-agent", "--id", DEVICE, "--forward", &forward, "--drain-timeout", "1"]);
+        agent.wait_line("is online");
+        agent
+    };
+    let over = "its 1 s for that are over";
+    let told = format!("the program at the other end was told to end, and {over}");
+    let (first, proxy) = (agent(), ServiceProxy::start_with(&machine, DEVICE, "0", &["--drain-timeout", "1"]));
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    first.signal("TERM");
+    first.wait_line(&format!("this program was told to end ({over})"));
+    proxy.process.wait_line(&told);
+    let second = agent();
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    proxy.process.signal("TERM");
+    proxy.process.wait_line(&format!("this program was told to end ({over})"));
+    second.wait_line(&told);
 }
 
 #[test]
@@ -98,7 +183,7 @@ fn a_hub_drains_its_streams_on_the_first_signal() {
     let mut local = fixture.proxy.connect();
     is_alive(&mut local);
     fixture.hub.process.signal("TERM");
-    fixture.hub.process.wait_line("hub: draining: 1 stream may go on for 30 s; Ctrl-C again ends it");
+    fixture.hub.process.wait_line("hub: draining: 1 stream may go on for 30 s; a second SIGTERM ends it");
     for told in [&fixture.proxy.process, &fixture.agent.process] {
         told.wait_line("the hub is shutting down or restarting");
     }

@@ -22,6 +22,7 @@ mod conformance;
 mod congestion;
 mod end_to_end;
 mod enrolment;
+mod evil_hub;
 mod faults;
 mod handshake;
 mod hostile;

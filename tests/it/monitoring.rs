@@ -24,7 +24,7 @@ struct Fixture {
 
 impl Fixture {
     fn new(arguments: &[&str]) -> Self {
-        let machine = Machine::new();
+        let machine = Machine::new().plain();
         let hub = Hub::start_with(&machine, &[&["--metrics", "127.0.0.1:0"], arguments].concat());
         let line = hub.process.wait_line("hub: metrics on http://127.0.0.1:");
         let port = line.strip_suffix("/metrics").unwrap().rsplit(':').next().unwrap().parse().unwrap();

@@ -1,5 +1,8 @@
 //! What a person reads who uses the program for the first time, and makes mistakes with it.
 
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt as _;
+
 use devstream::proto::refusal::RefusalKind;
 
 use crate::support::disk::STATE;
@@ -96,6 +99,116 @@ fn a_command_to_a_hub_that_does_not_run_names_the_state_directory_and_the_next_s
     assert_eq!(machine.run(&["hub", "--listen", "192.0.2.1:1"]).code, Some(2));
     let other = format!("start it with `devstream hub`, which says why if it cannot; {other}");
     each(&[], [&format!("no hub runs with the state directory {default}"), &other]);
+}
+
+#[test]
+fn on_a_machine_whose_own_hub_has_stopped_every_command_says_that_and_how_to_start_it() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    let agent = Agent::start(&machine, &["1"]);
+    drop(hub);
+    let directory = machine.home().join(STATE).display().to_string();
+    let why = format!("(this machine's own, with the state directory {directory}, is not running)");
+    let start = "start it with `devstream hub`, which says why if it cannot; to use a hub on another machine instead";
+    agent.process.wait_line(&why);
+    let status = machine.ask(&["status"]);
+    assert!(status.contains(&format!("hub            {}", &why[1..why.len() - 1])), "{status}");
+    drop(agent);
+    let commands = [&["ssh", DEVICE][..], &["rdp", DEVICE], &["devices"], &["check"], &["status"]];
+    for command in [&commands[..], &[&["service-proxy", DEVICE, "--stdio"]]].concat() {
+        let finished = machine.run(command);
+        assert_eq!(finished.code, Some(RefusalKind::HubUnreachable.row().exit.into()), "{command:?}: {finished:?}");
+        let said = format!("{}{}", finished.stdout, finished.stderr);
+        assert!(said.contains(&why) && said.contains(start) && !said.contains("not joined"), "{command:?}: {said}");
+    }
+    let line = machine.start(&["device-agent", "--forward", "1"]).wait_line(&why);
+    assert!(line.contains(start), "{line}");
+}
+
+#[test]
+fn every_command_takes_the_host_name_of_a_device() {
+    let (machine, target) = (Machine::new(), Target::echo());
+    let hub = Hub::start(&machine);
+    let _agent = Agent::start(&machine, &[&format!("rdp={}", target.port)]);
+    let named = "pi-42.devstream";
+    let proxy = machine.start(&["service-proxy", named, "--local", "0=rdp"]);
+    proxy.wait_line("service-proxy: pi-42/rdp on 127.0.0.1:");
+    machine.start(&["service-proxy", "--device", named, "--local", "0"]).wait_line("service-proxy: pi-42 on 127.");
+    machine.start(&["rdp", "--no-client", named]).wait_line("rdp: pi-42/rdp on 127.0.0.1:");
+    for command in [&["check", named][..], &["check", "--device", named]] {
+        let checked = machine.ask(command);
+        assert!(checked.contains("pi-42, from 127.0.0.1:"), "{checked}");
+    }
+    let shown = hub.ask(&["device", "show", named]);
+    assert!(shown.contains("pi-42 ") && hub.ask(&["logs", "--device", named]).contains(DEVICE), "{shown}");
+    let added = machine.run(&["hub", "device", "add", named]);
+    assert!(added.code == Some(2) && added.stderr.contains("; did you mean pi-42?"), "{added:?}");
+}
+
+#[test]
+fn a_stream_name_in_the_place_of_a_port_is_asked_about() {
+    let machine = Machine::new();
+    let _hub = Hub::start(&machine);
+    for (flags, meant) in [
+        (["service-proxy", DEVICE, "--local", "web=18302"], "did you mean 18302=web?"),
+        (["service-proxy", DEVICE, "--local", "web:18302"], "did you mean --local 18302=web?"),
+        (["device-agent", "--id=pi", "--forward", "8080=web"], "did you mean web=8080?"),
+    ] {
+        let finished = machine.run(&flags);
+        assert!(finished.code == Some(2) && finished.stderr.contains(meant), "{flags:?}: {finished:?}");
+    }
+}
+
+#[test]
+fn a_join_link_whose_code_was_altered_is_not_known() {
+    let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
+    let link = hub.device_link(DEVICE);
+    let (before, code) = link.split_once("code=").expect("a code");
+    let refused = machine.run(&["join", &format!("{before}code=AAAA{}", &code[4..])]);
+    let why = "join: the hub does not know this join link: its code was altered, a newer one has replaced it";
+    assert!(refused.code == Some(21) && refused.stderr.contains(why), "{refused:?}");
+    assert!(refused.stderr.contains("`devstream hub device add pi-42` prints a new one"), "{refused:?}");
+    let cut = machine.run(&["join", &link[..link.len() - 3]]);
+    assert!(
+        cut.code == Some(2) && cut.stderr.contains("its code is cut off or altered: copy the whole line"),
+        "{cut:?}"
+    );
+}
+
+#[test]
+fn the_undoing_of_a_join_on_the_wrong_machine_works_as_it_is_printed() {
+    let (hub, machine) = (Hub::start(&Machine::new()), Machine::new());
+    machine.ask(&["join", &hub.service_link("alice")]);
+    let joined = machine.run(&["join", &hub.device_link(DEVICE)]);
+    let undo = joined.stderr.split_once("undo this: devstream ").expect("what to do").1;
+    let (here, there) = undo.split_once(", and on the hub: devstream ").expect("two commands");
+    let removed = machine.run(&here.split(' ').collect::<Vec<_>>());
+    assert!(removed.code == Some(0) && removed.stderr.contains("removed device pi-42"), "{here}: {removed:?}");
+    hub.machine().ask(&there.lines().next().expect("a command").split(' ').collect::<Vec<_>>());
+}
+
+#[test]
+fn the_name_of_the_hubs_own_services_is_not_given_to_others() {
+    let machine = Machine::new();
+    let hub = Hub::start(&machine);
+    let refused = machine.run(&["hub", "service", "add", "local", "--device", "*"]);
+    let why = "hub: the name local is for the services of the hub's own user, which need no link; choose another one\n";
+    assert_eq!((refused.code, refused.stderr.as_str()), (Some(1), why));
+    // That user has it nevertheless, and a device may be called so.
+    machine.ask(&["devices"]);
+    assert!(hub.ask(&["service", "list"]).contains("local"));
+    hub.device_link("local");
+}
+
+#[test]
+fn a_role_says_in_its_own_name_that_status_cannot_show_it() {
+    let machine = Machine::new();
+    let data = machine.home().join(".local/share/devstream");
+    DirBuilder::new().recursive(true).mode(0o700).create(&data).expect("a directory");
+    fs::write(data.join("run"), "").expect("a file in the place of a directory");
+    let agent = Agent::launch(&machine, DEVICE, &["22"]);
+    agent.wait_line("device-agent: `devstream status` cannot show this role: ");
+    assert!(!agent.log().contains("devstream::"), "{agent}");
 }
 
 #[test]

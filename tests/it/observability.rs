@@ -98,7 +98,7 @@ fn an_unjoined_machine_is_reported() {
 fn an_active_stream_is_listed_with_its_byte_counts() {
     let target = Target::sink();
     let ThreeMachines { proxy, agent: _agent, laptop: _laptop, device: _device, hub } =
-        ThreeMachines::forwarding(target.port, EVERYTHING);
+        ThreeMachines::with_laptop(Machine::new().plain(), target.port, EVERYTHING, &[]);
     assert!(streams(&hub).is_empty());
     let mut local = proxy.connect();
     for wanted in [KIB, 3 * KIB] {

@@ -5,6 +5,7 @@ use std::net::Shutdown;
 use std::thread;
 
 use crate::support::bytes::{MIB, Observed, Pattern, StreamEnd, drain, reset};
+use crate::support::machine::Machine;
 use crate::support::process::Process;
 use crate::support::roles::OneMachine;
 use crate::support::targets::{Target, is_alive};
@@ -40,7 +41,7 @@ fn a_request_continues_after_the_response_half_closed() {
 #[test]
 fn the_log_counts_both_directions_and_says_who_ended_the_stream() {
     let target = Target::answering_at_the_end();
-    let fixture = OneMachine::forwarding(target.port);
+    let fixture = OneMachine::on(Machine::new().plain(), target.port, &[]);
     let mut local = fixture.proxy.connect();
     local.write_all(b"hello").unwrap();
     local.shutdown(Shutdown::Write).unwrap();

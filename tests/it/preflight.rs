@@ -26,8 +26,25 @@ fn a_proxy_warns_at_its_start_about_an_offline_device() {
     let hub = Hub::start(&machine);
     hub.device_link(DEVICE);
     let proxy = ServiceProxy::start(&machine);
-    let line = proxy.process.wait_line("warning: pi-42: the device is offline (never seen)");
+    let line = proxy.process.wait_line("warning: pi-42: the device is offline (it has not joined yet: on it, run the ");
     assert!(line.contains("check that its agent is running"), "{line}");
+}
+
+#[test]
+fn a_device_that_never_joined_is_told_apart_from_one_that_is_offline() {
+    let (machine, device) = (Machine::new(), Machine::new());
+    let hub = Hub::start(&machine);
+    let link = hub.device_link(DEVICE);
+    for list in [&["devices"][..], &["hub", "device", "list"]] {
+        assert!(machine.ask(list).contains("pi-42  not joined yet  -"), "{list:?}: {}", machine.ask(list));
+    }
+    assert!(machine.ask(&["devices", "--json"]).contains("\"joined\": false"));
+    device.ask(&["join", &link]);
+    for list in [&["devices"][..], &["hub", "device", "list"]] {
+        assert!(machine.ask(list).contains("pi-42  offline  -"), "{list:?}: {}", machine.ask(list));
+    }
+    let proxy = ServiceProxy::start(&machine);
+    proxy.process.wait_line("warning: pi-42: the device is offline (never seen)");
 }
 
 #[test]

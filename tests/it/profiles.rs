@@ -77,7 +77,10 @@ fn a_devices_link_on_a_laptop_is_noticed_and_undone_for_that_role_alone() {
     let joined = laptop.run(&["join", &hub.device_link(DEVICE)]);
     let note = format!("this machine is also service alice of {}; if the link was for another machine", hub.address());
     assert!(joined.code == Some(0) && joined.stderr.contains(&note), "{joined:?}");
-    assert!(joined.stderr.contains("devstream profiles remove default --role device, and on the hub:"), "{joined:?}");
+    assert!(
+        joined.stderr.contains("devstream profiles remove default --role device --yes, and on the hub:"),
+        "{joined:?}"
+    );
 
     let refused = laptop.run(&["profiles", "remove", "default"]);
     assert_eq!(refused.code, Some(1), "{refused:?}");
@@ -122,9 +125,10 @@ fn a_hub_that_has_moved_is_found_again_without_another_join() {
     assert!(wrong.code == Some(1) && wrong.stderr.contains("has not joined as device"), "{wrong:?}");
     laptop.ask(&["profiles", "set", "--hub", &there]);
     let kept = laptop.run(&["profiles", "set", "--hub", "127.0.0.1"]);
-    let said = format!("service alice connects to {there} from now on, instead of {there}\n");
+    let said = format!("service alice connects to {there} already; nothing was changed\n");
     assert!(kept.stderr.starts_with(&said), "without a port, the one before: {kept:?}");
-    let running = device.run(&["profiles", "set", "--hub", &there, "--profile", "lab"]);
+    let by_name = format!("localhost:{}", hub.port);
+    let running = device.run(&["profiles", "set", "--hub", &by_name, "--profile", "lab"]);
     let said = format!("the running device-agent (process {}) takes the address up by itself when", agent.id());
     assert!(running.stderr.contains(&said), "{running:?}");
     assert_eq!(devices(&laptop, &[]), ids(&[DEVICE]));

@@ -156,6 +156,7 @@ fn with_no_client_the_address_and_the_file_are_all_that_is_printed() {
 fn rdp_reports_a_stream_that_would_be_refused_before_a_client_starts() {
     let fixture = Fixture::new();
     fixture.hub.device_link("off");
+    let _bare = Agent::start_as(&fixture.machine, "bare", &["ssh=1"]);
     let machine = fake(&fixture.machine, "xfreerdp3", "echo started");
     for (arguments, kind, advice) in [
         (&["nobody"][..], RefusalKind::UnknownDevice, "`devstream devices` lists"),
@@ -163,7 +164,13 @@ fn rdp_reports_a_stream_that_would_be_refused_before_a_client_starts() {
         (
             &["--stream", "web", DEVICE],
             RefusalKind::StreamNotOffered,
-            "; choose a name that it offers with --stream NAME",
+            "with --forward web=3389 as well; or choose a name that it offers with --stream NAME",
+        ),
+        (
+            &["--no-client", "bare"],
+            RefusalKind::StreamNotOffered,
+            "offer it: on bare, start `devstream device-agent` with \
+         --forward 3389 as well; or choose",
         ),
     ] {
         let refused = machine.run(&[&["rdp"], arguments].concat());

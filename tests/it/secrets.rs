@@ -22,9 +22,11 @@ fn a_secret_from_a_file_appears_nowhere() {
         machine.with("DEVSTREAM_VIA", &format!("http://{}", proxy.address())).with("DEVSTREAM_VIA_LOGIN", login)
     });
     let (laptop, unreachable) = (everything.laptop.clone(), RefusalKind::HubUnreachable.row().exit.into());
-    for wrong in [format!("{USER}:{WRONG}"), WRONG.to_owned()] {
-        let login = login_file(&everything.fixture.far.machine(), &wrong);
-        everything.run(&laptop.clone().with("DEVSTREAM_VIA_LOGIN", &login), &["devices"], unreachable);
+    // The file is in its home.
+    let other = everything.fixture.far.machine();
+    for (wrong, code) in [(format!("{USER}:{WRONG}"), unreachable), (WRONG.to_owned(), 1)] {
+        let login = login_file(&other, &wrong);
+        everything.run(&laptop.clone().with("DEVSTREAM_VIA_LOGIN", &login), &["devices"], code);
     }
     everything.assert_no_secret_in_output("");
 }
@@ -37,8 +39,9 @@ fn a_secret_from_the_environment_appears_nowhere() {
     });
     let (laptop, unreachable) = (everything.laptop.clone(), RefusalKind::HubUnreachable.row().exit.into());
     let own = url(&everything.fixture.proxy, PASSWORD);
-    for wrong in [url(&everything.fixture.proxy, WRONG), own.replace("socks5h", "socks4"), own.replace(':', "::")] {
-        everything.run(&laptop.clone().with("ALL_PROXY", &wrong), &["devices"], unreachable);
+    let wrong = url(&everything.fixture.proxy, WRONG);
+    for (wrong, code) in [(wrong, unreachable), (own.replace("socks5h", "socks4"), 1), (own.replace(':', "::"), 1)] {
+        everything.run(&laptop.clone().with("ALL_PROXY", &wrong), &["devices"], code);
     }
     everything.assert_no_secret_in_output(&own);
 }

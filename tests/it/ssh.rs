@@ -12,6 +12,7 @@ use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::{Finished, Process};
 use crate::support::roles::{Agent, Hub};
 use crate::support::sshd::Sshd;
+use crate::support::targets::Target;
 
 /// Three machines: the device offers its SSH server, and the laptop has only its identity.
 struct Fixture {
@@ -59,6 +60,26 @@ fn devstream_ssh_takes_the_host_name_of_a_device_too() {
     let finished =
         Process::start(command.args(["ssh", "pi-42.devstream", "-F", "none"]).args(options).arg("echo ok")).finish();
     assert_eq!((finished.stdout.as_str(), finished.code), ("ok\n", Some(0)), "{finished:?}");
+}
+
+#[test]
+fn ssh_to_a_stream_without_an_ssh_server_says_what_answered() {
+    let machine = Machine::new();
+    let _hub = Hub::start(&machine);
+    let (web, mute) =
+        (Target::greeting_then_reading("HTTP/1.1 400 Bad Request\r\n\r\n"), Target::greeting_then_reading(""));
+    let _agent = Agent::start(&machine, &[&format!("web={}", web.port), &format!("mute={}", mute.port)]);
+    for (stream, what) in [
+        ("web", "no SSH server is at pi-42/web: what is there answered \"HTTP/1.1 400 Bad Request\"; choose"),
+        ("mute", "no SSH server is at pi-42/mute: what is there closed the connection without an answer"),
+    ] {
+        let finished = machine.run(&["ssh", "--stream", stream, DEVICE, "-F", "none"]);
+        assert!(finished.code == Some(255) && finished.stderr.contains(what), "{finished:?}");
+    }
+    let known = Fixture::new();
+    known.install();
+    let finished = Process::start(known.client("ssh").args(["pi-42.devstream", "true"])).finish();
+    assert!(finished.code == Some(0) && !finished.stderr.contains("no SSH server"), "{finished:?}");
 }
 
 #[test]

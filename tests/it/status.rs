@@ -58,6 +58,22 @@ fn an_agent_reports_connected_and_without_the_hub_retrying_with_the_reason() {
 }
 
 #[test]
+fn a_stream_that_waits_for_its_device_is_not_shown_as_open() {
+    let (machine, echo) = (Machine::new(), Target::echo());
+    let hub = Hub::start(&machine);
+    hub.device_link(DEVICE);
+    let proxy = ServiceProxy::start_with(&machine, DEVICE, "0", &["--connect-timeout", "60"]);
+    let mut local = proxy.connect();
+    let status = poll("the stream", || Some(machine.ask(&["status"])).filter(|text| text.contains("streams: 1")));
+    assert!(status.contains(", waiting for its device ("), "{status}");
+    assert!(role(&machine, RoleState::Listening).oldest_streams[0].waiting);
+    let _agent = Agent::start(&machine, &[&echo.port.to_string()]);
+    is_alive(&mut local);
+    let status = machine.ask(&["status"]);
+    assert!(status.contains(", for ") && !status.contains("waiting"), "{status}");
+}
+
+#[test]
 fn open_streams_are_reported_at_both_ends() {
     let (machine, echo) = (Machine::new(), Target::echo());
     let hub = Hub::start(&machine);

@@ -105,7 +105,12 @@ pub(super) fn devices(devices: &[ListedDevice], as_json: bool) -> anyhow::Result
         return Ok(());
     }
     let rows = devices.iter().map(|ListedDevice { status, end_to_end_key, .. }| {
-        let state = presence(status.online.as_ref(), status.last_seen, "offline");
+        let offline = match status {
+            DeviceStatus { joined: false, .. } => NOT_JOINED,
+            DeviceStatus { ending: true, .. } => ENDING,
+            _ => "offline",
+        };
+        let state = presence(status.online.as_ref(), status.last_seen, offline);
         let key = end_to_end_key.map_or_else(|| "-".into(), |key| key.short());
         [vec![status.id.to_string()], state, vec![key]].concat()
     });
@@ -119,6 +124,12 @@ fn json(value: &(impl Serialize + ?Sized)) -> anyhow::Result<()> {
 }
 
 const PRESENCE: [&str; 7] = ["ID", "STATE", "SINCE", "FROM", "VERSION", "ROUND TRIP", "OFFERS"];
+
+/// The state of an identity without a key.
+const NOT_JOINED: &str = "not joined yet";
+
+/// The state of a device whose agent was told to end, and lets its streams go on.
+const ENDING: &str = "ending";
 
 fn show_identities(identities: &[Identity]) {
     match identities.first().map(|identity| identity.principal.role) {
@@ -156,11 +167,12 @@ fn service_row(service: &Identity) -> Vec<String> {
     ]
 }
 
-/// Returns the state that keeps an identity from connecting.
+/// Returns the state of an identity that is neither connected nor merely offline.
 fn state(identity: &Identity) -> Option<&'static str> {
     match identity {
         Identity { enabled: false, .. } => Some("disabled"),
-        Identity { joined: false, .. } => Some("not joined"),
+        Identity { joined: false, .. } => Some(NOT_JOINED),
+        Identity { ending: true, .. } => Some(ENDING),
         _ => None,
     }
 }

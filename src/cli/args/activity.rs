@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::value_parsers::{duration, size};
+use super::value_parsers::{device_id, duration, size};
 use crate::hub::activity::Settings;
 use crate::proto::id::{DeviceId, ServiceName};
 
@@ -56,7 +56,7 @@ impl ActivityArgs {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Logs {
     /// Print only entries of this device
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = device_id)]
     pub(in crate::cli) device: Option<DeviceId>,
     /// Print only entries of this service
     #[arg(long, value_name = "NAME")]

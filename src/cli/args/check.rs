@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::value_parsers::device_id;
 use super::{HubArgs, OutputArgs};
 use crate::proto::forward::Forward;
 use crate::proto::id::{DeviceId, StreamName};
@@ -16,10 +17,10 @@ use crate::proto::id::{DeviceId, StreamName};
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Check {
     /// Check the path to this device as well
-    #[arg(value_name = "DEVICE", group = "checked")]
+    #[arg(value_name = "DEVICE", value_parser = device_id, group = "checked")]
     positional_device: Option<DeviceId>,
     /// Check the path to this device as well, as with DEVICE
-    #[arg(long, value_name = "ID", group = "checked")]
+    #[arg(long, value_name = "ID", value_parser = device_id, group = "checked")]
     device: Option<DeviceId>,
     /// Ask for this stream [default: the device's first forward]
     #[arg(long, value_name = "NAME", requires = "checked")]

@@ -39,9 +39,11 @@ pub(super) use self::registry::{
 pub(super) use self::roles::{Demo, DeviceAgent, ServiceProxy};
 pub(super) use self::service::{Install, Service, ServiceManagement, ServiceRole, Uninstall};
 pub(super) use self::session::SessionArgs;
-pub(super) use self::shell::{DEVICE_SUFFIX, Rdp, Ssh, SshConfig, Status};
+pub(super) use self::shell::{Rdp, Ssh, SshConfig, Status};
 pub(super) use self::transport::{VIA_LOGIN, ViaArgs};
 pub(super) use self::trust::{Identity, Trust, TrustCommand};
+pub(super) use self::value_parsers::DEVICE_SUFFIX;
+use self::value_parsers::new_device_id;
 use super::output::logging::Format;
 use super::profile::Profile;
 use crate::proto::id::DeviceId;
@@ -214,7 +216,7 @@ pub(super) struct Join {
     #[command(flatten)]
     pub(super) via: ViaArgs,
     /// Join as this device, where the link leaves the id to the machine [default: the host name]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = new_device_id)]
     pub(super) id: Option<DeviceId>,
 }
 

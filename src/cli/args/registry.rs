@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueHint};
 
 use super::Logs;
-use super::value_parsers::duration;
+use super::value_parsers::{device_id, duration, new_device_id};
 use crate::proto::id::{DeviceId, ServiceName, StreamId};
 use crate::proto::scope::Glob;
 
@@ -62,6 +62,7 @@ pub(in crate::cli) enum DeviceCommand {
     /// Add a device, and print the command with which its machine joins
     Add {
         /// Device id
+        #[arg(value_parser = new_device_id)]
         id: DeviceId,
         #[command(flatten)]
         link: LinkArgs,
@@ -71,6 +72,7 @@ pub(in crate::cli) enum DeviceCommand {
     /// Show a device and its keys
     Show {
         /// Device id
+        #[arg(value_parser = device_id)]
         id: DeviceId,
         #[command(flatten)]
         output: OutputArgs,
@@ -78,11 +80,13 @@ pub(in crate::cli) enum DeviceCommand {
     /// Disable a device, and end its connection and streams
     Disable {
         /// Device id
+        #[arg(value_parser = device_id)]
         id: DeviceId,
     },
     /// Enable a device again
     Enable {
         /// Device id
+        #[arg(value_parser = device_id)]
         id: DeviceId,
     },
     /// Print a command with which the device gets a new key; the present one works until then, and for --overlap after
@@ -91,6 +95,7 @@ pub(in crate::cli) enum DeviceCommand {
     /// --overlap 0s here. Links made before no longer work.
     Rotate {
         /// Device id
+        #[arg(value_parser = device_id)]
         id: DeviceId,
         #[command(flatten)]
         overlap: OverlapArgs,
@@ -100,6 +105,7 @@ pub(in crate::cli) enum DeviceCommand {
     /// Remove a device, and end its connection and streams
     Remove {
         /// Device id
+        #[arg(value_parser = device_id)]
         id: DeviceId,
     },
 }

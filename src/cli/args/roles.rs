@@ -7,7 +7,7 @@ use clap::{Args, ValueHint};
 
 use super::client_limits::ClientLimitArgs;
 use super::transport::TransportArgs;
-use super::value_parsers::{handshake_seconds, in_seconds, seconds};
+use super::value_parsers::{DEVICE_SUFFIX, handshake_seconds, in_seconds, new_device_id, seconds};
 use super::{ConfigFile, DRAIN_SECONDS, HubArgs};
 use crate::cli::output::advice::Advice;
 use crate::proto::forward::{Forward, LocalForward};
@@ -27,7 +27,7 @@ pub(in crate::cli) struct DeviceAgent {
     #[arg(long, value_name = "[NAME=][HOST:]PORT", required = true, env = "DEVSTREAM_FORWARD", value_delimiter = ',')]
     pub(in crate::cli) forward: Vec<Forward>,
     /// Run as this device [default: the id that joined, else the host name]
-    #[arg(long, value_name = "ID", env = "DEVSTREAM_ID")]
+    #[arg(long, value_name = "ID", value_parser = new_device_id, env = "DEVSTREAM_ID")]
     pub(in crate::cli) id: Option<DeviceId>,
     /// Accept this service, by name or pattern, and reject others, whatever the hub allows (repeatable) [default: all]
     #[arg(long, value_name = "GLOB", env = "DEVSTREAM_ALLOW_SERVICE", value_delimiter = ',')]
@@ -89,7 +89,7 @@ pub(in crate::cli) struct ServiceProxy {
     /// Carry one stream on standard input and output, for ssh's ProxyCommand
     #[arg(long)]
     pub(in crate::cli) stdio: bool,
-    /// Remove this suffix from --device, for OpenSSH's host names: .devstream
+    /// Remove this suffix from --device instead of .devstream, which OpenSSH's host names have
     #[arg(long, value_name = "SUFFIX", requires = "stdio")]
     pub(in crate::cli) strip: Option<String>,
     /// Ask for this stream, with --stdio and at each --local without one [default: the device's first forward]
@@ -127,10 +127,14 @@ impl ServiceProxy {
         Advice { has_ports, wait_is_chosen: self.connect_timeout != CONNECT_TIMEOUT }
     }
 
-    /// Returns the device to reach.
+    /// Returns the device to reach, also where its host name is given.
     pub(in crate::cli) fn device(&self) -> anyhow::Result<DeviceId> {
-        let device = self.positional_device.as_ref().or(self.device.as_ref());
-        device.cloned().context("no device is named: give its id")
+        let named = self.positional_device.as_ref().or(self.device.as_ref());
+        let named = named.context("no device is named: give its id")?;
+        match named.as_str().strip_suffix(self.strip.as_deref().unwrap_or(DEVICE_SUFFIX)) {
+            Some(id) => id.parse().with_context(|| format!("'{named}' is no valid device id")),
+            None => Ok(named.clone()),
+        }
     }
 }
 

@@ -7,11 +7,9 @@ use clap::{Args, ValueHint};
 
 use super::OutputArgs;
 use super::session::SessionArgs;
+use super::value_parsers::device_id;
 use crate::cli::profile::Profile;
 use crate::proto::id::{DeviceId, InvalidName, StreamName};
-
-/// The suffix of a device's id in OpenSSH's host names, which distinguishes devices from other hosts.
-pub(in crate::cli) const DEVICE_SUFFIX: &str = ".devstream";
 
 /// The name of a forward to port 22.
 const SSH: &str = "ssh";
@@ -77,8 +75,7 @@ impl FromStr for Login {
             Some((user, device)) => (Some(user.to_owned()), device),
             None => (None, text),
         };
-        // The host name that `ssh-config` gives it.
-        Ok(Self { user, device: device.strip_suffix(DEVICE_SUFFIX).unwrap_or(device).parse()? })
+        Ok(Self { user, device: device_id(device)? })
     }
 }
 
@@ -99,6 +96,7 @@ pub(in crate::cli) struct Rdp {
     #[arg(from_global)]
     pub(in crate::cli) profile: Option<Profile>,
     /// Device to connect to
+    #[arg(value_parser = device_id)]
     pub(in crate::cli) device: DeviceId,
     /// Further arguments of the client, such as /u:alice
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, conflicts_with = "no_client")]

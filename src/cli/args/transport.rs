@@ -18,7 +18,7 @@ use crate::proto::keepalive::IdleTimeout;
 use crate::proto::limits::{
     DEAD_AFTER, DEAD_AFTER_RANGE, MAX_RESUME_GRACE, MAX_STANDBYS_PER_IDENTITY, RESUME_GRACE, STANDBYS_PER_IDENTITY,
 };
-use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::refusal::Refusal;
 use crate::proto::secret::ProxyCredentials;
 use crate::proto::text;
 use crate::proto::via::{ProxySettings, ProxyUrl};
@@ -54,7 +54,7 @@ const CREDENTIALS_FILE_BYTES: u64 = 1024;
 impl ViaArgs {
     /// Returns the proxy to the hub. Read for each connection, since the file may have been corrected.
     pub(in crate::cli) fn proxy_settings(&self) -> Result<ProxySettings, Refusal> {
-        self.resolve().map_err(|error| Refusal::new(RefusalKind::HubUnreachable, format!("{error:#}")).advised(""))
+        self.resolve().map_err(|error| Refusal::local(format!("{error:#}")))
     }
 
     /// Fills in what these flags leave open from the role's settings.

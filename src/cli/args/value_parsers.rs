@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use crate::proto::forward::parse_host;
+use crate::proto::id::{DeviceId, InvalidName};
 use crate::proto::limits::HANDSHAKE_TIMEOUT;
 
 /// The longest wait that can be set: a year. Longer ones are mistakes, and clocks can still add this.
@@ -73,6 +74,22 @@ pub(super) fn hostname(text: &str) -> Result<String, String> {
     Ok(name.to_owned())
 }
 
+/// The suffix of a device's id in OpenSSH's host names, which distinguishes devices from other hosts.
+pub(in crate::cli) const DEVICE_SUFFIX: &str = ".devstream";
+
+/// Parses a device that exists: its id, or the host name that `ssh-config` gives it.
+pub(super) fn device_id(text: &str) -> Result<DeviceId, InvalidName> {
+    text.strip_suffix(DEVICE_SUFFIX).unwrap_or(text).parse()
+}
+
+/// Parses the id of a new device, which must not be the host name of another.
+pub(super) fn new_device_id(text: &str) -> Result<DeviceId, String> {
+    match text.strip_suffix(DEVICE_SUFFIX) {
+        Some(id) => Err(format!("ids do not end in {DEVICE_SUFFIX}, which host names add to them; did you mean {id}?")),
+        None => text.parse().map_err(|error: InvalidName| error.to_string()),
+    }
+}
+
 /// Writes a default in seconds, as it would be typed.
 pub(super) fn in_seconds(time: Duration) -> String {
     time.as_secs().to_string()
@@ -105,6 +122,15 @@ mod tests {
         for text in ["", "foo bar", "https://hub.test", "hub.test:8443", "[fd00::1", "hub.test/x", "fd00::1]"] {
             assert!(hostname(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_device_is_meant_by_its_host_name_too() {
+        for text in ["pi-42", "pi-42.devstream"] {
+            assert_eq!(device_id(text).map(|id| id.to_string()).as_deref(), Ok("pi-42"), "{text}");
+        }
+        assert!(device_id(".devstream").is_err() && new_device_id("pi-42").is_ok());
+        assert!(new_device_id("pi-42.devstream").is_err_and(|error| error.ends_with("did you mean pi-42?")));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::advice::{Cause, advice};
 use super::hop::Hop;
 use crate::cli::output::with_state_dir;
-use crate::proto::refusal::{Refusal, RefusalKind, sanitize};
+use crate::proto::refusal::{Refusal, sanitize};
 
 /// The verdict on a hop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,8 +45,8 @@ impl Verdict {
             return Self::because(refusal, "correct that, and run this check again".to_owned());
         }
         // The others' advice is that of roles, which do not know the hop.
-        let is_complete = refusal.kind == RefusalKind::NotJoined || refusal.kind.is_of_session();
-        let own = refusal.advice().filter(|_| is_complete);
+        let is_complete = hop == Hop::Identity || refusal.kind.is_of_session();
+        let own = refusal.advice().filter(|own| is_complete && !own.is_empty());
         Self::because(refusal, own.unwrap_or_else(|| advice(hop, refusal.kind, cause)).to_owned())
     }
 

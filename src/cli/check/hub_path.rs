@@ -176,7 +176,10 @@ async fn failed(finding: Finding, client: &Client, error: Result<DialError, Refu
     let verdict = if refusal.kind == RefusalKind::ClockOrInspection {
         expired_certificate(&refusal, clock::now_utc(), client.hub_time().await)
     } else {
-        Verdict::because(&refusal, advice(finding.hop, refusal.kind, cause).into())
+        // The names that the hub has are known here alone.
+        let own = refusal.advice().filter(|_| refusal.kind == RefusalKind::WrongHubName);
+        let next = own.unwrap_or_else(|| advice(finding.hop, refusal.kind, cause)).to_owned();
+        Verdict::because(&refusal, next)
     };
     finding.with_verdict(verdict)
 }

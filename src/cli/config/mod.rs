@@ -73,7 +73,7 @@ pub(super) fn parse(mut command: Command, args: &[OsString], default_path: Optio
             command = with_default(command, section, &key, values.into_iter().map(OsString::from).collect());
         }
     }
-    let matches = command.clone().try_get_matches_from(args).map_err(|error| with_tip(error, args))?;
+    let matches = command.clone().try_get_matches_from(args).map_err(|error| with_tip(error, &command, args))?;
     reject_two_devices(&command, &matches)?;
     Ok(Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?)
 }

@@ -1,5 +1,6 @@
 //! Clients of the hub for this machine's identities: joined with a link, or enrolled with the hub of the same user.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::cli::Failure;
 use crate::cli::args::HubArgs;
 use crate::cli::paths;
 use crate::cli::profile::Profile;
-use crate::hub::state::{admin_socket, create_private_directory, read_private, write_private_once};
+use crate::hub::state::{AUTHORITY, admin_socket, create_private_directory, read_private, write_private_once};
 use crate::net::client::{Client, ClientFactory};
 use crate::net::os::local_socket;
 use crate::net::os::random;
@@ -98,13 +99,18 @@ impl LocalHub {
         absent: Refusal,
     ) -> Result<Client, Refusal> {
         let failed = |error: anyhow::Error| Refusal::local(format!("{error:#}"));
+        let socket = admin_socket(&self.state);
+        if !socket.exists() {
+            // Without a hub, a key is of no use.
+            return Err(stopped_hub(&self.state, &io::ErrorKind::NotFound.into()).unwrap_or(absent));
+        }
         let key = load_or_create_key(&self.key).map_err(failed)?;
         let request = AdminRequest::Enrol { principal: principal.clone(), key: key.public() };
-        let info = match local_socket::request(&admin_socket(&self.state), &request).await {
+        let info = match local_socket::request(&socket, &request).await {
             Ok(AdminResponse::Hub(info)) => info,
             Ok(AdminResponse::Failed { reason }) => return Err(Refusal::new(RefusalKind::NotPermitted, reason)),
             Ok(_) => return Err(Refusal::new(RefusalKind::HubFailed, "unexpected response on the admin socket")),
-            Err(_) => return Err(absent),
+            Err(error) => return Err(stopped_hub(&self.state, &error).unwrap_or(absent)),
         };
         let hubs = hub_args.hubs(&info.local);
         let trust = trusted(hub_args, Some(info.pin))?;
@@ -136,11 +142,35 @@ pub(in crate::cli) async fn ensure_service_identity(profile: Option<&Profile>) -
     if StoredIdentity::load(&profile, principal.role)?.is_some() {
         return Ok(());
     }
-    let socket = admin_socket(&paths::hub_state(None)?);
-    if profile.is_default() && local_socket::request::<_, AdminResponse>(&socket, &AdminRequest::Status).await.is_ok() {
-        return Ok(());
+    if !profile.is_default() {
+        return Err(not_joined(&profile, &principal).into());
     }
-    Err(not_joined(&profile, &principal).into())
+    let state = paths::hub_state(None)?;
+    match local_socket::request::<_, AdminResponse>(&admin_socket(&state), &AdminRequest::Status).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(stopped_hub(&state, &error).unwrap_or_else(|| not_joined(&profile, &principal)).into()),
+    }
+}
+
+/// Words why the hub whose state this user has does not answer; none if no hub has run there, or it is another user's.
+pub(in crate::cli) fn stopped_hub(state: &Path, error: &io::Error) -> Option<Refusal> {
+    if error.kind() == io::ErrorKind::PermissionDenied || !state.join(AUTHORITY).is_file() {
+        return None;
+    }
+    if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) {
+        let detail =
+            format!("this machine's own, with the state directory {}, does not answer: {error}", state.display());
+        let advice = "look at its log, and restart it if it hangs";
+        return Some(Refusal::new(RefusalKind::HubUnreachable, detail).advised(advice));
+    }
+    let start = if state == Path::new(paths::SERVICE_STATE) {
+        "start it with `systemctl start devstream-hub`; `systemctl status devstream-hub` says why if it cannot"
+    } else {
+        "start it with `devstream hub`, which says why if it cannot"
+    };
+    let detail = format!("this machine's own, with the state directory {}, is not running", state.display());
+    let or_join = "to use a hub on another machine instead, run here the `devstream join` command that it prints";
+    Some(Refusal::new(RefusalKind::HubUnreachable, detail).advised(format!("{start}; {or_join}")))
 }
 
 /// Words the refusal of a profile without an identity in this role. It may have one in the other.
@@ -149,9 +179,16 @@ pub(in crate::cli) fn not_joined(profile: &Profile, principal: &Principal) -> Re
     let other = StoredIdentity::load(profile, other_role).ok().flatten();
     let mut detail: Vec<_> = (!profile.is_default()).then(|| format!("profile {profile}")).into_iter().collect();
     detail.extend(other.map(|other| format!("it joined only as {other_role} {}", other.id)));
+    detail.extend(no_home());
     // Named profiles never enrol by themselves.
     let named = (!profile.is_default()).then(|| profile.as_str());
     Refusal::not_joined(principal, &detail.join(": "), named)
+}
+
+/// Words that this user's files are nowhere, if that is so.
+pub(in crate::cli) fn no_home() -> Option<String> {
+    let home = paths::missing_home()?;
+    Some(format!("the home directory {} does not exist: set HOME to one of this user's", home.display()))
 }
 
 /// Words that another id was asked for than the one that joined.

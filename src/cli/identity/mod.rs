@@ -11,7 +11,7 @@ mod stored;
 
 pub(super) use self::client::{
     LocalHub, client_factory, default_device_id, default_service_id, ensure_service_identity, joined_client_factory,
-    machine_id, not_joined, trust,
+    machine_id, no_home, not_joined, stopped_hub, trust,
 };
 pub(super) use self::own::{OwnIdentity, no_identity, own_identities};
 pub(super) use self::stored::{IdentityDir, StoredIdentity, code_hash, has_service_credential};

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -55,6 +56,12 @@ impl StoredIdentity {
     pub(in crate::cli) fn load(profile: &Profile, role: Role) -> anyhow::Result<Option<Self>> {
         let Some((path, text)) = identity_file(profile, role, IDENTITY_FILE)? else { return Ok(None) };
         toml::from_str(&text).map(Some).with_context(|| format!("invalid identity in {}", path.display()))
+    }
+
+    /// Returns when the identity of a profile in a role was stored, if it has joined.
+    pub(in crate::cli) fn stored_at(profile: &Profile, role: Role) -> Option<SystemTime> {
+        let file = profile.identity_directory(role).ok()?.join(IDENTITY_FILE);
+        std::fs::metadata(file).ok()?.modified().ok()
     }
 
     /// Reports whether a link is from the same hub, by its pin or its address.

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -43,6 +43,8 @@ pub(in crate::cli) struct Style {
     pub(in crate::cli) quiet: bool,
     /// Each line begins with the time.
     pub(in crate::cli) with_times: bool,
+    /// What the messages of all roles come from.
+    pub(in crate::cli) command: &'static str,
 }
 
 /// Reports whether a message of this level is wanted; before logging starts, every one is.
@@ -141,7 +143,7 @@ where
             );
         }
         // `role: message key=value`, with the level unless it is info.
-        write!(writer, "{}{}: ", line_start(), metadata.target())?;
+        write!(writer, "{}{}: ", line_start(), source(metadata))?;
         match *metadata.level() {
             Level::ERROR => writer.write_str("error: ")?,
             Level::WARN => writer.write_str("warning: ")?,
@@ -152,6 +154,12 @@ where
         context.format_fields(writer.by_ref(), event)?;
         writeln!(writer)
     }
+}
+
+/// Returns what a message comes from, for a person: a module's name says something to a developer, who asks for details.
+fn source(metadata: &Metadata<'static>) -> &'static str {
+    let is_module = metadata.target().contains("::");
+    if is_module && *metadata.level() <= Level::INFO { style().command } else { metadata.target() }
 }
 
 /// The visitor that collects an event's message and its other fields.

@@ -15,9 +15,14 @@ pub(in crate::cli) enum Confirmation {
     NoTerminal,
 }
 
+/// Reports whether somebody can be asked.
+pub(in crate::cli) fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
 /// Asks whether to go on: not unless a person types yes.
 pub(in crate::cli) fn confirm(question: &str) -> anyhow::Result<Confirmation> {
-    if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+    if !can_ask() {
         return Ok(Confirmation::NoTerminal);
     }
     warning(&format!("{question} [y/N]"));

@@ -25,6 +25,8 @@ use crate::cli::status::server::StatusServer;
 use crate::cli::{Failure, output, roles};
 use crate::net::os::orphans::{self, OwnChild};
 use crate::net::shutdown::Shutdown;
+use crate::proto::forward::Forward;
+use crate::proto::refusal::RefusalKind;
 use crate::proxy::{self, ServiceProxy as Proxy};
 
 /// The time for the stream to end by itself after the client has exited.
@@ -70,7 +72,7 @@ pub(in crate::cli) async fn run(rdp: Rdp) -> Result<(), Failure> {
         // Another session with the same device uses that port.
         Err(_) => bind(&rdp, 0, (&connected, &shutdown)).await?,
     };
-    let check = if rdp.no_client { Some(check) } else { ask(check).await? };
+    let check = ask(check, &rdp).await?;
     let (address, to) = bound.addresses().into_iter().next().context("no local port is open")?;
     output::role_message("rdp", &format!("{to} on {address}"));
     preflight::show_encryption("rdp", bound.config().plain);
@@ -87,9 +89,30 @@ pub(in crate::cli) async fn run(rdp: Rdp) -> Result<(), Failure> {
 }
 
 /// Fails before a client shows an error of its own, unless the hub does not say that the stream would be refused.
-async fn ask(check: DeviceCheck) -> Result<Option<DeviceCheck>, Failure> {
-    let advice = check.advice;
-    check.ask().await.map_err(|refusal| Failure::with_advice(refusal, advice))
+/// Returns what is still to be checked.
+async fn ask(check: DeviceCheck, rdp: &Rdp) -> Result<Option<DeviceCheck>, Failure> {
+    match check.ask().await {
+        Ok(true) => Ok(None),
+        Ok(false) => Ok(Some(check)),
+        Err(refusal) if refusal.kind == RefusalKind::StreamNotOffered => {
+            Err(Failure::Advised(refusal, offer_advice(rdp)))
+        }
+        // Whoever starts a client later may bring the device online before.
+        Err(_) if rdp.no_client => Ok(Some(check)),
+        Err(refusal) => Err(Failure::with_advice(refusal, check.advice)),
+    }
+}
+
+/// Words how the device comes to offer its desktop.
+fn offer_advice(Rdp { device, stream, .. }: &Rdp) -> String {
+    let forward = match format!("{stream}=3389").parse::<Forward>() {
+        Ok(forward) if forward.has_default_name() => "3389".to_owned(),
+        _ => format!("{stream}=3389"),
+    };
+    format!(
+        "offer it: on {device}, start `devstream device-agent` with --forward {forward} as well; or choose a name that it \
+         offers with --stream NAME"
+    )
 }
 
 /// Serves until a shutdown, or until the client exits, by itself or at a Ctrl-C that both received.

@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::args::Status;
-use super::identity::StoredIdentity;
+use super::identity::{StoredIdentity, no_home, stopped_hub};
 use super::profile::Profile;
 use super::{Failure, output, paths};
 use crate::hub::state::admin_socket;
@@ -49,6 +49,9 @@ struct Report {
     /// The number of sockets of this machine that were not queried, above [`MAX_ROLES`].
     not_queried: usize,
     identities: Vec<JoinedIdentity>,
+    /// Why the hub of this user does not answer, where it has run.
+    #[serde(skip)]
+    stopped_hub: Option<Refusal>,
 }
 
 impl Report {
@@ -83,7 +86,8 @@ pub(super) async fn run(status: Status) -> Result<(), Failure> {
     }
     show(&report);
     if report.is_empty() && report.identities.is_empty() {
-        return Err(Refusal::from(RefusalKind::NotJoined).into());
+        let not_joined = || Refusal::new(RefusalKind::NotJoined, no_home().unwrap_or_default());
+        return Err(report.stopped_hub.unwrap_or_else(not_joined).into());
     }
     if report.is_empty() {
         output::eprint("no role of this user runs here; start one with `devstream hub`, device-agent or service-proxy");
@@ -111,8 +115,8 @@ pub(super) async fn other_process(role: &str, identity: &Principal, hub: Option<
 }
 
 async fn report() -> anyhow::Result<Report> {
-    let (hub, identities) = (hub().await?, joined_identities()?);
-    Ok(Report { hub, identities, ..running_roles().await? })
+    let ((hub, stopped_hub), identities) = (hub().await?, joined_identities()?);
+    Ok(Report { hub, stopped_hub, identities, ..running_roles().await? })
 }
 
 /// Returns the role that runs on this machine with this identity of this hub.
@@ -141,12 +145,14 @@ async fn running_roles() -> anyhow::Result<Report> {
     Ok(report)
 }
 
-async fn hub() -> anyhow::Result<Option<Box<HubStatus>>> {
-    let socket = admin_socket(&paths::hub_state(None)?);
-    match local_socket::request(&socket, &AdminRequest::Status).await {
-        Ok(AdminResponse::Status(status)) => Ok(Some(status)),
-        Ok(_) | Err(_) => Ok(None),
-    }
+/// Returns the status of this user's hub, or why that does not run.
+async fn hub() -> anyhow::Result<(Option<Box<HubStatus>>, Option<Refusal>)> {
+    let state = paths::hub_state(None)?;
+    Ok(match local_socket::request(&admin_socket(&state), &AdminRequest::Status).await {
+        Ok(AdminResponse::Status(status)) => (Some(status), None),
+        Ok(_) => (None, None),
+        Err(error) => (None, stopped_hub(&state, &error)),
+    })
 }
 
 fn joined_identities() -> anyhow::Result<Vec<JoinedIdentity>> {
@@ -194,9 +200,12 @@ async fn query(socket: PathBuf) -> StatusReply {
 }
 
 fn show(report: &Report) {
-    let Report { hub, roles, unresponsive, not_queried, identities } = report;
-    if let Some(hub) = hub {
-        show_hub(hub);
+    let Report { hub, roles, unresponsive, not_queried, identities, stopped_hub } = report;
+    match (hub, stopped_hub) {
+        (Some(hub), _) => show_hub(hub),
+        // One that has joined may have no use for a hub of its own any more.
+        (None, Some(why)) if !report.is_empty() && identities.is_empty() => print_field("hub", &why.detail.to_string()),
+        (None, _) => {}
     }
     roles.iter().for_each(show_role);
     for socket in unresponsive {
@@ -231,10 +240,9 @@ fn show_role(role: &RoleStatus) {
     }
     print_field("", &format!("streams: {}", role.streams));
     for stream in &role.oldest_streams {
-        print_field(
-            "",
-            &format!("  {}, for {}", stream.description, output::format_duration(clock::now_utc().since(stream.since))),
-        );
+        let time = output::format_duration(clock::now_utc().since(stream.since));
+        let state = if stream.waiting { format!("waiting for its device ({time})") } else { format!("for {time}") };
+        print_field("", &format!("  {}, {state}", stream.description));
     }
 }
 

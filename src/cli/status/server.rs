@@ -97,7 +97,7 @@ impl StatusServer {
         match event {
             agent::Event::Online => inner.mark_healthy(),
             agent::Event::Offline(reason) => inner.mark_failed(RoleState::Retrying, reason),
-            agent::Event::StreamRequested(number, description) => inner.stream_started(number, description),
+            agent::Event::StreamRequested(number, description) => inner.stream_started(number, description, false),
             agent::Event::StreamClosed(number) => drop(inner.streams.remove(&number)),
         }
     }
@@ -108,9 +108,12 @@ impl StatusServer {
         match event {
             proxy::Event::Requested(info) => {
                 let from = info.from.map(|from| format!(" from {from}")).unwrap_or_default();
-                inner.stream_started(info.number, format!("{}{from}", info.to));
+                inner.stream_started(info.number, format!("{}{from}", info.to), true);
             }
-            proxy::Event::Opened(_) => inner.mark_healthy(),
+            proxy::Event::Opened(info) => {
+                inner.streams.entry(info.number).and_modify(|stream| stream.waiting = false);
+                inner.mark_healthy();
+            }
             proxy::Event::Refused(info, refusal) => {
                 inner.streams.remove(&info.number);
                 inner.stream_failed(info, refusal);
@@ -260,7 +263,7 @@ impl Inner {
         self.status.last_error = Some(LastError { at: clock::now_utc(), reason });
     }
 
-    fn stream_started(&mut self, number: u64, description: String) {
-        self.streams.insert(number, OpenStream { description, since: clock::now_utc() });
+    fn stream_started(&mut self, number: u64, description: String, waiting: bool) {
+        self.streams.insert(number, OpenStream { description, since: clock::now_utc(), waiting });
     }
 }

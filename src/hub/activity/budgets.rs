@@ -247,7 +247,9 @@ impl Subject {
             | Operation::StreamResumed
             | Operation::StreamClosed => streams(),
             // Nobody changes identities but who may.
-            Operation::Join
+            Operation::HubStarted
+            | Operation::HubStopped
+            | Operation::Join
             | Operation::IdentityAdded
             | Operation::IdentityChanged
             | Operation::IdentityRemoved

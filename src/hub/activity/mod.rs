@@ -214,11 +214,17 @@ impl Activity {
 fn print(event: &Event) {
     if matches!(event.operation, Operation::Authenticate | Operation::SourcePenalised | Operation::DeviceDisplaced) {
         tracing::warn!(target: "hub", "{event}");
-    } else if event.operation == Operation::Invoke && event.result == ACCEPTED {
+    } else if is_said_otherwise(event) {
         tracing::debug!(target: "hub", "{event}");
     } else {
         tracing::info!(target: "hub", "{event}");
     }
+}
+
+/// Reports whether another line follows that says the same: the stream is opened, the hub listens or has ended.
+fn is_said_otherwise(event: &Event) -> bool {
+    let is_hubs = matches!(event.operation, Operation::HubStarted | Operation::HubStopped);
+    is_hubs || (event.operation == Operation::Invoke && event.result == ACCEPTED)
 }
 
 /// The number of lost lines when an audited action began.

@@ -1,6 +1,7 @@
 //! The lifecycle of devices, services and enrolment keys. Each change is committed to the registry, then applied to
 //! connections and streams.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::By;
@@ -14,9 +15,10 @@ use crate::net::os::clock;
 use crate::net::os::random;
 use crate::net::tls::Socket;
 use crate::proto::admin::{AdminResponse, Identity, KeyStatus, StreamStatus};
-use crate::proto::id::{Principal, PrincipalId, Role, ServiceName};
+use crate::proto::id::{DeviceId, Principal, PrincipalId, Role, ServiceName, UNNAMED_SERVICE};
 use crate::proto::join::JoinLink;
 use crate::proto::key::PublicKey;
+use crate::proto::limits::BACKOFF_CAP;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::scope::{Glob, Scope, ScopeChange};
 use crate::proto::secret::JoinCode;
@@ -26,6 +28,12 @@ use crate::proto::timestamp::Timestamp;
 type AdminResult = Result<AdminResponse, RegistryError>;
 
 pub(super) async fn add(shared: &Shared, principal: Principal, scope: Scope, link_seconds: u64, by: By) -> AdminResult {
+    if principal.role == Role::Service && principal.id.as_str() == UNNAMED_SERVICE {
+        let reason = format!(
+            "the name {UNNAMED_SERVICE} is for the services of the hub's own user, which need no link; choose another one"
+        );
+        return Ok(AdminResponse::Failed { reason });
+    }
     let (code, hash) = new_code(link_seconds);
     let (subject, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
     let adding = shared.registry.change(&principal, move |registry| {
@@ -81,13 +89,16 @@ pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool,
     let (subject, activity, broker) = (principal.clone(), shared.activity.clone(), shared.streams.broker.clone());
     let changing = shared.registry.change(&subject, move |registry| {
         let word = if enabled { "enabled" } else { "disabled" };
-        if registry.find(&principal)?.is_some_and(|record| record.disabled != enabled) {
+        let found = registry.find(&principal)?;
+        if found.as_ref().is_some_and(|record| record.disabled != enabled) {
             return Ok(AdminResponse::Done { what: format!("{principal} is {word} already; nothing was changed") });
         }
         registry.set_disabled(&principal, !enabled)?;
         activity.record(Event { by, ..Event::about(&principal, Operation::IdentityChanged, word) });
         if enabled {
-            return Ok(AdminResponse::Done { what: format!("{principal} is enabled") });
+            let has_agent = principal.role == Role::Device && found.is_some_and(|record| !record.keys.is_empty());
+            let back = has_agent.then(agent_comes_back).unwrap_or_default();
+            return Ok(AdminResponse::Done { what: format!("{principal} is enabled{back}") });
         }
         let what = format!("{principal} is disabled; {}", ended(&broker, &principal));
         let reason = Refusal::new(RefusalKind::Disabled, principal.to_string());
@@ -97,15 +108,22 @@ pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool,
     changing.await
 }
 
+/// Words when a refused agent tries again: it has not been told.
+fn agent_comes_back() -> String {
+    format!("; its agent connects again within {} s, or at once if it is restarted", BACKOFF_CAP.as_secs())
+}
+
 pub(super) async fn list(shared: &Shared, role: Role) -> AdminResult {
     let records = shared.registry.with(move |registry| registry.list(role)).await?;
-    let to_identity = |record| identity(shared, shared.registry.with_last_seen(record));
+    let ending = shared.streams.broker.ending_devices();
+    let to_identity = |record| identity(shared, shared.registry.with_last_seen(record), &ending);
     Ok(AdminResponse::Identities { identities: records.into_iter().map(to_identity).collect() })
 }
 
 pub(super) async fn show(shared: &Shared, principal: Principal) -> AdminResult {
     let record = shared.registry.find(&principal).await?.ok_or(RegistryError::Unknown(principal))?;
-    Ok(AdminResponse::Identities { identities: vec![identity(shared, record)] })
+    let ending = shared.streams.broker.ending_devices();
+    Ok(AdminResponse::Identities { identities: vec![identity(shared, record, &ending)] })
 }
 
 pub(super) async fn remove(shared: &Shared, principal: Principal, by: By) -> AdminResult {
@@ -238,11 +256,13 @@ async fn link(
     }
 }
 
-fn identity(shared: &Shared, record: Record) -> Identity {
+fn identity(shared: &Shared, record: Record, ending: &HashSet<DeviceId>) -> Identity {
     let (online, scope) = match record.principal.role {
         Role::Device => (shared.streams.broker.presence(&record.principal.id.clone().into()), None),
         Role::Service => (None, Some(record.scope)),
     };
+    let is_device = record.principal.role == Role::Device;
+    let ending = is_device && online.is_none() && ending.contains(&record.principal.id.clone().into());
     let key = |stored: &StoredKey| KeyStatus {
         fingerprint: stored.key.fingerprint(),
         added: stored.added,
@@ -256,6 +276,7 @@ fn identity(shared: &Shared, record: Record) -> Identity {
         created: record.created,
         enrolment: record.enrolment,
         last_seen: record.last_seen,
+        ending,
         online,
         scope,
     }

@@ -164,7 +164,12 @@ impl Stream {
             return Ok(requested.clone());
         }
         let mut offered = hello.forwards.iter().filter(|name| self.request.scope.covers_stream(name));
-        let is_requested = |name: &&StreamName| self.request.name.as_ref().is_none_or(|requested| requested == *name);
+        // An end-to-end session for the first forward is for the device's own first one, and for no other.
+        let is_default = |name: &StreamName| !self.request.end_to_end || hello.forwards.first() == Some(name);
+        let is_requested = |name: &&StreamName| match &self.request.name {
+            Some(requested) => requested == *name,
+            None => is_default(name),
+        };
         if let Some(name) = offered.clone().find(is_requested) {
             return Ok(name.clone());
         }

@@ -1,6 +1,6 @@
 //! The broker's driver: processes one input at a time, then executes every output that it caused.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -316,6 +316,14 @@ impl<T: Transport> BrokerDriver<T> {
     pub(super) fn bytes_carried(&self) -> (u64, u64) {
         let totals = self.active.values().map(|active| active.counters.total());
         totals.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
+    pub(super) fn ending_devices(&self) -> HashSet<DeviceId> {
+        let open = self.broker.all_streams().filter(|(_, request, state, _)| {
+            // An agent that lost the network has lost its streams' connections as well.
+            *state == "open" && self.broker.online(&request.device).is_none()
+        });
+        open.map(|(_, request, ..)| request.device.clone()).collect()
     }
 
     pub(super) fn streams(&self) -> Vec<StreamStatus> {

@@ -6,6 +6,7 @@
 mod driver;
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, TryLockError};
 use std::time::Duration;
@@ -239,6 +240,11 @@ impl<T: Transport> BrokerHandle<T> {
     /// Returns the number of online devices.
     pub(super) fn devices_online(&self) -> usize {
         self.with(|driver| driver.devices_online()).unwrap_or_default()
+    }
+
+    /// Returns the devices that are offline and have open streams.
+    pub(super) fn ending_devices(&self) -> HashSet<DeviceId> {
+        self.with(|driver| driver.ending_devices()).unwrap_or_default()
     }
 
     /// Returns every stream, the oldest first.

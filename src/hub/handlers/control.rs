@@ -18,7 +18,7 @@ use crate::net::tls::Socket;
 use crate::net::transport::http_server::{HttpOutcome, HttpRequest};
 use crate::net::websocket::channel::{ChannelError, ControlChannel};
 use crate::net::websocket::{CLOSE_POLICY, SocketKind, WebSocket, WebSocketError};
-use crate::proto::http::{CONTROL_PROTOCOL, list_contains};
+use crate::proto::http::{CONTROL_PROTOCOL, IF_OFFLINE_HEADER, list_contains};
 use crate::proto::id::{DeviceId, Principal, Role};
 use crate::proto::key::PublicKey;
 use crate::proto::limits::{FORWARDS_PER_DEVICE, REQUEST_HEAD_TIMEOUT};
@@ -43,6 +43,12 @@ pub(in crate::hub) async fn upgrade(
     if !list_contains(offered, CONTROL_PROTOCOL) {
         let versions = format!("the device {offered}, the hub {CONTROL_PROTOCOL}");
         return HttpOutcome::Reply(responses::refusal(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
+    }
+    if request.header(IF_OFFLINE_HEADER).is_some()
+        && let Some(other) = shared.streams.broker.presence(&device)
+    {
+        let refusal = Refusal::new(RefusalKind::Displaced, format!("from {}", other.address));
+        return HttpOutcome::Reply(responses::refusal(&refusal));
     }
     HttpOutcome::Upgrade {
         protocol: Some(CONTROL_PROTOCOL.into()),
@@ -273,7 +279,7 @@ fn to_message(
             (Some(ToDevice::StreamRequest(request.to_stream_request(url, resume_grant))), None)
         }
         DeviceCommand::CancelRequest(request_id) => (Some(ToDevice::StreamCancel { request_id }), None),
-        DeviceCommand::Displaced(by) => (Some(ToDevice::Displaced { by }), Some(RefusalKind::Displaced)),
+        DeviceCommand::Displaced(by) => (Some(ToDevice::Displaced { by, yields: true }), Some(RefusalKind::Displaced)),
         DeviceCommand::Dismissed(kind) => (None, Some(kind)),
         DeviceCommand::RevalidateKey => (None, None),
     }

@@ -6,7 +6,7 @@ use http::{HeaderValue, Response, header};
 use crate::hub::admission::lists::ListTurn;
 use crate::hub::auth::{Action, authorize};
 use crate::hub::connection::ConnectionContext;
-use crate::hub::registry::Record;
+use crate::hub::registry::{LastSeen, Record};
 use crate::hub::responses;
 use crate::hub::shared::Shared;
 use crate::net::os::clock;
@@ -14,7 +14,6 @@ use crate::net::transport::http_server::HttpRequest;
 use crate::proto::admin::{DeviceStatus, Presence};
 use crate::proto::id::{DeviceId, Principal, PrincipalId, Role};
 use crate::proto::refusal::Refusal;
-use crate::proto::timestamp::Timestamp;
 
 /// Lists the devices in the service's scope, with the stream names that it may ask for.
 pub(in crate::hub) async fn list(
@@ -45,12 +44,13 @@ async fn visible_devices(
         move |id: &PrincipalId| authorize(viewer.authz_subject(), Action::ViewDevice(&id.clone().into()), now).is_ok();
     let seen = shared.registry.with(move |registry| registry.last_seen(Role::Device, &can_see)).await;
     let seen = seen.map_err(|error| error.to_public_refusal())?;
-    let status = |(id, stored): (PrincipalId, Option<Timestamp>)| {
+    let ending = shared.streams.broker.ending_devices();
+    let status = |LastSeen { id, at, joined }: LastSeen| {
         let principal = Principal { role: Role::Device, id };
-        let last_seen = shared.registry.latest_seen(&principal, stored);
+        let last_seen = shared.registry.latest_seen(&principal, at);
         let id: DeviceId = principal.id.into();
         let online = shared.streams.broker.presence(&id).map(|presence| filter_forwards(presence, &service));
-        DeviceStatus { id, last_seen, online }
+        DeviceStatus { joined, last_seen, ending: online.is_none() && ending.contains(&id), online, id }
     };
     Ok((seen.into_iter().map(status).collect(), turn))
 }

@@ -16,6 +16,7 @@ use crate::hub::revalidation::access_deadline;
 use crate::hub::shared::Shared;
 use crate::net::os::clock;
 use crate::net::transport::http_server::HttpRequest;
+use crate::proto::admin::NOT_JOINED_YET;
 use crate::proto::e2e::{END_TO_END, END_TO_END_HEADER};
 use crate::proto::http::{
     CONNECT_TIMEOUT_HEADER, RESPONSE_TIMEOUT_HEADER, STREAM_ID_HEADER, STREAM_PROTOCOL_HEADER, parse_timeout,
@@ -187,6 +188,7 @@ fn offline_detail(device: Record) -> String {
         _ if device.disabled => {
             format!("it is disabled at the hub: `devstream hub device enable {}` there", device.principal.id)
         }
+        _ if device.keys.is_empty() => NOT_JOINED_YET.into(),
         Some(seen) => format!("last seen {}", seen.rfc3339()),
         None => "never seen".into(),
     }

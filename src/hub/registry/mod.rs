@@ -52,6 +52,17 @@ impl Record {
     }
 }
 
+/// What a list for services has of an identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastSeen {
+    /// Its id.
+    pub id: PrincipalId,
+    /// The time of its last connection.
+    pub at: Option<Timestamp>,
+    /// It has a key.
+    pub joined: bool,
+}
+
 /// A public key in the registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredKey {
@@ -243,12 +254,8 @@ pub trait Registry: Send + Sync {
     /// Returns all identities of a role, in the order of their ids.
     fn list(&self, role: Role) -> Result<Vec<Record>, RegistryError>;
 
-    /// Returns the ids of a role that `covers` accepts, in their order, with the times of their last connections.
-    fn last_seen(
-        &self,
-        role: Role,
-        covers: &dyn Fn(&PrincipalId) -> bool,
-    ) -> Result<Vec<(PrincipalId, Option<Timestamp>)>, RegistryError>;
+    /// Returns the identities of a role whose ids `covers` accepts, in the order of these.
+    fn last_seen(&self, role: Role, covers: &dyn Fn(&PrincipalId) -> bool) -> Result<Vec<LastSeen>, RegistryError>;
 
     /// Returns the numbers of devices and services.
     fn count(&self) -> Result<(u64, u64), RegistryError>;

@@ -10,7 +10,7 @@ use super::response::{RequestError, response_refusal};
 use super::{Client, Connection};
 use crate::net::tunnel::pump::Tunnel;
 use crate::net::websocket::{SocketKind, WebSocket, WebSocketRole, derive_accept_key, generate_key};
-use crate::proto::http::{Route, list_contains};
+use crate::proto::http::{IF_OFFLINE_HEADER, Route, list_contains};
 use crate::proto::join::HubAddress;
 use crate::proto::limits::{DIAL_TIMEOUT, RESPONSE_BODY_BYTES};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -30,11 +30,16 @@ struct Upgrade<'a> {
 }
 
 impl Client {
-    /// Opens the control connection.
-    pub async fn open_control(&self, route: &Route, protocol: &str) -> Result<WebSocket<Connection>, Refusal> {
+    /// Opens the control connection; `if_offline` is refused while another one of the same id is there.
+    pub async fn open_control(
+        &self,
+        route: &Route,
+        protocol: &str,
+        if_offline: bool,
+    ) -> Result<WebSocket<Connection>, Refusal> {
         let path = route.to_string();
-        let upgrade =
-            Upgrade { hub: self.hub(), path: &path, protocol: Some(protocol), token: None, extra_header: None };
+        let extra_header = if_offline.then(|| (IF_OFFLINE_HEADER, "1".to_owned()));
+        let upgrade = Upgrade { hub: self.hub(), path: &path, protocol: Some(protocol), token: None, extra_header };
         Ok(self.upgrade(upgrade, SocketKind::Control).await?.0)
     }
 

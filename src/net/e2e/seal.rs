@@ -27,7 +27,7 @@ use super::facts::SessionFacts;
 use crate::net::tunnel::pump::{Counters, Outcome, PumpContext, Rejoin, Tunnel, pump};
 use crate::net::tunnel::stream::StreamOwner;
 use crate::net::websocket::{Transport, WebSocket};
-use crate::proto::limits::SESSION_ALERT_TIME;
+use crate::proto::limits::{HANDSHAKE_HOLD, SESSION_ALERT_TIME};
 use crate::proto::refusal::Refusal;
 use crate::proto::stream::Ending;
 
@@ -39,8 +39,8 @@ const RECORD_OVERHEAD: usize = 5 + 1 + 16;
 pub struct SealedReader<R> {
     session: Arc<Mutex<Session>>,
     local: R,
-    /// While it runs, the first message waits for the first bytes of the application, which go out with it.
-    early_wait: Option<Pin<Box<Sleep>>>,
+    /// While it runs, messages of the handshake wait for bytes of the application, which go out with them.
+    hold: Option<Pin<Box<Sleep>>>,
     counters: Arc<Counters>,
 }
 
@@ -151,10 +151,10 @@ pub fn seal<R, W>(
     early_wait: Duration,
 ) -> Sealed<R, W> {
     let mut session = Session::new(end);
-    let early_wait = (session.early_room() > 0).then(|| Box::pin(sleep(early_wait)));
+    let hold = (session.early_room() > 0).then(|| Box::pin(sleep(early_wait)));
     let session = Arc::new(Mutex::new(session));
     Sealed {
-        reader: SealedReader { session: session.clone(), local: reader, early_wait, counters: counters.clone() },
+        reader: SealedReader { session: session.clone(), local: reader, hold, counters: counters.clone() },
         writer: SealedWriter { session: session.clone(), local: writer, failure_wait: None, counters },
         session: SessionView(session),
     }
@@ -226,14 +226,18 @@ impl SessionView {
 
 impl<R: AsyncRead + Unpin> AsyncRead for SealedReader<R> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { session, local, early_wait, counters } = self.get_mut();
+        let Self { session, local, hold, counters } = self.get_mut();
         let mut session = session.lock();
         let before = buffer.filled().len();
         loop {
-            if early_wait.is_none() {
+            if session.takes_hold() {
+                *hold = Some(Box::pin(sleep(HANDSHAKE_HOLD)));
+            }
+            if hold.is_none() || session.has_failed() {
                 session.write_to(buffer)?;
             }
-            if buffer.filled().len() > before || buffer.remaining() == 0 {
+            let is_filled = buffer.filled().len() > before;
+            if buffer.remaining() == 0 || (is_filled && session.has_failed()) {
                 return Poll::Ready(Ok(()));
             }
             session.check()?;
@@ -248,14 +252,19 @@ impl<R: AsyncRead + Unpin> AsyncRead for SealedReader<R> {
                 0 => Poll::Pending,
                 _ => Pin::new(&mut *local).poll_read(context, &mut plaintext)?,
             };
-            if read.is_ready() {
-                session.encrypt(plaintext.filled(), counters)?;
-            }
-            match (read, early_wait.as_mut()) {
-                (Poll::Ready(()), _) => *early_wait = None,
+            match (read, hold.as_mut()) {
+                (Poll::Ready(()), _) => {
+                    session.encrypt(plaintext.filled(), counters)?;
+                    *hold = None;
+                    session.write_to(buffer)?;
+                    if buffer.filled().len() > before {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                (Poll::Pending, _) if is_filled => return Poll::Ready(Ok(())),
                 (Poll::Pending, Some(wait)) => {
                     ready!(wait.as_mut().poll(context));
-                    *early_wait = None;
+                    *hold = None;
                 }
                 (Poll::Pending, None) => return Poll::Pending,
             }

@@ -20,11 +20,25 @@ pub fn denied(path: &Path) -> Option<String> {
     }
     let user = user_name(owner);
     let named = user.clone().unwrap_or_else(|| format!("user {owner}"));
+    if let Some(missing) = missing_below(path, Path::new(&at)) {
+        return Some(format!(
+            "{missing} does not exist, and {at} belongs to {named}: set HOME, or for a hub --state-dir, to a directory of \
+             your own"
+        ));
+    }
     let sudo = user.unwrap_or_else(|| format!("'#{owner}'"));
     Some(format!(
         "{at} belongs to {named}: run this as that user (sudo -u {sudo} …), or with a directory of your own (HOME, or the \
          hub's --state-dir)"
     ))
+}
+
+/// Returns what would have to be created in this directory for the path, if that is not merely out of sight.
+#[cfg(unix)]
+fn missing_below(path: &Path, directory: &Path) -> Option<String> {
+    let missing = path.ancestors().take_while(|above| *above != directory).last()?;
+    let error = std::fs::metadata(missing).err()?;
+    (error.kind() == io::ErrorKind::NotFound).then(|| missing.display().to_string())
 }
 
 /// Nobody owns a file by a number.
@@ -69,5 +83,9 @@ mod tests {
             "/etc/passwd belongs to root: run this as that user (sudo -u root …), or with a directory of your own";
         assert!(said.starts_with(root) || rustix::process::geteuid().is_root(), "{said}");
         assert_eq!(explain(&io::ErrorKind::NotFound.into(), &path), "entity not found");
+        let said = explain(&denied(), Path::new("/nonexistent/data/devstream"));
+        let home =
+            "/nonexistent does not exist, and / belongs to root: set HOME, or for a hub --state-dir, to a directory";
+        assert!(said.contains(home) || rustix::process::geteuid().is_root(), "{said}");
     }
 }

@@ -59,9 +59,10 @@ pub fn explain(error: &rustls::Error) -> Refusal {
             | CertificateError::NotValidYetContext { .. },
         ) => Refusal::new(RefusalKind::ClockOrInspection, error.to_string()),
         rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) => {
-            let is_ours = cause.is::<UnknownName>();
-            let kind = if is_ours { RefusalKind::WrongHubName } else { RefusalKind::CertificateNotTrusted };
-            Refusal::new(kind, cause.to_string())
+            match cause.downcast_ref::<UnknownName>() {
+                Some(unknown) => Refusal::new(RefusalKind::WrongHubName, cause.to_string()).advised(unknown.advice()),
+                None => Refusal::new(RefusalKind::CertificateNotTrusted, cause.to_string()),
+            }
         }
         rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
             Refusal::new(RefusalKind::CertificateNotTrusted, error.to_string())

@@ -12,6 +12,7 @@ use rustls::{AlertDescription, CertificateError, DigitallySignedStruct, OtherErr
 use super::provider;
 use super::trust::Trust;
 use super::x509::{AUTHORITY_NAME, expiry_of, issuer_name, names_of, pin_of};
+use crate::proto::forward::parse_host;
 use crate::proto::join::Pin;
 
 /// The cause of a failed handshake, as far as it calls for advice of its own.
@@ -137,9 +138,9 @@ struct IssuerMismatch {
 
 /// The pinned hub itself answers, and its certificate lacks the name by which it was reached.
 #[derive(Debug, thiserror::Error)]
-#[error("it calls itself {own}, not {asked}")]
+#[error("it calls itself {}, not {asked}", if own.is_empty() { "something else".into() } else { own.join(" or ") })]
 pub(super) struct UnknownName {
-    own: String,
+    own: Vec<String>,
     asked: String,
 }
 
@@ -149,10 +150,15 @@ impl UnknownName {
         let rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) = error else {
             return None;
         };
-        let own = names_of(certificate).join(" or ");
-        let own = if own.is_empty() { "something else".into() } else { own };
-        let unknown = Self { own, asked: asked.to_str().into_owned() };
+        let unknown = Self { own: names_of(certificate), asked: asked.to_str().into_owned() };
         Some(CertificateError::Other(OtherError(Arc::new(unknown))).into())
+    }
+
+    /// Words how the hub gets this name. It keeps only those that it is started with, so the command has them all.
+    pub(super) fn advice(&self) -> String {
+        let names = self.own.iter().chain([&self.asked]).filter(|name| parse_host(name).is_ok() || name.contains(':'));
+        let flags: String = names.map(|name| format!(" --hostname {name}")).collect();
+        format!("use a name that it has, or add this one where it starts: devstream hub{flags}")
     }
 }
 

@@ -1,6 +1,7 @@
 //! Dialling a hub: name resolution, TCP, an optional proxy, and TLS, under one deadline, with a trace that names the
 //! hop that failed.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -235,7 +236,15 @@ async fn connect(
         [] => unresolved("the name has no address"),
         failures => {
             let server = proxy.map_or_else(|| target.to_string(), |proxy| format!("the proxy {proxy}"));
-            unreachable(cause_of_attempts(failures), format!("{server}{}", describe_attempts(target, failures)))
+            let failed =
+                unreachable(cause_of_attempts(failures), format!("{server}{}", describe_attempts(target, failures)));
+            match proxy {
+                Some(proxy) => failed.advised(format!(
+                    "check that the proxy {proxy} is running and reached from here; --via URL sets another proxy, --via \
+                     direct uses none"
+                )),
+                None => failed,
+            }
         }
     })?;
     trace.complete(Some(address.to_string()));
@@ -299,7 +308,7 @@ fn unreachable(cause: DialCause, detail: String) -> DialError {
 }
 
 impl DialError {
-    fn advised(self, advice: &'static str) -> Self {
+    fn advised(self, advice: impl Into<Cow<'static, str>>) -> Self {
         Self { refusal: self.refusal.advised(advice), ..self }
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::net::e2e::seal::SessionView;
+use crate::net::shutdown::StreamStop;
 use crate::net::tunnel::pump::{Counters, Outcome, PumpContext, Rejoin, Tunnel, pump};
 use crate::net::websocket::{Transport, WebSocket};
 use crate::proto::limits::{STREAM_BUFFER_BYTES, STREAM_LINGER};
@@ -180,7 +181,7 @@ impl StreamOwner {
     {
         let Self(shared) = self;
         let (mut reader, mut writer) = local;
-        let (counters, stop) = (context.counters, context.stop.child_token());
+        let (counters, stop) = (context.counters, context.stop.child());
         let pumped = Box::pin(pump((&mut reader, &mut writer), tunnel, PumpContext { stop: &stop, ..context }));
         let (outcome, socket) = tokio::select! {
             done = pumped => done,
@@ -194,7 +195,7 @@ impl StreamOwner {
 }
 
 /// Stops a dropped stream once it makes no progress for [`STREAM_LINGER`], as the kernel does with a closed socket.
-async fn reap_dropped(shared: &Shared, counters: &Counters, stop: &CancellationToken) -> Infallible {
+async fn reap_dropped(shared: &Shared, counters: &Counters, stop: &StreamStop) -> Infallible {
     shared.dropped.cancelled().await;
     let mut before = None;
     // Bytes sent are still delivered by the peer, to a target that may be slow.
@@ -203,7 +204,7 @@ async fn reap_dropped(shared: &Shared, counters: &Counters, stop: &CancellationT
         before = Some(progress());
         sleep(STREAM_LINGER).await;
     }
-    stop.cancel();
+    stop.request();
     std::future::pending().await
 }
 
@@ -251,20 +252,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_dropped_stream_is_stopped_once_it_makes_no_progress() {
-        let (shared, counters, stop) = (Shared::default(), Counters::default(), CancellationToken::new());
+        let (shared, counters, stop) = (Shared::default(), Counters::default(), StreamStop::default());
         let mut reaper = Box::pin(reap_dropped(&shared, &counters, &stop));
         assert!(timeout(STREAM_LINGER * 10, &mut reaper).await.is_err());
-        assert!(!stop.is_cancelled(), "the program still holds it");
+        assert!(!stop.is_requested(), "the program still holds it");
         shared.dropped.cancel();
         for _ in 0..10 {
             counters.sent.fetch_add(1, Ordering::Relaxed);
             assert!(timeout(STREAM_LINGER / 2, &mut reaper).await.is_err());
         }
-        assert!(!stop.is_cancelled(), "it makes progress");
+        assert!(!stop.is_requested(), "it makes progress");
         let start = clock::now();
         tokio::select! {
             stopped = timeout(STREAM_LINGER * 10, reaper) => assert!(stopped.is_ok(), "it is not stopped"),
-            () = stop.cancelled() => {}
+            () = stop.requested() => {}
         }
         assert!(clock::now() - start <= STREAM_LINGER * 2);
     }

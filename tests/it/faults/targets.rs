@@ -87,7 +87,7 @@ fn a_service_that_listens_on_the_other_loopback_address_only_is_reached() {
 }
 
 fn hub() -> (Machine, Hub) {
-    let machine = Machine::new();
+    let machine = Machine::new().plain();
     let hub = Hub::start_with(&machine, &HANDSHAKE);
     (machine, hub)
 }

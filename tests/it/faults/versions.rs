@@ -77,7 +77,7 @@ fn a_service_that_offers_what_the_device_does_not_know_gets_what_both_do() {
 }
 
 fn hub() -> (Machine, Hub) {
-    let machine = Machine::new();
+    let machine = Machine::new().plain();
     let hub = Hub::start(&machine);
     (machine, hub)
 }

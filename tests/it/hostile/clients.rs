@@ -38,7 +38,7 @@ impl OrphanedRoles {
     fn by_its_hub() -> Self {
         let (folder, authority, target) = (Machine::new(), Authority::new(), Target::echo());
         let ca = authority.file(&folder);
-        let [machine, device, laptop] = [(); 3].map(|()| Machine::new().with("SSL_CERT_FILE", &ca));
+        let [machine, device, laptop] = [(); 3].map(|()| Machine::new().plain().with("SSL_CERT_FILE", &ca));
         let files = Files::in_directory(machine.home());
         let pair = authority.certify(NAME);
         files.write(&pair);

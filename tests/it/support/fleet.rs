@@ -119,6 +119,7 @@ fn config(client: Client) -> AgentConfig {
         transport: TransportOptions::default(),
         drain: Duration::ZERO,
         find_other_agent: None,
+        identity_stored_at: None,
         observer: Arc::new(|_| {}),
     }
 }

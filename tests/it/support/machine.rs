@@ -36,12 +36,25 @@ impl Machine {
     pub(crate) fn new() -> Self {
         let home = TempDir::with_prefix("devstream-").expect("a temporary directory");
         fs::DirBuilder::new().mode(0o700).create(home.path().join("run")).expect("a directory");
-        Self { home: Arc::new(home), environment: Vec::new(), starter: Vec::new() }
+        // The tests' own services encrypt nothing end to end. Those of the program do all the same.
+        let environment = vec![("DEVSTREAM_ALLOW_PLAIN", "*".to_owned())];
+        Self { home: Arc::new(home), environment, starter: Vec::new() }
     }
 
     /// Creates one on which another program, such as `nsenter`, starts every command.
     pub(crate) fn behind(starter: &str, arguments: Vec<String>) -> Self {
         Self { starter: [vec![starter.to_owned()], arguments].concat(), ..Self::new() }
+    }
+
+    /// Accepts no stream that is not encrypted end to end, as any machine that is not a test's.
+    pub(crate) fn strict(mut self) -> Self {
+        self.environment.retain(|(name, _)| *name != "DEVSTREAM_ALLOW_PLAIN");
+        self
+    }
+
+    /// Opens plain streams: to the tests' own devices, or for the hub to see how many bytes an application sent.
+    pub(crate) fn plain(self) -> Self {
+        self.with("DEVSTREAM_PLAIN", "true")
     }
 
     /// Adds an environment variable.

@@ -9,6 +9,7 @@ pub(crate) mod bytes;
 pub(crate) mod certificates;
 pub(crate) mod chaos;
 pub(crate) mod disk;
+pub(crate) mod evil_hub;
 pub(crate) mod fake_hub;
 pub(crate) mod fleet;
 pub(crate) mod kosoku;

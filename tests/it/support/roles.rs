@@ -249,7 +249,11 @@ impl OneMachine {
 
     /// Starts the roles with further arguments for the hub.
     pub(crate) fn with_hub(port: u16, arguments: &[&str]) -> Self {
-        let machine = Machine::new();
+        Self::on(Machine::new(), port, arguments)
+    }
+
+    /// Starts the roles on this machine.
+    pub(crate) fn on(machine: Machine, port: u16, arguments: &[&str]) -> Self {
         let hub = Hub::start_with(&machine, arguments);
         let agent = Agent::start(&machine, &[&format!("target={port}")]);
         let proxy = ServiceProxy::start(&machine);
@@ -274,7 +278,12 @@ impl ThreeMachines {
 
     /// Starts the roles with further arguments for the hub.
     pub(crate) fn with_hub(port: u16, scope: &[&str], arguments: &[&str]) -> Self {
-        let (hub, device, laptop) = (Hub::start_with(&Machine::new(), arguments), Machine::new(), Machine::new());
+        Self::with_laptop(Machine::new(), port, scope, arguments)
+    }
+
+    /// Starts the roles with this laptop.
+    pub(crate) fn with_laptop(laptop: Machine, port: u16, scope: &[&str], arguments: &[&str]) -> Self {
+        let (hub, device) = (Hub::start_with(&Machine::new(), arguments), Machine::new());
         device.ask(&["join", &hub.device_link(DEVICE)]);
         laptop.ask(&["join", &hub.service_link_with("alice", scope)]);
         let agent = Agent::start(&device, &[&format!("target={port}")]);

@@ -21,7 +21,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction, 
 pub use self::change_count::CHANGE_COUNT;
 use self::change_count::ChangeCount;
 use self::rows::{columns, find, find_existing, insert, join, knows_code, records, update};
-use super::{CodeCheck, CodeHash, Enrolled, Record, Redeemed, Registry, RegistryError, Spent};
+use super::{CodeCheck, CodeHash, Enrolled, LastSeen, Record, Redeemed, Registry, RegistryError, Spent};
 use crate::proto::admin::Enrolment;
 use crate::proto::id::{Principal, PrincipalId, Role};
 use crate::proto::key::PublicKey;
@@ -220,11 +220,7 @@ impl Registry for SqliteRegistry {
         records(&self.connection(), role)
     }
 
-    fn last_seen(
-        &self,
-        role: Role,
-        covers: &dyn Fn(&PrincipalId) -> bool,
-    ) -> Result<Vec<(PrincipalId, Option<Timestamp>)>, RegistryError> {
+    fn last_seen(&self, role: Role, covers: &dyn Fn(&PrincipalId) -> bool) -> Result<Vec<LastSeen>, RegistryError> {
         rows::last_seen(&self.connection(), role, covers)
     }
 

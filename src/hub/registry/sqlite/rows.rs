@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::RegistryError;
 use serde_json::Value;
 
-use crate::hub::registry::{Record, StoredKey};
+use crate::hub::registry::{LastSeen, Record, StoredKey};
 use crate::proto::id::{Principal, PrincipalId, Role};
 use crate::proto::key::PublicKey;
 use crate::proto::limits::KEYS_PER_IDENTITY;
@@ -175,20 +175,23 @@ pub(super) fn records(connection: &Connection, role: Role) -> Result<Vec<Record>
     Ok(records)
 }
 
-/// Returns the ids that `covers` accepts, with the times of their last connections. Any service may ask for this, so it
-/// reads nothing else, and keeps nothing of the others.
+/// Returns the identities whose ids `covers` accepts. Any service may ask for this, so it reads nothing else, and keeps
+/// nothing of the others.
 pub(super) fn last_seen(
     connection: &Connection,
     role: Role,
     covers: &dyn Fn(&PrincipalId) -> bool,
-) -> Result<Vec<(PrincipalId, Option<Timestamp>)>, RegistryError> {
-    let mut query = connection.prepare_cached("SELECT id, last_seen FROM identity WHERE role = ? ORDER BY id")?;
+) -> Result<Vec<LastSeen>, RegistryError> {
+    let mut query = connection.prepare_cached(
+        "SELECT id, last_seen, EXISTS (SELECT 1 FROM key WHERE key.role = identity.role AND key.id = identity.id)
+         FROM identity WHERE role = ? ORDER BY id",
+    )?;
     let mut rows = query.query([role.as_str()])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let id: PrincipalId = row.get::<_, String>(0)?.try_into().map_err(|error| corrupt_column(0, error))?;
         if covers(&id) {
-            found.push((id, row.get::<_, Option<i64>>(1)?.map(Timestamp)));
+            found.push(LastSeen { id, at: row.get::<_, Option<i64>>(1)?.map(Timestamp), joined: row.get(2)? });
         }
     }
     Ok(found)

@@ -31,6 +31,8 @@ pub(super) struct Session {
     /// A device's bytes that came ahead of the handshake, and how many of them the application has.
     early_received: Vec<u8>,
     early_delivered: usize,
+    /// What is due for the peer may wait for bytes of the application.
+    may_hold: bool,
     /// The application has ended its direction.
     has_local_ended: bool,
     /// The peer learns that it has.
@@ -64,6 +66,7 @@ impl Session {
             early_sent: Vec::new(),
             early_received: Vec::new(),
             early_delivered: 0,
+            may_hold: false,
             has_local_ended: false,
             has_ended: false,
             has_peer_ended: false,
@@ -134,6 +137,15 @@ impl Session {
 
     pub(super) fn not_begun(&self) -> Refusal {
         self.end.refusal(&Failure::NotBegun)
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.state, State::Failed(_))
+    }
+
+    /// Reports once that what is due for the peer may wait for bytes of the application.
+    pub(super) fn takes_hold(&mut self) -> bool {
+        std::mem::take(&mut self.may_hold) && !self.has_ended
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -216,12 +228,14 @@ impl Session {
 
     /// Processes what was taken, and opens the session once the peer is authorised.
     fn advance(&mut self) -> Result<(), rustls::Error> {
+        let was_handshaking = self.end.tls.is_handshaking();
         let state = self.end.tls.process_new_packets()?;
         self.has_peer_ended = state.peer_has_closed();
         if self.end.is_replayed() {
             return Err(rustls::Error::General("somebody repeats the start of an earlier session".into()));
         }
         let is_established = !self.end.tls.is_handshaking();
+        let was_open = self.is_open();
         let is_early = self.receive_early();
         if matches!(self.state, State::Opening) && (is_established || is_early) {
             self.end.authorise()?;
@@ -229,7 +243,11 @@ impl Session {
         }
         if is_established {
             self.repeat_declined_early()?;
+            self.may_hold |= was_handshaking && !self.is_awaited();
             self.end_when_established();
+        } else {
+            // The service has its answer as soon as the application has written one.
+            self.may_hold |= is_early && !was_open;
         }
         Ok(())
     }
@@ -241,6 +259,12 @@ impl Session {
         // All that has arrived is there; rustls limits it to what the configuration allows.
         let _ = early.read_to_end(&mut self.early_received);
         true
+    }
+
+    /// Reports whether the peer waits for the last message of the handshake: a device that has accepted early bytes does
+    /// not, and no service waits for tickets.
+    fn is_awaited(&self) -> bool {
+        matches!(&self.end.tls, Connection::Client(client) if !client.is_early_data_accepted())
     }
 
     /// Sends the bytes again that went out ahead of the handshake, if the device has not taken them.

@@ -13,6 +13,7 @@ use crate::net::liveness::Liveness;
 use crate::net::liveness::keepalive::{MIN_PING_INTERVAL, wait_until_dead};
 use crate::net::os::clock;
 use crate::net::os::random;
+use crate::net::shutdown::StreamStop;
 use crate::net::tunnel::FINAL_READ_TIMEOUT;
 use crate::net::websocket::{
     CLOSE_NORMAL, CLOSE_POLICY, Incoming, MAX_HOLD, Reader, Transport, WebSocket, WebSocketError, Writer,
@@ -57,9 +58,8 @@ impl<T> ConnectionEnd<T> {
     }
 
     /// The stream is over because this program ends. To the peer it is the other side that left.
-    fn stopped() -> Self {
-        let peers = Refusal::new(RefusalKind::PeerGone, "the program at the other end was told to end");
-        let refusal = RefusalKind::LocalShutdown.into();
+    fn stopped(stop: &StreamStop) -> Self {
+        let (refusal, peers) = stop.refusals();
         let close = (peers.kind.row().close, peers.close_reason());
         Self::Ended(Outcome { ending: Ending::Broken, refusal: Some(refusal) }, Some(close))
     }
@@ -102,7 +102,7 @@ pub(super) async fn run_connection<R: AsyncRead + Unpin, T: Transport, J>(
         () = watch_idle(&liveness, state, context) => WebSocketError::Silent.into(),
         () = state.deadlocked() => ConnectionEnd::refused(RefusalKind::MemoryUsedUp),
         () = resume_timeout(state, resume_deadline) => ConnectionEnd::refused(RefusalKind::NotResumed),
-        () = context.stop.cancelled() => ConnectionEnd::stopped(),
+        () = context.stop.requested() => ConnectionEnd::stopped(context.stop),
     };
     match &connection_end {
         // The WebSocket was lost after both directions had ended, before it was closed.

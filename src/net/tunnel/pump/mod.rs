@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use self::connection::ConnectionEnd;
 pub use self::rejoin::Rejoin;
@@ -30,6 +29,7 @@ use crate::net::os::clock;
 use crate::net::os::network_monitor::NetworkMonitor;
 use crate::net::os::random;
 use crate::net::runtime::ClientRuntime;
+use crate::net::shutdown::StreamStop;
 use crate::net::websocket::{Transport, WebSocket};
 use crate::proto::keepalive::IdleTimeout;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -111,7 +111,7 @@ pub struct PumpContext<'a, J> {
     /// Reports changes of this machine's network.
     pub network: NetworkMonitor,
     /// Ends the stream because this process is shutting down; the peer gets a refusal, and does not wait for a rejoin.
-    pub stop: &'a CancellationToken,
+    pub stop: &'a StreamStop,
 }
 
 /// Carries bytes until the stream is over. With `devstream.v1` each direction ends by itself; without it, the first end

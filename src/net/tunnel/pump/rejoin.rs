@@ -33,7 +33,7 @@ pub(super) async fn rejoin_stream<T, J: Rejoin<T>>(
             RejoinAction::WaitUntil(deadline) => tokio::select! {
                 () = sleep_until(deadline.into()) => {}
                 () = network.changed() => rejoin_timer.retry_now(clock::now()),
-                () = context.stop.cancelled() => return Err(RefusalKind::LocalShutdown.into()),
+                () = context.stop.requested() => return Err(context.stop.refusals().0),
             },
             RejoinAction::Attempt => {
                 let deadline = rejoin_timer.deadline().unwrap_or_else(clock::now);
@@ -41,7 +41,7 @@ pub(super) async fn rejoin_stream<T, J: Rejoin<T>>(
                     result = timeout_at(deadline.into(), attempt(resume_credential, context)) => result,
                     // The attempt in progress uses the previous network.
                     () = network.changed() => continue,
-                    () = context.stop.cancelled() => return Err(RefusalKind::LocalShutdown.into()),
+                    () = context.stop.requested() => return Err(context.stop.refusals().0),
                 };
                 let Ok(result) = result else { continue };
                 match result {

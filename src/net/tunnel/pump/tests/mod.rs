@@ -19,6 +19,7 @@ use tokio::io::{AsyncReadExt as _, DuplexStream, ReadBuf, duplex, split};
 use tokio::time::{sleep, timeout};
 
 use super::*;
+use crate::net::shutdown::StreamStop;
 use crate::net::websocket::{CLOSE_NORMAL, Incoming, SocketKind, WebSocketRole};
 use crate::proto::limits::{INITIAL_WINDOW, MAX_SENT_MESSAGE_BYTES, MAX_WINDOW};
 use crate::proto::resume::ResumeCredential;
@@ -52,7 +53,7 @@ impl Rejoin<DuplexStream> for NoRejoin {
 struct Settings {
     counters: Counters,
     runtime: ClientRuntime,
-    stop: CancellationToken,
+    stop: StreamStop,
 }
 
 impl Settings {
