@@ -169,6 +169,15 @@ fn concerns_identity(kind: RefusalKind) -> bool {
     matches!(kind, AuthenticationFailed | Disabled | AccessEnded | KeyReplaced)
 }
 
+/// Says how a proxy's streams are encrypted.
+pub(super) fn show_encryption(role: &str, plain: bool) {
+    let how = match plain {
+        false => "streams are encrypted end-to-end",
+        true => "streams are not encrypted end-to-end: --plain; the hub can read what they carry",
+    };
+    output::role_message(role, how);
+}
+
 /// Prints the URL of a stream that is a web page by its name.
 pub(super) fn show_url(role: &str, name: &StreamName, address: SocketAddr) {
     if let Some(url) = url(name, address) {

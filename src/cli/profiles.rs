@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::args::{MovedHub, Profiles, ProfilesCommand};
 use super::identity::StoredIdentity;
-use super::output::Choice;
+use super::output::Confirmation;
 use super::paths::{KNOWN_FILE, KNOWN_LOCK};
 use super::profile::{Profile, remove_directory};
 use super::service::{left_state, service_with_key};
@@ -166,10 +166,10 @@ fn forget(profile: &Profile) -> anyhow::Result<()> {
 fn confirms(identities: &[ProfileIdentity]) -> anyhow::Result<bool> {
     let all = identities.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
     let each = if identities.len() > 1 { "each needs" } else { "it needs" };
-    match output::ask(&format!("Delete the key of {all}? To return, {each} a new join link."))? {
-        Choice::Yes => Ok(true),
-        Choice::No => Ok(false),
-        Choice::Nobody => {
+    match output::confirm(&format!("Delete the key of {all}? To return, {each} a new join link."))? {
+        Confirmation::Given => Ok(true),
+        Confirmation::Denied => Ok(false),
+        Confirmation::NoTerminal => {
             let choose = if identities.len() > 1 { ", or choose one with --role device|service" } else { "" };
             bail!("this would delete the key of {all}: confirm with --yes{choose}");
         }

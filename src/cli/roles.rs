@@ -252,7 +252,7 @@ pub(super) async fn service_proxy(proxy: ServiceProxy, table: Option<Table>) -> 
         bind_proxy(proxy, "service-proxy", (monitor.clone(), stop_if_key_refused)).await?;
     let listening = listening(&bound);
     listening.iter().for_each(|line| output::role_message("service-proxy", line));
-    output::role_message("service-proxy", encryption(&bound));
+    preflight::show_encryption("service-proxy", bound.config().plain);
     for (address, name) in bound.streams() {
         name.iter().for_each(|name| preflight::show_url("service-proxy", name, address));
     }
@@ -300,14 +300,6 @@ pub(super) async fn bind_proxy(
     let ProxyConfig { client_factory, device, .. } = bound.config().clone();
     let check = DeviceCheck { role, client_factory, advice, device, streams: bound.streams() };
     Ok((bound, status_server, check))
-}
-
-/// Words how a proxy's streams are encrypted.
-pub(super) fn encryption(bound: &Proxy) -> &'static str {
-    match bound.config().plain {
-        false => "streams are encrypted end-to-end",
-        true => "streams are not encrypted end-to-end: --plain; the hub can read what they carry",
-    }
 }
 
 fn listening(bound: &Proxy) -> Vec<String> {

@@ -49,7 +49,8 @@ pub(in crate::cli) enum TrustCommand {
         /// The peer's id
         id: PrincipalId,
         /// The peer's whole key, as `devstream identity` shows it on its machine
-        #[arg(value_parser = whole_key)]
+        // One key in 64 begins with a hyphen.
+        #[arg(value_parser = whole_key, allow_hyphen_values = true)]
         key: PublicKey,
     },
     /// Forget a peer's key: the key that it shows next is kept
@@ -79,4 +80,21 @@ fn whole_key(text: &str) -> Result<PublicKey, String> {
     text.parse().map_err(|_| {
         "not a whole key, which has 43 characters: copy it from what `devstream identity` shows on the peer's machine".into()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::command;
+
+    #[test]
+    fn a_key_is_taken_whatever_it_begins_with_and_only_whole() {
+        let pin = |key: &str| command().try_get_matches_from(["devstream", "trust", "pin", "device", "pi-42", key]);
+        for key in ["-X0rcriFWZTS5ncIBQ5jU4eMJvmaE6YYUBau3zgXAtQ", "--0rcriFWZTS5ncIBQ5jU4eMJvmaE6YYUBau3zgXAtQ"] {
+            pin(key).unwrap();
+        }
+        for part in ["-X0rcriF", "-X0rcriF…", ""] {
+            let refused = pin(part).unwrap_err().to_string();
+            assert!(refused.contains("43 characters"), "{refused}");
+        }
+    }
 }

@@ -17,7 +17,7 @@ mod text;
 
 pub(super) use self::format::{format_bytes, format_duration};
 pub(super) use self::hub_command::{name_state_dir, with_state_dir};
-pub(super) use self::question::{Choice, ask, can_ask};
+pub(super) use self::question::{Confirmation, can_ask, confirm};
 pub(super) use self::stderr::Guard;
 use self::stream_monitor::Table;
 pub(super) use self::text::{

@@ -6,13 +6,13 @@ use anyhow::Context as _;
 
 use super::warning;
 
-/// What a person chose.
+/// The answer to a question whether to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cli) enum Choice {
-    Yes,
-    No,
-    /// There is no terminal.
-    Nobody,
+pub(in crate::cli) enum Confirmation {
+    Given,
+    Denied,
+    /// Nobody can be asked.
+    NoTerminal,
 }
 
 /// Reports whether somebody can be asked.
@@ -20,13 +20,13 @@ pub(in crate::cli) fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks a question, to which the answer is no unless a person types yes.
-pub(in crate::cli) fn ask(question: &str) -> anyhow::Result<Choice> {
+/// Asks whether to go on: not unless a person types yes.
+pub(in crate::cli) fn confirm(question: &str) -> anyhow::Result<Confirmation> {
     if !can_ask() {
-        return Ok(Choice::Nobody);
+        return Ok(Confirmation::NoTerminal);
     }
     warning(&format!("{question} [y/N]"));
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).context("cannot read the answer")?;
-    Ok(if matches!(answer.trim(), "y" | "Y" | "yes") { Choice::Yes } else { Choice::No })
+    Ok(if matches!(answer.trim(), "y" | "Y" | "yes") { Confirmation::Given } else { Confirmation::Denied })
 }

@@ -75,7 +75,7 @@ pub(in crate::cli) async fn run(rdp: Rdp) -> Result<(), Failure> {
     let check = ask(check, &rdp).await?;
     let (address, to) = bound.addresses().into_iter().next().context("no local port is open")?;
     output::role_message("rdp", &format!("{to} on {address}"));
-    output::role_message("rdp", roles::encryption(&bound));
+    preflight::show_encryption("rdp", bound.config().plain);
     let directory = tempfile::tempdir().context("cannot create a temporary directory")?;
     let file = directory.path().join(format!("{}.rdp", rdp.device));
     std::fs::write(&file, settings(address)).with_context(|| format!("cannot write {}", file.display()))?;

@@ -13,7 +13,7 @@ use serde::Serialize;
 use self::store::Store;
 use super::args::{Trust, TrustCommand};
 use super::identity::{StoredIdentity, no_identity, own_identities};
-use super::output::Choice;
+use super::output::Confirmation;
 use super::profile::Profile;
 use super::{Failure, output};
 use crate::net::os::clock;
@@ -115,8 +115,8 @@ fn pin(profile: &Profile, peer: Principal, key: PublicKey) -> Result<(), Failure
     let former = before.iter().find(|former| former.key != key).or(before.first());
     let instead = match former {
         None => "; it was not known before".to_owned(),
-        Some(former) if former.key == key => format!(", the same key as before ({})", Known(former)),
-        Some(former) => format!(" in place of {} ({})", former.key.short(), Known(former)),
+        Some(former) if former.key == key => format!(", the same key as before ({})", HowKnown(former)),
+        Some(former) => format!(" in place of {} ({})", former.key.short(), HowKnown(former)),
     };
     output::eprint(&format!("{peer} is pinned: {}{instead}", key.short()));
     Ok(())
@@ -126,7 +126,7 @@ fn forget(profile: &Profile, peer: &Principal, yes: bool) -> Result<(), Failure>
     let store = Store::of(profile, !peer.role)?;
     let known = store.read()?.into_iter().find_map(|(_, peers)| peers.get(peer).copied());
     let known = known.ok_or_else(|| anyhow!("the key of {peer} is not known; see `devstream trust list`"))?;
-    let what = format!("the key of {peer}, {} ({})", known.key.short(), Known(&known));
+    let what = format!("the key of {peer}, {} ({})", known.key.short(), HowKnown(&known));
     confirm(&what, "The key that it shows next is kept.", yes)?;
     store.change(|peers| {
         peers.remove(peer);
@@ -201,17 +201,17 @@ fn confirm(what: &str, consequence: &str, yes: bool) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
-    match output::ask(&format!("Forget {what}? {consequence}"))? {
-        Choice::Yes => Ok(()),
-        Choice::No => Err(anyhow!("nothing was changed").into()),
-        Choice::Nobody => Err(anyhow!("this would forget {what}: confirm with --yes").into()),
+    match output::confirm(&format!("Forget {what}? {consequence}"))? {
+        Confirmation::Given => Ok(()),
+        Confirmation::Denied => Err(anyhow!("nothing was changed").into()),
+        Confirmation::NoTerminal => Err(anyhow!("this would forget {what}: confirm with --yes").into()),
     }
 }
 
 /// How and since when a key is known.
-struct Known<'a>(&'a KnownPeer);
+struct HowKnown<'a>(&'a KnownPeer);
 
-impl fmt::Display for Known<'_> {
+impl fmt::Display for HowKnown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} since {}", self.0.origin, self.0.since)
     }

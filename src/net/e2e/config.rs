@@ -18,10 +18,10 @@ use rustls::{
     DistinguishedName, Error, NamedGroup, OtherError, ServerConfig, ServerConnection, SignatureScheme,
 };
 
+use super::facts::SessionFacts;
 use super::failure::Failure;
 use super::leaf::{self, Leaf};
 use super::peers::{Anchors, KeepError, PeerKeys};
-use super::seal::SessionFacts;
 use super::tickets::{ConnectionTickets, DeviceTickets, ServiceTickets};
 use crate::net::tls::provider;
 use crate::proto::bounded_map::BoundedMap;

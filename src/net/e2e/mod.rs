@@ -5,6 +5,7 @@
 //! lies above resumption: the pump repeats ciphertext, and an interruption costs no handshake.
 
 pub mod config;
+pub mod facts;
 pub mod failure;
 pub mod known_file;
 pub mod leaf;

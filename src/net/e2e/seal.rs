@@ -23,12 +23,11 @@ use tokio::time::{Sleep, sleep};
 
 use self::session::Session;
 use super::config::SessionEnd;
+use super::facts::SessionFacts;
 use super::peers::PeerKeys;
 use crate::net::tunnel::pump::{Counters, Outcome, PumpContext, Rejoin, Tunnel, pump};
 use crate::net::tunnel::stream::StreamOwner;
 use crate::net::websocket::{Transport, WebSocket};
-use crate::proto::key::PublicKey;
-use crate::proto::known::KnownPeer;
 use crate::proto::limits::{HANDSHAKE_HOLD, SESSION_ALERT_TIME};
 use crate::proto::refusal::Refusal;
 use crate::proto::stream::Ending;
@@ -63,21 +62,6 @@ impl fmt::Debug for SessionView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionView").finish_non_exhaustive()
     }
-}
-
-/// What the two ends of an open session have agreed on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionFacts {
-    /// The peer's key.
-    pub key: PublicKey,
-    /// What is known of the peer on this machine; `None` where a hub of the same user knows it.
-    pub known: Option<KnownPeer>,
-    /// The cipher, by its name in TLS.
-    pub cipher: String,
-    /// The key exchange, by its name in TLS.
-    pub key_exchange: String,
-    /// A quantum computer cannot undo the key exchange.
-    pub is_post_quantum: bool,
 }
 
 /// A local side with its session.

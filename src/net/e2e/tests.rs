@@ -43,7 +43,7 @@ pub(in crate::net) struct End {
     pub(in crate::net) application: DuplexStream,
     pub(in crate::net) reader: SealedReader<ReadHalf<DuplexStream>>,
     pub(in crate::net) writer: SealedWriter<WriteHalf<DuplexStream>>,
-    view: SessionView,
+    pub(in crate::net) view: SessionView,
 }
 
 impl End {

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use devstream::proto::key::PrivateKey;
+use devstream::proto::secret::KeySeed;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -45,13 +47,16 @@ impl Secrets {
         self.public.extend(parameter("pin=sha256:").map(str::to_owned));
     }
 
-    /// Every key that a machine has.
+    /// Every key that a machine has. Their public halves are for everybody to compare.
     pub(super) fn keys(&mut self, machine: &Machine) {
         let keys = keys_below(&machine.home().join(".local/share/devstream"));
         assert!(!keys.is_empty(), "no key below {}", machine.home().display());
         for key in keys {
             if let Ok(seed) = URL_SAFE_NO_PAD.decode(&key) {
                 self.bytes(&seed);
+            }
+            if let Ok(seed) = KeySeed::parse(&key) {
+                self.public.insert(PrivateKey::from_seed(&seed).public().into());
             }
             self.forms.insert(key);
         }

@@ -11,8 +11,9 @@ use tokio::io::ReadBuf;
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
-use super::{SessionFacts, Unfilled};
+use super::Unfilled;
 use crate::net::e2e::config::SessionEnd;
+use crate::net::e2e::facts::SessionFacts;
 use crate::net::e2e::failure::Failure;
 use crate::net::e2e::peers::Anchors;
 use crate::net::tunnel::pump::Counters;
