@@ -344,6 +344,11 @@ impl<T: Transport> Writer<T> {
         self.feed(Message::Text(text.into())).await
     }
 
+    /// Queues a binary message to go out with the next message or flush.
+    pub async fn buffer_bytes(&mut self, bytes: Bytes) -> Result<(), WebSocketError> {
+        self.feed(Message::Binary(bytes)).await
+    }
+
     /// Queues a ping to go out with the next message or flush.
     pub async fn buffer_ping(&mut self) -> Result<(), WebSocketError> {
         self.feed(Message::Ping(Bytes::new())).await

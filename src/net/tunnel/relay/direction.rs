@@ -24,6 +24,10 @@ pub(super) enum Side {
     Sink,
 }
 
+/// Size up to which a message is sent together with those that have arrived behind it: a record of TLS and a system call
+/// for each would cost many times what its bytes do, and a peer can send hundreds of thousands a second.
+const SMALL_MESSAGE_BYTES: usize = 512;
+
 fn sink_failed(broken: WebSocketError) -> (Side, LegClose) {
     (Side::Sink, LegClose::Broken(broken))
 }
@@ -127,7 +131,10 @@ impl Direction<'_> {
             Ok(Incoming::Bytes(bytes)) if bytes.is_empty() => sink.flush().await,
             Ok(Incoming::Bytes(bytes)) => {
                 let size = bytes.len();
-                let sent = self.backlog.during(size, self.sink_liveness, send_in_chunks(bytes, sink)).await;
+                holding = size <= SMALL_MESSAGE_BYTES;
+                let sending =
+                    async { if holding { sink.buffer_bytes(bytes).await } else { send_in_chunks(bytes, sink).await } };
+                let sent = self.backlog.during(size, self.sink_liveness, sending).await;
                 self.bytes_carried.fetch_add(size as u64, Ordering::Relaxed);
                 sent
             }

@@ -1,7 +1,12 @@
 //! Relays between two legs over pipes; each test plays the peers.
 
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::time::sleep;
 
 use super::*;
@@ -21,12 +26,12 @@ fn side() -> (Leg<DuplexStream>, WebSocket<DuplexStream>) {
 
 /// Relays between two legs that can resume; returns which one closed first, and the reason.
 async fn first_close(device: Leg<DuplexStream>, service: Leg<DuplexStream>) -> (Role, String) {
-    let relay_end = relay_until_end(device, service).await;
+    let relay_end = relay_between(device, service).await;
     let (role, leg_close) = relay_end.closed_first().expect("one of them");
     (role, leg_close.reason())
 }
 
-async fn relay_until_end(device: Leg<DuplexStream>, service: Leg<DuplexStream>) -> RelayEnd<DuplexStream> {
+async fn relay_between<T: Transport>(device: Leg<T>, service: Leg<T>) -> RelayEnd<T> {
     let (end, draining) = (CancellationToken::new(), CancellationToken::new());
     let context = RelayContext {
         has_stream_protocol: true,
@@ -131,7 +136,7 @@ async fn a_leg_that_has_released_still_receives_until_the_other_releases_too() {
         proxy.writer.text(RELEASE_MESSAGE.into()).await.unwrap();
         (agent, proxy)
     };
-    let (relay_end, (mut agent, _proxy)) = tokio::join!(relay_until_end(device, service), peers);
+    let (relay_end, (mut agent, _proxy)) = tokio::join!(relay_between(device, service), peers);
     assert!(relay_end.is_reusable());
     // The last release waits for what its leg is sent next.
     let (mut device, _service) = relay_end.into_legs();
@@ -182,4 +187,61 @@ async fn a_release_in_another_spelling_and_a_notice_of_the_hubs_are_not_forwarde
         assert!(closed.0 == Role::Service && closed.1.contains("does not pass on"), "{text}: {closed:?}");
         assert!(agent.reader.next().await.is_err(), "{text} arrived");
     }
+}
+
+/// Counts the writes to a leg.
+struct Counted(DuplexStream, Arc<AtomicU64>);
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_messages_that_arrive_together_go_out_together_and_one_alone_at_once() {
+    const MESSAGES: u64 = 2000;
+    let writes = Arc::new(AtomicU64::new(0));
+    let leg = || {
+        let (near, far) = duplex(64 * 1024);
+        let near = Counted(near, writes.clone());
+        let leg = Leg::new(WebSocket::new(near, &[], WebSocketRole::Server, SocketKind::Stream), ());
+        (leg, WebSocket::new(far, &[], WebSocketRole::Client, SocketKind::Stream))
+    };
+    let ((device, mut agent), (service, mut proxy)) = (leg(), leg());
+    let talk = async {
+        for number in 0..MESSAGES {
+            proxy.writer.buffer_bytes(Bytes::from(vec![u8::try_from(number % 256).unwrap()])).await.unwrap();
+        }
+        proxy.writer.flush().await.unwrap();
+        for number in 0..MESSAGES {
+            let expected = Bytes::from(vec![u8::try_from(number % 256).unwrap()]);
+            assert_eq!(agent.reader.next().await.unwrap(), Incoming::Bytes(expected), "each is a message still");
+        }
+        let together = writes.load(Ordering::Relaxed);
+        assert!(together < MESSAGES / 10, "{together} writes");
+        proxy.writer.bytes(Bytes::from_static(b"x")).await.unwrap();
+        assert_eq!(agent.reader.next().await.unwrap(), Incoming::Bytes(Bytes::from_static(b"x")));
+        drop((proxy, agent));
+    };
+    tokio::join!(relay_between(device, service), talk);
 }
