@@ -258,7 +258,8 @@ fn read_link() -> Result<String, Failure> {
     };
     read.context("cannot read the join link from standard input")?;
     if typed.trim_ascii().is_empty() {
-        return Err(Failure::Usage(anyhow!("no link on standard input")));
+        let next = "run the command that `devstream hub device add` or `devstream hub service add` printed, or paste its link here";
+        return Err(Failure::Usage(anyhow!("no link on standard input; {next}")));
     }
     let text = text::decode(&typed).context("the join link on standard input is not text")?;
     Ok(text)

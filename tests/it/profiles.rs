@@ -157,7 +157,10 @@ fn a_join_without_a_link_asks_for_one_line_at_a_terminal_and_refuses_an_empty_in
     let (hub, device) = (Hub::start(&Machine::new()), Machine::new());
     let mut join = device.command(DEVSTREAM);
     let nothing = Process::start_with_input(join.arg("join"), b"\n".to_vec()).finish();
-    assert!(nothing.code == Some(2) && nothing.stderr.contains("join: no link on standard input"), "{nothing:?}");
+    assert!(
+        nothing.code == Some(2) && nothing.stderr.contains("join: no link on standard input; run the command that "),
+        "{nothing:?}"
+    );
     let mut terminal = Terminal::start_shell(&device, &format!("{DEVSTREAM} join"));
     terminal.wait_line(&["Paste the join link and press Enter:"]);
     terminal.type_keys(&format!("{}\n", hub.device_link(DEVICE)));

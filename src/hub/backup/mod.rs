@@ -41,6 +41,7 @@ pub fn create(state: &Path, to: &Path) -> anyhow::Result<u64> {
         return Err(loss.into());
     }
     let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    ensure!(directory.is_dir(), "cannot write to {}: there is no such directory", directory.display());
     // A private directory until the file is complete.
     let scratch = tempfile::Builder::new().prefix("backup.").tempdir_in(directory);
     let scratch = scratch.with_context(|| format!("cannot write to {}", directory.display()))?;
