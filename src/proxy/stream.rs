@@ -11,10 +11,10 @@ use tokio::net::TcpStream;
 
 use super::opener::{EarlyOptions, OpenedTunnel, Opener};
 use super::{Event, StreamInfo};
-use crate::net::e2e::seal::{LocalSide, SessionView};
 use crate::net::os::clock;
 use crate::net::transport::socket;
 use crate::net::tunnel::pump::{Counters, Outcome, StreamEvent, Tunnel};
+use crate::net::tunnel::seal::{LocalSide, SessionView};
 use crate::net::tunnel::stream::{Stream, pair};
 use crate::proto::id::{DeviceId, StreamName};
 use crate::proto::limits::{BUSY_STREAMS, EARLY_DATA_WAIT};
@@ -141,7 +141,7 @@ where
             {
                 local = sealed.into_local();
             }
-            side => return Ok((side, opened)),
+            side @ (LocalSide::Plain(_) | LocalSide::Sealed(_)) => return Ok((side, opened)),
         }
     }
     Err(RefusalKind::LostWhileOpening.into())

@@ -90,7 +90,7 @@ fn other(failure: Failure) -> Error {
 
 /// One end of a session, before its handshake.
 pub struct SessionEnd {
-    pub(super) tls: Connection,
+    pub(in crate::net) tls: Box<Connection>,
     expected: Expected,
     peer_keys: Arc<dyn PeerKeys>,
     /// Where the device looks tickets up.
@@ -100,7 +100,7 @@ pub struct SessionEnd {
 impl SessionEnd {
     /// Decides whether the peer is the one that the stream is for, and the stream the one meant; keeps the key of a peer that
     /// is met for the first time.
-    pub(super) fn authorise(&self) -> Result<(), Error> {
+    pub(in crate::net) fn authorise(&self) -> Result<(), Error> {
         let protocols = self.expected.alpn_protocols();
         if self.tls.alpn_protocol().is_none_or(|agreed| !protocols.iter().any(|protocol| protocol == agreed)) {
             return Err(Error::NoApplicationProtocol);
@@ -116,7 +116,7 @@ impl SessionEnd {
     }
 
     /// What was agreed on with the authorised peer.
-    pub(super) fn facts(&self) -> Option<SessionFacts> {
+    pub(in crate::net) fn facts(&self) -> Option<SessionFacts> {
         let chain = self.tls.peer_certificates().unwrap_or_default();
         let key = leaf::presented_key(chain.first()?, &self.expected.peer).ok()?;
         let key_exchange = self.tls.negotiated_key_exchange_group()?.name();
@@ -130,17 +130,17 @@ impl SessionEnd {
     }
 
     /// The peer, and the keys that may vouch for it.
-    pub(super) fn expected(&self) -> (Principal, Anchors) {
+    pub(in crate::net) fn expected(&self) -> (Principal, Anchors) {
         (self.expected.peer.clone(), self.expected.anchors.clone())
     }
 
     /// Reports whether the peer presented a ticket that was used before: somebody repeats what it sent.
-    pub(super) fn is_replayed(&self) -> bool {
+    pub(in crate::net) fn is_replayed(&self) -> bool {
         self.tickets.as_ref().is_some_and(|tickets| tickets.is_replayed())
     }
 
     /// The refusal for a failure, with what is known of the peer.
-    pub(super) fn refusal(&self, failure: &Failure) -> Refusal {
+    pub(in crate::net) fn refusal(&self, failure: &Failure) -> Refusal {
         failure.refusal(&self.expected.peer, self.peer_keys.known(&self.expected.peer).as_ref())
     }
 }
@@ -176,7 +176,8 @@ impl Sessions {
     ) -> Result<SessionEnd, Error> {
         let config = cached(&self.services, own, &expected, service_config)?;
         let name = ServerName::try_from(SERVER_NAME).map_err(|error| Error::General(error.to_string()))?;
-        Ok(SessionEnd { tls: ClientConnection::new(config, name)?.into(), expected, peer_keys, tickets: None })
+        let tls = Box::new(ClientConnection::new(config, name)?.into());
+        Ok(SessionEnd { tls, expected, peer_keys, tickets: None })
     }
 
     /// Creates the device's end of a session.
@@ -190,7 +191,7 @@ impl Sessions {
         let tickets = Arc::new(ConnectionTickets::new(self.tickets.clone()));
         let mut config = (*config).clone();
         config.session_storage = tickets.clone();
-        let tls = ServerConnection::new(Arc::new(config))?.into();
+        let tls = Box::new(ServerConnection::new(Arc::new(config))?.into());
         Ok(SessionEnd { tls, expected, peer_keys, tickets: Some(tickets) })
     }
 }

@@ -35,7 +35,8 @@ pub enum Failure {
 
 impl Failure {
     /// Classifies the error of a session, which may have been open.
-    pub(super) fn of(error: &Error, was_open: bool) -> Self {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "rustls adds errors, and the others all mean the same here")]
+    pub(in crate::net) fn of(error: &Error, was_open: bool) -> Self {
         use AlertDescription::{
             AccessDenied, BadCertificate, CertificateExpired, CertificateRequired, CertificateUnknown, UnknownCA,
         };

@@ -1,8 +1,8 @@
 //! End-to-end encryption: TLS 1.3 between the two ends of a stream, inside the bytes that the hub carries.
 //!
 //! The service is the TLS client, the device the server. Each presents its identity key in a [`leaf`]; [`config`] says which
-//! one it accepts, and for which stream. A [`seal`] is the session between the local side of a stream and the pump. It
-//! lies above resumption: the pump repeats ciphertext, and an interruption costs no handshake.
+//! one it accepts, and for which stream. [`peers`] is what it knows of others. The session
+//! itself is a [`seal`](crate::net::tunnel::seal) between the local side of a stream and the pump.
 
 pub mod config;
 pub mod facts;
@@ -10,7 +10,4 @@ pub mod failure;
 pub mod known_file;
 pub mod leaf;
 pub mod peers;
-pub mod seal;
-#[cfg(test)]
-pub(in crate::net) mod tests;
 mod tickets;

@@ -1,11 +1,13 @@
 //! A stream on its connections: the pump at its ends, the relay at the hub.
 //!
 //! A [`pump`] joins a local connection, or a program's [`stream`], with the stream's WebSocket, and replaces that when
-//! it is lost. A [`relay`] joins the WebSockets of both ends at the hub. Both return how the stream ended, and the
+//! it is lost. A [`seal`] is
+//! the end-to-end session between them, above resumption: the pump repeats ciphertext. A [`relay`] joins the WebSockets of both ends at the hub. Both return how the stream ended, and the
 //! WebSockets that carry another stream.
 
 pub mod pump;
 pub mod relay;
+pub mod seal;
 pub mod stream;
 
 use std::time::Duration;

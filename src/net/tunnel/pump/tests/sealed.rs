@@ -2,7 +2,7 @@
 
 use super::memory::{echo, used_up};
 use super::*;
-use crate::net::e2e::tests::ends;
+use crate::net::tunnel::seal::tests::ends;
 
 /// Runs `applications` at the ends of a sealed stream, where the service's other streams use its memory up: its windows are
 /// tiny then. Returns the ends of the pumps, and what the applications return.

@@ -7,9 +7,12 @@
 //! Flow control stays the stream's. No more is read from the application than the reader's buffer holds once encrypted, and
 //! a flush ends only when the application has taken every decrypted byte, which the stream then acknowledges.
 
+mod local_side;
 mod session;
+#[cfg(test)]
+pub(in crate::net) mod tests;
+mod view;
 
-use std::fmt;
 use std::io::{self, Write};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,16 +24,12 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+pub use self::local_side::{LocalSide, Sealed};
 use self::session::Session;
-use super::config::SessionEnd;
-use super::facts::SessionFacts;
-use super::peers::PeerKeys;
-use crate::net::tunnel::pump::{Counters, Outcome, PumpContext, Rejoin, Tunnel, pump};
-use crate::net::tunnel::stream::StreamOwner;
-use crate::net::websocket::{Transport, WebSocket};
+pub use self::view::SessionView;
+use crate::net::e2e::config::SessionEnd;
+use crate::net::tunnel::pump::Counters;
 use crate::proto::limits::{HANDSHAKE_HOLD, SESSION_ALERT_TIME};
-use crate::proto::refusal::Refusal;
-use crate::proto::stream::Ending;
 
 /// The plaintext of a record, RFC 8446 section 5.1, and what encryption adds to it: header, content type and tag.
 const RECORD_BYTES: usize = 16 * 1024;
@@ -54,101 +53,6 @@ pub struct SealedWriter<W> {
     counters: Arc<Counters>,
 }
 
-/// A view of the session that both halves share.
-#[derive(Clone)]
-pub struct SessionView(Arc<Mutex<Session>>);
-
-impl fmt::Debug for SessionView {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionView").finish_non_exhaustive()
-    }
-}
-
-/// A local side with its session.
-pub struct Sealed<R, W> {
-    /// What the application writes, encrypted.
-    pub reader: SealedReader<R>,
-    /// What the application reads, to be decrypted.
-    pub writer: SealedWriter<W>,
-    /// The session.
-    pub session: SessionView,
-}
-
-/// A local side of a stream.
-pub enum LocalSide<R, W> {
-    /// The hub can read what it carries.
-    Plain((R, W)),
-    /// It cannot.
-    Sealed(Box<Sealed<R, W>>),
-}
-
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> LocalSide<R, W> {
-    /// Seals a local side if there is a session. The counters are of the application's bytes; `early_wait` is the time for the
-    /// first ones, which go out with the session's first message.
-    pub fn new(local: (R, W), session: Option<SessionEnd>, counters: &Arc<Counters>, early_wait: Duration) -> Self {
-        match session {
-            Some(end) => Self::Sealed(Box::new(seal(local, end, counters.clone(), early_wait))),
-            None => Self::Plain(local),
-        }
-    }
-
-    /// The session, if there is one.
-    pub fn session(&self) -> Option<SessionView> {
-        match self {
-            Self::Plain(_) => None,
-            Self::Sealed(sealed) => Some(sealed.session.clone()),
-        }
-    }
-
-    /// Carries an open stream, as [`pump`] does.
-    pub async fn pump<T: Transport, J: Rejoin<T>>(
-        self,
-        tunnel: Tunnel<T>,
-        context: PumpContext<'_, J>,
-    ) -> (Outcome, Option<WebSocket<T>>) {
-        match self {
-            Self::Plain(local) => pump(local, tunnel, context).await,
-            Self::Sealed(sealed) => {
-                let (local, session) = sealed.begin();
-                // The application's bytes are counted where they pass.
-                let context = PumpContext { counters: &Counters::default(), ..context };
-                let (outcome, socket) = Box::pin(pump(local, tunnel, context)).await;
-                (session.outcome(outcome), socket)
-            }
-        }
-    }
-
-    /// Carries an open stream of a program.
-    pub async fn drive<T: Transport, J: Rejoin<T>>(
-        self,
-        owner: StreamOwner,
-        tunnel: Tunnel<T>,
-        context: PumpContext<'_, J>,
-    ) -> (Outcome, Option<WebSocket<T>>) {
-        match self {
-            Self::Plain(local) => Box::pin(owner.drive(local, |outcome| outcome, tunnel, context)).await,
-            Self::Sealed(sealed) => {
-                let (local, session) = sealed.begin();
-                let context = PumpContext { counters: &Counters::default(), ..context };
-                Box::pin(owner.drive(local, |outcome| session.outcome(outcome), tunnel, context)).await
-            }
-        }
-    }
-}
-
-impl<R, W> Sealed<R, W> {
-    /// Returns the local side, of which nothing was read.
-    pub fn into_local(self) -> (R, W) {
-        (self.reader.local, self.writer.local)
-    }
-
-    /// The stream is open.
-    fn begin(self) -> ((SealedReader<R>, SealedWriter<W>), SessionView) {
-        self.session.start_deadline();
-        ((self.reader, self.writer), self.session)
-    }
-}
-
 /// Puts a session between the two directions of a local side and a stream. The counters are of the application's bytes.
 pub fn seal<R, W>(
     (reader, writer): (R, W),
@@ -163,87 +67,6 @@ pub fn seal<R, W>(
         reader: SealedReader { session: session.clone(), local: reader, hold, counters: counters.clone() },
         writer: SealedWriter { session: session.clone(), local: writer, failure_wait: None, counters },
         session: SessionView(session),
-    }
-}
-
-impl SessionView {
-    /// Has the session fail if the peer does not begin it in time, counted from now: the stream is open.
-    pub fn start_deadline(&self) {
-        self.0.lock().start_deadline();
-    }
-
-    /// Reports whether the peer is authorised.
-    pub fn is_open(&self) -> bool {
-        self.0.lock().is_open()
-    }
-
-    /// Reports whether there is any key that the peer may have: one that has never enrolled has none.
-    pub fn expects_anybody(&self) -> bool {
-        self.0.lock().expected().1.is_none_or(|anchors| !anchors.is_empty())
-    }
-
-    /// Reports whether other keys may vouch for the peer now than when the session was begun, which it did not do at a first
-    /// contact.
-    pub async fn expects_another(&self, peer_keys: &dyn PeerKeys) -> Result<bool, Refusal> {
-        let (peer, anchors) = self.0.lock().expected();
-        Ok(anchors.is_some() && peer_keys.anchors(&peer).await? != anchors)
-    }
-
-    /// Reports whether bytes of the application have gone out ahead of the handshake.
-    pub fn has_sent_early(&self) -> bool {
-        self.0.lock().has_sent_early()
-    }
-
-    /// Reports whether a ticket was used.
-    pub fn is_resumed(&self) -> bool {
-        self.0.lock().is_resumed()
-    }
-
-    /// Waits until the peer is authorised, and returns what was agreed on; or why that will not come about.
-    pub async fn opened(&self) -> Result<SessionFacts, Refusal> {
-        let changed = self.0.lock().changed();
-        loop {
-            let notified = changed.notified();
-            tokio::pin!(notified);
-            // Before the look, or a change after it would go unseen.
-            notified.as_mut().enable();
-            if let Some(settled) = self.0.lock().settled() {
-                return settled;
-            }
-            notified.await;
-        }
-    }
-
-    /// Why the session failed, if it did.
-    pub fn failure(&self) -> Option<Refusal> {
-        self.0.lock().refusal()
-    }
-
-    /// The refusal of a peer that did not begin the session.
-    pub fn not_begun(&self) -> Refusal {
-        self.0.lock().not_begun()
-    }
-
-    /// The session's part in how a stream ended: its own failure comes first, and a stream that the peer gave up before the
-    /// session began has none.
-    pub fn outcome(&self, outcome: Outcome) -> Outcome {
-        let outcome = self.own_outcome(outcome);
-        self.0.lock().end_with(outcome.refusal.clone());
-        outcome
-    }
-
-    fn own_outcome(&self, outcome: Outcome) -> Outcome {
-        if let Some(refusal) = self.failure() {
-            return refusal.into();
-        }
-        match outcome {
-            Outcome { ending: Ending::PeerReset, .. } | Outcome { ending: Ending::Broken, refusal: None }
-                if !self.is_open() =>
-            {
-                self.not_begun().into()
-            }
-            outcome => outcome,
-        }
     }
 }
 

@@ -126,7 +126,7 @@ impl Session {
 
     /// The number of bytes that a ticket still protects ahead of the handshake.
     pub(super) fn early_room(&mut self) -> usize {
-        let Connection::Client(client) = &mut self.end.tls else { return 0 };
+        let Connection::Client(client) = &mut *self.end.tls else { return 0 };
         let left = client.early_data().map_or(0, |early| early.bytes_left());
         left.min(EARLY_DATA_BYTES.saturating_sub(self.early_sent.len()))
     }
@@ -203,7 +203,7 @@ impl Session {
             self.end_when_established();
             return Ok(());
         }
-        if let (State::Opening, Connection::Client(client)) = (&self.state, &mut self.end.tls)
+        if let (State::Opening, Connection::Client(client)) = (&self.state, &mut *self.end.tls)
             && let Some(mut early) = client.early_data()
         {
             self.early_sent.extend_from_slice(plaintext);
@@ -265,7 +265,7 @@ impl Session {
 
     /// Takes the bytes that the service sent ahead of the handshake; reports whether the device accepts such.
     fn receive_early(&mut self) -> bool {
-        let Connection::Server(server) = &mut self.end.tls else { return false };
+        let Connection::Server(server) = &mut *self.end.tls else { return false };
         let Some(mut early) = server.early_data() else { return false };
         // All that has arrived is there; rustls limits it to what the configuration allows.
         let _ = early.read_to_end(&mut self.early_received);
@@ -275,13 +275,13 @@ impl Session {
     /// Reports whether the peer waits for the last message of the handshake: a device that has accepted early bytes does
     /// not, and no service waits for tickets.
     fn is_awaited(&self) -> bool {
-        matches!(&self.end.tls, Connection::Client(client) if !client.is_early_data_accepted())
+        matches!(&*self.end.tls, Connection::Client(client) if !client.is_early_data_accepted())
     }
 
     /// Sends the bytes again that went out ahead of the handshake, if the device has not taken them.
     fn repeat_declined_early(&mut self) -> Result<(), rustls::Error> {
         let early = std::mem::take(&mut self.early_sent);
-        let Connection::Client(client) = &mut self.end.tls else { return Ok(()) };
+        let Connection::Client(client) = &mut *self.end.tls else { return Ok(()) };
         if early.is_empty() || client.is_early_data_accepted() {
             return Ok(());
         }
