@@ -1,9 +1,12 @@
 //! The messages of the hub's private admin socket: one JSON line per request, one per response.
 
+mod device;
+
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::device::{DeviceStatus, NOT_JOINED_YET, disabled_at_the_hub};
 use super::id::{DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use super::join::{HubAddress, Pin};
 use super::key::PublicKey;
@@ -163,10 +166,6 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-fn is_true() -> bool {
-    true
-}
-
 /// The hub as its user sees it; `az iot hub devicestream show` gave the `streamingEndpoints`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -258,37 +257,6 @@ pub struct Presence {
     /// Round-trip time of the last ping, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round_trip_us: Option<u64>,
-}
-
-/// Why a device without a key is offline, and what brings it online.
-pub const NOT_JOINED_YET: &str = "it has not joined yet: on it, run the `devstream join` command that the hub printed";
-
-/// Why a disabled device is offline, and what brings it online.
-pub fn disabled_at_the_hub(device: &str) -> String {
-    format!("it is disabled at the hub: `devstream hub device enable {device}` there")
-}
-
-/// A device, as a service that may reach it sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DeviceStatus {
-    /// Its id.
-    pub id: DeviceId,
-    /// `true` once it has a key; an earlier version of the hub does not say.
-    #[serde(default = "is_true")]
-    pub joined: bool,
-    /// The hub rejects it.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub disabled: bool,
-    /// Time of its last connection.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_seen: Option<Timestamp>,
-    /// It is not connected and still has open streams: its agent was told to end.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub ending: bool,
-    /// Its presence, with the stream names that the service may open.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub online: Option<Presence>,
 }
 
 /// An enrolment key, with which many devices join.

@@ -126,7 +126,7 @@ pub struct StreamRequest {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-pub(super) fn is_false(flag: &bool) -> bool {
+pub(in crate::proto) fn is_false(flag: &bool) -> bool {
     !flag
 }
 

@@ -1,12 +1,15 @@
 //! The table of refusals: for each kind its machine word, HTTP status, close code, exit code, message and hint.
 
+mod detail;
+
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::detail::{Detail, sanitize};
 use super::id::{Principal, Role, UNNAMED_SERVICE};
-use super::limits::{CLOSE_REASON_BYTES, REASON_CHARS};
+use super::limits::CLOSE_REASON_BYTES;
 
 /// A row of the table.
 #[derive(Debug)]
@@ -305,10 +308,10 @@ impl Refusal {
     /// Returns the message with the details, without the hint.
     pub fn message(&self) -> String {
         if self.is_local {
-            return self.detail.0.clone();
+            return self.detail.as_str().to_owned();
         }
         let sentence = self.kind.row().sentence;
-        if self.detail.is_empty() { sentence.into() } else { format!("{sentence} ({})", self.detail.0) }
+        if self.detail.is_empty() { sentence.into() } else { format!("{sentence} ({})", self.detail) }
     }
 
     /// Returns the message with what to do about it, in terms of the commands. `Display` leaves that out, for programs.
@@ -345,67 +348,12 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// Text that may come from a peer: at most [`REASON_CHARS`] characters, without any that control a terminal.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
-pub struct Detail(String);
-
-impl Detail {
-    fn new(text: &str) -> Self {
-        Self(text.chars().take(REASON_CHARS).map(sanitize).collect())
-    }
-
-    /// Reports whether there is no text.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Returns the text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Detail {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl From<&str> for Detail {
-    fn from(text: &str) -> Self {
-        Self::new(text)
-    }
-}
-
-impl From<String> for Detail {
-    fn from(text: String) -> Self {
-        Self::new(&text)
-    }
-}
-
-impl From<Detail> for String {
-    fn from(detail: Detail) -> Self {
-        detail.0
-    }
-}
-
-/// Replaces a character that would control a terminal.
-pub fn sanitize(c: char) -> char {
-    if c.is_control() || is_deceptive(c) { char::REPLACEMENT_CHARACTER } else { c }
-}
-
-/// Reports whether it is a bidirectional control, a separator of lines or invisible, which could make one line read as
-/// another, or as two.
-fn is_deceptive(c: char) -> bool {
-    matches!(c, '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::proto::limits::REASON_CHARS;
 
     #[test]
     fn an_error_of_the_library_names_no_flag_or_command() {
