@@ -13,9 +13,12 @@ pub mod frames;
 pub mod grammars;
 pub mod heads;
 pub mod input;
+pub mod known;
+pub mod leaf;
 pub mod messages;
 pub mod resume;
 pub mod routes;
+pub mod seal;
 pub mod stream;
 
 #[path = "../../tests/sim/world.rs"]
@@ -26,7 +29,7 @@ mod world;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 13] = [
     ("messages", messages::check),
     ("stream", stream::check),
     ("broker", broker::check),
@@ -37,4 +40,7 @@ pub const TARGETS: [Target; 10] = [
     ("grammars", grammars::check),
     ("config", config::check),
     ("credentials", credentials::check),
+    ("known", known::check),
+    ("leaf", leaf::check),
+    ("seal", seal::check),
 ];
