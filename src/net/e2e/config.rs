@@ -1,6 +1,6 @@
 //! The TLS configuration of both ends: TLS 1.3 alone, both ends present a leaf, and the ALPN protocol binds the stream.
 //!
-//! What a verifier has accepted holds for one handshake; a session that is resumed skips it. [`SessionEnd::authorise`] is
+//! What a verifier has accepted holds for one handshake; a session that is resumed skips it. `SessionEnd::authorise` is
 //! therefore asked for every session, and applies the same rule to the same certificate.
 
 use std::sync::Arc;
