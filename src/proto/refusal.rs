@@ -356,6 +356,17 @@ mod tests {
     use crate::proto::limits::REASON_CHARS;
 
     #[test]
+    fn no_peer_says_of_a_key_what_only_this_end_can_know() {
+        let own = TABLE.iter().filter(|row| row.kind.is_of_session());
+        for row in own.clone() {
+            let word = serde_json::to_string(&row.kind).unwrap();
+            assert_eq!(serde_json::from_str::<RefusalKind>(&word).unwrap(), RefusalKind::Other, "{word}");
+            assert_eq!((row.status, row.close), (0, 0), "{word}");
+        }
+        assert_eq!(own.count(), 3);
+    }
+
+    #[test]
     fn an_error_of_the_library_names_no_flag_or_command() {
         for row in TABLE {
             let refusal = Refusal::from(row.kind);

@@ -1,5 +1,6 @@
 //! Agent and proxy against a hub that violates the protocol.
 
+use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +31,8 @@ struct OrphanedRoles {
     machine: Machine,
     device: Machine,
     target: Target,
-    _homes: [Machine; 2],
+    laptop: Machine,
+    _folder: Machine,
 }
 
 impl OrphanedRoles {
@@ -50,7 +52,17 @@ impl OrphanedRoles {
         is_alive(&mut proxy.connect());
         let port = hub.port;
         hub.process.kill();
-        Self { proxy, agent, files, pair, port, machine, _homes: [laptop, folder], device, target }
+        Self { proxy, agent, files, pair, port, machine, laptop, _folder: folder, device, target }
+    }
+
+    /// Has the laptop know this port as the streaming endpoint of its hub, and starts its proxy again.
+    fn join_with_endpoint(&mut self, port: u16) {
+        let file = self.laptop.home().join(".local/share/devstream/service/identity.toml");
+        let identity = fs::read_to_string(&file).unwrap();
+        let others = identity.lines().filter(|line| !line.starts_with("streaming_endpoint"));
+        let endpoint = format!("streaming_endpoint = \"{NAME}:{port}\"");
+        fs::write(&file, others.chain([endpoint.as_str()]).collect::<Vec<_>>().join("\n")).unwrap();
+        self.proxy = ServiceProxy::start(&self.laptop);
     }
 
     fn impostor(&self) -> FakeHub {
@@ -123,12 +135,13 @@ fn malformed_frames_from_a_hub_end_a_proxys_stream() {
 
 #[test]
 fn an_unresponsive_standby_endpoint_delays_no_stream() {
-    let fixture = OrphanedRoles::by_its_hub();
+    let mut fixture = OrphanedRoles::by_its_hub();
     fixture.agent.kill();
     let impostor = fixture.impostor();
     // It accepts connections without responding.
     let nowhere = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = nowhere.local_addr().unwrap().port();
+    fixture.join_with_endpoint(port);
     for _ in 0..3 {
         let mut local = fixture.proxy.connect();
         let mut stream = within(SOON, "a stream", || impostor.stream_of_proxy_offering(port));
