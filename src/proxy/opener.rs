@@ -67,9 +67,9 @@ pub(super) struct EarlyOptions<'a> {
 }
 
 impl EarlyOptions<'_> {
-    /// Reports whether it may be passed on more than once: it is the start of a session, without bytes of the application.
+    /// Reports whether it may be passed on more than once: it is the start of a session, without a ticket.
     fn is_repeatable(&self) -> bool {
-        self.session.is_some_and(|session| !session.has_sent_early())
+        self.session.is_some_and(SessionView::is_repeatable)
     }
 }
 

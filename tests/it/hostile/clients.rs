@@ -137,11 +137,12 @@ fn malformed_frames_from_a_hub_end_a_proxys_stream() {
 fn an_unresponsive_standby_endpoint_delays_no_stream() {
     let mut fixture = OrphanedRoles::by_its_hub();
     fixture.agent.kill();
-    let impostor = fixture.impostor();
     // It accepts connections without responding.
     let nowhere = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = nowhere.local_addr().unwrap().port();
     fixture.join_with_endpoint(port);
+    fixture.proxy.process.wait_line("warning: ");
+    let impostor = fixture.impostor();
     for _ in 0..3 {
         let mut local = fixture.proxy.connect();
         let mut stream = within(SOON, "a stream", || impostor.stream_of_proxy_offering(port));

@@ -45,6 +45,13 @@ impl SessionView {
         Ok(anchors.is_some() && peer_keys.anchors(&peer).await? != anchors)
     }
 
+    /// Reports whether the start of the session may reach the device more than once. One with a ticket may not: the device
+    /// cannot tell whether bytes of the application were passed on with it.
+    pub fn is_repeatable(&self) -> bool {
+        let mut session = self.0.lock();
+        !session.has_sent_early() && session.early_room() == 0
+    }
+
     /// Reports whether bytes of the application have gone out ahead of the handshake.
     pub fn has_sent_early(&self) -> bool {
         self.0.lock().has_sent_early()
