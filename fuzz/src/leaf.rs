@@ -25,7 +25,7 @@ pub fn check(bytes: &[u8]) {
         }
     }
     let certificate = CertificateDer::from(presented.as_slice());
-    let verified = verify(&[certificate.clone()], &owner, &[key.public()], UnixTime::now());
+    let verified = verify(std::slice::from_ref(&certificate), &owner, &[key.public()], UnixTime::now());
     assert_eq!(verified.is_ok(), presented == genuine, "a changed certificate is valid, or the genuine one is not");
     if let Ok(verified) = verified {
         assert_eq!(presented_key(&certificate, &owner), Ok(verified));

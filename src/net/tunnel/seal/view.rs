@@ -87,7 +87,7 @@ impl SessionView {
         self.0.lock().not_begun()
     }
 
-    /// The session's part in how a stream ended: its own failure comes first, and a stream that the peer gave up before the
+    /// The session's part in how a stream ended: its own failure comes first, and a stream that broke before the
     /// session began has none.
     pub fn outcome(&self, outcome: Outcome) -> Outcome {
         let outcome = self.own_outcome(outcome);
@@ -100,11 +100,8 @@ impl SessionView {
             return refusal.into();
         }
         match outcome {
-            Outcome { ending: Ending::PeerReset, .. } | Outcome { ending: Ending::Broken, refusal: None }
-                if !self.is_open() =>
-            {
-                self.not_begun().into()
-            }
+            // A reset before the session began may be the application's: it gave up.
+            Outcome { ending: Ending::Broken, refusal: None } if !self.is_open() => self.not_begun().into(),
             outcome => outcome,
         }
     }
