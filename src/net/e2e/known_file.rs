@@ -1,9 +1,11 @@
 //! The file in which an end keeps the keys of its peers, beside its own identity.
 
+use std::fs::{File, TryLockError};
 use std::future::ready;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use parking_lot::Mutex;
@@ -19,6 +21,10 @@ use crate::proto::refusal::Refusal;
 
 /// Keeps others of this user's processes out while one changes the file.
 const LOCK_SUFFIX: &str = "lock";
+
+/// Attempts to get the lock, and the time between two: a second in all, in which a session waits.
+const LOCK_ATTEMPTS: u32 = 100;
+const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The keys of peers in a file that only its owner may read.
 #[derive(Debug)]
@@ -65,8 +71,7 @@ impl KnownFile {
             create_private_directory(directory)?;
         }
         let lock = self.path.with_extension(LOCK_SUFFIX);
-        let lock =
-            open_lock_for_owner(&lock).and_then(|file| file.lock().map(|()| file)).at_path("cannot lock", &lock)?;
+        let lock = hold(&lock).at_path("cannot lock", &lock)?;
         let length = version_of(&self.path)?.map_or(0, |version| version.length);
         let before = if length == 0 { KnownPeers::default() } else { read_peers(&self.path, length)? };
         let mut peers = before.clone();
@@ -78,6 +83,20 @@ impl KnownFile {
         drop(lock);
         Ok(changed)
     }
+}
+
+/// Locks a file, which others hold for as long as a write takes: one that is stopped meanwhile is not waited for.
+#[expect(clippy::disallowed_methods, reason = "waiting for a file lock has no deadline of its own")]
+fn hold(path: &Path) -> io::Result<File> {
+    let file = open_lock_for_owner(path)?;
+    for _ in 0..LOCK_ATTEMPTS {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_INTERVAL),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::TimedOut, "another process holds it"))
 }
 
 fn version_of(path: &Path) -> anyhow::Result<Option<Version>> {
@@ -179,6 +198,17 @@ mod tests {
         let file = KnownFile::new(path.clone());
         let refusal = file.anchors(&pi_42()).await.unwrap_err();
         assert!(refusal.to_string().contains(&path.display().to_string()), "{refusal}");
+    }
+
+    #[tokio::test]
+    async fn a_process_that_stopped_with_the_lock_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = KnownFile::new(directory.path().join("known"));
+        let held = hold(&directory.path().join("known.lock")).unwrap();
+        file.keep(&pi_42(), &key(1), &None).unwrap();
+        assert!(file.keep(&pi_42(), &key(2), &None).is_err(), "the key holds for the process");
+        drop(held);
+        assert_eq!(file.keep(&pi_42(), &key(1), &None), Ok(()));
     }
 
     #[cfg(unix)]
