@@ -134,9 +134,14 @@ impl SessionEnd {
         (self.expected.peer.clone(), self.expected.anchors.clone())
     }
 
-    /// Reports whether the peer presented a ticket that was used before: somebody repeats what it sent.
-    pub(in crate::net) fn is_replayed(&self) -> bool {
-        self.tickets.as_ref().is_some_and(|tickets| tickets.is_replayed())
+    /// Fails if the peer presented a ticket that was used before: somebody repeats what it sent.
+    pub(in crate::net) fn ensure_not_replayed(&self) -> Result<(), Error> {
+        match &self.tickets {
+            Some(tickets) if tickets.is_replayed() => {
+                Err(other(Failure::Altered("somebody repeats the start of an earlier session".into())))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The refusal for a failure, with what is known of the peer.

@@ -242,9 +242,7 @@ impl Session {
         let was_handshaking = self.end.tls.is_handshaking();
         let state = self.end.tls.process_new_packets()?;
         self.has_peer_ended = state.peer_has_closed();
-        if self.end.is_replayed() {
-            return Err(rustls::Error::General("somebody repeats the start of an earlier session".into()));
-        }
+        self.end.ensure_not_replayed()?;
         let is_established = !self.end.tls.is_handshaking();
         let was_open = self.is_open();
         let is_early = self.receive_early();
