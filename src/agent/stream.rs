@@ -82,7 +82,7 @@ pub(super) async fn serve_standby(
         }
     };
     // Decided before the hub knows of the acceptance: from then on, it relies on the early data being passed on.
-    // The start of a session without the application's bytes may be passed on again: one that has some is refused by itself.
+    // The start of a session without a ticket has no effect on the target. If it has one all the same, the session refuses it.
     let is_harmless = early.is_empty() || (standby_request.repeatable && request.end_to_end);
     let passes_early = attempt.as_ref().ok().filter(|_| connected.is_ok() && !is_harmless);
     if passes_early.is_some_and(|attempt| !context.recent_requests.lock().pass_early(attempt)) {
