@@ -51,7 +51,7 @@ impl fmt::Display for Origin {
 pub struct KnownPeer {
     /// Its identity key.
     pub key: PublicKey,
-    /// How the key became known.
+    /// The way in which the key became known.
     pub origin: Origin,
     /// The time at which it did.
     pub since: Timestamp,

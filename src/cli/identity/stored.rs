@@ -102,7 +102,7 @@ impl StoredIdentity {
         Ok(client.allowing_tls_inspection(hub_args.trust.allow_tls_inspection))
     }
 
-    /// How the key's predecessor vouches for it.
+    /// The voucher of the key's predecessor.
     fn succession(&self) -> anyhow::Result<Option<Voucher>> {
         let parse = |text: &String| Voucher::parse(text).context("invalid succession in the identity");
         self.succession.as_ref().map(parse).transpose()

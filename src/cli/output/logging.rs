@@ -43,7 +43,7 @@ pub(in crate::cli) struct Style {
     pub(in crate::cli) quiet: bool,
     /// Each line begins with the time.
     pub(in crate::cli) with_times: bool,
-    /// What the messages of all roles come from.
+    /// The source of the messages of all roles.
     pub(in crate::cli) command: &'static str,
 }
 

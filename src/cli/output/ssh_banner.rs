@@ -26,7 +26,7 @@ pub(in crate::cli) struct SshBanner<W> {
     at: String,
     /// The stream was opened.
     is_open: Arc<AtomicBool>,
-    /// What came so far; none once the banner was found, or its absence was named.
+    /// The bytes so far; none once the banner was found, or its absence was named.
     carried: Option<Vec<u8>>,
 }
 

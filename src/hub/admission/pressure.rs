@@ -45,7 +45,7 @@ pub(in crate::hub) struct Pressure {
     connections: AtomicUsize,
     max_connections: usize,
     budget: Option<u64>,
-    /// What the hub took before it had a connection.
+    /// The memory that the hub took before it had a connection.
     initial_memory: u64,
     memory: Mutex<MemorySample>,
 }

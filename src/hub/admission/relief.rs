@@ -17,9 +17,9 @@ pub(in crate::hub) const STALL_TIME: Duration = Duration::from_secs(10);
 /// The memory that is missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::hub) struct Shortage {
-    /// What all streams together may take, in bytes.
+    /// The bytes that all streams together may take.
     pub(in crate::hub) room: u64,
-    /// What is to be freed.
+    /// The bytes to be freed.
     pub(in crate::hub) excess: u64,
 }
 
