@@ -20,7 +20,9 @@ const OWNER: &str = "65533";
 #[test]
 fn root_finds_and_changes_what_its_installed_service_knows() {
     let netns = NetNs::new();
-    netns.run("mount -t tmpfs units /etc/systemd && mount -t tmpfs state /var/lib");
+    // A machine without systemd has none of these.
+    netns.run("mkdir -p /etc/systemd /var/lib/devstream");
+    netns.run("mount -t tmpfs units /etc/systemd && mount -t tmpfs state /var/lib/devstream");
     netns.run(&format!("mkdir -p {STATE} && chmod 700 {STATE} && chown {OWNER} {STATE}"));
     let [hub_machine, device, laptop] = [(); 3].map(|()| netns.machine());
     let hub = Hub::start_at(&hub_machine, "127.0.0.1:0", &[]);
