@@ -137,7 +137,7 @@ impl AgentContext {
     /// Begins to serve a request, unless the agent is at its limit, or bytes would reach the target a second time.
     fn begin_attempt(&self, request: &StreamRequest, path: RequestPath) -> Result<Attempt, Refusal> {
         let attempt = self.recent_requests.lock().begin(request.request_id, path);
-        let lost = || Refusal::new(RefusalKind::RejectedByDevice, RefusalKind::LostWhileOpening.row().sentence);
+        let lost = || Refusal::new(RefusalKind::LostWhileOpening, "the device has its first bytes already");
         let attempt = attempt.ok_or_else(lost)?;
         let limits = self.config.client_factory.runtime().limits();
         let is_at_limit = self.streams.count().max(self.handlers.count()) >= limits.streams();

@@ -103,7 +103,7 @@ pub(super) async fn open(
 }
 
 /// Opens a stream for a local side, sealed unless plain streams were asked for. A device that does not say that it encrypts
-/// the stream gets none.
+/// the stream gets none. A session that was lost before anything of the application went with it is begun once more.
 async fn open_local<R, W>(
     opener: &Opener,
     name: Option<&StreamName>,
@@ -122,26 +122,30 @@ where
         let mut side = LocalSide::new(local, session, counters, early_wait);
         let opened = match &mut side {
             LocalSide::Plain((reader, _)) => {
-                opener.open(name, reader, EarlyOptions { wait: early_wait, session: None }).await?
+                opener.open(name, reader, EarlyOptions { wait: early_wait, session: None }).await
             }
             LocalSide::Sealed(sealed) => {
                 let early = EarlyOptions { wait: SEALED_EARLY_WAIT, session: Some(&sealed.session) };
-                let opened = opener.open(name, &mut sealed.reader, early).await?;
-                if !opened.end_to_end {
-                    return Err(sealed.session.not_begun());
-                }
-                opened
+                opener.open(name, &mut sealed.reader, early).await
             }
         };
-        match side {
-            LocalSide::Sealed(sealed)
+        match (side, opened) {
+            // The device takes a ticket once, which nothing of the application depends on.
+            (LocalSide::Sealed(sealed), Err(refusal))
+                if !is_last && refusal.kind == RefusalKind::LostWhileOpening && !sealed.session.has_sent_early() =>
+            {
+                local = sealed.into_local();
+            }
+            (_, Err(refusal)) => return Err(refusal),
+            (LocalSide::Sealed(sealed), Ok(opened)) if !opened.end_to_end => return Err(sealed.session.not_begun()),
+            (LocalSide::Sealed(sealed), Ok(_))
                 if !is_last
                     && (started_at.elapsed() > KEYS_MAY_CHANGE || !sealed.session.expects_anybody())
                     && opener.expects_another(&sealed).await? =>
             {
                 local = sealed.into_local();
             }
-            side @ (LocalSide::Plain(_) | LocalSide::Sealed(_)) => return Ok((side, opened)),
+            (side, Ok(opened)) => return Ok((side, opened)),
         }
     }
     Err(RefusalKind::LostWhileOpening.into())

@@ -339,8 +339,10 @@ impl LegSlot {
     }
 }
 
+/// Returns the refusal that a device gave; one for a repeated request in the hub's words.
 pub(super) fn device_refusal(reason: Option<Refusal>) -> Refusal {
     match reason {
+        Some(refusal) if refusal.kind == RefusalKind::LostWhileOpening => refusal.kind.into(),
         Some(refusal) if DEVICE_REFUSALS.contains(&refusal.kind) => refusal,
         Some(refusal) => Refusal::new(RefusalKind::RejectedByDevice, refusal.detail.as_str()),
         None => RefusalKind::RejectedByDevice.into(),
