@@ -284,7 +284,9 @@ fn a_backup_with_logs_or_another_registry_is_refused_whole() {
     let machine = Machine::new();
     let hub = Hub::start(&machine);
     let state = machine.home().join("elsewhere");
-    for (number, path) in ["activity.jsonl", "administration.jsonl", "registry.sqlite-wal", ""].iter().enumerate() {
+    let unwritable = ["ca.pem/x", "notes/.", "notes/", "no\u{1b}tes"];
+    let paths = ["activity.jsonl", "administration.jsonl", "registry.sqlite-wal", ""].into_iter().chain(unwritable);
+    for (number, path) in paths.enumerate() {
         let name = format!("forged{number}");
         hub.ask(&["backup", &name]);
         let forged = Connection::open(machine.home().join(&name)).expect("a database");

@@ -5,6 +5,7 @@
 
 mod revival;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
 use std::path::{Component, Path, PathBuf};
@@ -119,7 +120,7 @@ pub fn restore(from: &Path, state: &Path) -> anyhow::Result<Restored> {
     let integrity = integrity(&backup).with_context(not_a_backup)?;
     ensure!(integrity == "ok", "{} is damaged: {integrity}", from.display());
     let files = stored_files(&backup).with_context(not_a_backup)?;
-    files.iter().try_for_each(|(path, _)| ensure_allowed(path))?;
+    ensure_allowed(&files.iter().map(|(path, _)| path.as_str()).collect())?;
     let made = backup.query_row("SELECT made FROM backup", [], |row| Ok(Timestamp(row.get(0)?))).ok();
     let made_exactly = backup.query_row("SELECT exactly FROM backup", [], |row| row.get(0)).ok();
     backup.execute_batch("DROP TABLE file; DROP TABLE IF EXISTS backup; VACUUM")?;
@@ -175,13 +176,20 @@ fn stored_files(backup: &Connection) -> rusqlite::Result<Vec<(String, Vec<u8>)>>
     query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
-/// Checks that a path stays inside the state directory, and that a backup has such a file: a forged one must not replace
-/// the logs that are there.
-fn ensure_allowed(path: &str) -> anyhow::Result<()> {
-    let is_plain = !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
-    ensure!(is_plain, "the backup holds a file outside the state directory: {path:?}");
-    let is_excluded = EXCLUDED.iter().any(|prefix| path.starts_with(prefix));
-    ensure!(!is_excluded, "the backup holds a file that no hub has in one: {path:?}");
+/// Checks that paths stay inside the state directory, that a backup has such files, and that all of them can be written: a
+/// forged one must not replace the logs that are there, nor stop the restore halfway.
+fn ensure_allowed(paths: &BTreeSet<&str>) -> anyhow::Result<()> {
+    for path in paths {
+        let parts = || Path::new(path).components();
+        let is_normal = parts().all(|part| matches!(part, Component::Normal(_)))
+            && parts().collect::<PathBuf>().to_str() == Some(path);
+        let is_plain = !path.is_empty() && is_normal;
+        ensure!(is_plain, "the backup holds a file outside the state directory: {path:?}");
+        let is_excluded = EXCLUDED.iter().any(|prefix| path.starts_with(prefix)) || path.contains(char::is_control);
+        let mut above = Path::new(path).ancestors().skip(1).filter_map(Path::to_str);
+        let is_below_a_file = above.any(|directory| paths.contains(directory));
+        ensure!(!is_excluded && !is_below_a_file, "the backup holds a file that no hub has in one: {path:?}");
+    }
     Ok(())
 }
 
