@@ -1,6 +1,7 @@
 //! The files in which an identity of this machine keeps the keys of its peers.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::anyhow;
 
@@ -47,7 +48,7 @@ impl Store {
     }
 
     /// Returns what is known, with the name of the service that knows it; none is this user.
-    pub(super) fn read(&self) -> anyhow::Result<Vec<(Option<&str>, KnownPeers)>> {
+    pub(super) fn read(&self) -> anyhow::Result<Vec<(Option<&str>, Arc<KnownPeers>)>> {
         let mut known = vec![(None, self.own.read()?)];
         if let Some(service) = &self.service {
             known.push((Some(service.name.as_str()), service.file.read()?));

@@ -4,6 +4,7 @@ use std::fs::{File, TryLockError};
 use std::future::ready;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -30,7 +31,7 @@ const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct KnownFile {
     path: PathBuf,
-    read: Mutex<Option<(Version, KnownPeers)>>,
+    read: Mutex<Option<(Version, Arc<KnownPeers>)>>,
     /// Those that could not be written, for as long as this process runs.
     unwritten: FirstUse,
 }
@@ -54,13 +55,13 @@ impl KnownFile {
     }
 
     /// Returns all known peers.
-    pub fn read(&self) -> anyhow::Result<KnownPeers> {
-        let Some(version) = version_of(&self.path)? else { return Ok(KnownPeers::default()) };
+    pub fn read(&self) -> anyhow::Result<Arc<KnownPeers>> {
+        let Some(version) = version_of(&self.path)? else { return Ok(Arc::default()) };
         let mut read = self.read.lock();
         if let Some((_, peers)) = read.as_ref().filter(|(known, _)| *known == version) {
             return Ok(peers.clone());
         }
-        let peers = read_peers(&self.path, version.length)?;
+        let peers = Arc::new(read_peers(&self.path, version.length)?);
         *read = Some((version, peers.clone()));
         Ok(peers)
     }
