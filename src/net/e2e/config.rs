@@ -23,6 +23,7 @@ use super::failure::Failure;
 use super::leaf::{self, Leaf};
 use super::peers::{Anchors, KeepError, PeerKeys};
 use super::tickets::{ConnectionTickets, DeviceTickets, ServiceTickets};
+use super::verified::VerifiedChains;
 use crate::net::tls::provider;
 use crate::proto::bounded_map::BoundedMap;
 use crate::proto::e2e::StreamBinding;
@@ -95,6 +96,7 @@ pub struct SessionEnd {
     peer_keys: Arc<dyn PeerKeys>,
     /// Where the device looks tickets up.
     tickets: Option<Arc<ConnectionTickets>>,
+    verified: Arc<VerifiedChains>,
 }
 
 impl SessionEnd {
@@ -105,7 +107,8 @@ impl SessionEnd {
         if self.tls.alpn_protocol().is_none_or(|agreed| !protocols.iter().any(|protocol| protocol == agreed)) {
             return Err(Error::NoApplicationProtocol);
         }
-        let key = self.expected.verify(self.tls.peer_certificates().unwrap_or_default(), UnixTime::now())?;
+        let chain = self.tls.peer_certificates().unwrap_or_default();
+        let key = self.verified.key(&self.expected, chain, || self.expected.verify(chain, UnixTime::now()))?;
         let kept = self.peer_keys.keep(&self.expected.peer, &key, &self.expected.anchors);
         kept.map_err(|error| {
             other(match error {
@@ -159,6 +162,7 @@ pub struct Sessions {
     services: Configs<ClientConfig>,
     devices: Configs<ServerConfig>,
     tickets: Arc<DeviceTickets>,
+    verified: Arc<VerifiedChains>,
 }
 
 impl Default for Sessions {
@@ -167,6 +171,7 @@ impl Default for Sessions {
             services: Mutex::new(BoundedMap::new(KEPT_CONFIGS)),
             devices: Mutex::new(BoundedMap::new(KEPT_CONFIGS)),
             tickets: Arc::default(),
+            verified: Arc::default(),
         }
     }
 }
@@ -182,7 +187,7 @@ impl Sessions {
         let config = cached(&self.services, own, &expected, service_config)?;
         let name = ServerName::try_from(SERVER_NAME).map_err(|error| Error::General(error.to_string()))?;
         let tls = Box::new(ClientConnection::new(config, name)?.into());
-        Ok(SessionEnd { tls, expected, peer_keys, tickets: None })
+        Ok(SessionEnd { tls, expected, peer_keys, tickets: None, verified: self.verified.clone() })
     }
 
     /// Creates the device's end of a session.
@@ -197,7 +202,7 @@ impl Sessions {
         let mut config = (*config).clone();
         config.session_storage = tickets.clone();
         let tls = Box::new(ServerConnection::new(Arc::new(config))?.into());
-        Ok(SessionEnd { tls, expected, peer_keys, tickets: Some(tickets) })
+        Ok(SessionEnd { tls, expected, peer_keys, tickets: Some(tickets), verified: self.verified.clone() })
     }
 }
 

@@ -11,3 +11,4 @@ pub mod known_file;
 pub mod leaf;
 pub mod peers;
 mod tickets;
+mod verified;
