@@ -46,6 +46,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('profiles', 'profiles', [CompletionResultType]::ParameterValue, 'List the profiles: hubs and identities that this machine joined, or set the default')
             [CompletionResult]::new('identity', 'identity', [CompletionResultType]::ParameterValue, 'Show who this machine is: role, id, hub and end-to-end key of each of its identities')
             [CompletionResult]::new('trust', 'trust', [CompletionResultType]::ParameterValue, 'List, pin or forget the end-to-end keys of the devices and services that this machine knows')
+            [CompletionResult]::new('fleet', 'fleet', [CompletionResultType]::ParameterValue, 'Keep the key of a fleet, and sign the end-to-end keys of your devices and services with it')
             [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Write a commented configuration file, or print the effective settings')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script, for the shell to load at startup')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -1182,6 +1183,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the known peers: role, id, how and since when their keys are known')
             [CompletionResult]::new('pin', 'pin', [CompletionResultType]::ParameterValue, 'Set the key of a peer, which somebody has read on its machine')
             [CompletionResult]::new('forget', 'forget', [CompletionResultType]::ParameterValue, 'Forget a peer''s key: the key that it shows next is kept')
+            [CompletionResult]::new('fleet', 'fleet', [CompletionResultType]::ParameterValue, 'Trust a fleet: refuse every peer whose key it has not signed (exit code 43), whatever else is known of it')
             [CompletionResult]::new('reset', 'reset', [CompletionResultType]::ParameterValue, 'Forget the keys of all peers of an identity')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -1222,6 +1224,21 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
+        'devstream;trust;fleet' {
+            [CompletionResult]::new('--certificate', '--certificate', [CompletionResultType]::ParameterName, 'Present this certificate to peers')
+            [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'Change what this machine''s identity of this role trusts [default: both]')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('--remove', '--remove', [CompletionResultType]::ParameterName, 'Trust no fleet any more: the keys that are known count again, and those of new peers are kept')
+            [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Do not ask before a removal; needed where there is no terminal')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
         'devstream;trust;reset' {
             [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'Forget what this machine''s identity of this role knows; needed where there are two')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
@@ -1239,6 +1256,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the known peers: role, id, how and since when their keys are known')
             [CompletionResult]::new('pin', 'pin', [CompletionResultType]::ParameterValue, 'Set the key of a peer, which somebody has read on its machine')
             [CompletionResult]::new('forget', 'forget', [CompletionResultType]::ParameterValue, 'Forget a peer''s key: the key that it shows next is kept')
+            [CompletionResult]::new('fleet', 'fleet', [CompletionResultType]::ParameterValue, 'Trust a fleet: refuse every peer whose key it has not signed (exit code 43), whatever else is known of it')
             [CompletionResult]::new('reset', 'reset', [CompletionResultType]::ParameterValue, 'Forget the keys of all peers of an identity')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -1252,10 +1270,99 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
         'devstream;trust;help;forget' {
             break
         }
+        'devstream;trust;help;fleet' {
+            break
+        }
         'devstream;trust;help;reset' {
             break
         }
         'devstream;trust;help;help' {
+            break
+        }
+        'devstream;fleet' {
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Make a fleet: its key, and a recovery key that you then move to another place')
+            [CompletionResult]::new('sign', 'sign', [CompletionResultType]::ParameterValue, 'Sign a machine''s key, for 400 days; prints the command to run on that machine')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the machines whose keys were signed here, and until when')
+            [CompletionResult]::new('recover', 'recover', [CompletionResultType]::ParameterValue, 'Sign with the recovery key from now on, where the fleet key was lost')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'devstream;fleet;init' {
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'devstream;fleet;sign' {
+            [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'The machine''s role')
+            [CompletionResult]::new('--key', '--key', [CompletionResultType]::ParameterName, 'The machine''s whole key, as `devstream identity` shows it there')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'devstream;fleet;list' {
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'devstream;fleet;recover' {
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'devstream;fleet;help' {
+            [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Make a fleet: its key, and a recovery key that you then move to another place')
+            [CompletionResult]::new('sign', 'sign', [CompletionResultType]::ParameterValue, 'Sign a machine''s key, for 400 days; prints the command to run on that machine')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the machines whose keys were signed here, and until when')
+            [CompletionResult]::new('recover', 'recover', [CompletionResultType]::ParameterValue, 'Sign with the recovery key from now on, where the fleet key was lost')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'devstream;fleet;help;init' {
+            break
+        }
+        'devstream;fleet;help;sign' {
+            break
+        }
+        'devstream;fleet;help;list' {
+            break
+        }
+        'devstream;fleet;help;recover' {
+            break
+        }
+        'devstream;fleet;help;help' {
             break
         }
         'devstream;config' {
@@ -1342,6 +1449,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('profiles', 'profiles', [CompletionResultType]::ParameterValue, 'List the profiles: hubs and identities that this machine joined, or set the default')
             [CompletionResult]::new('identity', 'identity', [CompletionResultType]::ParameterValue, 'Show who this machine is: role, id, hub and end-to-end key of each of its identities')
             [CompletionResult]::new('trust', 'trust', [CompletionResultType]::ParameterValue, 'List, pin or forget the end-to-end keys of the devices and services that this machine knows')
+            [CompletionResult]::new('fleet', 'fleet', [CompletionResultType]::ParameterValue, 'Keep the key of a fleet, and sign the end-to-end keys of your devices and services with it')
             [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Write a commented configuration file, or print the effective settings')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script, for the shell to load at startup')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -1541,6 +1649,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the known peers: role, id, how and since when their keys are known')
             [CompletionResult]::new('pin', 'pin', [CompletionResultType]::ParameterValue, 'Set the key of a peer, which somebody has read on its machine')
             [CompletionResult]::new('forget', 'forget', [CompletionResultType]::ParameterValue, 'Forget a peer''s key: the key that it shows next is kept')
+            [CompletionResult]::new('fleet', 'fleet', [CompletionResultType]::ParameterValue, 'Trust a fleet: refuse every peer whose key it has not signed (exit code 43), whatever else is known of it')
             [CompletionResult]::new('reset', 'reset', [CompletionResultType]::ParameterValue, 'Forget the keys of all peers of an identity')
             break
         }
@@ -1553,7 +1662,29 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
         'devstream;help;trust;forget' {
             break
         }
+        'devstream;help;trust;fleet' {
+            break
+        }
         'devstream;help;trust;reset' {
+            break
+        }
+        'devstream;help;fleet' {
+            [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Make a fleet: its key, and a recovery key that you then move to another place')
+            [CompletionResult]::new('sign', 'sign', [CompletionResultType]::ParameterValue, 'Sign a machine''s key, for 400 days; prints the command to run on that machine')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the machines whose keys were signed here, and until when')
+            [CompletionResult]::new('recover', 'recover', [CompletionResultType]::ParameterValue, 'Sign with the recovery key from now on, where the fleet key was lost')
+            break
+        }
+        'devstream;help;fleet;init' {
+            break
+        }
+        'devstream;help;fleet;sign' {
+            break
+        }
+        'devstream;help;fleet;list' {
+            break
+        }
+        'devstream;help;fleet;recover' {
             break
         }
         'devstream;help;config' {

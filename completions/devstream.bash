@@ -34,6 +34,9 @@ _devstream() {
             devstream,devices)
                 cmd="devstream__subcmd__devices"
                 ;;
+            devstream,fleet)
+                cmd="devstream__subcmd__fleet"
+                ;;
             devstream,help)
                 cmd="devstream__subcmd__help"
                 ;;
@@ -88,6 +91,36 @@ _devstream() {
             devstream__subcmd__config__subcmd__help,show)
                 cmd="devstream__subcmd__config__subcmd__help__subcmd__show"
                 ;;
+            devstream__subcmd__fleet,help)
+                cmd="devstream__subcmd__fleet__subcmd__help"
+                ;;
+            devstream__subcmd__fleet,init)
+                cmd="devstream__subcmd__fleet__subcmd__init"
+                ;;
+            devstream__subcmd__fleet,list)
+                cmd="devstream__subcmd__fleet__subcmd__list"
+                ;;
+            devstream__subcmd__fleet,recover)
+                cmd="devstream__subcmd__fleet__subcmd__recover"
+                ;;
+            devstream__subcmd__fleet,sign)
+                cmd="devstream__subcmd__fleet__subcmd__sign"
+                ;;
+            devstream__subcmd__fleet__subcmd__help,help)
+                cmd="devstream__subcmd__fleet__subcmd__help__subcmd__help"
+                ;;
+            devstream__subcmd__fleet__subcmd__help,init)
+                cmd="devstream__subcmd__fleet__subcmd__help__subcmd__init"
+                ;;
+            devstream__subcmd__fleet__subcmd__help,list)
+                cmd="devstream__subcmd__fleet__subcmd__help__subcmd__list"
+                ;;
+            devstream__subcmd__fleet__subcmd__help,recover)
+                cmd="devstream__subcmd__fleet__subcmd__help__subcmd__recover"
+                ;;
+            devstream__subcmd__fleet__subcmd__help,sign)
+                cmd="devstream__subcmd__fleet__subcmd__help__subcmd__sign"
+                ;;
             devstream__subcmd__help,check)
                 cmd="devstream__subcmd__help__subcmd__check"
                 ;;
@@ -105,6 +138,9 @@ _devstream() {
                 ;;
             devstream__subcmd__help,devices)
                 cmd="devstream__subcmd__help__subcmd__devices"
+                ;;
+            devstream__subcmd__help,fleet)
+                cmd="devstream__subcmd__help__subcmd__fleet"
                 ;;
             devstream__subcmd__help,help)
                 cmd="devstream__subcmd__help__subcmd__help"
@@ -147,6 +183,18 @@ _devstream() {
                 ;;
             devstream__subcmd__help__subcmd__config,show)
                 cmd="devstream__subcmd__help__subcmd__config__subcmd__show"
+                ;;
+            devstream__subcmd__help__subcmd__fleet,init)
+                cmd="devstream__subcmd__help__subcmd__fleet__subcmd__init"
+                ;;
+            devstream__subcmd__help__subcmd__fleet,list)
+                cmd="devstream__subcmd__help__subcmd__fleet__subcmd__list"
+                ;;
+            devstream__subcmd__help__subcmd__fleet,recover)
+                cmd="devstream__subcmd__help__subcmd__fleet__subcmd__recover"
+                ;;
+            devstream__subcmd__help__subcmd__fleet,sign)
+                cmd="devstream__subcmd__help__subcmd__fleet__subcmd__sign"
                 ;;
             devstream__subcmd__help__subcmd__hub,backup)
                 cmd="devstream__subcmd__help__subcmd__hub__subcmd__backup"
@@ -258,6 +306,9 @@ _devstream() {
                 ;;
             devstream__subcmd__help__subcmd__service,uninstall)
                 cmd="devstream__subcmd__help__subcmd__service__subcmd__uninstall"
+                ;;
+            devstream__subcmd__help__subcmd__trust,fleet)
+                cmd="devstream__subcmd__help__subcmd__trust__subcmd__fleet"
                 ;;
             devstream__subcmd__help__subcmd__trust,forget)
                 cmd="devstream__subcmd__help__subcmd__trust__subcmd__forget"
@@ -595,6 +646,9 @@ _devstream() {
             devstream__subcmd__service__subcmd__help,uninstall)
                 cmd="devstream__subcmd__service__subcmd__help__subcmd__uninstall"
                 ;;
+            devstream__subcmd__trust,fleet)
+                cmd="devstream__subcmd__trust__subcmd__fleet"
+                ;;
             devstream__subcmd__trust,forget)
                 cmd="devstream__subcmd__trust__subcmd__forget"
                 ;;
@@ -609,6 +663,9 @@ _devstream() {
                 ;;
             devstream__subcmd__trust,reset)
                 cmd="devstream__subcmd__trust__subcmd__reset"
+                ;;
+            devstream__subcmd__trust__subcmd__help,fleet)
+                cmd="devstream__subcmd__trust__subcmd__help__subcmd__fleet"
                 ;;
             devstream__subcmd__trust__subcmd__help,forget)
                 cmd="devstream__subcmd__trust__subcmd__help__subcmd__forget"
@@ -632,7 +689,7 @@ _devstream() {
 
     case "${cmd}" in
         devstream)
-            opts="-v -q -h -V --verbose --quiet --log-format --profile --help --version hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help"
+            opts="-v -q -h -V --verbose --quiet --log-format --profile --help --version hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust fleet config completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1119,8 +1176,210 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__fleet)
+            opts="-v -q -h --verbose --quiet --log-format --profile --help init sign list recover help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__fleet__subcmd__help)
+            opts="init sign list recover help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__fleet__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__fleet__subcmd__help__subcmd__init)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__fleet__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__fleet__subcmd__help__subcmd__recover)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__fleet__subcmd__help__subcmd__sign)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__fleet__subcmd__init)
+            opts="-v -q -h --verbose --quiet --log-format --profile --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__fleet__subcmd__list)
+            opts="-v -q -h --json --verbose --quiet --log-format --profile --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__fleet__subcmd__recover)
+            opts="-v -q -h --verbose --quiet --log-format --profile --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__fleet__subcmd__sign)
+            opts="-v -q -h --role --key --verbose --quiet --log-format --profile --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --role)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__help)
-            opts="hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust config completions help"
+            opts="hub join device-agent service-proxy service demo devices check status ssh ssh-config rdp profiles identity trust fleet config completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1234,6 +1493,76 @@ _devstream() {
         devstream__subcmd__help__subcmd__devices)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__fleet)
+            opts="init sign list recover"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__fleet__subcmd__init)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__fleet__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__fleet__subcmd__recover)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__fleet__subcmd__sign)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1918,8 +2247,22 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__help__subcmd__trust)
-            opts="list pin forget reset"
+            opts="list pin forget fleet reset"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__trust__subcmd__fleet)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -5299,12 +5642,42 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__trust)
-            opts="-v -q -h --verbose --quiet --log-format --profile --help list pin forget reset help"
+            opts="-v -q -h --verbose --quiet --log-format --profile --help list pin forget fleet reset help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__trust__subcmd__fleet)
+            opts="-v -q -h --certificate --role --remove --yes --verbose --quiet --log-format --profile --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --certificate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --role)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
@@ -5343,8 +5716,22 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__trust__subcmd__help)
-            opts="list pin forget reset help"
+            opts="list pin forget fleet reset help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__trust__subcmd__help__subcmd__fleet)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

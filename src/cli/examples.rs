@@ -81,7 +81,18 @@ const EXAMPLES: &[(&str, &str)] = &[
         "Know it by the key that `devstream identity` shows there",
     ),
     ("devstream trust forget device pi-42", "Keep the key that it shows next"),
+    (
+        "devstream trust fleet 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+        "Refuse every peer whose key this fleet has not signed",
+    ),
     ("devstream trust reset --role device", "Forget the keys of all services that this device knows"),
+    ("devstream fleet init", "Make a fleet on your own machine, not the hub's"),
+    (
+        "devstream fleet sign pi-42 --key 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+        "Sign the key that `devstream identity` shows on pi-42; prints the command to run there",
+    ),
+    ("devstream fleet list", "List what was signed, and until when"),
+    ("devstream fleet recover /media/usb/recovery", "Sign with the recovery key, where the fleet key was lost"),
     ("devstream config init", "Write a commented file to edit"),
     ("devstream config show service-proxy", "Print a service-proxy's settings, and where each comes from"),
     ("devstream config show hub --json -- --listen '[::]:443'", "The same with flags, as JSON"),

@@ -4,6 +4,7 @@ use super::args::Identity;
 use super::identity::{OwnIdentity, no_identity, own_identities};
 use super::profile::Profile;
 use super::{Failure, output};
+use crate::net::os::clock;
 
 pub(super) fn run(identity: &Identity) -> Result<(), Failure> {
     let profile = Profile::resolve(identity.profile.as_ref())?;
@@ -15,10 +16,25 @@ pub(super) fn run(identity: &Identity) -> Result<(), Failure> {
         output::print(&serde_json::to_string_pretty(&identities).map_err(anyhow::Error::from)?);
         return Ok(());
     }
-    let row = |OwnIdentity { role, id, hub, end_to_end_key }: &OwnIdentity| {
+    let in_fleet = |own: &OwnIdentity| own.fleet.is_some() || own.certificate_until.is_some();
+    let has_fleets = identities.iter().any(in_fleet);
+    let row = |own: &OwnIdentity| {
+        let OwnIdentity { role, id, hub, end_to_end_key, .. } = own;
         let hub = hub.as_ref().map_or_else(|| "this user's".into(), ToString::to_string);
-        vec![role.to_string(), id.to_string(), hub, String::from(*end_to_end_key)]
+        let cells = [role.to_string(), id.to_string(), hub, String::from(*end_to_end_key)];
+        cells.into_iter().chain(has_fleets.then(|| signed(own))).collect()
     };
-    output::print_table(&["ROLE", "ID", "HUB", "END-TO-END KEY"], identities.iter().map(row));
+    let columns = ["ROLE", "ID", "HUB", "END-TO-END KEY"].into_iter().chain(has_fleets.then_some("SIGNED"));
+    output::print_table(&columns.collect::<Vec<_>>(), identities.iter().map(row));
     Ok(())
+}
+
+/// Until when a fleet has signed the identity's key.
+fn signed(own: &OwnIdentity) -> String {
+    match own.certificate_until {
+        Some(until) if until < clock::now_utc() => "expired".into(),
+        Some(until) => format!("until {}", &until.rfc3339()[..10]),
+        None if own.fleet.is_some() => "no".into(),
+        None => "-".into(),
+    }
 }

@@ -63,6 +63,9 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     if let Some(former) = other_hub {
         forget_former_hub(profile, principal.role, &former)?;
     }
+    if joined.fleet.is_some() {
+        output::warning(&unsigned(principal, profile)?);
+    }
     if let Some(note) = other_role(profile, principal)? {
         output::warning(&note);
     }
@@ -112,8 +115,11 @@ impl Joining {
         let streaming_endpoint = streaming_endpoint(&response)?;
         let (hub, code_hash) = (link.hub.clone(), Some(code_hash(link)));
         let succession = succession(&self.profile, principal, &seed)?;
-        let joined =
-            StoredIdentity { id: principal.id.clone(), hub, pin: link.pin, streaming_endpoint, code_hash, succession };
+        // A fleet is trusted whichever hub there is; what it signed was the former key.
+        let fleet = StoredIdentity::load(&self.profile, principal.role)?.and_then(|former| former.fleet);
+        let id = principal.id.clone();
+        let (pin, certificate) = (link.pin, None);
+        let joined = StoredIdentity { id, hub, pin, streaming_endpoint, code_hash, succession, certificate, fleet };
         identity_dir.store(&joined, &seed)?;
         Ok(joined)
     }
@@ -171,6 +177,14 @@ fn other_role(profile: &Profile, Principal { role, id: own }: &Principal) -> any
              remove {profile} --role {role}{yes}, and on the hub: devstream hub {role} rotate {own}"
         )
     }))
+}
+
+/// Words that the fleet which this machine trusts has yet to sign its new key.
+fn unsigned(Principal { role, id }: &Principal, profile: &Profile) -> anyhow::Result<String> {
+    let key = String::from(StoredIdentity::key(profile, *role)?.public());
+    Ok(format!(
+        "this machine's fleet has not signed its new key; where the fleet key is: devstream fleet sign {id} --role {role} --key {key}"
+    ))
 }
 
 /// Words the next step: nothing, where a role that runs with this identity takes the new key up.

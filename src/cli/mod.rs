@@ -12,6 +12,7 @@ mod complete;
 mod config;
 mod demo;
 mod examples;
+mod fleet;
 mod identity;
 mod identity_command;
 mod join;
@@ -163,6 +164,7 @@ fn run(cli: Cli, inherited: InheritedSockets, table: Option<Table>) -> Result<()
             Command::Profiles(profiles) => Ok(profiles::run(profiles).await?),
             Command::Identity(identity) => identity_command::run(&identity),
             Command::Trust(trust) => trust::run(trust),
+            Command::Fleet(fleet) => fleet::run(fleet.command),
             Command::Config(config) => config::command::run(config),
             Command::Completions(Completions { shell, fixed: true }) => {
                 output::print(shell.script());

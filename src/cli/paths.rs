@@ -25,6 +25,11 @@ pub(super) fn data() -> anyhow::Result<PathBuf> {
     Ok(base.join("devstream"))
 }
 
+/// Returns the directory of the owner's fleet: its keys, and what they signed.
+pub(super) fn fleet() -> anyhow::Result<PathBuf> {
+    Ok(data()?.join("fleet"))
+}
+
 /// Returns the home directory, if it would hold this program's files and does not exist.
 pub(super) fn missing_home() -> Option<PathBuf> {
     let (home, data) = (dirs::home_dir()?, dirs::data_local_dir()?);

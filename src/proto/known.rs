@@ -25,10 +25,12 @@ pub enum Origin {
     Pinned,
     /// It succeeded a key that was known, which signed it.
     Succeeded,
+    /// The fleet that this machine trusts signed it.
+    Fleet,
 }
 
 impl Origin {
-    const ALL: [Self; 3] = [Self::FirstUse, Self::Pinned, Self::Succeeded];
+    const ALL: [Self; 4] = [Self::FirstUse, Self::Pinned, Self::Succeeded, Self::Fleet];
 
     /// The word in the file and in output.
     pub fn as_str(self) -> &'static str {
@@ -36,6 +38,7 @@ impl Origin {
             Self::FirstUse => "first-use",
             Self::Pinned => "pinned",
             Self::Succeeded => "succeeded",
+            Self::Fleet => "fleet",
         }
     }
 }
@@ -63,7 +66,7 @@ pub struct KnownPeers(BTreeMap<Principal, KnownPeer>);
 
 /// The error for a line that is none of this file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("line {0} is not of the form: device|service ID KEY first-use|pinned|succeeded TIME")]
+#[error("line {0} is not of the form: device|service ID KEY first-use|pinned|succeeded|fleet TIME")]
 pub struct InvalidLine(pub usize);
 
 /// The error for a peer that has no place any more.
@@ -151,6 +154,7 @@ mod tests {
         peers.set(peer(Role::Service, "alice"), known(1, Origin::Pinned)).unwrap();
         peers.set(peer(Role::Device, "pi-42"), known(2, Origin::FirstUse)).unwrap();
         peers.set(peer(Role::Device, "pi-43"), known(3, Origin::Succeeded)).unwrap();
+        peers.set(peer(Role::Device, "pi-44"), known(4, Origin::Fleet)).unwrap();
         let text = peers.to_string();
         assert_eq!(KnownPeers::parse(&text), Ok(peers));
         assert!(text.starts_with("device pi-42 ") && text.contains("Z\nservice alice "), "{text}");

@@ -196,6 +196,10 @@ table! {
         "the other end shows another end-to-end key than is known"
         "ask there: devstream identity";
     #[serde(skip_deserializing)]
+    NotInFleet "not-in-fleet" 0 0 "" 0 43
+        "the other end's key is not signed by your fleet"
+        "where the fleet key is: devstream fleet sign";
+    #[serde(skip_deserializing)]
     EndToEndNotBegun "end-to-end-not-begun" 0 0 "" 0 44
         "the other end did not begin end-to-end encryption"
         "update devstream there";
@@ -217,7 +221,7 @@ impl RefusalKind {
 
     /// Reports whether it says why an end-to-end session failed: this end alone knows.
     pub fn is_of_session(self) -> bool {
-        matches!(self, Self::AnotherPeerKey | Self::EndToEndNotBegun | Self::StreamAltered)
+        matches!(self, Self::AnotherPeerKey | Self::NotInFleet | Self::EndToEndNotBegun | Self::StreamAltered)
     }
 
     /// Reports whether the hub or the device has no capacity for the moment: the same request may succeed shortly.
@@ -363,7 +367,7 @@ mod tests {
             assert_eq!(serde_json::from_str::<RefusalKind>(&word).unwrap(), RefusalKind::Other, "{word}");
             assert_eq!((row.status, row.close), (0, 0), "{word}");
         }
-        assert_eq!(own.count(), 3);
+        assert_eq!(own.count(), 4);
     }
 
     #[test]

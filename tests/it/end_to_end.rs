@@ -1,6 +1,7 @@
 //! End-to-end keys as a person sees them: `identity`, `trust`, `check`, `devices`, and what ends a stream.
 
 mod check;
+mod fleet;
 mod identity;
 mod rotation;
 mod service;

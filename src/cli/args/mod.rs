@@ -8,6 +8,7 @@ mod check;
 mod client_limits;
 mod config_command;
 mod epilogue;
+mod fleet;
 mod hub;
 mod hub_args;
 mod limits;
@@ -29,6 +30,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 pub(super) use self::activity::{ActivityArgs, Logs};
 pub(super) use self::check::Check;
 pub(super) use self::config_command::{ConfigArgs, ConfigCommand, ConfigShowArgs};
+pub(super) use self::fleet::{Fleet, FleetCommand};
 pub(super) use self::hub::{Hub, HubServe};
 pub(super) use self::hub_args::{HubArgs, TrustArgs};
 pub(super) use self::profiles::{MovedHub, Profiles, ProfilesCommand};
@@ -116,6 +118,7 @@ impl Cli {
             | Command::Profiles(_)
             | Command::Identity(_)
             | Command::Trust(_)
+            | Command::Fleet(_)
             | Command::Config(_)
             | Command::Completions(_) => false,
         };
@@ -140,6 +143,7 @@ pub(super) enum Command {
     Profiles(Profiles),
     Identity(Identity),
     Trust(Trust),
+    Fleet(Fleet),
     Config(ConfigArgs),
     Completions(Completions),
 }
@@ -163,6 +167,7 @@ impl Command {
             Self::Profiles(_) => "profiles",
             Self::Identity(_) => "identity",
             Self::Trust(_) => "trust",
+            Self::Fleet(_) => "fleet",
             Self::Config(_) => "config",
             Self::Completions(_) => "completions",
         }
@@ -182,7 +187,7 @@ impl Command {
             Self::DeviceAgent(_) | Self::ServiceProxy(_) | Self::Demo(_) | Self::Rdp(_) => true,
             Self::Service(_) | Self::Join(_) | Self::Devices(_) | Self::Check(_) | Self::Status(_) => false,
             Self::Ssh(_) | Self::SshConfig(_) => false,
-            Self::Profiles(_) | Self::Identity(_) | Self::Trust(_) => false,
+            Self::Profiles(_) | Self::Identity(_) | Self::Trust(_) | Self::Fleet(_) => false,
             Self::Config(_) | Self::Completions(_) => false,
         }
     }

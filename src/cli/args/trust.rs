@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::OutputArgs;
 use crate::cli::profile::Profile;
+use crate::proto::fleet::FleetKeys;
 use crate::proto::id::{PrincipalId, Role};
 use crate::proto::key::PublicKey;
 
@@ -64,6 +65,27 @@ pub(in crate::cli) enum TrustCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// Trust a fleet: refuse every peer whose key it has not signed (exit code 43), whatever else is known of it
+    ///
+    /// Without keys, show the fleet that is trusted. `devstream fleet sign` prints this command for a machine, with the
+    /// fleet's keys and the certificate by which peers in the fleet accept that machine.
+    Fleet {
+        /// The fleet's key, and after a comma its recovery key, as `devstream fleet init` prints them
+        #[arg(value_name = "KEY[,KEY2]")]
+        keys: Option<FleetKeys>,
+        /// Present this certificate to peers
+        #[arg(long, value_name = "TEXT", requires = "keys")]
+        certificate: Option<String>,
+        /// Change what this machine's identity of this role trusts [default: both]
+        #[arg(long, value_name = "device|service")]
+        role: Option<Role>,
+        /// Trust no fleet any more: the keys that are known count again, and those of new peers are kept
+        #[arg(long, conflicts_with = "keys")]
+        remove: bool,
+        /// Do not ask before a removal; needed where there is no terminal
+        #[arg(long, requires = "remove")]
+        yes: bool,
+    },
     /// Forget the keys of all peers of an identity
     Reset {
         /// Forget what this machine's identity of this role knows; needed where there are two
@@ -76,7 +98,7 @@ pub(in crate::cli) enum TrustCommand {
 }
 
 /// Parses a whole key: a part of one may be that of many.
-fn whole_key(text: &str) -> Result<PublicKey, String> {
+pub(super) fn whole_key(text: &str) -> Result<PublicKey, String> {
     text.parse().map_err(|_| {
         "not a whole key, which has 43 characters: copy it from what `devstream identity` shows on the peer's machine".into()
     })

@@ -12,6 +12,7 @@ use super::reporter::Reporter;
 use crate::net::e2e::facts::SessionFacts;
 use crate::net::os::clock;
 use crate::net::tunnel::seal::SessionView;
+use crate::proto::fleet::Validity;
 use crate::proto::known::Origin;
 use crate::proto::limits::SESSION_TIMEOUT;
 use crate::proto::refusal::Refusal;
@@ -41,20 +42,33 @@ pub(super) async fn end_to_end(
 }
 
 fn found(at: &str, opened: &Result<SessionFacts, Refusal>, asked: Timestamp) -> Finding {
-    let SessionFacts { key, known, cipher, key_exchange, is_post_quantum } = match opened {
+    let SessionFacts { key, known, certificate, cipher, key_exchange, is_post_quantum } = match opened {
         Ok(facts) => facts,
         Err(refusal) => return Finding::failed(hop_of(refusal.kind), at, refusal),
     };
-    let known = match known {
-        Some(known) if known.origin == Origin::FirstUse && known.since >= asked => {
+    let known = match (certificate, known) {
+        (Some(validity), _) => format!("fleet, certificate until {}", day(validity)),
+        (None, Some(known)) if known.origin == Origin::FirstUse && known.since >= asked => {
             "by first use, just now; compare it with `devstream identity` there".into()
         }
-        Some(known) => format!("{} since {}", words(known.origin), known.since),
-        None => "from the hub's own registry".into(),
+        (None, Some(known)) => format!("{} since {}", words(known.origin), known.since),
+        (None, None) => "from the hub's own registry".into(),
     };
     let post_quantum = if *is_post_quantum { " (post-quantum)" } else { "" };
     let finding = Finding::good(Hop::EndToEnd, at).fact("key", key.short()).fact("known", known);
-    finding.fact("cipher", cipher).fact("key exchange", format!("{key_exchange}{post_quantum}"))
+    let finding = finding.fact("cipher", cipher).fact("key exchange", format!("{key_exchange}{post_quantum}"));
+    match certificate {
+        Some(validity) if validity.is_due(asked) => finding.with_verdict(Verdict::Warning {
+            cause: format!("the device's certificate ends on {}", day(validity)),
+            advice: "sign its key again where the fleet key is: devstream fleet sign".into(),
+        }),
+        _ => finding,
+    }
+}
+
+/// The last day of a certificate.
+fn day(validity: &Validity) -> String {
+    validity.not_after.rfc3339()[..10].to_owned()
 }
 
 fn words(origin: Origin) -> &'static str {
@@ -62,5 +76,6 @@ fn words(origin: Origin) -> &'static str {
         Origin::FirstUse => "by first use",
         Origin::Pinned => "pinned",
         Origin::Succeeded => "by succession",
+        Origin::Fleet => "fleet",
     }
 }

@@ -66,6 +66,9 @@ impl PeerKeys for HubKeys {
         None
     }
 
+    /// The hub keeps them, and knows no fleets.
+    fn keep_signed(&self, _: &Principal, _: &PublicKey) {}
+
     /// The hub keeps them.
     fn keep(&self, _: &Principal, _: &PublicKey, _: &Anchors) -> Result<(), KeepError> {
         Ok(())

@@ -9,10 +9,13 @@ use super::stored::{StoredIdentity, parse_key};
 use crate::cli::paths;
 use crate::cli::profile::Profile;
 use crate::hub::state::{AtPath as _, read_private};
+use crate::net::e2e::fleet::validity_of;
+use crate::proto::fleet::FleetKeys;
 use crate::proto::id::{Principal, PrincipalId, Role};
 use crate::proto::join::HubAddress;
 use crate::proto::key::PublicKey;
 use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::timestamp::Timestamp;
 
 /// The limit on identities that enrolled with the hub of the same user, whatever else is in their directory.
 const MAX_LOCAL: usize = 1024;
@@ -27,6 +30,12 @@ pub(in crate::cli) struct OwnIdentity {
     pub(in crate::cli) hub: Option<HubAddress>,
     /// The key by which peers know it.
     pub(in crate::cli) end_to_end_key: PublicKey,
+    /// The fleet that must have signed the keys of its peers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::cli) fleet: Option<FleetKeys>,
+    /// The end of the certificate by which a fleet vouches for its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::cli) certificate_until: Option<Timestamp>,
 }
 
 /// Returns the profile's identities: those that joined, then, in the default profile, those that enrolled with the hub of the
@@ -34,9 +43,13 @@ pub(in crate::cli) struct OwnIdentity {
 pub(in crate::cli) fn own_identities(profile: &Profile) -> anyhow::Result<Vec<OwnIdentity>> {
     let mut identities = Vec::new();
     for role in [Role::Device, Role::Service] {
-        if let Some(StoredIdentity { id, hub, .. }) = StoredIdentity::load(profile, role)? {
+        if let Some(stored) = StoredIdentity::load(profile, role)? {
             let end_to_end_key = StoredIdentity::key(profile, role)?.public();
-            identities.push(OwnIdentity { role, id, hub: Some(hub), end_to_end_key });
+            let certificate_until = stored.certificate()?.and_then(|certificate| validity_of(certificate.der()));
+            let certificate_until = certificate_until.map(|validity| validity.not_after);
+            let StoredIdentity { id, hub, fleet, .. } = stored;
+            let fleet = fleet.map(|fleet| fleet.keys);
+            identities.push(OwnIdentity { role, id, hub: Some(hub), end_to_end_key, fleet, certificate_until });
         }
     }
     if profile.is_default() {
@@ -57,7 +70,8 @@ fn enrolled() -> anyhow::Result<Vec<OwnIdentity>> {
     let identity = |principal: Principal| {
         let path = paths::local_key(&principal)?;
         let end_to_end_key = parse_key(&path, &read_private(&path)?)?.public();
-        Ok(OwnIdentity { role: principal.role, id: principal.id, hub: None, end_to_end_key })
+        let Principal { role, id } = principal;
+        Ok(OwnIdentity { role, id, hub: None, end_to_end_key, fleet: None, certificate_until: None })
     };
     principals.into_iter().map(identity).collect()
 }

@@ -21,6 +21,7 @@ use crate::net::e2e::known_file::KnownFile;
 use crate::net::e2e::leaf::Voucher;
 use crate::net::os::random;
 use crate::net::tls::Trust;
+use crate::proto::fleet::Fleet;
 use crate::proto::id::{Principal, PrincipalId, Role};
 use crate::proto::join::{HubAddress, JoinLink, Pin};
 use crate::proto::key::PrivateKey;
@@ -47,6 +48,12 @@ pub(in crate::cli) struct StoredIdentity {
     /// The certificate by which the former key vouches for the present one, to peers that know the former.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::cli) succession: Option<String>,
+    /// The certificate by which a fleet vouches for the key, to peers that trust the fleet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::cli) certificate: Option<String>,
+    /// The fleet that must have signed the keys of peers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::cli) fleet: Option<Fleet>,
 }
 
 const PENDING_KEY: &str = "key.next";
@@ -98,7 +105,8 @@ impl StoredIdentity {
         let principal = Principal { role, id: self.id.clone() };
         let client = Client::new(hubs, trust, principal, Arc::new(key))?;
         let client = client.with_streaming_endpoint(self.streaming_endpoint.clone());
-        let client = client.with_peer_keys(known_keys(profile, role)?).vouched_for_by(self.succession()?);
+        let client = client.with_peer_keys(known_keys(profile, role)?).with_fleet(self.fleet);
+        let client = client.vouched_for_by([self.succession()?, self.certificate()?].into_iter().flatten());
         Ok(client.allowing_tls_inspection(hub_args.trust.allow_tls_inspection))
     }
 
@@ -106,6 +114,12 @@ impl StoredIdentity {
     fn succession(&self) -> anyhow::Result<Option<Voucher>> {
         let parse = |text: &String| Voucher::parse(text).context("invalid succession in the identity");
         self.succession.as_ref().map(parse).transpose()
+    }
+
+    /// The voucher of a fleet.
+    pub(in crate::cli) fn certificate(&self) -> anyhow::Result<Option<Voucher>> {
+        let parse = |text: &String| Voucher::parse(text).context("invalid certificate in the identity");
+        self.certificate.as_ref().map(parse).transpose()
     }
 }
 

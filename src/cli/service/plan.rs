@@ -74,6 +74,7 @@ pub(super) fn plan(
         | Command::Profiles(_)
         | Command::Identity(_)
         | Command::Trust(_)
+        | Command::Fleet(_)
         | Command::Config(_)
         | Command::Completions(_) => {
             bail!("after -- only flags of a running {name} are valid, no subcommands or --stdio")

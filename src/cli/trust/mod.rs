@@ -3,6 +3,7 @@
 //! In: a profile, and a peer. Out: changes of the file beside the identity, and of the one of its installed service, both of
 //! which running roles read anew (`store`).
 
+mod fleet;
 mod store;
 
 use std::fmt;
@@ -30,11 +31,18 @@ pub(super) fn run(trust: Trust) -> Result<(), Failure> {
         TrustCommand::Pin { peer_role, id, key } => pin(&profile, peer(peer_role, id), key),
         TrustCommand::Forget { peer_role, id, yes } => forget(&profile, &peer(peer_role, id), yes),
         TrustCommand::Reset { role, yes } => reset(&profile, role, yes),
+        TrustCommand::Fleet { role, remove: true, yes, .. } => {
+            fleet::run(&profile, role, fleet::Change::Remove { yes })
+        }
+        TrustCommand::Fleet { keys: Some(keys), certificate, role, .. } => {
+            fleet::run(&profile, role, fleet::Change::Trust { keys, certificate })
+        }
+        TrustCommand::Fleet { role, .. } => fleet::run(&profile, role, fleet::Change::Show),
     }
 }
 
 /// Names a peer as sessions look it up.
-fn peer(role: Role, id: PrincipalId) -> Principal {
+pub(super) fn peer(role: Role, id: PrincipalId) -> Principal {
     let id = match role {
         Role::Device => DeviceId::from(id).lower_case().into(),
         Role::Service => id,
@@ -205,6 +213,18 @@ fn confirm(what: &str, consequence: &str, yes: bool) -> Result<(), Failure> {
         Confirmation::Given => Ok(()),
         Confirmation::Denied => Err(anyhow!("nothing was changed").into()),
         Confirmation::NoTerminal => Err(anyhow!("this would forget {what}: confirm with --yes").into()),
+    }
+}
+
+/// Asks before a fleet is no longer trusted, unless that was confirmed.
+fn confirm_removal(yes: bool) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    match output::confirm("Trust no fleet any more? The key of a new peer is kept then, whoever it is.")? {
+        Confirmation::Given => Ok(()),
+        Confirmation::Denied => Err(anyhow!("nothing was changed").into()),
+        Confirmation::NoTerminal => Err(anyhow!("this would end the trust in the fleet: confirm with --yes").into()),
     }
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::Client;
 use crate::net::e2e::config::{Expected, SessionEnd};
 use crate::net::e2e::leaf::{Leaf, Voucher};
-use crate::net::e2e::peers::PeerKeys;
+use crate::net::e2e::peers::{Anchors, PeerKeys};
 use crate::proto::e2e::StreamBinding;
-use crate::proto::id::{DeviceId, ServiceName, StreamName};
+use crate::proto::fleet::Fleet;
+use crate::proto::id::{DeviceId, Principal, ServiceName, StreamName};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
 impl Client {
@@ -17,10 +18,16 @@ impl Client {
         Self { peer_keys, ..self }
     }
 
-    /// Sets how the predecessor of its key vouches for it.
+    /// Sets the fleet that must have signed the keys of peers; without one, it is known keys that count.
     #[must_use]
-    pub fn vouched_for_by(self, voucher: Option<Voucher>) -> Self {
-        let leaf = Leaf::clone(&self.leaf).vouched_for_by(voucher);
+    pub fn with_fleet(self, fleet: Option<Fleet>) -> Self {
+        Self { fleet, ..self }
+    }
+
+    /// Sets how the predecessor of its key, and a fleet, vouch for it.
+    #[must_use]
+    pub fn vouched_for_by(self, vouchers: impl IntoIterator<Item = Voucher>) -> Self {
+        let leaf = Leaf::clone(&self.leaf).vouched_for_by(vouchers);
         Self { leaf: Arc::new(leaf), ..self }
     }
 
@@ -32,8 +39,8 @@ impl Client {
     /// Creates the service's end of a session for a stream; without a name it is the device's default.
     pub async fn service_session(&self, device: &DeviceId, stream: Option<&StreamName>) -> Result<SessionEnd, Refusal> {
         let binding = StreamBinding::new(device, self.principal.id.clone().into(), stream.cloned());
-        let anchors = self.peer_keys.anchors(&binding.device_principal()).await?;
-        let expected = Expected::device(binding, anchors);
+        let anchors = self.anchors(&binding.device_principal()).await?;
+        let expected = Expected::device(binding, anchors).in_fleet(self.fleet);
         self.runtime
             .sessions()
             .service_end(&self.leaf, expected, self.peer_keys.clone())
@@ -48,9 +55,14 @@ impl Client {
         is_default: bool,
     ) -> Result<SessionEnd, Refusal> {
         let binding = StreamBinding::new(&self.principal.id.clone().into(), service.clone(), Some(stream.clone()));
-        let anchors = self.peer_keys.anchors(&binding.service_principal()).await?;
-        let expected = Expected::service(binding, is_default, anchors);
+        let anchors = self.anchors(&binding.service_principal()).await?;
+        let expected = Expected::service(binding, is_default, anchors).in_fleet(self.fleet);
         self.runtime.sessions().device_end(&self.leaf, expected, self.peer_keys.clone()).map_err(|error| failed(&error))
+    }
+
+    /// Returns the known keys that may vouch for a peer: none with a fleet.
+    async fn anchors(&self, peer: &Principal) -> Result<Anchors, Refusal> {
+        if self.fleet.is_some() { Ok(None) } else { self.peer_keys.anchors(peer).await }
     }
 }
 

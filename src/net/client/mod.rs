@@ -41,6 +41,7 @@ use crate::net::transport::hub_addresses::HubAddresses;
 use crate::proto::auth::{self, Binding, Credential, Session};
 use crate::proto::challenge::Challenge;
 use crate::proto::channel_binding::Exporter;
+use crate::proto::fleet::Fleet;
 use crate::proto::http::Route;
 use crate::proto::id::Principal;
 use crate::proto::join::HubAddress;
@@ -63,6 +64,8 @@ pub struct Client {
     /// The key as it is presented to the other end of a stream.
     leaf: Arc<Leaf>,
     peer_keys: Arc<dyn PeerKeys>,
+    /// The fleet that must have signed the keys of peers.
+    fleet: Option<Fleet>,
     allow_tls_inspection: bool,
     /// The streaming endpoint besides the hub's own address; without one, streams connect to any port of the hub's host.
     streaming_endpoint: Option<HubAddress>,
@@ -89,6 +92,7 @@ impl Client {
             key,
             leaf,
             peer_keys: Arc::new(FirstUse::default()),
+            fleet: None,
             allow_tls_inspection: false,
             streaming_endpoint: None,
             runtime: ClientRuntime::default(),

@@ -15,20 +15,22 @@ use rustls::sign::SingleCertAndKey;
 use rustls::version::TLS13;
 use rustls::{
     CertificateError, CipherSuite, ClientConfig, ClientConnection, Connection, DigitallySignedStruct,
-    DistinguishedName, Error, NamedGroup, OtherError, ServerConfig, ServerConnection, SignatureScheme,
+    DistinguishedName, Error, NamedGroup, ServerConfig, ServerConnection, SignatureScheme,
 };
 
+pub use super::expected::Expected;
+use super::expected::other;
 use super::facts::SessionFacts;
-use super::failure::Failure;
+use super::failure::{Failure, FleetCause};
+use super::fleet::{self, Passed};
 use super::leaf::{self, Leaf};
 use super::peers::{Anchors, KeepError, PeerKeys};
 use super::tickets::{ConnectionTickets, DeviceTickets, ServiceTickets};
 use super::verified::VerifiedChains;
+use crate::net::os::clock;
 use crate::net::tls::provider;
 use crate::proto::bounded_map::BoundedMap;
-use crate::proto::e2e::StreamBinding;
 use crate::proto::id::Principal;
-use crate::proto::key::PublicKey;
 use crate::proto::limits::EARLY_DATA_BYTES;
 use crate::proto::refusal::Refusal;
 
@@ -43,52 +45,6 @@ const NEW_TICKETS: u8 = 8;
 /// again when it is needed, and its tickets are lost.
 const KEPT_CONFIGS: usize = 256;
 
-/// The peer that a stream is for, and what is known of it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Expected {
-    /// The names that the stream may have: the default forward of a device has two.
-    bindings: Vec<StreamBinding>,
-    peer: Principal,
-    /// The keys that may vouch for the peer; `None` where it is met for the first time.
-    anchors: Anchors,
-}
-
-impl Expected {
-    /// The device of a stream, for its service.
-    pub fn device(binding: StreamBinding, anchors: Anchors) -> Self {
-        let peer = binding.device_principal();
-        Self { bindings: vec![binding], peer, anchors }
-    }
-
-    /// The service of a stream, for its device. A service may have asked for the device's default without a name.
-    pub fn service(binding: StreamBinding, is_default: bool, anchors: Anchors) -> Self {
-        let peer = binding.service_principal();
-        let unnamed = is_default.then(|| StreamBinding { stream: None, ..binding.clone() });
-        Self { bindings: [binding].into_iter().chain(unnamed).collect(), peer, anchors }
-    }
-
-    fn alpn_protocols(&self) -> Vec<Vec<u8>> {
-        self.bindings.iter().map(StreamBinding::alpn).collect()
-    }
-
-    fn verify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<PublicKey, Error> {
-        let [leaf, ..] = chain else { return Err(Error::NoCertificatesPresented) };
-        let presented = leaf::presented_key(leaf, &self.peer)?;
-        match &self.anchors {
-            None => leaf::verify(chain, &self.peer, &[presented], now),
-            Some(anchors) => leaf::verify(chain, &self.peer, anchors, now).map_err(|error| match anchors.as_slice() {
-                [known] if *known != presented => other(Failure::AnotherKey { known: *known, shown: presented }),
-                _ => error,
-            }),
-        }
-    }
-}
-
-/// Wraps a failure of ours into TLS's error, which ends the session with an alert.
-fn other(failure: Failure) -> Error {
-    CertificateError::Other(OtherError(Arc::new(failure))).into()
-}
-
 /// One end of a session, before its handshake.
 pub struct SessionEnd {
     pub(in crate::net) tls: Box<Connection>,
@@ -97,6 +53,7 @@ pub struct SessionEnd {
     /// Where the device looks tickets up.
     tickets: Option<Arc<ConnectionTickets>>,
     verified: Arc<VerifiedChains>,
+    passed: Arc<Passed>,
 }
 
 impl SessionEnd {
@@ -108,7 +65,13 @@ impl SessionEnd {
             return Err(Error::NoApplicationProtocol);
         }
         let chain = self.tls.peer_certificates().unwrap_or_default();
-        let key = self.verified.key(&self.expected, chain, || self.expected.verify(chain, UnixTime::now()))?;
+        let verify = || self.expected.verify(chain, UnixTime::now(), &self.passed);
+        if self.expected.fleet.is_some() {
+            // A fleet's certificate expires: it is verified each time.
+            self.peer_keys.keep_signed(&self.expected.peer, &verify()?);
+            return Ok(());
+        }
+        let key = self.verified.key(&self.expected, chain, verify)?;
         let kept = self.peer_keys.keep(&self.expected.peer, &key, &self.expected.anchors);
         kept.map_err(|error| {
             other(match error {
@@ -122,10 +85,14 @@ impl SessionEnd {
     pub(in crate::net) fn facts(&self) -> Option<SessionFacts> {
         let chain = self.tls.peer_certificates().unwrap_or_default();
         let key = leaf::presented_key(chain.first()?, &self.expected.peer).ok()?;
+        let clock = self.passed.clock(clock::now_utc());
+        let verified = |fleet| fleet::verify(chain, &self.expected.peer, fleet, clock).ok();
+        let validity = self.expected.fleet.as_ref().and_then(verified).map(|certified| certified.validity);
         let key_exchange = self.tls.negotiated_key_exchange_group()?.name();
         Some(SessionFacts {
             key,
             known: self.peer_keys.known(&self.expected.peer),
+            certificate: validity,
             cipher: format!("{:?}", self.tls.negotiated_cipher_suite()?.suite()),
             key_exchange: format!("{key_exchange:?}"),
             is_post_quantum: key_exchange == NamedGroup::X25519MLKEM768,
@@ -147,14 +114,23 @@ impl SessionEnd {
         }
     }
 
+    /// Classifies the error of the session, which may have been open.
+    pub(in crate::net) fn failure(&self, error: &Error, was_open: bool) -> Failure {
+        let not_signed = Error::from(CertificateError::ApplicationVerificationFailure);
+        let expired = Error::from(CertificateError::Expired);
+        let causes = [(not_signed, FleetCause::NotSigned), (expired, FleetCause::Expired)];
+        let cause = causes.into_iter().find(|(of, _)| self.expected.fleet.is_some() && of == error);
+        cause.map_or_else(|| Failure::of(error, was_open), |(_, cause)| Failure::NotInFleet(cause))
+    }
+
     /// The refusal for a failure, with what is known of the peer.
     pub(in crate::net) fn refusal(&self, failure: &Failure) -> Refusal {
         failure.refusal(&self.expected.peer, self.peer_keys.known(&self.expected.peer).as_ref())
     }
 }
 
-/// Configurations by the key that this end has, and by what it expects of the other.
-type Configs<C> = Mutex<BoundedMap<(PublicKey, Expected), Arc<C>>>;
+/// Configurations by the certificates that this end has, and by what it expects of the other.
+type Configs<C> = Mutex<BoundedMap<(Vec<CertificateDer<'static>>, Expected), Arc<C>>>;
 
 /// The configurations and tickets of one client's sessions, for as long as it runs.
 #[derive(Debug)]
@@ -163,6 +139,7 @@ pub struct Sessions {
     devices: Configs<ServerConfig>,
     tickets: Arc<DeviceTickets>,
     verified: Arc<VerifiedChains>,
+    passed: Arc<Passed>,
 }
 
 impl Default for Sessions {
@@ -172,6 +149,7 @@ impl Default for Sessions {
             devices: Mutex::new(BoundedMap::new(KEPT_CONFIGS)),
             tickets: Arc::default(),
             verified: Arc::default(),
+            passed: Arc::default(),
         }
     }
 }
@@ -184,10 +162,23 @@ impl Sessions {
         expected: Expected,
         peer_keys: Arc<dyn PeerKeys>,
     ) -> Result<SessionEnd, Error> {
-        let config = cached(&self.services, own, &expected, service_config)?;
+        let config =
+            cached(&self.services, own, &expected, |own, expected| service_config(own, self.verifier(expected)))?;
         let name = ServerName::try_from(SERVER_NAME).map_err(|error| Error::General(error.to_string()))?;
         let tls = Box::new(ClientConnection::new(config, name)?.into());
-        Ok(SessionEnd { tls, expected, peer_keys, tickets: None, verified: self.verified.clone() })
+        Ok(SessionEnd {
+            tls,
+            expected,
+            peer_keys,
+            tickets: None,
+            passed: self.passed.clone(),
+            verified: self.verified.clone(),
+        })
+    }
+
+    fn verifier(&self, expected: &Expected) -> Arc<Verifier> {
+        let algorithms = provider().signature_verification_algorithms;
+        Arc::new(Verifier { expected: expected.clone(), algorithms, passed: self.passed.clone() })
     }
 
     /// Creates the device's end of a session.
@@ -197,12 +188,20 @@ impl Sessions {
         expected: Expected,
         peer_keys: Arc<dyn PeerKeys>,
     ) -> Result<SessionEnd, Error> {
-        let config = cached(&self.devices, own, &expected, device_config)?;
+        let config =
+            cached(&self.devices, own, &expected, |own, expected| device_config(own, self.verifier(expected)))?;
         let tickets = Arc::new(ConnectionTickets::new(self.tickets.clone()));
         let mut config = (*config).clone();
         config.session_storage = tickets.clone();
         let tls = Box::new(ServerConnection::new(Arc::new(config))?.into());
-        Ok(SessionEnd { tls, expected, peer_keys, tickets: Some(tickets), verified: self.verified.clone() })
+        Ok(SessionEnd {
+            tls,
+            expected,
+            peer_keys,
+            tickets: Some(tickets),
+            passed: self.passed.clone(),
+            verified: self.verified.clone(),
+        })
     }
 }
 
@@ -213,7 +212,7 @@ fn cached<C>(
     expected: &Expected,
     make: impl FnOnce(&Leaf, &Expected) -> Result<C, Error>,
 ) -> Result<Arc<C>, Error> {
-    let key = (own.key(), expected.clone());
+    let key = (own.chain().to_vec(), expected.clone());
     if let Some(config) = configs.lock().get(&key) {
         return Ok(config.clone());
     }
@@ -222,11 +221,12 @@ fn cached<C>(
     Ok(config)
 }
 
-fn service_config(own: &Leaf, expected: &Expected) -> Result<ClientConfig, Error> {
+fn service_config(own: &Leaf, verifier: Arc<Verifier>) -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13])?;
-    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(Verifier::new(expected)));
+    let protocols = verifier.expected.alpn_protocols();
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let mut config = builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.certified())));
-    config.alpn_protocols = expected.alpn_protocols();
+    config.alpn_protocols = protocols;
     config.enable_sni = false;
     config.enable_early_data = true;
     config.resumption = Resumption::store(Arc::new(ServiceTickets::default()));
@@ -234,11 +234,12 @@ fn service_config(own: &Leaf, expected: &Expected) -> Result<ClientConfig, Error
     Ok(config)
 }
 
-fn device_config(own: &Leaf, expected: &Expected) -> Result<ServerConfig, Error> {
+fn device_config(own: &Leaf, verifier: Arc<Verifier>) -> Result<ServerConfig, Error> {
     let builder = ServerConfig::builder_with_provider(device_provider()).with_protocol_versions(&[&TLS13])?;
-    let builder = builder.with_client_cert_verifier(Arc::new(Verifier::new(expected)));
+    let protocols = verifier.expected.alpn_protocols();
+    let builder = builder.with_client_cert_verifier(verifier);
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own.certified())));
-    config.alpn_protocols = expected.alpn_protocols();
+    config.alpn_protocols = protocols;
     config.ignore_client_order = true;
     config.max_early_data_size = EARLY_DATA_BYTES as u32;
     config.send_half_rtt_data = true;
@@ -276,11 +277,12 @@ fn has_aes() -> bool {
 struct Verifier {
     expected: Expected,
     algorithms: WebPkiSupportedAlgorithms,
+    passed: Arc<Passed>,
 }
 
 impl Verifier {
-    fn new(expected: &Expected) -> Self {
-        Self { expected: expected.clone(), algorithms: provider().signature_verification_algorithms }
+    fn verify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
+        self.expected.verify(chain, now, &self.passed).map(drop)
     }
 
     fn verify_signature(
@@ -310,7 +312,7 @@ impl ServerCertVerifier for Verifier {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.expected.verify(&chain(leaf, vouchers), now).map(|_| ServerCertVerified::assertion())
+        self.verify(&chain(leaf, vouchers), now).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -347,7 +349,7 @@ impl ClientCertVerifier for Verifier {
         vouchers: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.expected.verify(&chain(leaf, vouchers), now).map(|_| ClientCertVerified::assertion())
+        self.verify(&chain(leaf, vouchers), now).map(|()| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

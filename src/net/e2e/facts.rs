@@ -1,5 +1,6 @@
 //! What is known of an open session.
 
+use crate::proto::fleet::Validity;
 use crate::proto::key::PublicKey;
 use crate::proto::known::KnownPeer;
 
@@ -10,6 +11,8 @@ pub struct SessionFacts {
     pub key: PublicKey,
     /// What is known of the peer on this machine; `None` where a hub of the same user knows it.
     pub known: Option<KnownPeer>,
+    /// When the certificate holds by which the fleet of this machine vouches for the key; `None` without a fleet.
+    pub certificate: Option<Validity>,
     /// The cipher, by its name in TLS.
     pub cipher: String,
     /// The key exchange, by its name in TLS.

@@ -25,12 +25,27 @@ pub enum Failure {
     /// The peer does not accept the key of this end.
     #[error("the other end refused this end's key")]
     RefusedByPeer,
+    /// The fleet that this end trusts does not vouch for the peer's key.
+    #[error("the fleet does not vouch for the other end's key")]
+    NotInFleet(FleetCause),
+    /// The fleet that the peer trusts does not vouch for this end's key.
+    #[error("the other end's fleet does not vouch for this end's key")]
+    NotInPeersFleet(FleetCause),
     /// The peer sent something else than the start of a session, or nothing.
     #[error("the other end did not begin a session")]
     NotBegun,
     /// Bytes were changed, left out or added on the way, or the two ends were asked for different streams.
     #[error("{0}")]
     Altered(String),
+}
+
+/// Why a fleet does not vouch for a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FleetCause {
+    /// It has not signed it.
+    NotSigned,
+    /// Its certificate has expired.
+    Expired,
 }
 
 impl Failure {
@@ -44,10 +59,11 @@ impl Failure {
             Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) if cause.is::<Self>() => {
                 cause.downcast_ref::<Self>().cloned().unwrap_or(Self::NotBegun)
             }
-            Error::AlertReceived(
-                AccessDenied | BadCertificate | CertificateExpired | CertificateRequired | CertificateUnknown
-                | UnknownCA,
-            ) => Self::RefusedByPeer,
+            Error::AlertReceived(AccessDenied) => Self::NotInPeersFleet(FleetCause::NotSigned),
+            Error::AlertReceived(CertificateExpired) => Self::NotInPeersFleet(FleetCause::Expired),
+            Error::AlertReceived(BadCertificate | CertificateRequired | CertificateUnknown | UnknownCA) => {
+                Self::RefusedByPeer
+            }
             Error::InvalidMessage(_) if !was_open => Self::NotBegun,
             error => Self::Altered(error.to_string()),
         }
@@ -74,10 +90,36 @@ impl Failure {
                      key that `devstream identity` shows here",
                     !*role
                 )),
+            Self::NotInFleet(cause) => not_in_fleet(peer, *cause),
+            Self::NotInPeersFleet(cause) => not_in_peers_fleet(peer, *cause),
             Self::NotBegun => Refusal::new(RefusalKind::EndToEndNotBegun, id.as_str()).advised(not_begun_advice(*role)),
             Self::Altered(why) => Refusal::new(RefusalKind::StreamAltered, why),
         }
     }
+}
+
+/// Never names the key that the peer showed: it may be that of somebody in between, and must not be copied from here.
+fn not_in_fleet(Principal { role, id }: &Principal, cause: FleetCause) -> Refusal {
+    let detail = match cause {
+        FleetCause::NotSigned => id.to_string(),
+        FleetCause::Expired => format!("{id}; its certificate has expired, or the clock here is wrong"),
+    };
+    Refusal::new(RefusalKind::NotInFleet, detail).advised(format!(
+        "nothing was sent. Where the fleet key is: devstream fleet sign {id} --role {role} --key KEY, with the key that \
+         `devstream identity` shows on the {role}'s machine"
+    ))
+}
+
+fn not_in_peers_fleet(Principal { role, id }: &Principal, cause: FleetCause) -> Refusal {
+    let this = match cause {
+        FleetCause::NotSigned => "its fleet has not signed this machine's key",
+        FleetCause::Expired => "this machine's certificate has expired, or the clock there is wrong",
+    };
+    Refusal::worded(RefusalKind::NotInFleet, format!("{id} refused this machine: {this}")).advised(format!(
+        "where the fleet key is: devstream fleet sign ID --role {} --key KEY, with the id and the key that `devstream identity` \
+         shows here",
+        !*role
+    ))
 }
 
 fn not_begun_advice(peer: Role) -> &'static str {

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use parking_lot::Mutex;
 
-use super::peers::{Anchors, AnchorsFuture, FirstUse, KeepError, PeerKeys, decide};
+use super::peers::{Anchors, AnchorsFuture, FirstUse, KeepError, PeerKeys, decide, signed};
 use crate::net::os::private_files::{
     AtPath as _, create_private_directory, open_lock_for_owner, read_private, write_private_for_owner,
 };
@@ -154,6 +154,19 @@ impl PeerKeys for KnownFile {
             }
         }
         Ok(())
+    }
+
+    fn keep_signed(&self, peer: &Principal, key: &PublicKey) {
+        if signed(self.known(peer).as_ref(), key).is_none() {
+            return;
+        }
+        let kept = self.change(|peers| match signed(peers.get(peer), key) {
+            Some(known) => peers.set(peer.clone(), known),
+            None => Ok(()),
+        });
+        if !matches!(kept, Ok(Ok(()))) {
+            self.unwritten.keep_signed(peer, key);
+        }
     }
 }
 

@@ -36,7 +36,7 @@ const ED25519_SPKI_PREFIX: [u8; 10] = [0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70,
 /// A leaf with the key that it presents, and what others say of that key.
 #[derive(Clone)]
 pub struct Leaf {
-    /// The certificate that the key signed itself, then that of its predecessor, if there is one.
+    /// The certificate that the key signed itself, then those that its predecessor and a fleet signed, if there are any.
     chain: Vec<CertificateDer<'static>>,
     key: Arc<PrivateKey>,
 }
@@ -54,11 +54,11 @@ impl Leaf {
         Ok(Self { chain: vec![certificate.der().clone()], key })
     }
 
-    /// Adds the certificate by which the predecessor of the key vouches for it.
+    /// Sets the certificates by which others vouch for the key: its predecessor, and a fleet.
     #[must_use]
-    pub fn vouched_for_by(mut self, voucher: Option<Voucher>) -> Self {
+    pub fn vouched_for_by(mut self, vouchers: impl IntoIterator<Item = Voucher>) -> Self {
         self.chain.truncate(1);
-        self.chain.extend(voucher.map(|voucher| voucher.0));
+        self.chain.extend(vouchers.into_iter().map(|voucher| voucher.0));
         self
     }
 
@@ -78,11 +78,21 @@ impl Leaf {
     }
 }
 
-/// A certificate by which one key vouches for another one of the same identity; as text, unpadded base64url.
+/// A certificate by which another key, of the same identity or of a fleet, vouches for an identity's; as text, unpadded
+/// base64url.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Voucher(CertificateDer<'static>);
 
 impl Voucher {
+    pub(super) fn new(certificate: CertificateDer<'static>) -> Self {
+        Self(certificate)
+    }
+
+    /// The certificate in DER.
+    pub fn der(&self) -> &CertificateDer<'static> {
+        &self.0
+    }
+
     /// Parses the text; `None` if it is not base64url. What it says is verified by whoever meets the identity.
     pub fn parse(text: &str) -> Option<Self> {
         Some(Self(URL_SAFE_NO_PAD.decode(text).ok()?.into()))
@@ -111,9 +121,7 @@ pub fn verify(
 ) -> Result<PublicKey, rustls::Error> {
     let [leaf, vouchers @ ..] = chain else { return Err(rustls::Error::NoCertificatesPresented) };
     let key = presented_key(leaf, owner)?;
-    if vouchers.len() > MAX_VOUCHERS {
-        return Err(CertificateError::BadEncoding.into());
-    }
+    ensure_few(vouchers)?;
     let refused = match verify_one(leaf, owner.role, anchors, now) {
         Ok(()) => return Ok(key),
         Err(refused) => refused,
@@ -124,8 +132,13 @@ pub fn verify(
     vouchers.iter().find(vouches).map(|_| key).ok_or(refused)
 }
 
+/// Fails if a chain has more certificates besides the leaf than any of ours.
+pub(super) fn ensure_few(vouchers: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
+    if vouchers.len() > MAX_VOUCHERS { Err(CertificateError::BadEncoding.into()) } else { Ok(()) }
+}
+
 /// Verifies that one of these keys has signed a certificate, which is for this role.
-fn verify_one(
+pub(super) fn verify_one(
     certificate: &CertificateDer<'_>,
     role: Role,
     anchors: &[PublicKey],
@@ -172,7 +185,7 @@ fn anchor(key: &PublicKey) -> TrustAnchor<'static> {
     }
 }
 
-fn params_of(owner: &Principal) -> Result<CertificateParams, rcgen::Error> {
+pub(super) fn params_of(owner: &Principal) -> Result<CertificateParams, rcgen::Error> {
     let mut params = unnamed();
     params.subject_alt_names = vec![SanType::URI(identity_uri(owner).try_into()?)];
     params.extended_key_usages = vec![match owner.role {
@@ -183,7 +196,7 @@ fn params_of(owner: &Principal) -> Result<CertificateParams, rcgen::Error> {
 }
 
 /// A certificate without names, at any time: a machine without a clock has one too.
-fn unnamed() -> CertificateParams {
+pub(super) fn unnamed() -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.not_before = date_time_ymd(1970, 1, 1);
@@ -194,7 +207,7 @@ fn unnamed() -> CertificateParams {
 
 /// An identity's key, for certificates and for TLS.
 #[derive(Debug, Clone)]
-struct Ed25519(Arc<PrivateKey>);
+pub(super) struct Ed25519(pub(super) Arc<PrivateKey>);
 
 impl PublicKeyData for Ed25519 {
     fn der_bytes(&self) -> &[u8] {

@@ -29,6 +29,10 @@ pub trait PeerKeys: fmt::Debug + Send + Sync {
     /// Keeps the key of a peer that was met for the first time, or that one of these anchors vouched for. An error is that
     /// another key of it has become known meanwhile, or that it has no place.
     fn keep(&self, peer: &Principal, key: &PublicKey, anchors: &Anchors) -> Result<(), KeepError>;
+
+    /// Keeps the key of a peer that the fleet has signed, in place of any other, for a person who lists what is known. Where
+    /// it has no place, the fleet vouches for it all the same.
+    fn keep_signed(&self, peer: &Principal, key: &PublicKey);
 }
 
 /// The error for a key that is not kept.
@@ -51,6 +55,12 @@ pub fn decide(known: Option<&KnownPeer>, key: &PublicKey, anchors: &Anchors) -> 
     }
 }
 
+/// Returns what to keep of a peer whose key the fleet has signed, or nothing if that is known already.
+pub fn signed(known: Option<&KnownPeer>, key: &PublicKey) -> Option<KnownPeer> {
+    let is_known = known.is_some_and(|known| known.key == *key && known.origin == Origin::Fleet);
+    (!is_known).then(|| KnownPeer { key: *key, origin: Origin::Fleet, since: clock::now_utc() })
+}
+
 /// Keys of peers in memory alone, each kept at its first use: for programs that do not store any.
 #[derive(Debug, Default)]
 pub struct FirstUse(Mutex<KnownPeers>);
@@ -70,6 +80,12 @@ impl PeerKeys for FirstUse {
         match decide(peers.get(peer), key, anchors)? {
             Some(known) => peers.set(peer.clone(), known).map_err(|error| KeepError::NoRoom(error.to_string())),
             None => Ok(()),
+        }
+    }
+    fn keep_signed(&self, peer: &Principal, key: &PublicKey) {
+        let mut peers = self.0.lock();
+        if let Some(known) = signed(peers.get(peer), key) {
+            let _ = peers.set(peer.clone(), known);
         }
     }
 }

@@ -229,7 +229,7 @@ impl Session {
         }
         let taken = self.end.tls.read_tls(&mut ciphertext)?;
         if let Err(error) = self.advance() {
-            self.set_state(State::Failed(Failure::of(&error, self.is_open())));
+            self.set_state(State::Failed(self.end.failure(&error, self.is_open())));
         }
         if let Some(reader) = self.waiting_reader.take() {
             reader.wake();

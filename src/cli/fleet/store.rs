@@ -1,0 +1,116 @@
+//! The files of the owner's fleet: only their owner may read them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+
+use crate::cli::paths;
+use crate::hub::state::{create_private_directory, read_private, write_private, write_private_once};
+use crate::net::e2e::known_file::KnownFile;
+use crate::net::os::private_files::read_up_to;
+use crate::net::os::random;
+use crate::proto::fleet::FleetKeys;
+use crate::proto::key::PrivateKey;
+use crate::proto::secret::KeySeed;
+use crate::proto::text;
+
+/// The private key that signs.
+const KEY: &str = "key";
+
+/// The public keys.
+const PUBLIC: &str = "keys";
+
+/// The private recovery key and the public keys, to be moved away.
+const RECOVERY: &str = "recovery";
+
+/// What was signed.
+const SIGNED: &str = "signed";
+
+/// Length limit of the recovery file, in bytes: more than its two lines.
+const RECOVERY_BYTES: u64 = 1024;
+
+/// The directory of the fleet.
+pub(super) struct Store {
+    directory: PathBuf,
+    signed: KnownFile,
+}
+
+impl Store {
+    /// Names this user's.
+    pub(super) fn of_user() -> anyhow::Result<Self> {
+        let directory = paths::fleet()?;
+        let signed = KnownFile::new(directory.join(SIGNED));
+        Ok(Self { directory, signed })
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// What was signed, each since the beginning of its certificate.
+    pub(super) fn signed(&self) -> &KnownFile {
+        &self.signed
+    }
+
+    /// Makes a fleet, and returns its keys and the file of the recovery key.
+    pub(super) fn create(&self) -> anyhow::Result<(FleetKeys, PathBuf)> {
+        let [key, public, recovery] = [KEY, PUBLIC, RECOVERY].map(|name| self.directory.join(name));
+        ensure!(!key.exists(), "there is a fleet already, in {}", self.directory.display());
+        create_private_directory(&self.directory)?;
+        let (seed, spare) = (typeable_seed(), random::secret::<32>());
+        let keys = FleetKeys::new(public_key(&seed), public_key(&spare));
+        write_private(&recovery, &format!("{}\n{keys}\n", spare.reveal()))?;
+        write_private(&public, &format!("{keys}\n"))?;
+        // Last, since it is what makes a fleet; of two that begin at once, one fails below.
+        write_private_once(&key, &seed.reveal())?;
+        ensure!(self.load()?.1.public() == public_key(&seed), "another process has just made a fleet");
+        Ok((keys, recovery))
+    }
+
+    /// Returns the public keys, and the private one that signs.
+    pub(super) fn load(&self) -> anyhow::Result<(FleetKeys, PrivateKey)> {
+        let [key, public] = [KEY, PUBLIC].map(|name| self.directory.join(name));
+        ensure!(key.exists(), "there is no fleet on this machine; make one: devstream fleet init");
+        let seed = KeySeed::parse(read_private(&key)?.trim());
+        let seed = seed.with_context(|| format!("invalid key in {}", key.display()))?;
+        let keys: Result<FleetKeys, _> = read_private(&public)?.trim().parse();
+        let keys = keys.with_context(|| format!("invalid keys in {}", public.display()))?;
+        let signer = PrivateKey::from_seed(&seed);
+        let is_own = keys.keys().contains(&signer.public());
+        ensure!(is_own, "{} is not one of the keys in {}", key.display(), public.display());
+        Ok((keys, signer))
+    }
+
+    /// Has the recovery key of a file sign from now on.
+    pub(super) fn recover(&self, file: &Path) -> anyhow::Result<FleetKeys> {
+        // It may be on a medium that has no permissions.
+        let bytes = zeroize::Zeroizing::new(read_up_to(file, RECOVERY_BYTES)?);
+        let text = zeroize::Zeroizing::new(text::decode(&bytes).context("it is not text")?);
+        let (seed, keys) = text.trim().split_once('\n').context("it is no recovery key of a fleet")?;
+        let seed = KeySeed::parse(seed.trim()).context("it is no recovery key of a fleet")?;
+        let keys: FleetKeys = keys.trim().parse()?;
+        ensure!(keys.keys().contains(&public_key(&seed)), "its keys do not belong together");
+        let [key, public] = [KEY, PUBLIC].map(|name| self.directory.join(name));
+        if public.exists() && read_private(&public)?.trim() != keys.to_string() {
+            bail!("there is another fleet in {}; move that away first", self.directory.display());
+        }
+        create_private_directory(&self.directory)?;
+        write_private(&public, &format!("{keys}\n"))?;
+        write_private(&key, &seed.reveal())?;
+        Ok(keys)
+    }
+}
+
+fn public_key(seed: &KeySeed) -> crate::proto::key::PublicKey {
+    PrivateKey::from_seed(seed).public()
+}
+
+/// Returns a seed whose public key can be typed as an argument: it does not begin with a hyphen.
+fn typeable_seed() -> KeySeed {
+    loop {
+        let seed = random::secret::<32>();
+        if !String::from(public_key(&seed)).starts_with('-') {
+            return seed;
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Fleets: an owner's key signs those of devices and services, and whoever trusts it refuses all others.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use devstream::proto::refusal::RefusalKind;
+use serde_json::Value;
+
+use super::{Joined, json, key, known, stream};
+use crate::support::DEVICE;
+use crate::support::machine::Machine;
+use crate::support::process::Finished;
+use crate::support::roles::{Agent, assert_is};
+use crate::support::targets::Target;
+
+/// A machine with a fleet, which joins nothing.
+struct Owner {
+    machine: Machine,
+    keys: String,
+}
+
+impl Owner {
+    fn new() -> Self {
+        let machine = Machine::new();
+        let keys = machine.ask(&["fleet", "init"]).trim().to_owned();
+        Self { machine, keys }
+    }
+
+    /// Signs the key of a machine, and returns the command to run there.
+    fn sign(&self, machine: &Machine, role: &str, id: &str) -> Vec<String> {
+        let printed = self.machine.ask(&["fleet", "sign", id, "--role", role, "--key", &key(machine, role)]);
+        let mut words = printed.split_whitespace().map(str::to_owned);
+        assert_eq!(words.next().as_deref(), Some("devstream"), "{printed}");
+        words.collect()
+    }
+
+    /// Has a machine trust the fleet, with its own key signed.
+    fn admit(&self, machine: &Machine, role: &str, id: &str) {
+        let trusted = run(machine, &self.sign(machine, role, id));
+        assert!(trusted.code == Some(0) && trusted.stderr.contains("its own key is signed until 20"), "{trusted:?}");
+    }
+
+    /// Has a machine trust the fleet, which has not signed its key.
+    fn trusted_by(&self, machine: &Machine) {
+        let trusted = machine.run(&["trust", "fleet", &self.keys]);
+        assert!(trusted.code == Some(0) && trusted.stderr.contains("its own key is not signed"), "{trusted:?}");
+    }
+}
+
+fn run(machine: &Machine, words: &[String]) -> Finished {
+    machine.run(&words.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn identity_file(machine: &Machine, role: &str) -> PathBuf {
+    machine.home().join(".local/share/devstream").join(role).join("identity.toml")
+}
+
+/// Asserts that this machine's fleet has not signed the peer.
+fn assert_not_in_fleet(refused: &Finished) {
+    assert_is(refused, RefusalKind::NotInFleet);
+    assert_refused(refused);
+}
+
+/// Asserts that the fleet of either end has not signed the other.
+fn assert_refused(refused: &Finished) {
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(43), ""), "{refused:?}");
+    assert!(refused.stderr.contains("devstream fleet sign"), "{refused:?}");
+}
+
+#[test]
+fn a_device_that_the_fleet_has_not_signed_is_refused_until_it_has() {
+    let (joined, owner) = (Joined::new(), Owner::new());
+    let target = Target::greeting_then_reading("hello\n");
+    {
+        let _agent = joined.agent(target.port);
+        assert_eq!(stream(&joined.laptop).stdout, "hello\n", "known by first use");
+        joined.laptop.ask(&["trust", "pin", "device", DEVICE, &key(&joined.device, "device")]);
+        owner.admit(&joined.laptop, "service", "alice");
+        let refused = stream(&joined.laptop);
+        assert_not_in_fleet(&refused);
+        assert!(!refused.stderr.contains(&key(&joined.device, "device")), "a key to copy: {refused:?}");
+    }
+    owner.admit(&joined.device, "device", DEVICE);
+    let _agent = joined.agent(target.port);
+    assert_eq!(stream(&joined.laptop).stdout, "hello\n");
+    for machine in [&joined.laptop, &joined.device] {
+        assert_eq!(known(machine)[0]["origin"], "fleet");
+    }
+}
+
+#[test]
+fn a_service_that_the_fleet_has_not_signed_is_refused_by_the_device_until_it_has() {
+    let (joined, owner) = (Joined::new(), Owner::new());
+    let target = Target::greeting_then_reading("hello\n");
+    owner.admit(&joined.device, "device", DEVICE);
+    let agent = joined.agent(target.port);
+    let refused = stream(&joined.laptop);
+    assert_refused(&refused);
+    assert!(
+        refused.stderr.contains("pi-42 refused this machine: its fleet has not signed this machine's key"),
+        "{refused:?}"
+    );
+    agent.process.wait_line("the other end's key is not signed by your fleet (alice)");
+    owner.trusted_by(&joined.laptop);
+    assert_refused(&stream(&joined.laptop));
+    owner.admit(&joined.laptop, "service", "alice");
+    assert_eq!(stream(&joined.laptop).stdout, "hello\n", "without a restart of the agent");
+}
+
+#[test]
+fn a_hub_that_stands_in_at_the_first_contact_is_refused_even_with_the_genuine_certificates() {
+    let (joined, owner) = (Joined::new(), Owner::new());
+    let (target, evil_target) = (Target::greeting_then_reading("hello\n"), Target::echo());
+    owner.admit(&joined.laptop, "service", "alice");
+    owner.admit(&joined.device, "device", DEVICE);
+    let [evil_device, evil_laptop] = [Machine::new(), Machine::new()];
+    evil_device.ask(&["join", &joined.hub.link(&["device", "rotate", DEVICE, "--overlap", "1d"])]);
+    evil_laptop.ask(&["join", &joined.hub.link(&["service", "rotate", "alice", "--overlap", "1d"])]);
+    for (genuine, evil, role) in [(&joined.device, &evil_device, "device"), (&joined.laptop, &evil_laptop, "service")] {
+        let [from, to] = [genuine, evil].map(|machine| identity_file(machine, role));
+        let whole = fs::read_to_string(from).unwrap();
+        let stolen = whole.lines().find(|line| line.starts_with("certificate")).unwrap();
+        fs::write(&to, format!("{stolen}\n{}", fs::read_to_string(&to).unwrap())).unwrap();
+    }
+    {
+        let _agent = joined.agent(target.port);
+        assert_refused(&stream(&evil_laptop));
+        assert_eq!(stream(&joined.laptop).stdout, "hello\n");
+    }
+    let _agent = Agent::start(&evil_device, &[&format!("target={}", evil_target.port)]);
+    assert_not_in_fleet(&stream(&joined.laptop));
+    assert_eq!(evil_target.seen().bytes, 0);
+}
+
+#[test]
+fn only_the_certificate_of_this_machine_in_this_fleet_counts() {
+    let (joined, owner, other) = (Joined::new(), Owner::new(), Owner::new());
+    let target = Target::greeting_then_reading("hello\n");
+    owner.admit(&joined.laptop, "service", "alice");
+    let before = json(&joined.device, &["identity"]);
+    for other in [
+        owner.sign(&joined.laptop, "service", "alice"),
+        owner.sign(&joined.device, "device", "pi-43"),
+        [
+            &["trust", "fleet", &owner.keys, "--certificate"].map(str::to_owned)[..],
+            &other.sign(&joined.device, "device", DEVICE)[6..],
+        ]
+        .concat(),
+    ] {
+        let other: Vec<_> =
+            other.into_iter().filter(|word| !["--role", "service", "device"].contains(&word.as_str())).collect();
+        let refused = run(&joined.device, &other);
+        assert!(refused.code == Some(1) && refused.stderr.contains("is not this machine's"), "{refused:?}");
+    }
+    let no_certificate = joined.device.run(&["trust", "fleet", &owner.keys, "--certificate", &"x".repeat(1025)]);
+    assert_eq!(no_certificate.code, Some(2), "{no_certificate:?}");
+    assert_eq!(json(&joined.device, &["identity"]), before, "nothing was changed");
+
+    // Another fleet's members are no members of this one.
+    other.admit(&joined.device, "device", DEVICE);
+    let _agent = joined.agent(target.port);
+    assert_not_in_fleet(&stream(&joined.laptop));
+}
+
+#[test]
+fn a_certificate_that_is_removed_or_altered_is_missed_and_a_new_key_needs_a_new_one() {
+    let (joined, owner) = (Joined::new(), Owner::new());
+    let target = Target::greeting_then_reading("hello\n");
+    owner.admit(&joined.laptop, "service", "alice");
+    owner.admit(&joined.device, "device", DEVICE);
+    let file = identity_file(&joined.device, "device");
+    let whole = fs::read_to_string(&file).unwrap();
+    let line = whole.lines().find(|line| line.starts_with("certificate")).unwrap();
+    let altered =
+        line.strip_suffix("A\"").map_or_else(|| format!("{}A\"", &line[..line.len() - 2]), |rest| format!("{rest}Q\""));
+    for replaced in ["", altered.as_str()] {
+        fs::write(&file, whole.replace(line, replaced)).unwrap();
+        let _agent = joined.agent(target.port);
+        assert_not_in_fleet(&stream(&joined.laptop));
+    }
+    fs::write(&file, &whole).unwrap();
+    {
+        let _agent = joined.agent(target.port);
+        assert_eq!(stream(&joined.laptop).stdout, "hello\n");
+    }
+    let rejoined = joined.device.run(&["join", &joined.hub.link(&["device", "rotate", DEVICE])]);
+    let advised = format!("devstream fleet sign {DEVICE} --role device --key {}", key(&joined.device, "device"));
+    assert!(rejoined.code == Some(0) && rejoined.stderr.contains(&advised), "{rejoined:?}");
+    let own = &json(&joined.device, &["identity"])[0];
+    assert_eq!((&own["fleet"], own.get("certificateUntil")), (&owner.keys.as_str().into(), None), "{own}");
+    let _agent = joined.agent(target.port);
+    assert_not_in_fleet(&stream(&joined.laptop));
+}
+
+#[test]
+fn the_recovery_key_signs_what_every_machine_of_the_fleet_accepts() {
+    let (joined, owner) = (Joined::new(), Owner::new());
+    let target = Target::greeting_then_reading("hello\n");
+    owner.admit(&joined.laptop, "service", "alice");
+    let directory = owner.machine.home().join(".local/share/devstream/fleet");
+    let recovery = directory.join("recovery");
+    for name in ["key", "keys", "recovery"] {
+        assert_eq!(fs::metadata(directory.join(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+    }
+    let lost = Machine::new();
+    let none = lost.run(&["fleet", "sign", DEVICE, "--key", &key(&joined.device, "device")]);
+    assert!(none.code == Some(1) && none.stderr.contains("devstream fleet init"), "{none:?}");
+    let spare = lost.home().join("recovery");
+    fs::write(&spare, "x\n").unwrap();
+    assert_eq!(lost.run(&["fleet", "recover", spare.to_str().unwrap()]).code, Some(1));
+    fs::copy(&recovery, &spare).unwrap();
+    assert_eq!(lost.ask(&["fleet", "recover", spare.to_str().unwrap()]).trim(), owner.keys);
+    let again = Owner { machine: lost, keys: owner.keys };
+    again.admit(&joined.device, "device", DEVICE);
+    let _agent = joined.agent(target.port);
+    assert_eq!(stream(&joined.laptop).stdout, "hello\n");
+    let made = again.machine.run(&["fleet", "init"]);
+    assert!(made.code == Some(1) && made.stderr.contains("there is a fleet already"), "{made:?}");
+}
+
+#[test]
+fn identity_check_and_the_list_show_what_the_fleet_has_signed() {
+    let (joined, owner) = (Joined::new(), Owner::new());
+    let target = Target::greeting_then_reading("hello\n");
+    owner.trusted_by(&joined.laptop);
+    let shown = joined.laptop.ask(&["identity"]);
+    assert!(shown.lines().next().unwrap().ends_with("SIGNED") && shown.trim().ends_with(" no"), "{shown}");
+    owner.admit(&joined.laptop, "service", "alice");
+    owner.admit(&joined.device, "device", DEVICE);
+    let own = &json(&joined.laptop, &["identity"])[0];
+    let until = own["certificateUntil"].as_str().unwrap();
+    let shown = joined.laptop.ask(&["identity"]);
+    assert!(shown.trim().ends_with(&format!("until {}", &until[..10])), "{shown}");
+    assert!(shown.lines().all(|line| line.len() <= 110), "{shown}");
+
+    let listed = json(&owner.machine, &["fleet", "list"]);
+    let rows: Vec<_> = listed.as_array().unwrap().iter().map(|row| (&row["role"], &row["id"], &row["until"])).collect();
+    assert_eq!(
+        (rows.len(), rows[0].1, rows[1]),
+        (2, &DEVICE.into(), (&"service".into(), &"alice".into(), &own["certificateUntil"]))
+    );
+    assert!(owner.machine.ask(&["fleet", "list"]).contains(&key(&joined.device, "device")));
+
+    let _agent = joined.agent(target.port);
+    let report: Value = serde_json::from_str(&joined.laptop.run(&["check", DEVICE, "--json"]).stdout).unwrap();
+    let hop = report["hops"].as_array().unwrap().iter().find(|hop| hop["hop"] == "endToEnd").unwrap();
+    assert_eq!(hop["state"], "good", "{hop:#}");
+    assert!(hop["facts"]["known"].as_str().unwrap().starts_with("fleet, certificate until 20"), "{hop:#}");
+}
+
+#[test]
+fn trust_in_a_fleet_ends_only_when_a_person_says_so() {
+    let (joined, owner) = (Joined::new(), Owner::new());
+    let target = Target::greeting_then_reading("hello\n");
+    let _agent = joined.agent(target.port);
+    owner.trusted_by(&joined.laptop);
+    assert!(joined.laptop.ask(&["trust", "fleet"]).contains(&format!("trusts {} since 20", owner.keys)));
+    assert_not_in_fleet(&stream(&joined.laptop));
+    joined.laptop.ask(&["join", &joined.hub.link(&["service", "rotate", "alice"])]);
+    assert_not_in_fleet(&stream(&joined.laptop));
+    let unasked = joined.laptop.run(&["trust", "fleet", "--remove"]);
+    assert!(unasked.code == Some(1) && unasked.stderr.contains("confirm with --yes"), "{unasked:?}");
+    joined.laptop.ask(&["trust", "fleet", "--remove", "--yes"]);
+    assert_eq!(stream(&joined.laptop).stdout, "hello\n");
+}
