@@ -320,10 +320,17 @@ impl Refusal {
 
     /// Returns the message with what to do about it, in terms of the commands. `Display` leaves that out, for programs.
     pub fn with_hint(&self) -> String {
-        match self.advice().unwrap_or(self.kind.row().hint) {
+        let hint = if self.names_next_step() { "" } else { self.kind.row().hint };
+        match self.advice().unwrap_or(hint) {
             "" => self.message(),
             advice => format!("{}; {advice}", self.message()),
         }
+    }
+
+    /// Reports whether the detail says what brings the device online, in place of the table's hint: it is disabled or has not
+    /// joined, and nothing runs there that could be waited for.
+    pub fn names_next_step(&self) -> bool {
+        self.kind == RefusalKind::DeviceOffline && self.detail.as_str().contains("`devstream ")
     }
 
     /// Returns the refusal for a close code and reason, if the code is in the table.

@@ -54,7 +54,9 @@ fn a_machine_that_joined_in_the_other_role_says_so() {
     machine.ask(&["join", &hub.device_link(DEVICE)]);
     let finished = machine.run(&["devices"]);
     assert_is(&finished, RefusalKind::NotJoined);
-    assert!(finished.stderr.contains("(it joined only as device pi-42); on the hub's machine run"), "{finished:?}");
+    let said = "this machine joined only as device pi-42; run this on an operator's machine; to have this one join as a \
+                service too, on the hub's machine run";
+    assert!(finished.stderr.contains(said) && !finished.stderr.contains("no hub"), "{finished:?}");
 }
 
 #[test]

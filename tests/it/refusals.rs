@@ -64,15 +64,22 @@ fn a_local_port_without_a_stream_opens_the_one_of_the_stream_flag() {
 #[test]
 fn who_chose_how_long_to_wait_for_a_device_is_not_advised_to_wait() {
     let (machine, hub) = hub();
-    hub.device_link(DEVICE);
-    let finished = machine.run(&["service-proxy", DEVICE, "--stdio", "--connect-timeout", "0"]);
+    let link = hub.device_link(DEVICE);
+    let open = || machine.run(&["service-proxy", DEVICE, "--stdio", "--connect-timeout", "0"]);
+    // No agent of a device that has not joined, or is disabled, can be waited for or looked after.
     let wanted = "service-proxy: the device is offline (it has not joined yet: on it, run the `devstream join` command that \
-                  the hub printed); check that its agent is running\n";
+                  the hub printed)\n";
+    let finished = open();
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(11), wanted));
+    Machine::new().ask(&["join", &link]);
+    assert!(open().stderr.ends_with("; check that its agent is running\n"));
     let proxy = ServiceProxy::start_with(&machine, DEVICE, "0", &["--connect-timeout", "0.1"]);
     drop(proxy.connect());
     let line = proxy.process.wait_line("pi-42: the device is offline");
     assert!(line.ends_with("; check that its agent is running"), "{line}");
+    hub.ask(&["device", "disable", DEVICE]);
+    let finished = machine.run(&["service-proxy", DEVICE, "--stdio"]);
+    assert!(finished.stderr.ends_with("`devstream hub device enable pi-42` there)\n"), "{finished:?}");
 }
 
 #[test]

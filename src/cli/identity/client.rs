@@ -177,14 +177,32 @@ pub(in crate::cli) fn stopped_hub(state: &Path, error: &io::Error) -> Option<Ref
 
 /// Words the refusal of a profile without an identity in this role. It may have one in the other.
 pub(in crate::cli) fn not_joined(profile: &Profile, principal: &Principal) -> Refusal {
-    let other_role = !principal.role;
-    let other = StoredIdentity::load(profile, other_role).ok().flatten();
-    let mut detail: Vec<_> = (!profile.is_default()).then(|| format!("profile {profile}")).into_iter().collect();
-    detail.extend(other.map(|other| format!("it joined only as {other_role} {}", other.id)));
-    detail.extend(no_home());
     // Named profiles never enrol by themselves.
     let named = (!profile.is_default()).then(|| profile.as_str());
-    Refusal::not_joined(principal, &detail.join(": "), named)
+    let detail: Vec<_> = named.map(|name| format!("profile {name}")).into_iter().chain(no_home()).collect();
+    let refusal = Refusal::not_joined(principal, &detail.join(": "), named);
+    let other_role = !principal.role;
+    let (message, first) = match (StoredIdentity::load(profile, other_role), missing(profile)) {
+        (Ok(Some(other)), _) => {
+            let role = principal.role;
+            let place = if role == Role::Service { "an operator's machine" } else { "the device's machine" };
+            (
+                format!("this machine joined only as {other_role} {}", other.id),
+                format!("run this on {place}; to have this one join as a {role} too, "),
+            )
+        }
+        (_, Some(missing)) => (missing, "to join a hub under that name, ".to_owned()),
+        (_, None) => return refusal,
+    };
+    let advice = format!("{first}{}", refusal.advice().unwrap_or_default());
+    Refusal::worded(RefusalKind::NotJoined, message).advised(advice)
+}
+
+/// Words that there is no such profile, if that is so.
+pub(super) fn missing(profile: &Profile) -> Option<String> {
+    let all = Profile::all().ok()?;
+    let names: Vec<_> = all.iter().map(Profile::as_str).collect();
+    (!all.contains(profile)).then(|| format!("there is no profile {profile}; this user has: {}", names.join(", ")))
 }
 
 /// Words that this user's files are nowhere, if that is so.

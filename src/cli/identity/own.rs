@@ -5,10 +5,11 @@ use std::io;
 
 use serde::Serialize;
 
+use super::client::missing;
 use super::stored::{StoredIdentity, parse_key};
 use crate::cli::paths;
 use crate::cli::profile::Profile;
-use crate::hub::state::{AtPath as _, read_private};
+use crate::hub::state::{AUTHORITY, AtPath as _, read_private};
 use crate::net::e2e::fleet::validity_of;
 use crate::proto::fleet::FleetKeys;
 use crate::proto::id::{Principal, PrincipalId, Role};
@@ -78,8 +79,16 @@ fn enrolled() -> anyhow::Result<Vec<OwnIdentity>> {
 
 /// The refusal of a command for a profile without an identity.
 pub(in crate::cli) fn no_identity(profile: &Profile) -> Refusal {
-    let detail = if profile.is_default() { String::new() } else { format!("profile {profile}") };
-    Refusal::new(RefusalKind::NotJoined, detail).advised(format!(
+    let has_hub = || paths::hub_state(None).is_ok_and(|state| state.join(AUTHORITY).is_file());
+    if profile.is_default() && has_hub() {
+        let message = "this user's hub is on this machine, and a key for using it is made at the first use";
+        return Refusal::worded(RefusalKind::NotJoined, message).advised("for example `devstream devices`");
+    }
+    let refusal = missing(profile).map_or_else(
+        || Refusal::from(RefusalKind::NotJoined),
+        |missing| Refusal::worded(RefusalKind::NotJoined, missing),
+    );
+    refusal.advised(format!(
         "on the hub's machine run `devstream hub device add ID` or `devstream hub service add NAME --device ID`, and here the \
          command that it prints{}",
         profile.flag().replace(" --profile", " with --profile")

@@ -24,6 +24,7 @@ impl Advice {
     /// Words a refusal with the next step.
     pub(in crate::cli) fn describe(self, refusal: &Refusal) -> String {
         match self.instead(refusal.kind) {
+            _ if refusal.names_next_step() => refusal.message(),
             Some(advice) => format!("{}; {advice}", refusal.message()),
             None => refusal.with_hint(),
         }

@@ -17,7 +17,7 @@ use crate::net::os::private_files::{
 };
 use crate::proto::id::Principal;
 use crate::proto::key::PublicKey;
-use crate::proto::known::{KnownPeer, KnownPeers, MAX_KNOWN_FILE_BYTES};
+use crate::proto::known::{KnownPeer, KnownPeers, MAX_KNOWN_FILE_BYTES, Origin};
 use crate::proto::refusal::Refusal;
 
 /// Keeps others of this user's processes out while one changes the file.
@@ -133,19 +133,24 @@ impl PeerKeys for KnownFile {
             return Ok(());
         }
         let kept = self.change(|peers| {
-            let Some(known) = decide(peers.get(peer), key, anchors)? else { return Ok(false) };
+            let Some(known) = decide(peers.get(peer), key, anchors)? else { return Ok(None) };
             peers.set(peer.clone(), known).map_err(|error| KeepError::NoRoom(error.to_string()))?;
-            Ok(true)
+            Ok(Some(known.origin))
         });
         let Principal { role, id } = peer;
         match kept {
-            Ok(Ok(true)) => tracing::info!(
+            Ok(Ok(Some(Origin::Succeeded))) => tracing::info!(
+                target: "end-to-end",
+                "{id}: new end-to-end key {}; its former key vouches for it",
+                key.short()
+            ),
+            Ok(Ok(Some(_))) => tracing::info!(
                 target: "end-to-end",
                 "{id}: new end-to-end key {}; kept on first use. Compare it with what `devstream identity` prints on the \
                  {role}'s machine",
                 key.short()
             ),
-            Ok(Ok(false)) => {}
+            Ok(Ok(None)) => {}
             Ok(Err(refused)) => return Err(refused),
             // A machine whose disk is full or read-only is still reached; the next process meets the peer anew.
             Err(error) => {
@@ -176,7 +181,6 @@ mod tests {
     use crate::net::os::private_files::write_private;
     use crate::proto::id::Role;
     use crate::proto::key::PrivateKey;
-    use crate::proto::known::Origin;
     use crate::proto::secret::KeySeed;
 
     fn key(seed: u8) -> PublicKey {

@@ -25,7 +25,20 @@ fn a_machine_says_who_it_is_with_its_whole_key_on_one_line_each() {
     assert_eq!((&both[0]["hub"], &both[0]["endToEndKey"]), (&address.into(), &key.into()), "{both}");
     let other = device.run(&["identity", "--profile", "lab"]);
     assert_is(&other, RefusalKind::NotJoined);
-    assert!(other.stderr.contains("(profile lab)") && other.stderr.contains("with --profile lab"), "{other:?}");
+    let said = "there is no profile lab; this user has: default; ";
+    assert!(other.stderr.contains(said) && other.stderr.contains("with --profile lab"), "{other:?}");
+    let devices = device.run(&["devices", "--profile", "lab"]);
+    assert!(devices.stderr.contains(said) && devices.stderr.contains("with --profile lab"), "{devices:?}");
+
+    // A hub's own user has a key once one is used.
+    let machine = Machine::new();
+    let _hub = Hub::start(&machine);
+    let unused = machine.run(&["identity"]);
+    assert_is(&unused, RefusalKind::NotJoined);
+    assert!(
+        unused.stderr.contains("a key for using it is made at the first use; for example `devstream"),
+        "{unused:?}"
+    );
 }
 
 #[test]

@@ -14,8 +14,12 @@ fn a_new_key_from_another_join_is_accepted_without_a_person_and_listed_as_that()
     }
     joined.device.ask(&["join", &joined.hub.link(&["device", "rotate", DEVICE])]);
     joined.laptop.ask(&["join", &joined.hub.link(&["service", "rotate", "alice"])]);
-    let _agent = joined.agent(target.port);
-    assert_eq!(stream(&joined.laptop).stdout, "hello\n");
+    let agent = joined.agent(target.port);
+    let opened = stream(&joined.laptop);
+    assert_eq!(opened.stdout, "hello\n");
+    let said = "its former key vouches for it";
+    assert!(opened.stderr.contains(said) && !opened.stderr.contains("first use"), "{opened:?}");
+    agent.process.wait_line(said);
     for (machine, peer, role) in
         [(&joined.laptop, &joined.device, "device"), (&joined.device, &joined.laptop, "service")]
     {
