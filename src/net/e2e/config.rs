@@ -12,6 +12,7 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::SingleCertAndKey;
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::version::TLS13;
 use rustls::{
     CertificateError, CipherSuite, ClientConfig, ClientConnection, Connection, DigitallySignedStruct,
@@ -149,7 +150,8 @@ impl SessionEnd {
 
     /// The refusal for a failure, with what is known of the peer.
     pub(in crate::net) fn refusal(&self, failure: &Failure) -> Refusal {
-        failure.refusal(&self.expected.peer, self.peer_keys.known(&self.expected.peer).as_ref())
+        let known = self.peer_keys.known(&self.expected.peer);
+        failure.refusal(&self.expected.peer, known.as_ref(), self.peer_keys.trust_flag())
     }
 }
 
@@ -163,20 +165,24 @@ pub struct Sessions {
     devices: Configs<ServerConfig>,
     tickets: Arc<DeviceTickets>,
     verified: Arc<VerifiedChains>,
+    /// The wall clock, by which the age of a ticket is measured.
+    clock: Arc<dyn TimeProvider>,
 }
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self {
-            services: Mutex::new(BoundedMap::new(KEPT_CONFIGS)),
-            devices: Mutex::new(BoundedMap::new(KEPT_CONFIGS)),
-            tickets: Arc::default(),
-            verified: Arc::default(),
-        }
+        Self::with_clock(Arc::new(DefaultTimeProvider))
     }
 }
 
 impl Sessions {
+    /// Creates them with this wall clock.
+    pub(in crate::net) fn with_clock(clock: Arc<dyn TimeProvider>) -> Self {
+        let (services, devices) = (BoundedMap::new(KEPT_CONFIGS), BoundedMap::new(KEPT_CONFIGS));
+        let (services, devices) = (Mutex::new(services), Mutex::new(devices));
+        Self { services, devices, tickets: Arc::default(), verified: Arc::default(), clock }
+    }
+
     /// Creates the service's end of a session. Sessions are resumed only with a device of which the same is known.
     pub fn service_end(
         &self,
@@ -184,7 +190,8 @@ impl Sessions {
         expected: Expected,
         peer_keys: Arc<dyn PeerKeys>,
     ) -> Result<SessionEnd, Error> {
-        let config = cached(&self.services, own, &expected, service_config)?;
+        let make = |own: &Leaf, expected: &Expected| service_config(own, expected, self.clock.clone());
+        let config = cached(&self.services, own, &expected, make)?;
         let name = ServerName::try_from(SERVER_NAME).map_err(|error| Error::General(error.to_string()))?;
         let tls = Box::new(ClientConnection::new(config, name)?.into());
         Ok(SessionEnd { tls, expected, peer_keys, tickets: None, verified: self.verified.clone() })
@@ -197,7 +204,8 @@ impl Sessions {
         expected: Expected,
         peer_keys: Arc<dyn PeerKeys>,
     ) -> Result<SessionEnd, Error> {
-        let config = cached(&self.devices, own, &expected, device_config)?;
+        let make = |own: &Leaf, expected: &Expected| device_config(own, expected, self.clock.clone());
+        let config = cached(&self.devices, own, &expected, make)?;
         let tickets = Arc::new(ConnectionTickets::new(self.tickets.clone()));
         let mut config = (*config).clone();
         config.session_storage = tickets.clone();
@@ -222,11 +230,12 @@ fn cached<C>(
     Ok(config)
 }
 
-fn service_config(own: &Leaf, expected: &Expected) -> Result<ClientConfig, Error> {
+fn service_config(own: &Leaf, expected: &Expected, clock: Arc<dyn TimeProvider>) -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13])?;
     let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(Verifier::new(expected)));
     let mut config = builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.certified())));
     config.alpn_protocols = expected.alpn_protocols();
+    config.time_provider = clock;
     config.enable_sni = false;
     config.enable_early_data = true;
     config.resumption = Resumption::store(Arc::new(ServiceTickets::default()));
@@ -234,11 +243,12 @@ fn service_config(own: &Leaf, expected: &Expected) -> Result<ClientConfig, Error
     Ok(config)
 }
 
-fn device_config(own: &Leaf, expected: &Expected) -> Result<ServerConfig, Error> {
+fn device_config(own: &Leaf, expected: &Expected, clock: Arc<dyn TimeProvider>) -> Result<ServerConfig, Error> {
     let builder = ServerConfig::builder_with_provider(device_provider()).with_protocol_versions(&[&TLS13])?;
     let builder = builder.with_client_cert_verifier(Arc::new(Verifier::new(expected)));
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own.certified())));
     config.alpn_protocols = expected.alpn_protocols();
+    config.time_provider = clock;
     config.ignore_client_order = true;
     config.max_early_data_size = EARLY_DATA_BYTES as u32;
     config.send_half_rtt_data = true;
