@@ -2,6 +2,7 @@
 //! Attacks on single bytes, records and tickets are unit tests of `net::e2e`.
 
 mod counts;
+mod memory;
 mod vouchers;
 
 use std::io::{ErrorKind, Read as _, Write as _};
