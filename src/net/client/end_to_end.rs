@@ -48,9 +48,21 @@ impl Client {
         is_default: bool,
     ) -> Result<SessionEnd, Refusal> {
         let binding = StreamBinding::new(&self.principal.id.clone().into(), service.clone(), Some(stream.clone()));
-        let anchors = self.peer_keys.anchors(&binding.service_principal()).await?;
+        let anchors = self.peer_keys.anchors(&binding.service_principal()).await.map_err(for_service)?;
         let expected = Expected::service(binding, is_default, anchors);
         self.runtime.sessions().device_end(&self.leaf, expected, self.peer_keys.clone()).map_err(|error| failed(&error))
+    }
+}
+
+/// The device's own words about keys are for its own operator: those at the other end are made there.
+fn for_service(refusal: Refusal) -> Refusal {
+    if !refusal.kind.is_of_session() {
+        return refusal;
+    }
+    let rejected = Refusal::new(RefusalKind::RejectedByDevice, refusal.detail.as_str());
+    match refusal.advice() {
+        Some(advice) => rejected.advised(advice.to_owned()),
+        None => rejected,
     }
 }
 

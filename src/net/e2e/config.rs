@@ -206,7 +206,7 @@ impl Sessions {
     ) -> Result<SessionEnd, Error> {
         let make = |own: &Leaf, expected: &Expected| device_config(own, expected, self.clock.clone());
         let config = cached(&self.devices, own, &expected, make)?;
-        let tickets = Arc::new(ConnectionTickets::new(self.tickets.clone()));
+        let tickets = Arc::new(ConnectionTickets::new(self.tickets.clone(), expected.anchors.clone()));
         let mut config = (*config).clone();
         config.session_storage = tickets.clone();
         let tls = Box::new(ServerConnection::new(Arc::new(config))?.into());

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use parking_lot::Mutex;
 
+use super::failure::Failure;
 use super::peers::{Anchors, AnchorsFuture, FirstUse, KeepError, PeerKeys, decide};
 use crate::net::os::private_files::{
     AtPath as _, create_private_directory, open_lock_for_owner, read_private, write_private_for_owner,
@@ -134,9 +135,15 @@ impl PeerKeys for KnownFile {
     }
 
     fn anchors<'a>(&'a self, peer: &'a Principal) -> AnchorsFuture<'a> {
-        let known = self.read().map_err(|error| Refusal::local(format!("{error:#}")));
-        let known = known.map(|peers| peers.get(peer).copied().or_else(|| self.unwritten.known(peer)));
-        Box::pin(ready(known.map(|known| known.map(|known| vec![known.key]))))
+        let peers = self.read().map_err(|error| Refusal::local(format!("{error:#}")));
+        let anchors = peers.and_then(|peers| match peers.get(peer).copied().or_else(|| self.unwritten.known(peer)) {
+            Some(known) => Ok(Some(vec![known.key])),
+            None => {
+                let full = peers.ensure_room(peer).map_err(|full| Failure::NotKept(full.to_string()));
+                full.map(|()| None).map_err(|failure| failure.refusal(peer, None, &self.trust_flag))
+            }
+        });
+        Box::pin(ready(anchors))
     }
 
     fn known(&self, peer: &Principal) -> Option<KnownPeer> {
@@ -258,7 +265,8 @@ mod tests {
         // Whoever changes the file would wait a second for this.
         let _held = hold(&file.path().with_extension(LOCK_SUFFIX)).unwrap();
         for number in MAX_KNOWN_PEERS..MAX_KNOWN_PEERS + 5000 {
-            assert_eq!(file.anchors(&invented(number)).await, Ok(None));
+            let refusal = file.anchors(&invented(number)).await.unwrap_err();
+            assert!(refusal.with_hint().contains("devstream trust forget"), "{}", refusal.with_hint());
             let refused = file.keep(&invented(number), &key(3), &None);
             assert!(matches!(refused, Err(KeepError::NoRoom(_))), "{refused:?}");
         }

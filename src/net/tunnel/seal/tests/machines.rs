@@ -210,6 +210,19 @@ async fn a_ticket_of_one_stream_serves_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_whose_key_is_no_longer_accepted_hears_so_although_it_has_a_ticket() {
+    let (alice, pi_42) = acquainted().await;
+    let principal = binding("pi-42", "alice", None).service_principal();
+    pi_42.peers.keep(&principal, &key(9).public(), &Some(vec![key(1).public()])).unwrap();
+    let (service, device) = (alice.opens(None).await, pi_42.accepts(None).await);
+    let view = service.view.clone();
+    let (carried, at_service, at_device) = run((service, device), (UP, DOWN), [Hub::Honest(4096); 2]).await;
+    assert!(carried.is_err() && at_service.is_empty() && at_device.is_empty());
+    let refusal = view.failure().unwrap();
+    assert!(refusal.with_hint().contains("knows another key of this machine"), "{}", refusal.with_hint());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_shows_another_key_than_at_first_use_is_refused_by_name() {
     let (alice, pi_42) = (Machine::alice(), Machine::pi_42());
     carry_one(&alice, &pi_42).await;
