@@ -93,11 +93,14 @@ impl KnownPeers {
         self.0.get(peer)
     }
 
+    /// Fails if this peer is not known, and no more can be.
+    pub fn ensure_room(&self, peer: &Principal) -> Result<(), TooMany> {
+        if self.0.len() >= MAX_KNOWN_PEERS && !self.0.contains_key(peer) { Err(TooMany) } else { Ok(()) }
+    }
+
     /// Sets the key of a peer.
     pub fn set(&mut self, peer: Principal, known: KnownPeer) -> Result<(), TooMany> {
-        if self.0.len() >= MAX_KNOWN_PEERS && !self.0.contains_key(&peer) {
-            return Err(TooMany);
-        }
+        self.ensure_room(&peer)?;
         self.0.insert(peer, known);
         Ok(())
     }

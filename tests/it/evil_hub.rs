@@ -1,6 +1,10 @@
 //! What a hub cannot do to a stream that is encrypted end to end: section by section of the design's list of attacks.
 //! Attacks on single bytes, records and tickets are unit tests of `net::e2e`.
 
+mod counts;
+mod memory;
+mod vouchers;
+
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};

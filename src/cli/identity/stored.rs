@@ -130,17 +130,20 @@ fn known_keys(profile: &Profile, role: Role) -> anyhow::Result<Arc<KnownFile>> {
         Some(directory) => directory,
         None => profile.identity_directory(role)?,
     };
-    Ok(known_file(directory.join(KNOWN_FILE)))
+    Ok(known_file(directory.join(KNOWN_FILE), profile))
 }
 
 /// Returns the file of known keys at a path: the same object each time, since it remembers what it read.
-fn known_file(path: PathBuf) -> Arc<KnownFile> {
+fn known_file(path: PathBuf, profile: &Profile) -> Arc<KnownFile> {
     static FILES: Mutex<Vec<Arc<KnownFile>>> = Mutex::new(Vec::new());
     let mut files = FILES.lock();
     if let Some(file) = files.iter().find(|file| file.path() == path) {
         return file.clone();
     }
-    let file = Arc::new(KnownFile::new(path));
+    // Commands without the flag take the profile that the person has made the default.
+    let is_selected = profile.is_default() && Profile::resolve(None).is_ok_and(|selected| selected == *profile);
+    let flag = if is_selected { String::new() } else { format!(" --profile {profile}") };
+    let file = Arc::new(KnownFile::new(path).selected_with(flag));
     files.push(file.clone());
     file
 }

@@ -55,7 +55,7 @@ impl Client {
         is_default: bool,
     ) -> Result<SessionEnd, Refusal> {
         let binding = StreamBinding::new(&self.principal.id.clone().into(), service.clone(), Some(stream.clone()));
-        let anchors = self.anchors(&binding.service_principal()).await?;
+        let anchors = self.anchors(&binding.service_principal()).await.map_err(for_service)?;
         let expected = Expected::service(binding, is_default, anchors).in_fleet(self.fleet);
         self.runtime.sessions().device_end(&self.leaf, expected, self.peer_keys.clone()).map_err(|error| failed(&error))
     }
@@ -63,6 +63,18 @@ impl Client {
     /// Returns the known keys that may vouch for a peer: none with a fleet.
     async fn anchors(&self, peer: &Principal) -> Result<Anchors, Refusal> {
         if self.fleet.is_some() { Ok(None) } else { self.peer_keys.anchors(peer).await }
+    }
+}
+
+/// The device's own words about keys are for its own operator: those at the other end are made there.
+fn for_service(refusal: Refusal) -> Refusal {
+    if !refusal.kind.is_of_session() {
+        return refusal;
+    }
+    let rejected = Refusal::new(RefusalKind::RejectedByDevice, refusal.detail.as_str());
+    match refusal.advice() {
+        Some(advice) => rejected.advised(advice.to_owned()),
+        None => rejected,
     }
 }
 

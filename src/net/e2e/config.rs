@@ -12,6 +12,7 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::SingleCertAndKey;
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::version::TLS13;
 use rustls::{
     CertificateError, CipherSuite, ClientConfig, ClientConnection, Connection, DigitallySignedStruct,
@@ -125,7 +126,8 @@ impl SessionEnd {
 
     /// The refusal for a failure, with what is known of the peer.
     pub(in crate::net) fn refusal(&self, failure: &Failure) -> Refusal {
-        failure.refusal(&self.expected.peer, self.peer_keys.known(&self.expected.peer).as_ref())
+        let known = self.peer_keys.known(&self.expected.peer);
+        failure.refusal(&self.expected.peer, known.as_ref(), self.peer_keys.trust_flag())
     }
 }
 
@@ -140,21 +142,25 @@ pub struct Sessions {
     tickets: Arc<DeviceTickets>,
     verified: Arc<VerifiedChains>,
     passed: Arc<Passed>,
+    /// The wall clock, by which the age of a ticket is measured.
+    clock: Arc<dyn TimeProvider>,
 }
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self {
-            services: Mutex::new(BoundedMap::new(KEPT_CONFIGS)),
-            devices: Mutex::new(BoundedMap::new(KEPT_CONFIGS)),
-            tickets: Arc::default(),
-            verified: Arc::default(),
-            passed: Arc::default(),
-        }
+        Self::with_clock(Arc::new(DefaultTimeProvider))
     }
 }
 
 impl Sessions {
+    /// Creates them with this wall clock.
+    pub(in crate::net) fn with_clock(clock: Arc<dyn TimeProvider>) -> Self {
+        let (services, devices) = (BoundedMap::new(KEPT_CONFIGS), BoundedMap::new(KEPT_CONFIGS));
+        let (services, devices) = (Mutex::new(services), Mutex::new(devices));
+        let (tickets, verified, passed) = (Arc::default(), Arc::default(), Arc::default());
+        Self { services, devices, tickets, verified, passed, clock }
+    }
+
     /// Creates the service's end of a session. Sessions are resumed only with a device of which the same is known.
     pub fn service_end(
         &self,
@@ -162,8 +168,8 @@ impl Sessions {
         expected: Expected,
         peer_keys: Arc<dyn PeerKeys>,
     ) -> Result<SessionEnd, Error> {
-        let config =
-            cached(&self.services, own, &expected, |own, expected| service_config(own, self.verifier(expected)))?;
+        let make = |own: &Leaf, expected: &Expected| service_config(own, self.verifier(expected), self.clock.clone());
+        let config = cached(&self.services, own, &expected, make)?;
         let name = ServerName::try_from(SERVER_NAME).map_err(|error| Error::General(error.to_string()))?;
         let tls = Box::new(ClientConnection::new(config, name)?.into());
         Ok(SessionEnd {
@@ -188,9 +194,9 @@ impl Sessions {
         expected: Expected,
         peer_keys: Arc<dyn PeerKeys>,
     ) -> Result<SessionEnd, Error> {
-        let config =
-            cached(&self.devices, own, &expected, |own, expected| device_config(own, self.verifier(expected)))?;
-        let tickets = Arc::new(ConnectionTickets::new(self.tickets.clone()));
+        let make = |own: &Leaf, expected: &Expected| device_config(own, self.verifier(expected), self.clock.clone());
+        let config = cached(&self.devices, own, &expected, make)?;
+        let tickets = Arc::new(ConnectionTickets::new(self.tickets.clone(), expected.anchors.clone()));
         let mut config = (*config).clone();
         config.session_storage = tickets.clone();
         let tls = Box::new(ServerConnection::new(Arc::new(config))?.into());
@@ -221,12 +227,13 @@ fn cached<C>(
     Ok(config)
 }
 
-fn service_config(own: &Leaf, verifier: Arc<Verifier>) -> Result<ClientConfig, Error> {
+fn service_config(own: &Leaf, verifier: Arc<Verifier>, clock: Arc<dyn TimeProvider>) -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13])?;
     let protocols = verifier.expected.alpn_protocols();
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
     let mut config = builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.certified())));
     config.alpn_protocols = protocols;
+    config.time_provider = clock;
     config.enable_sni = false;
     config.enable_early_data = true;
     config.resumption = Resumption::store(Arc::new(ServiceTickets::default()));
@@ -234,12 +241,13 @@ fn service_config(own: &Leaf, verifier: Arc<Verifier>) -> Result<ClientConfig, E
     Ok(config)
 }
 
-fn device_config(own: &Leaf, verifier: Arc<Verifier>) -> Result<ServerConfig, Error> {
+fn device_config(own: &Leaf, verifier: Arc<Verifier>, clock: Arc<dyn TimeProvider>) -> Result<ServerConfig, Error> {
     let builder = ServerConfig::builder_with_provider(device_provider()).with_protocol_versions(&[&TLS13])?;
     let protocols = verifier.expected.alpn_protocols();
     let builder = builder.with_client_cert_verifier(verifier);
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own.certified())));
     config.alpn_protocols = protocols;
+    config.time_provider = clock;
     config.ignore_client_order = true;
     config.max_early_data_size = EARLY_DATA_BYTES as u32;
     config.send_half_rtt_data = true;

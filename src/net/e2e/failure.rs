@@ -69,8 +69,9 @@ impl Failure {
         }
     }
 
-    /// The refusal for the person at this end. `known` is what is known of the peer.
-    pub fn refusal(&self, peer: &Principal, known: Option<&KnownPeer>) -> Refusal {
+    /// The refusal for the person at this end. `known` is what is known of the peer, and `flag` what selects this identity in
+    /// `devstream trust`.
+    pub fn refusal(&self, peer: &Principal, known: Option<&KnownPeer>, flag: &str) -> Refusal {
         let Principal { role, id } = peer;
         match self {
             Self::AnotherKey { known: former, shown } => {
@@ -78,12 +79,14 @@ impl Failure {
                 let detail = format!("known{since}: {}; now: {}", former.short(), shown.short());
                 Refusal::new(RefusalKind::AnotherPeerKey, format!("{id}; {detail}")).advised(format!(
                     "nothing was sent. Either the {role} was set up anew, or somebody is in between. Ask on the {role}'s machine: \
-                     devstream identity. If it shows {}: devstream trust pin {role} {id} KEY, with the whole key from there",
+                     devstream identity. If it shows {}: devstream trust pin {role} {id} KEY{flag}, with the whole key from there",
                     shown.short()
                 ))
             }
             Self::NotKept(why) => Refusal::new(RefusalKind::AnotherPeerKey, format!("{id} cannot be kept: {why}"))
-                .advised("remove the ones that are not needed: devstream trust list, devstream trust forget"),
+                .advised(format!(
+                    "remove the ones that are not needed: devstream trust list{flag}, devstream trust forget{flag}"
+                )),
             Self::RefusedByPeer => Refusal::new(RefusalKind::AnotherPeerKey, format!("{id} knows another key of this machine"))
                 .advised(format!(
                     "on the {role}'s machine, if this machine was set up anew: devstream trust pin {} ID KEY, with the id and the \

@@ -11,13 +11,14 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use parking_lot::Mutex;
 
+use super::failure::Failure;
 use super::peers::{Anchors, AnchorsFuture, FirstUse, KeepError, PeerKeys, decide, signed};
 use crate::net::os::private_files::{
     AtPath as _, create_private_directory, open_lock_for_owner, read_private, write_private_for_owner,
 };
 use crate::proto::id::Principal;
 use crate::proto::key::PublicKey;
-use crate::proto::known::{KnownPeer, KnownPeers, MAX_KNOWN_FILE_BYTES, Origin};
+use crate::proto::known::{KnownPeer, KnownPeers, MAX_KNOWN_FILE_BYTES, Origin, TooMany};
 use crate::proto::refusal::Refusal;
 
 /// Keeps others of this user's processes out while one changes the file.
@@ -31,6 +32,8 @@ const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct KnownFile {
     path: PathBuf,
+    /// What selects this identity in `devstream trust`, after a space.
+    trust_flag: String,
     read: Mutex<Option<(Version, Arc<KnownPeers>)>>,
     /// Those that could not be written, for as long as this process runs.
     unwritten: FirstUse,
@@ -46,7 +49,13 @@ struct Version {
 impl KnownFile {
     /// Names the file, which need not exist.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, read: Mutex::default(), unwritten: FirstUse::default() }
+        Self { path, trust_flag: String::new(), read: Mutex::default(), unwritten: FirstUse::default() }
+    }
+
+    /// Has advice to run `devstream trust` select this identity with a flag, which begins with a space.
+    #[must_use]
+    pub fn selected_with(self, trust_flag: String) -> Self {
+        Self { trust_flag, ..self }
     }
 
     /// The file's path.
@@ -116,11 +125,25 @@ fn read_peers(path: &Path, length: u64) -> anyhow::Result<KnownPeers> {
     KnownPeers::parse(&read_private(path)?).with_context(|| format!("invalid known keys in {}", path.display()))
 }
 
+fn no_room(error: TooMany) -> KeepError {
+    KeepError::NoRoom(error.to_string())
+}
+
 impl PeerKeys for KnownFile {
+    fn trust_flag(&self) -> &str {
+        &self.trust_flag
+    }
+
     fn anchors<'a>(&'a self, peer: &'a Principal) -> AnchorsFuture<'a> {
-        let known = self.read().map_err(|error| Refusal::local(format!("{error:#}")));
-        let known = known.map(|peers| peers.get(peer).copied().or_else(|| self.unwritten.known(peer)));
-        Box::pin(ready(known.map(|known| known.map(|known| vec![known.key]))))
+        let peers = self.read().map_err(|error| Refusal::local(format!("{error:#}")));
+        let anchors = peers.and_then(|peers| match peers.get(peer).copied().or_else(|| self.unwritten.known(peer)) {
+            Some(known) => Ok(Some(vec![known.key])),
+            None => {
+                let full = peers.ensure_room(peer).map_err(|full| Failure::NotKept(full.to_string()));
+                full.map(|()| None).map_err(|failure| failure.refusal(peer, None, &self.trust_flag))
+            }
+        });
+        Box::pin(ready(anchors))
     }
 
     fn known(&self, peer: &Principal) -> Option<KnownPeer> {
@@ -132,9 +155,13 @@ impl PeerKeys for KnownFile {
         if self.known(peer).is_some_and(|known| known.key == *key) {
             return Ok(());
         }
+        // A hub that invents peers makes each of them cost no more than a look.
+        if let Ok(peers) = self.read() {
+            peers.ensure_room(peer).map_err(no_room)?;
+        }
         let kept = self.change(|peers| {
             let Some(known) = decide(peers.get(peer), key, anchors)? else { return Ok(None) };
-            peers.set(peer.clone(), known).map_err(|error| KeepError::NoRoom(error.to_string()))?;
+            peers.set(peer.clone(), known).map_err(no_room)?;
             Ok(Some(known.origin))
         });
         let Principal { role, id } = peer;
@@ -178,9 +205,11 @@ impl PeerKeys for KnownFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::os::clock;
     use crate::net::os::private_files::write_private;
     use crate::proto::id::Role;
     use crate::proto::key::PrivateKey;
+    use crate::proto::known::MAX_KNOWN_PEERS;
     use crate::proto::secret::KeySeed;
 
     fn key(seed: u8) -> PublicKey {
@@ -189,6 +218,14 @@ mod tests {
 
     fn pi_42() -> Principal {
         Principal { role: Role::Device, id: "pi-42".parse().unwrap() }
+    }
+
+    /// A file in a directory that only its owner may read.
+    fn in_private() -> (tempfile::TempDir, KnownFile) {
+        let directory = tempfile::tempdir().unwrap();
+        let own = directory.path().join("device");
+        create_private_directory(&own).unwrap();
+        (directory, KnownFile::new(own.join("known")))
     }
 
     #[tokio::test]
@@ -220,13 +257,39 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_that_stopped_with_the_lock_is_not_waited_for() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = KnownFile::new(directory.path().join("known"));
-        let held = hold(&directory.path().join("known.lock")).unwrap();
+        let (_directory, file) = in_private();
+        let held = hold(&file.path().with_extension(LOCK_SUFFIX)).unwrap();
         file.keep(&pi_42(), &key(1), &None).unwrap();
         assert!(file.keep(&pi_42(), &key(2), &None).is_err(), "the key holds for the process");
+        assert!(!file.path().exists());
         drop(held);
-        assert_eq!(file.keep(&pi_42(), &key(1), &None), Ok(()));
+        let other = Principal { role: Role::Device, id: "pi-43".parse().unwrap() };
+        file.keep(&other, &key(1), &None).unwrap();
+        assert!(file.read().unwrap().get(&other).is_some(), "written, since nobody holds the lock");
+    }
+
+    #[tokio::test]
+    async fn first_contacts_that_a_hub_invents_change_nothing_once_the_file_is_full_and_are_not_waited_for() {
+        let (_directory, file) = in_private();
+        let invented = |number: usize| Principal { role: Role::Service, id: format!("s{number}").parse().unwrap() };
+        let mut peers = KnownPeers::default();
+        let known = KnownPeer { key: key(1), origin: Origin::FirstUse, since: clock::now_utc() };
+        (0..MAX_KNOWN_PEERS - 3).for_each(|number| peers.set(invented(number), known).unwrap());
+        write_private(file.path(), &peers.to_string()).unwrap();
+        for number in MAX_KNOWN_PEERS - 3..MAX_KNOWN_PEERS {
+            file.keep(&invented(number), &key(2), &None).unwrap();
+        }
+        let full = std::fs::read(file.path()).unwrap();
+        // Whoever changes the file would wait a second for this.
+        let _held = hold(&file.path().with_extension(LOCK_SUFFIX)).unwrap();
+        for number in MAX_KNOWN_PEERS..MAX_KNOWN_PEERS + 5000 {
+            let refusal = file.anchors(&invented(number)).await.unwrap_err();
+            assert!(refusal.with_hint().contains("devstream trust forget"), "{}", refusal.with_hint());
+            let refused = file.keep(&invented(number), &key(3), &None);
+            assert!(matches!(refused, Err(KeepError::NoRoom(_))), "{refused:?}");
+        }
+        assert_eq!(std::fs::read(file.path()).unwrap(), full);
+        assert_eq!(file.keep(&invented(0), &key(1), &None), Ok(()), "it is known");
     }
 
     #[cfg(unix)]

@@ -26,6 +26,12 @@ pub trait PeerKeys: fmt::Debug + Send + Sync {
     /// Returns what is known of this peer on this machine.
     fn known(&self, peer: &Principal) -> Option<KnownPeer>;
 
+    /// Returns the flag with which a person selects this identity in `devstream trust`, after a space; none where the default
+    /// is this one.
+    fn trust_flag(&self) -> &str {
+        ""
+    }
+
     /// Keeps the key of a peer that was met for the first time, or that one of these anchors vouched for. An error is that
     /// another key of it has become known meanwhile, or that it has no place.
     fn keep(&self, peer: &Principal, key: &PublicKey, anchors: &Anchors) -> Result<(), KeepError>;

@@ -16,6 +16,7 @@ use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSes
 use rustls::pki_types::ServerName;
 use rustls::server::StoresServerSessions;
 
+use super::peers::Anchors;
 use crate::net::os::clock;
 use crate::proto::bounded_map::BoundedMap;
 
@@ -38,7 +39,9 @@ type TicketId = [u8; 16];
 pub(super) struct DeviceTickets(Mutex<Issued>);
 
 struct Issued {
-    sessions: BoundedMap<TicketId, Vec<u8>>,
+    /// Sessions, each with the keys that vouched for the service then. Where others do now, the session is not resumed: a full
+    /// handshake tells the service which key is refused.
+    sessions: BoundedMap<TicketId, (Vec<u8>, Anchors)>,
     /// When tickets were used.
     used: BoundedMap<TicketId, Instant>,
 }
@@ -65,8 +68,9 @@ enum Presented {
 }
 
 impl DeviceTickets {
-    /// Takes the session of a ticket. While too many were used lately to remember another one, none is taken.
-    fn take(&self, ticket: &[u8]) -> Presented {
+    /// Takes the session of a ticket, if these keys vouch for its service. While too many were used lately to remember another
+    /// one, none is taken.
+    fn take(&self, ticket: &[u8], anchors: &Anchors) -> Presented {
         let (Some(ticket), now) = (id_of(ticket), clock::now()) else { return Presented::Unknown };
         let Issued { sessions, used } = &mut *self.0.lock();
         used.evict_while(|at| now.saturating_duration_since(*at) > USED_FOR);
@@ -76,15 +80,15 @@ impl DeviceTickets {
         if used.len() >= USED_TICKETS {
             return Presented::Unknown;
         }
-        let Some(session) = sessions.remove(&ticket) else { return Presented::Unknown };
+        let Some((session, vouched)) = sessions.remove(&ticket) else { return Presented::Unknown };
         used.insert(ticket, now);
-        Presented::Session(session)
+        if vouched == *anchors { Presented::Session(session) } else { Presented::Unknown }
     }
 
     /// Keeps the session of a new ticket; reports whether it did.
-    fn put(&self, ticket: &[u8], session: Vec<u8>) -> bool {
+    fn put(&self, ticket: &[u8], session: Vec<u8>, anchors: Anchors) -> bool {
         let id = id_of(ticket);
-        id.map(|id| self.0.lock().sessions.insert(id, session)).is_some()
+        id.map(|id| self.0.lock().sessions.insert(id, (session, anchors))).is_some()
     }
 }
 
@@ -95,12 +99,13 @@ fn id_of(ticket: &[u8]) -> Option<TicketId> {
 /// The tickets of a device, for one of its sessions.
 pub(super) struct ConnectionTickets {
     all: Arc<DeviceTickets>,
+    anchors: Anchors,
     is_replayed: AtomicBool,
 }
 
 impl ConnectionTickets {
-    pub(super) fn new(all: Arc<DeviceTickets>) -> Self {
-        Self { all, is_replayed: AtomicBool::new(false) }
+    pub(super) fn new(all: Arc<DeviceTickets>, anchors: Anchors) -> Self {
+        Self { all, anchors, is_replayed: AtomicBool::new(false) }
     }
 
     /// Reports whether a ticket was presented that was used before.
@@ -117,7 +122,7 @@ impl fmt::Debug for ConnectionTickets {
 
 impl StoresServerSessions for ConnectionTickets {
     fn put(&self, ticket: Vec<u8>, session: Vec<u8>) -> bool {
-        self.all.put(&ticket, session)
+        self.all.put(&ticket, session, self.anchors.clone())
     }
 
     fn get(&self, _: &[u8]) -> Option<Vec<u8>> {
@@ -125,7 +130,7 @@ impl StoresServerSessions for ConnectionTickets {
     }
 
     fn take(&self, ticket: &[u8]) -> Option<Vec<u8>> {
-        match self.all.take(ticket) {
+        match self.all.take(ticket, &self.anchors) {
             Presented::Session(session) => Some(session),
             Presented::Unknown => None,
             Presented::Used => {
@@ -187,20 +192,31 @@ impl ClientSessionStore for ServiceTickets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::key::PublicKey;
 
     const ID: TicketId = [1; 16];
 
     #[tokio::test(start_paused = true)]
     async fn a_ticket_is_taken_once_and_known_as_used_for_ten_minutes() {
         let tickets = DeviceTickets::default();
-        tickets.put(&ID, vec![1]);
-        assert_eq!(tickets.take(&[2; 16]), Presented::Unknown);
-        assert_eq!(tickets.take(&ID), Presented::Session(vec![1]));
-        assert_eq!(tickets.take(&ID), Presented::Used);
+        tickets.put(&ID, vec![1], None);
+        assert_eq!(tickets.take(&[2; 16], &None), Presented::Unknown);
+        assert_eq!(tickets.take(&ID, &None), Presented::Session(vec![1]));
+        assert_eq!(tickets.take(&ID, &None), Presented::Used);
         tokio::time::advance(USED_FOR).await;
-        assert_eq!(tickets.take(&ID), Presented::Used);
+        assert_eq!(tickets.take(&ID, &None), Presented::Used);
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(tickets.take(&ID), Presented::Unknown, "forgotten, and the session is gone");
+        assert_eq!(tickets.take(&ID, &None), Presented::Unknown, "forgotten, and the session is gone");
+    }
+
+    #[test]
+    fn a_ticket_holds_only_under_the_keys_that_vouched_for_its_service() {
+        let key = |byte| Some(vec![PublicKey::from_bytes([byte; 32])]);
+        let tickets = DeviceTickets::default();
+        for (id, then, now) in [([1; 16], key(1), key(2)), ([2; 16], None, key(1)), ([3; 16], key(1), None)] {
+            tickets.put(&id, vec![1], then);
+            assert_eq!(tickets.take(&id, &now), Presented::Unknown);
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -208,13 +224,13 @@ mod tests {
         let tickets = DeviceTickets::default();
         let ticket = |number: usize| (number as u128).to_be_bytes();
         for number in 0..USED_TICKETS {
-            tickets.put(&ticket(number), vec![1]);
-            assert_eq!(tickets.take(&ticket(number)), Presented::Session(vec![1]));
+            tickets.put(&ticket(number), vec![1], None);
+            assert_eq!(tickets.take(&ticket(number), &None), Presented::Session(vec![1]));
         }
-        tickets.put(&[3; 16], vec![2]);
-        assert_eq!(tickets.take(&[3; 16]), Presented::Unknown, "it could not be remembered");
-        assert_eq!(tickets.take(&ticket(0)), Presented::Used);
+        tickets.put(&[3; 16], vec![2], None);
+        assert_eq!(tickets.take(&[3; 16], &None), Presented::Unknown, "it could not be remembered");
+        assert_eq!(tickets.take(&ticket(0), &None), Presented::Used);
         tokio::time::advance(USED_FOR + Duration::from_secs(1)).await;
-        assert_eq!(tickets.take(&[3; 16]), Presented::Session(vec![2]));
+        assert_eq!(tickets.take(&[3; 16], &None), Presented::Session(vec![2]));
     }
 }

@@ -3,8 +3,9 @@
 
     client.py join LINK FILE               joins as the service that the link is for, and stores the identity in FILE
     client.py call FILE DEVICE STREAM      opens a stream, sends standard input and its end, and prints the response
+    client.py call-plain FILE DEVICE STREAM    the same without end-to-end encryption
 
-It needs `websockets` for framing, `pyOpenSSL` for TLS with exported keying material, and `cryptography` for Ed25519 and
+A device's end-to-end key is kept in FILE at the first contact. It needs `websockets` for framing, `pyOpenSSL` for TLS with exported keying material, and `cryptography` for Ed25519 and
 certificates. Errors go to standard error; the last word there is the kind of the refusal.
 """
 
@@ -28,6 +29,8 @@ from websockets.frames import Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
+from end_to_end import Plain, Session, SessionFailed
+
 PROTOCOL = "devstream.v1"
 DEADLINE = 60
 WINDOW = 256 * 1024
@@ -49,8 +52,9 @@ def unpadded(data: bytes) -> str:
 class Identity:
     """An identity: its hub, pin, role, name and private key."""
 
-    def __init__(self, hub: str, pin: str, role: str, name: str, seed: bytes):
+    def __init__(self, hub: str, pin: str, role: str, name: str, seed: bytes, known=None):
         self.hub, self.pin, self.role, self.name, self.seed = hub, pin, role, name, seed
+        self.known = known or {}
         self.key = Ed25519PrivateKey.from_private_bytes(seed)
 
     def public(self) -> bytes:
@@ -66,16 +70,17 @@ class Identity:
         return f"DevStream v=1, role={self.role}, id={self.name}, key={fingerprint}, sig={signature}"
 
     def save(self, path: str) -> None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             fields = {"hub": self.hub, "pin": self.pin, "role": self.role, "name": self.name, "seed": self.seed.hex()}
-            json.dump(fields, file)
+            json.dump({**fields, "known": {peer: key.hex() for peer, key in self.known.items()}}, file)
 
     @classmethod
     def load(cls, path: str) -> "Identity":
         with open(path) as file:
             fields = json.load(file)
-        return cls(fields["hub"], fields["pin"], fields["role"], fields["name"], bytes.fromhex(fields["seed"]))
+        known = {peer: bytes.fromhex(key) for peer, key in fields["known"].items()}
+        return cls(fields["hub"], fields["pin"], fields["role"], fields["name"], bytes.fromhex(fields["seed"]), known)
 
 
 def connect(authority: str, pin: str) -> SSL.Connection:
@@ -163,22 +168,27 @@ def join(link: str) -> Identity:
     return identity
 
 
-def open_stream(identity: Identity, device: str, name: str) -> "Stream":
+def open_stream(identity: Identity, device: str, name: str, session) -> "Stream":
     """Requests a stream, then opens a WebSocket to the URL in the response."""
     options = {"devstream-stream-protocol": PROTOCOL, "iothub-streaming-connect-timeout-in-seconds": "10"}
+    announced = {} if isinstance(session, Plain) else {"devstream-end-to-end": "v1"}
+    options |= announced
     status, headers, body = send_request(identity, "POST", f"/twins/{device}/streams/{name}", options)
     if status != 200 or headers.get("iothub-streaming-is-accepted") != "True":
         raise refusal(status, body)
     if headers.get("devstream-stream-protocol") != PROTOCOL:
         raise Refused("the device does not support this protocol")
+    if announced and headers.get("devstream-end-to-end") != "v1":
+        raise Refused("the device did not begin end-to-end encryption: endToEndNotBegun")
     url, token = headers["iothub-streaming-url"], headers["iothub-streaming-auth-token"]
-    return Stream(identity, url, token)
+    return Stream(identity, url, token, session)
 
 
 class Stream:
     """One endpoint of a devstream.v1 stream."""
 
-    def __init__(self, identity: Identity, url: str, token: str):
+    def __init__(self, identity: Identity, url: str, token: str, session):
+        self.end_to_end = session
         uri = parse_uri(url)
         self.session = connect(urlsplit(url).netloc, identity.pin)
         self.socket = ClientProtocol(uri, subprotocols=[PROTOCOL], max_size=256 * 1024)
@@ -188,7 +198,7 @@ class Stream:
         request.headers["devstream-authorization"] = credential
         self.socket.send_request(request)
         self.flush()
-        self.sent, self.send_limit = 0, WINDOW
+        self.due, self.sent, self.send_limit = b"", 0, WINDOW
         self.received, self.acknowledged = 0, 0
         self.has_sent_end, self.has_received_end, self.is_closed = False, False, False
         while self.socket.state is State.CONNECTING:
@@ -209,13 +219,18 @@ class Stream:
 
     def transfer(self, data: bytes, out) -> None:
         """Sends `data` and the end of its direction, writes received data to `out` until the peer's end, and closes."""
+        has_ended = False
         while not (self.has_sent_end and self.has_received_end):
-            while self.sent < len(data) and self.sent < self.send_limit:
-                until = min(len(data), self.send_limit, self.sent + MESSAGE)
-                self.socket.send_binary(data[self.sent : until])
-                self.sent = until
-                self.flush()
-            if self.sent == len(data) and not self.has_sent_end:
+            # No more is encrypted than may be sent.
+            while self.end_to_end.is_open() and data and len(self.due) < self.send_limit - self.sent:
+                self.end_to_end.send(data[:MESSAGE])
+                data, self.due = data[MESSAGE:], self.due + self.end_to_end.outgoing()
+            if self.end_to_end.is_open() and not data and not has_ended:
+                has_ended = True
+                self.end_to_end.end()
+            self.due += self.end_to_end.outgoing()
+            self.send_due()
+            if has_ended and not self.due and not self.has_sent_end:
                 self.has_sent_end = True
                 self.send_control(type="end", bytes=self.sent)
             if not (self.has_sent_end and self.has_received_end):
@@ -230,6 +245,14 @@ class Stream:
         if self.close_code() != 1000:
             raise Broken(f"closed with {self.close_code()}")
         self.session.close()
+
+    def send_due(self) -> None:
+        """Sends what is due, as far as the window allows."""
+        while self.due and self.sent < self.send_limit:
+            message = self.due[: min(self.send_limit - self.sent, MESSAGE)]
+            self.socket.send_binary(message)
+            self.due, self.sent = self.due[len(message) :], self.sent + len(message)
+            self.flush()
 
     def close_code(self):
         """Returns the close code that was received, if any."""
@@ -255,7 +278,7 @@ class Stream:
         self.flush()
 
     def on_data(self, data: bytes, out) -> None:
-        out.write(data)
+        out.write(self.end_to_end.receive(data))
         self.received += len(data)
         if self.received - self.acknowledged >= WINDOW // 4:
             self.acknowledge()
@@ -270,9 +293,24 @@ class Stream:
         elif control["type"] == "end":
             if control["bytes"] != self.received:
                 raise Broken(f"{self.received} of {control['bytes']} bytes received")
+            if not self.end_to_end.has_peer_ended:
+                raise Broken("the stream was cut off: streamAltered")
             out.flush()
             self.has_received_end = True
             self.acknowledge(end=True)
+
+
+def call(file: str, device: str, name: str, is_plain: bool) -> None:
+    identity = Identity.load(file)
+    known = identity.known.get(device)
+    session = Plain() if is_plain else Session("service", identity.key, device, identity.name, name, known)
+    stream = open_stream(identity, device, name, session)
+    try:
+        stream.transfer(sys.stdin.buffer.read(), sys.stdout.buffer)
+    finally:
+        if session.peer_key not in (None, known):
+            identity.known[device] = session.peer_key
+            identity.save(file)
 
 
 def main(arguments: list) -> int:
@@ -281,12 +319,12 @@ def main(arguments: list) -> int:
         match arguments:
             case ["join", link, file]:
                 join(link).save(file)
-            case ["call", file, device, name]:
-                open_stream(Identity.load(file), device, name).transfer(sys.stdin.buffer.read(), sys.stdout.buffer)
+            case ["call" | "call-plain" as how, file, device, name]:
+                call(file, device, name, how == "call-plain")
             case _:
                 print(__doc__, file=sys.stderr)
                 return 2
-    except (Refused, Broken) as error:
+    except (Refused, Broken, SessionFailed) as error:
         print(f"client.py: {error}", file=sys.stderr)
         return 1
     return 0

@@ -70,6 +70,28 @@ fn a_service_that_was_set_up_anew_is_refused_by_the_device_until_its_key_is_pinn
 }
 
 #[test]
+fn the_advised_command_names_the_profile_that_refuses_unless_it_is_the_default() {
+    let (mut joined, target) = (Joined::new(), Target::greeting_then_reading("hello\n"));
+    let laptop = Machine::new();
+    laptop.ask(&["join", "--profile", "work", &joined.hub.service_link("bob")]);
+    {
+        let _agent = joined.agent(target.port);
+        let greeted = laptop.run(&["--profile", "work", "service-proxy", DEVICE, "--stdio"]);
+        assert_eq!(greeted.stdout, "hello\n", "{greeted:?}");
+    }
+    joined.set_up_anew();
+    let _agent = joined.agent(target.port);
+    let refused = laptop.run(&["--profile", "work", "service-proxy", DEVICE, "--stdio"]);
+    assert_is(&refused, RefusalKind::AnotherPeerKey);
+    let advised = format!("trust pin device {DEVICE} KEY --profile work");
+    assert!(refused.stderr.contains(&format!("devstream {advised}, with the whole key")), "{refused:?}");
+    let command = advised.replace("KEY", &key(&joined.device, "device"));
+    laptop.ask(&command.split(' ').collect::<Vec<_>>());
+    laptop.ask(&["profiles", "use", "work"]);
+    assert_eq!(stream(&laptop).stdout, "hello\n");
+}
+
+#[test]
 fn a_peer_that_is_forgotten_is_met_anew() {
     let (mut joined, target) = (Joined::new(), Target::greeting_then_reading("hello\n"));
     {

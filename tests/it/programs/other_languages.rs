@@ -1,8 +1,11 @@
 //! A client in another language, written from `PROTOCOL.md` alone.
 
+use std::fs;
 use std::path::Path;
 
 use devstream::RefusalKind;
+use devstream::proto::key::{PrivateKey, PublicKey};
+use devstream::proto::secret::KeySeed;
 
 use crate::support::DEVICE;
 use crate::support::bytes::{MIB, Pattern, StreamEnd};
@@ -20,11 +23,13 @@ fn a_python_client_joins_opens_a_stream_and_ends_it_cleanly() {
     // More than a window both ways; and an answer that comes when this end's direction is over.
     for (stream, target) in [("echo", &echo), ("end", &at_the_end)] {
         let finished = fixture.call(DEVICE, stream, whole.clone());
+        fixture.agent.process.wait_line(&format!("{stream}: opened for alice at 127.0.0.1"));
         assert_eq!(finished.code, Some(0), "{}", finished.stderr);
         assert!(finished.stdout.trim_end().as_bytes() == whole, "{stream}: {} bytes", finished.stdout.len());
         let seen = target.seen();
         assert_eq!((seen.bytes, seen.end), (length, StreamEnd::Eof), "{stream}");
     }
+    assert!(!fixture.agent.process.log().contains("not encrypted"), "{}", fixture.agent.process);
     let closed = fixture.hub.wait_activity("streamClosed", None);
     assert_eq!(closed["resultType"], "closed", "{closed:#}");
 }
@@ -49,21 +54,43 @@ fn a_python_client_receives_refusals_and_tells_a_reset_from_an_end() {
     assert_says(&fixture.python(&["join", &another, "other"], Vec::new()), "certificateNotTrusted");
 }
 
+#[test]
+fn a_python_client_keeps_the_key_of_a_device_and_says_nothing_to_another_one() {
+    let target = Target::echo();
+    let fixture = Fixture::new(&[&format!("echo={}", target.port)]);
+    // The device accepts nothing else than the session.
+    assert_says(&fixture.python(&["call-plain", "alice.json", DEVICE, "echo"], b"hello".into()), "rejectedByDevice");
+    assert_eq!(fixture.call(DEVICE, "echo", b"hello".into()).stdout.trim_end(), "hello");
+    assert_eq!(target.seen().bytes, 5);
+    let path = fixture.machine.home().join("alice.json");
+    let mut identity: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let identities: serde_json::Value = serde_json::from_str(&fixture.own.ask(&["identity", "--json"])).unwrap();
+    let device = identities.as_array().unwrap().iter().find(|identity| identity["role"] == "device").unwrap();
+    let key: PublicKey = device["endToEndKey"].as_str().unwrap().parse().unwrap();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert_eq!(identity["known"][DEVICE], hex(key.bytes()));
+    identity["known"][DEVICE] = hex(PrivateKey::from_seed(&KeySeed::new([1; 32])).public().bytes()).into();
+    fs::write(&path, identity.to_string()).unwrap();
+    assert_says(&fixture.call(DEVICE, "echo", b"hello".into()), "anotherPeerKey");
+    assert_eq!(target.seen().bytes, 0);
+}
+
 /// A hub, an agent, and a machine that has joined by means of the client.
 struct Fixture {
     hub: Hub,
-    _agent: Agent,
+    agent: Agent,
+    own: Machine,
     machine: Machine,
     link: String,
 }
 
 impl Fixture {
     fn new(forwards: &[&str]) -> Self {
-        let (machine, own) = (Machine::new(), Machine::new());
+        let (machine, own) = (Machine::new(), Machine::new().strict());
         let hub = Hub::start(&own);
         let agent = Agent::start(&own, forwards);
         let link = hub.service_link("alice");
-        let fixture = Self { hub, _agent: agent, machine, link };
+        let fixture = Self { hub, agent, own, machine, link };
         let joined = fixture.python(&["join", &fixture.link, "alice.json"], Vec::new());
         assert_eq!(joined.code, Some(0), "{joined:?}");
         fixture

@@ -3,17 +3,21 @@
 //! with what they send.
 
 use std::io::{self, Read as _, Write as _};
+use std::net::Shutdown;
 use std::thread;
 
 use devstream::proto::e2e::{END_TO_END, END_TO_END_HEADER};
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
 use devstream::proto::message::{StreamRequest, StreamResponse, ToHub, encode};
+use devstream::proto::resume::RESUME_TOKEN_HEADER;
+use devstream::proto::stream::{StreamControl, StreamProtocol};
 
 use super::machine::Machine;
 use super::raw::{RawClient, RawDevice, StreamGrant, Tls};
+use super::response::HttpResponse;
 use super::roles::{Agent, Hub, ServiceProxy};
 use super::websocket::{BINARY, CLOSE, FINAL, Frame, PING, PONG, TEXT, WebSocket, frame};
-use super::{DEVICE, POLL_INTERVAL, STREAM_PROTOCOL};
+use super::{DEVICE, POLL_INTERVAL};
 
 /// The name of the device's only forward to the target.
 pub(crate) const FORWARD: &str = "target";
@@ -31,6 +35,14 @@ pub(crate) struct EvilHub {
     pub(crate) for_devices: Hub,
     fake_device: RawDevice,
     fake_service: RawClient,
+    kind: StreamKind,
+}
+
+/// What its streams are.
+#[derive(Debug, Clone, Copy)]
+struct StreamKind {
+    protocol: StreamProtocol,
+    end_to_end: bool,
 }
 
 /// Which victim sent something.
@@ -43,16 +55,29 @@ pub(crate) enum Sender {
 impl EvilHub {
     /// Starts it with a device that has these targets.
     pub(crate) fn start(target: u16, other: u16) -> Self {
+        Self::carrying(StreamKind { protocol: StreamProtocol::V1, end_to_end: true }, target, other)
+    }
+
+    /// Starts it with streams that outlive their WebSockets, encrypted end to end or not.
+    pub(crate) fn resumable(end_to_end: bool, target: u16) -> Self {
+        Self::carrying(StreamKind { protocol: StreamProtocol::Resumable, end_to_end }, target, target)
+    }
+
+    fn carrying(kind: StreamKind, target: u16, other: u16) -> Self {
         let [for_operators, for_devices] = [(); 2].map(|()| Hub::start(&Machine::new()));
-        let (laptop, device) = (Machine::new().strict(), Machine::new().strict());
+        let [laptop, device] = if kind.end_to_end {
+            [(); 2].map(|()| Machine::new().strict())
+        } else {
+            [Machine::new().plain(), Machine::new()]
+        };
         laptop.ask(&["join", &for_operators.service_link("alice")]);
         device.ask(&["join", &for_devices.device_link(DEVICE)]);
         let fake_device = RawClient::join(&for_operators.device_link(DEVICE));
         let fake_service = RawClient::join(&for_devices.service_link("alice"));
-        let fake_device = RawDevice::online(fake_device, &[FORWARD, OTHER_FORWARD]);
+        let fake_device = RawDevice::speaking(fake_device, &[FORWARD, OTHER_FORWARD], &[kind.protocol.as_str()]);
         let agent = Agent::start(&device, &[&format!("{FORWARD}={target}"), &format!("{OTHER_FORWARD}={other}")]);
         let proxy = ServiceProxy::start_with(&laptop, DEVICE, &format!("0={FORWARD}"), &[]);
-        Self { laptop, device, agent, proxy, for_operators, for_devices, fake_device, fake_service }
+        Self { laptop, device, agent, proxy, for_operators, for_devices, fake_device, fake_service, kind }
     }
 
     /// Another service of its own at the device.
@@ -75,7 +100,7 @@ impl EvilHub {
         let accepted = StreamResponse { request_id: request.request_id, accepted: true, end_to_end, reason: None };
         let text = encode(&ToHub::StreamResponse(accepted));
         self.fake_device.control.text(&text).expect("the hub takes a message");
-        Leg::new(self.fake_device.identity.attach(&StreamGrant::from(request)).expect("a leg"))
+        Leg::attach(self.fake_device.identity.clone(), StreamGrant::from(request))
     }
 
     /// Refuses it with this text, as a device's message.
@@ -87,7 +112,7 @@ impl EvilHub {
 
     /// Opens a stream to the device, as the operator's request was.
     pub(crate) fn asks(&self, name: &str) -> Leg {
-        Self::asks_as(&self.fake_service, name, true)
+        ask(&self.fake_service, DEVICE, name, self.kind)
     }
 
     /// Opens a stream to the device as another service, or without announcing encryption.
@@ -97,19 +122,19 @@ impl EvilHub {
 
     /// The same to another device.
     pub(crate) fn asks_device_as(service: &RawClient, device: &str, name: &str, end_to_end: bool) -> Leg {
-        let mut headers = vec![(STREAM_PROTOCOL_HEADER, STREAM_PROTOCOL)];
-        headers.extend(end_to_end.then_some((END_TO_END_HEADER, END_TO_END)));
-        let path = format!("/twins/{device}/streams/{name}");
-        let mut grant = service.ask("POST", &path, &headers, "").grant();
-        grant.protocol = Some(STREAM_PROTOCOL.into());
-        Leg::new(service.attach(&grant).expect("a leg"))
+        ask(service, device, name, StreamKind { protocol: StreamProtocol::V1, end_to_end })
+    }
+
+    /// Accepts the operator's next stream, and opens one to the device.
+    pub(crate) fn legs(&mut self) -> Legs {
+        let request = self.asked();
+        Legs { service: self.accepts(&request, self.kind.end_to_end), device: self.asks(FORWARD) }
     }
 
     /// Joins the operator's next stream to the device's, and carries what `change` makes of each message until either end is
     /// gone.
     pub(crate) fn carry(&mut self, change: impl FnMut(Sender, Frame) -> Vec<Frame> + Send + 'static) {
-        let request = self.asked();
-        let (service, device) = (self.accepts(&request, true), self.asks(FORWARD));
+        let Legs { service, device } = self.legs();
         relay(service, device, change);
     }
 
@@ -121,33 +146,53 @@ impl EvilHub {
         let mut echoed = vec![0; text.len()];
         local.read_exact(&mut echoed).expect("an echo");
         assert_eq!(echoed, text);
-        local.shutdown(std::net::Shutdown::Write).expect("an end");
+        local.shutdown(Shutdown::Write).expect("an end");
         assert_eq!(local.read(&mut [0]).expect("an end, and no reset"), 0);
     }
 }
 
-/// Carries between two legs in the background.
-pub(crate) fn relay(
-    mut service: Leg,
-    mut device: Leg,
-    mut change: impl FnMut(Sender, Frame) -> Vec<Frame> + Send + 'static,
-) {
-    thread::spawn(move || -> io::Result<()> {
-        loop {
-            let mut idle = true;
-            for sender in [Sender::Service, Sender::Device] {
-                let (from, to) = match sender {
-                    Sender::Service => (&mut service, &mut device),
-                    Sender::Device => (&mut device, &mut service),
-                };
-                if let Some(received) = from.try_next()? {
-                    idle = false;
-                    for frame in change(sender, received) {
-                        to.send(&frame)?;
-                    }
+/// Opens a stream to a device as this service.
+fn ask(service: &RawClient, device: &str, name: &str, kind: StreamKind) -> Leg {
+    let mut headers = vec![(STREAM_PROTOCOL_HEADER, kind.protocol.as_str())];
+    headers.extend(kind.end_to_end.then_some((END_TO_END_HEADER, END_TO_END)));
+    let path = format!("/twins/{device}/streams/{name}");
+    let mut grant = service.ask("POST", &path, &headers, "").grant();
+    grant.protocol = Some(kind.protocol.as_str().into());
+    Leg::attach(service.clone(), grant)
+}
+
+/// The two legs of a stream.
+pub(crate) struct Legs {
+    pub(crate) service: Leg,
+    pub(crate) device: Leg,
+}
+
+impl Legs {
+    /// Carries what `change` makes of the messages that are there; reports whether there were any.
+    pub(crate) fn carry(&mut self, change: &mut impl FnMut(Sender, Frame) -> Vec<Frame>) -> io::Result<bool> {
+        let mut carried = false;
+        for sender in [Sender::Service, Sender::Device] {
+            let (from, to) = match sender {
+                Sender::Service => (&mut self.service, &mut self.device),
+                Sender::Device => (&mut self.device, &mut self.service),
+            };
+            if let Some(received) = from.try_next()? {
+                carried = true;
+                for frame in change(sender, received) {
+                    to.send(&frame)?;
                 }
             }
-            if idle {
+        }
+        Ok(carried)
+    }
+}
+
+/// Carries between two legs in the background.
+pub(crate) fn relay(service: Leg, device: Leg, mut change: impl FnMut(Sender, Frame) -> Vec<Frame> + Send + 'static) {
+    let mut legs = Legs { service, device };
+    thread::spawn(move || -> io::Result<()> {
+        loop {
+            if !legs.carry(&mut change)? {
                 thread::park_timeout(POLL_INTERVAL);
             }
         }
@@ -158,13 +203,47 @@ pub(crate) fn relay(
 pub(crate) struct Leg {
     tls: Tls,
     incoming: Vec<u8>,
+    identity: RawClient,
+    grant: StreamGrant,
+    /// With which it returns, if the stream can be resumed.
+    resume_token: Option<String>,
 }
 
 impl Leg {
-    fn new(socket: WebSocket) -> Self {
+    fn attach(identity: RawClient, grant: StreamGrant) -> Self {
+        let attached = identity.attach_with_response(&grant).expect("a leg");
+        Self::new(identity, grant, attached)
+    }
+
+    fn new(identity: RawClient, grant: StreamGrant, (socket, answer): (WebSocket, HttpResponse)) -> Self {
         let tls = socket.into_inner();
         tls.sock.set_nonblocking(true).expect("a socket can be polled");
-        Self { tls, incoming: Vec::new() }
+        let resume_token = answer.header(RESUME_TOKEN_HEADER).map(str::to_owned);
+        Self { tls, incoming: Vec::new(), identity, grant, resume_token }
+    }
+
+    /// Loses its connection and returns to the stream, as the victim at the other end has to.
+    pub(crate) fn interrupt(&mut self) {
+        let _ = self.tls.sock.shutdown(Shutdown::Both);
+        let token = self.resume_token.take().expect("a stream that can be resumed");
+        let resumed = super::poll("a way back", || self.identity.resume(&self.grant, &token).ok());
+        *self = Self::new(self.identity.clone(), self.grant.clone(), resumed);
+    }
+
+    /// Waits for the number of bytes that the victim has received, with which it returns to the stream.
+    pub(crate) fn resumed(&mut self) -> u64 {
+        super::poll("the victim's return", || match self.try_next().expect("the leg is open") {
+            Some(Frame::Text(text)) => match StreamControl::decode(&text) {
+                Ok(StreamControl::Resume { received }) => Some(received),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
+    /// Sends the victim a control message of the other end.
+    pub(crate) fn control(&mut self, control: StreamControl) {
+        self.send(&Frame::Text(control.encode())).expect("the leg is open");
     }
 
     /// Waits for a message with bytes of the stream.

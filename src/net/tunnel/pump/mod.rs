@@ -17,6 +17,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
@@ -131,10 +132,15 @@ where
     let (mut reader, writer) = local;
     let parts = async {
         let mut connections = pin!(run_connections(&mut reader, tunnel, &state, &context));
+        let mut delivery = pin!(deliver(writer, &state, &context.counters.received));
         tokio::select! {
-            outcome = &mut connections => outcome,
+            outcome = &mut connections => {
+                // What came together with the end may say why: the alert of a session.
+                let _ = delivery.as_mut().now_or_never();
+                outcome
+            }
             // Everything is delivered; the peer may still need acknowledgements.
-            () = deliver(writer, &state, &context.counters.received) => connections.await,
+            () = &mut delivery => connections.await,
         }
     };
     state.drive(pin!(parts)).await

@@ -74,6 +74,15 @@ pub(in crate::net) fn ends(known: bool) -> (End, End) {
     )
 }
 
+/// The ends of a stream of `alice` to `pi-42`, who knows another key of hers.
+pub(in crate::net) fn ends_of_another_alice() -> (End, End) {
+    let stream = || binding("pi-42", "alice", None);
+    (
+        End::service(&leaf(Role::Service, "alice", 1), Expected::device(stream(), None)),
+        End::device(&leaf(Role::Device, "pi-42", 2), Expected::service(stream(), false, Some(vec![key(9).public()]))),
+    )
+}
+
 /// What a hub does to a direction of a stream.
 #[derive(Debug, Clone, Copy)]
 enum Hub {

@@ -2,7 +2,7 @@
 
 use super::memory::{echo, used_up};
 use super::*;
-use crate::net::tunnel::seal::tests::ends;
+use crate::net::tunnel::seal::tests::{ends, ends_of_another_alice};
 
 /// Runs `applications` at the ends of a sealed stream, where the service's other streams use its memory up: its windows are
 /// tiny then. Returns the ends of the pumps, and what the applications return.
@@ -70,4 +70,34 @@ async fn a_stalled_reader_holds_the_writer_back_for_an_hour() {
         }
         _ = &mut work => panic!("the stream ended"),
     }
+}
+
+/// The session's own alert says why a stream ends, and not the close that comes in the same packet.
+#[tokio::test(start_paused = true)]
+async fn an_alert_that_comes_together_with_the_close_is_read() {
+    let settings = Settings::default();
+    let (near, mut far) = sockets();
+    let (service, mut device) = ends_of_another_alice();
+    let tunnel = Tunnel::new(near, Some(StreamProtocol::V1), None);
+    let near = pump((service.reader, service.writer), tunnel, settings.context(NoRejoin));
+    let device_at_far = async {
+        let mut sealed = vec![0; 16 * 1024];
+        let refused = loop {
+            let Ok(Incoming::Bytes(bytes)) = far.reader.next().await else { continue };
+            if device.writer.write_all(&bytes).now_or_never().is_none_or(|written| written.is_err()) {
+                break true;
+            }
+            let read = device.reader.read(&mut sealed).await.unwrap();
+            far.writer.bytes(Bytes::copy_from_slice(&sealed[..read])).await.unwrap();
+            far.writer.flush().await.unwrap();
+        };
+        let alert = device.reader.read(&mut sealed).await.unwrap();
+        assert!(refused && alert > 0 && device.view.failure().is_some());
+        far.writer.buffer_bytes(Bytes::copy_from_slice(&sealed[..alert])).await.unwrap();
+        far.writer.close(CLOSE_RESET, "reset").await.unwrap();
+        far
+    };
+    let ((outcome, _), _far) = tokio::join!(near, device_at_far);
+    let refusal = service.view.outcome(outcome).refusal;
+    assert_eq!(refusal.map(|refusal| refusal.kind), Some(RefusalKind::AnotherPeerKey));
 }

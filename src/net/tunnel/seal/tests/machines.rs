@@ -1,7 +1,11 @@
 //! Machines that meet again: known keys and tickets.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use rustls::pki_types::UnixTime;
+use rustls::time_provider::TimeProvider;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
@@ -26,6 +30,10 @@ struct Machine {
 impl Machine {
     fn new(leaf: Leaf) -> Self {
         Self { leaf, sessions: Sessions::default(), peers: Arc::default() }
+    }
+
+    fn with_clock(self, clock: &Arc<WallClock>) -> Self {
+        Self { sessions: Sessions::with_clock(clock.clone()), ..self }
     }
 
     fn alice() -> Self {
@@ -53,6 +61,16 @@ impl Machine {
     }
 }
 
+/// A wall clock that the test sets, in seconds.
+#[derive(Debug)]
+struct WallClock(AtomicU64);
+
+impl TimeProvider for WallClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(self.0.load(Ordering::Relaxed))))
+    }
+}
+
 /// Runs one stream of both machines and requires that it carries everything.
 async fn carry_one(service: &Machine, device: &Machine) {
     let ends = (service.opens(None).await, device.accepts(None).await);
@@ -63,7 +81,10 @@ async fn carry_one(service: &Machine, device: &Machine) {
 
 /// Two machines that know each other and hold tickets: those of a first contact are not kept beyond it.
 async fn acquainted() -> (Machine, Machine) {
-    let (alice, pi_42) = (Machine::alice(), Machine::pi_42());
+    acquaint(Machine::alice(), Machine::pi_42()).await
+}
+
+async fn acquaint(alice: Machine, pi_42: Machine) -> (Machine, Machine) {
     carry_one(&alice, &pi_42).await;
     carry_one(&alice, &pi_42).await;
     (alice, pi_42)
@@ -140,6 +161,27 @@ async fn the_start_of_a_session_that_is_repeated_delivers_nothing_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn early_bytes_that_are_delayed_by_more_than_a_minute_wait_for_the_handshake_and_arrive_once() {
+    for (delay, is_early) in [(0, true), (59, true), (61, false), (65, false)] {
+        let clock = Arc::new(WallClock(AtomicU64::new(1_800_000_000)));
+        let machines = [Machine::alice(), Machine::pi_42()].map(|machine| machine.with_clock(&clock));
+        let [alice, pi_42] = machines;
+        let (alice, pi_42) = acquaint(alice, pi_42).await;
+        let (mut service, mut device) = (alice.opens(None).await, pi_42.accepts(None).await);
+        service.application.write_all(UP).await.unwrap();
+        let hello = read_now(&mut service.reader).await;
+        clock.0.fetch_add(delay, Ordering::Relaxed);
+        device.writer.write_all(&hello).await.unwrap();
+        device.writer.flush().await.unwrap();
+        let early = read_now(&mut device.application).await;
+        assert_eq!(early, if is_early { UP } else { b"" }, "after {delay} s");
+        let (carried, at_service, later) = run((service, device), (b"", DOWN), [Hub::Honest(4096); 2]).await;
+        carried.unwrap();
+        assert_eq!(([early, later].concat(), at_service), (UP.into(), DOWN.into()), "after {delay} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_device_that_was_restarted_declines_early_bytes_and_gets_them_once() {
     let (alice, pi_42) = acquainted().await;
     drop(pi_42);
@@ -165,6 +207,19 @@ async fn a_ticket_of_one_stream_serves_no_other() {
     let mut device = pi_42.accepts(Some("ssh")).await;
     assert!(device.writer.write_all(&hello).await.is_err());
     assert!(device.view.failure().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_whose_key_is_no_longer_accepted_hears_so_although_it_has_a_ticket() {
+    let (alice, pi_42) = acquainted().await;
+    let principal = binding("pi-42", "alice", None).service_principal();
+    pi_42.peers.keep(&principal, &key(9).public(), &Some(vec![key(1).public()])).unwrap();
+    let (service, device) = (alice.opens(None).await, pi_42.accepts(None).await);
+    let view = service.view.clone();
+    let (carried, at_service, at_device) = run((service, device), (UP, DOWN), [Hub::Honest(4096); 2]).await;
+    assert!(carried.is_err() && at_service.is_empty() && at_device.is_empty());
+    let refusal = view.failure().unwrap();
+    assert!(refusal.with_hint().contains("knows another key of this machine"), "{}", refusal.with_hint());
 }
 
 #[tokio::test(start_paused = true)]
