@@ -138,6 +138,29 @@ fn a_hub_that_stands_in_at_the_first_contact_is_refused_even_with_the_genuine_ce
 }
 
 #[test]
+fn a_service_of_the_system_trusts_the_fleet_that_its_identity_trusts() {
+    let (joined, owner) = (Joined::new(), Owner::new());
+    let target = Target::greeting_then_reading("hello\n");
+    owner.admit(&joined.device, "device", DEVICE);
+    let [credentials, state] = ["credentials", "state"].map(|name| joined.device.home().join(name));
+    for directory in [&credentials, &state] {
+        fs::create_dir(directory).unwrap();
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    for name in ["identity.toml", "key"] {
+        let from = identity_file(&joined.device, "device").with_file_name(name);
+        fs::copy(from, credentials.join(name)).unwrap();
+    }
+    let [credentials, state] = [credentials, state].map(|path| path.display().to_string());
+    let service = joined.device.clone().with("CREDENTIALS_DIRECTORY", &credentials).with("STATE_DIRECTORY", &state);
+    let agent = service.start(&["device-agent", "--forward", &format!("target={}", target.port)]);
+    agent.wait_line("is online");
+    assert_refused(&stream(&joined.laptop));
+    owner.admit(&joined.laptop, "service", "alice");
+    assert_eq!(stream(&joined.laptop).stdout, "hello\n");
+}
+
+#[test]
 fn only_the_certificate_of_this_machine_in_this_fleet_counts() {
     let (joined, owner, other) = (Joined::new(), Owner::new(), Owner::new());
     let target = Target::greeting_then_reading("hello\n");
