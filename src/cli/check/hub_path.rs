@@ -19,6 +19,21 @@ use crate::proto::id::Principal;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::timestamp::Timestamp;
 
+/// The identity, whose certificate of a fleet may be about to end.
+fn identity(principal: &Principal, client: &Client) -> Finding {
+    let finding = Finding::good(Hop::Identity, principal).fact("hub", client.hub());
+    let Some(certificate) = client.certificate().filter(|certificate| certificate.is_due(clock::now_utc())) else {
+        return finding;
+    };
+    let Principal { role, id } = principal;
+    finding.with_verdict(Verdict::Warning {
+        cause: format!("its certificate ends on {}; peers in the fleet refuse it then", &certificate.not_after.rfc3339()[..10]),
+        advice: format!(
+            "where the fleet key is: devstream fleet sign {id} --role {role} --key KEY, with the key that `devstream identity` shows"
+        ),
+    })
+}
+
 /// Checks every hop to the hub and the authentication there. Returns the devices in reach of a service; none if a hop
 /// failed.
 pub(super) async fn to_hub(
@@ -39,7 +54,7 @@ pub(super) async fn to_hub(
             return None;
         }
     };
-    reporter.push(Finding::good(Hop::Identity, principal).fact("hub", client.hub()));
+    reporter.push(identity(principal, &client));
     let probe = to_tls(reporter, &client, advice).await?;
     let (started, at) = (clock::now(), format!("{principal} at {}", probe.hub()));
     reporter.begin(Hop::Authentication, &at);

@@ -127,6 +127,11 @@ fn pin(profile: &Profile, peer: Principal, key: PublicKey) -> Result<(), Failure
         Some(former) => format!(" in place of {} ({})", former.key.short(), HowKnown(former)),
     };
     output::eprint(&format!("{peer} is pinned: {}{instead}", key.short()));
+    if StoredIdentity::load(profile, !peer.role)?.is_some_and(|stored| stored.fleet.is_some()) {
+        output::warning(
+            "this machine trusts a fleet, and its pins do not count meanwhile: see `devstream trust fleet`",
+        );
+    }
     Ok(())
 }
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::Client;
 use crate::net::e2e::config::{Expected, SessionEnd};
+use crate::net::e2e::fleet::validity_of;
 use crate::net::e2e::leaf::{Leaf, Voucher};
 use crate::net::e2e::peers::{Anchors, PeerKeys};
 use crate::proto::e2e::StreamBinding;
-use crate::proto::fleet::Fleet;
+use crate::proto::fleet::{Fleet, Validity};
 use crate::proto::id::{DeviceId, Principal, ServiceName, StreamName};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
@@ -29,6 +30,13 @@ impl Client {
     pub fn vouched_for_by(self, vouchers: impl IntoIterator<Item = Voucher>) -> Self {
         let leaf = Leaf::clone(&self.leaf).vouched_for_by(vouchers);
         Self { leaf: Arc::new(leaf), ..self }
+    }
+
+    /// The period in which others vouch for its key, the one that ends first; unverified, since that is for its peers. Its
+    /// predecessor does without an end, a fleet for a time.
+    pub fn certificate(&self) -> Option<Validity> {
+        let vouchers = self.leaf.chain().iter().skip(1);
+        vouchers.filter_map(validity_of).min_by_key(|validity| validity.not_after)
     }
 
     /// What this end knows of its peers.

@@ -22,7 +22,10 @@ struct Owner {
 
 impl Owner {
     fn new() -> Self {
-        let machine = Machine::new();
+        Self::on(Machine::new())
+    }
+
+    fn on(machine: Machine) -> Self {
         let keys = machine.ask(&["fleet", "init"]).trim().to_owned();
         Self { machine, keys }
     }
@@ -75,8 +78,9 @@ fn a_device_that_the_fleet_has_not_signed_is_refused_until_it_has() {
     {
         let _agent = joined.agent(target.port);
         assert_eq!(stream(&joined.laptop).stdout, "hello\n", "known by first use");
-        joined.laptop.ask(&["trust", "pin", "device", DEVICE, &key(&joined.device, "device")]);
         owner.admit(&joined.laptop, "service", "alice");
+        let pinned = joined.laptop.run(&["trust", "pin", "device", DEVICE, &key(&joined.device, "device")]);
+        assert!(pinned.code == Some(0) && pinned.stderr.contains("its pins do not count"), "{pinned:?}");
         let refused = stream(&joined.laptop);
         assert_not_in_fleet(&refused);
         assert!(!refused.stderr.contains(&key(&joined.device, "device")), "a key to copy: {refused:?}");
@@ -131,6 +135,29 @@ fn a_hub_that_stands_in_at_the_first_contact_is_refused_even_with_the_genuine_ce
     let _agent = Agent::start(&evil_device, &[&format!("target={}", evil_target.port)]);
     assert_not_in_fleet(&stream(&joined.laptop));
     assert_eq!(evil_target.seen().bytes, 0);
+}
+
+#[test]
+fn a_service_of_the_system_trusts_the_fleet_that_its_identity_trusts() {
+    let (joined, owner) = (Joined::new(), Owner::new());
+    let target = Target::greeting_then_reading("hello\n");
+    owner.admit(&joined.device, "device", DEVICE);
+    let [credentials, state] = ["credentials", "state"].map(|name| joined.device.home().join(name));
+    for directory in [&credentials, &state] {
+        fs::create_dir(directory).unwrap();
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    for name in ["identity.toml", "key"] {
+        let from = identity_file(&joined.device, "device").with_file_name(name);
+        fs::copy(from, credentials.join(name)).unwrap();
+    }
+    let [credentials, state] = [credentials, state].map(|path| path.display().to_string());
+    let service = joined.device.clone().with("CREDENTIALS_DIRECTORY", &credentials).with("STATE_DIRECTORY", &state);
+    let agent = service.start(&["device-agent", "--forward", &format!("target={}", target.port)]);
+    agent.wait_line("is online");
+    assert_refused(&stream(&joined.laptop));
+    owner.admit(&joined.laptop, "service", "alice");
+    assert_eq!(stream(&joined.laptop).stdout, "hello\n");
 }
 
 #[test]
@@ -247,6 +274,44 @@ fn identity_check_and_the_list_show_what_the_fleet_has_signed() {
     let hop = report["hops"].as_array().unwrap().iter().find(|hop| hop["hop"] == "endToEnd").unwrap();
     assert_eq!(hop["state"], "good", "{hop:#}");
     assert!(hop["facts"]["known"].as_str().unwrap().starts_with("fleet, certificate until 20"), "{hop:#}");
+}
+
+#[test]
+fn check_warns_of_a_certificate_that_is_about_to_end_and_one_that_has_ended_is_refused() {
+    let (joined, owner) = (Joined::new(), Owner::on(Machine::new().off_by("-341d")));
+    let target = Target::greeting_then_reading("hello\n");
+    owner.admit(&joined.laptop, "service", "alice");
+    owner.admit(&joined.device, "device", DEVICE);
+    {
+        let _agent = joined.agent(target.port);
+        let checked = joined.laptop.run(&["check", DEVICE, "--json"]);
+        let report: Value = serde_json::from_str(&checked.stdout).unwrap();
+        for (hop, cause) in
+            [("identity", "its certificate ends on 20"), ("endToEnd", "the device's certificate ends on 20")]
+        {
+            let hop = report["hops"].as_array().unwrap().iter().find(|found| found["hop"] == hop).unwrap();
+            assert!(hop["state"] == "warning" && hop["cause"].as_str().unwrap().starts_with(cause), "{hop:#}");
+            assert!(hop["advice"].as_str().unwrap().contains("devstream fleet sign"), "{hop:#}");
+        }
+        assert_eq!(checked.code, Some(0), "{checked:?}");
+    }
+    let owner = Owner { machine: owner.machine.off_by("-401d"), ..owner };
+    for (machine, role, id) in [(&joined.laptop, "service", "alice"), (&joined.device, "device", DEVICE)] {
+        let signed = owner.sign(machine, role, id);
+        let late = run(machine, &signed);
+        assert!(late.code == Some(1) && late.stderr.contains("has expired; nothing was changed"), "{late:?}");
+        if role == "device" {
+            let file = identity_file(machine, role);
+            let whole = fs::read_to_string(&file).unwrap();
+            let line = whole.lines().find(|line| line.starts_with("certificate")).unwrap();
+            fs::write(&file, whole.replace(line, &format!("certificate = \"{}\"", signed.last().unwrap()))).unwrap();
+        }
+    }
+    let _agent = joined.agent(target.port);
+    let refused = stream(&joined.laptop);
+    assert_not_in_fleet(&refused);
+    assert!(refused.stderr.contains("its certificate has expired"), "{refused:?}");
+    assert!(joined.device.ask(&["identity"]).trim().ends_with("expired"));
 }
 
 #[test]

@@ -44,7 +44,13 @@ fn a_machine_says_who_it_is_with_its_whole_key_on_one_line_each() {
 #[test]
 fn a_machine_without_an_identity_is_told_how_to_get_one() {
     let nobody = Machine::new();
-    for command in [&["identity"][..], &["trust", "list"], &["trust", "reset"], &["trust", "forget", "device", "x"]] {
+    for command in [
+        &["identity"][..],
+        &["trust", "list"],
+        &["trust", "fleet"],
+        &["trust", "reset"],
+        &["trust", "forget", "device", "x"],
+    ] {
         assert_is(&nobody.run(command), RefusalKind::NotJoined);
     }
 }
@@ -61,7 +67,9 @@ fn identities_of_the_users_own_hub_are_listed_and_keep_no_keys() {
     assert_eq!(roles, [(&"device".into(), &().into()), (&"service".into(), &().into())], "{own}");
     assert!(machine.ask(&["identity"]).contains("this user's"));
     assert!(known(&machine).is_empty());
-    for command in [&["trust", "reset", "--yes"][..], &["trust", "forget", "device", DEVICE, "--yes"]] {
+    for command in
+        [&["trust", "reset", "--yes"][..], &["trust", "fleet"], &["trust", "forget", "device", DEVICE, "--yes"]]
+    {
         let refused = machine.run(command);
         assert_eq!(refused.code, Some(1), "{refused:?}");
         assert!(

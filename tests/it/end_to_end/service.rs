@@ -50,6 +50,12 @@ fn root_finds_and_changes_what_its_installed_service_knows() {
     device.ask(&["trust", "forget", "service", "alice", "--yes"]);
     assert_eq!(stream(&laptop).stdout, "hello\n", "without a restart of the service");
 
+    let trusted = device.run(&["trust", "fleet", &other]);
+    assert!(
+        trusted.code == Some(0) && trusted.stderr.contains("next: systemctl restart devstream-device-agent"),
+        "{trusted:?}"
+    );
+
     // What the service knew leaves with the identity.
     drop(agent);
     device.ask(&["service", "uninstall", "device-agent", "--root", "/"]);
