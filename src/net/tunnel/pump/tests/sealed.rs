@@ -95,9 +95,10 @@ async fn an_alert_that_comes_together_with_the_close_is_read() {
         assert!(refused && alert > 0 && device.view.failure().is_some());
         far.writer.buffer_bytes(Bytes::copy_from_slice(&sealed[..alert])).await.unwrap();
         far.writer.close(CLOSE_RESET, "reset").await.unwrap();
-        far
+        // And nobody is there any more.
+        drop(far);
     };
-    let ((outcome, _), _far) = tokio::join!(near, device_at_far);
+    let ((outcome, _), ()) = tokio::join!(near, device_at_far);
     let refusal = service.view.outcome(outcome).refusal;
     assert_eq!(refusal.map(|refusal| refusal.kind), Some(RefusalKind::AnotherPeerKey));
 }
