@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""A service in Python, written from src/proto/PROTOCOL.md alone, without any code of devstream.
+"""A service and a device in Python, written from src/proto/PROTOCOL.md alone, without any code of devstream.
 
-    client.py join LINK FILE               joins as the service that the link is for, and stores the identity in FILE
+    client.py join LINK FILE               joins as the identity that the link is for, and stores the identity in FILE
     client.py call FILE DEVICE STREAM      opens a stream, sends standard input and its end, and prints the response
     client.py call-plain FILE DEVICE STREAM    the same without end-to-end encryption
+    client.py serve FILE STREAM            as a device with this forward, accepts one stream and does the same
 
-A device's end-to-end key is kept in FILE at the first contact. It needs `websockets` for framing, `pyOpenSSL` for TLS with exported keying material, and `cryptography` for Ed25519 and
+The other end's end-to-end key is kept in FILE at the first contact. It needs `websockets` for framing, `pyOpenSSL` for TLS with exported keying material, and `cryptography` for Ed25519 and
 certificates. Errors go to standard error; the last word there is the kind of the refusal.
 """
 
@@ -32,6 +33,7 @@ from websockets.uri import parse_uri
 from end_to_end import Plain, Session, SessionFailed
 
 PROTOCOL = "devstream.v1"
+CONTROL_PROTOCOL = "devstream.control.v1"
 DEADLINE = 60
 WINDOW = 256 * 1024
 MESSAGE = 64 * 1024
@@ -184,25 +186,22 @@ def open_stream(identity: Identity, device: str, name: str, session) -> "Stream"
     return Stream(identity, url, token, session)
 
 
-class Stream:
-    """One endpoint of a devstream.v1 stream."""
+class Socket:
+    """A WebSocket to the hub."""
 
-    def __init__(self, identity: Identity, url: str, token: str, session):
-        self.end_to_end = session
-        uri = parse_uri(url)
+    def __init__(self, identity: Identity, url: str, protocol: str, headers: dict):
         self.session = connect(urlsplit(url).netloc, identity.pin)
-        self.socket = ClientProtocol(uri, subprotocols=[PROTOCOL], max_size=256 * 1024)
+        self.socket = ClientProtocol(parse_uri(url), subprotocols=[protocol], max_size=256 * 1024)
         request = self.socket.connect()
-        request.headers["Authorization"] = f"Bearer {token}"
+        request.headers.update(headers)
         credential = identity.credential(self.session, "GET", request.headers["Host"], request.path)
         request.headers["devstream-authorization"] = credential
         self.socket.send_request(request)
         self.flush()
-        self.due, self.sent, self.send_limit = b"", 0, WINDOW
-        self.received, self.acknowledged = 0, 0
-        self.has_sent_end, self.has_received_end, self.is_closed = False, False, False
+        self.is_closed, self.arrived = False, []
         while self.socket.state is State.CONNECTING:
-            self.receive_events()
+            # The first ones may come together with the response.
+            self.arrived += self.receive_frames()
         if self.socket.handshake_exc:
             raise Refused(str(self.socket.handshake_exc))
 
@@ -211,11 +210,37 @@ class Stream:
             if data:
                 self.session.sendall(data)
 
+    def receive_frames(self) -> list:
+        """Receives the next frames; answers pings and a close."""
+        if self.socket.state is not State.CONNECTING and self.arrived:
+            arrived, self.arrived = self.arrived, []
+            return arrived
+        data = receive(self.session)
+        if data:
+            self.socket.receive_data(data)
+        else:
+            self.socket.receive_eof()
+            self.is_closed = True
+        events = self.socket.events_received()
+        self.flush()
+        return [event for event in events if hasattr(event, "opcode")]
+
     def send_control(self, **control) -> None:
         # Nothing may be sent after a close.
         if self.socket.state is State.OPEN:
             self.socket.send_text(json.dumps(control).encode())
             self.flush()
+
+
+class Stream(Socket):
+    """One endpoint of a devstream.v1 stream."""
+
+    def __init__(self, identity: Identity, url: str, token: str, session):
+        self.end_to_end = session
+        self.due, self.sent, self.send_limit = b"", 0, WINDOW
+        self.received, self.acknowledged = 0, 0
+        self.has_sent_end, self.has_received_end = False, False
+        super().__init__(identity, url, PROTOCOL, {"Authorization": f"Bearer {token}"})
 
     def transfer(self, data: bytes, out) -> None:
         """Sends `data` and the end of its direction, writes received data to `out` until the peer's end, and closes."""
@@ -258,24 +283,15 @@ class Stream:
         """Returns the close code that was received, if any."""
         return self.socket.close_rcvd and self.socket.close_rcvd.code
 
-    def receive_events(self, out=None) -> None:
+    def receive_events(self, out) -> None:
         """Receives and handles the next events."""
-        data = receive(self.session)
-        if data:
-            self.socket.receive_data(data)
-        else:
-            self.socket.receive_eof()
-            self.is_closed = True
-        for event in self.socket.events_received():
-            opcode = getattr(event, "opcode", None)
-            if opcode in (Opcode.BINARY, Opcode.CONT):
-                self.on_data(event.data, out)
-            elif opcode is Opcode.TEXT:
-                self.on_control(json.loads(event.data), out)
-            elif opcode is Opcode.CLOSE:
+        for frame in self.receive_frames():
+            if frame.opcode in (Opcode.BINARY, Opcode.CONT):
+                self.on_data(frame.data, out)
+            elif frame.opcode is Opcode.TEXT:
+                self.on_control(json.loads(frame.data), out)
+            elif frame.opcode is Opcode.CLOSE:
                 self.is_closed = True
-        # Sends pongs and the reply to a close.
-        self.flush()
 
     def on_data(self, data: bytes, out) -> None:
         out.write(self.end_to_end.receive(data))
@@ -304,12 +320,42 @@ def call(file: str, device: str, name: str, is_plain: bool) -> None:
     identity = Identity.load(file)
     known = identity.known.get(device)
     session = Plain() if is_plain else Session("service", identity.key, device, identity.name, name, known)
-    stream = open_stream(identity, device, name, session)
+    carry(open_stream(identity, device, name, session), identity, file, device)
+
+
+def serve(file: str, name: str) -> None:
+    """Waits for one request, and accepts it if it is end to end."""
+    identity = Identity.load(file)
+    control = Socket(identity, f"wss://{identity.hub}/devices/{identity.name}/control", CONTROL_PROTOCOL, {})
+    run = int.from_bytes(os.urandom(4), "big")
+    control.send_control(type="hello", version="1.0.0", run=run, protocols=[PROTOCOL], forwards=[name])
+    while not control.is_closed:
+        messages = [json.loads(frame.data) for frame in control.receive_frames() if frame.opcode is Opcode.TEXT]
+        for request in messages:
+            if request["type"] == "welcome":
+                print("client.py: online", file=sys.stderr, flush=True)
+            if request["type"] != "streamRequest":
+                continue
+            answer = {"type": "streamResponse", "requestId": request["requestId"]}
+            if not request.get("endToEnd"):
+                control.send_control(**answer, accepted=False, reason={"kind": "rejectedByDevice"})
+                raise Refused("the stream is not encrypted end to end: endToEndNotBegun")
+            known = identity.known.get(request["service"])
+            session = Session("device", identity.key, identity.name, request["service"], name, known)
+            control.send_control(**answer, accepted=True, endToEnd=True)
+            stream = Stream(identity, request["url"], request["authorizationToken"], session)
+            return carry(stream, identity, file, request["service"])
+    raise Broken("the hub closed the control connection")
+
+
+def carry(stream: Stream, identity: Identity, file: str, peer: str) -> None:
+    """Carries standard input and output, and keeps the peer's key if it is met for the first time."""
+    session = stream.end_to_end
     try:
         stream.transfer(sys.stdin.buffer.read(), sys.stdout.buffer)
     finally:
-        if session.peer_key not in (None, known):
-            identity.known[device] = session.peer_key
+        if session.peer_key not in (None, identity.known.get(peer)):
+            identity.known[peer] = session.peer_key
             identity.save(file)
 
 
@@ -321,6 +367,8 @@ def main(arguments: list) -> int:
                 join(link).save(file)
             case ["call" | "call-plain" as how, file, device, name]:
                 call(file, device, name, how == "call-plain")
+            case ["serve", file, name]:
+                serve(file, name)
             case _:
                 print(__doc__, file=sys.stderr)
                 return 2

@@ -79,7 +79,10 @@ class Session:
     def __init__(self, role: str, key: Ed25519PrivateKey, device: str, service: str, stream: str, known=None):
         self.peer = ("device", device) if role == "service" else ("service", service)
         self.known, self.peer_key, self.has_peer_ended = known, None, False
-        self.protocol = alpn(device, service, stream)
+        self.protocols = [alpn(device, service, stream)]
+        if role == "device":
+            # For its only forward, which a service need not name.
+            self.protocols.append(alpn(device, service, ""))
         context = SSL.Context(SSL.TLS_CLIENT_METHOD if role == "service" else SSL.TLS_SERVER_METHOD)
         context.set_min_proto_version(SSL.TLS1_3_VERSION)
         context.use_certificate(certificate(role, service if role == "service" else device, key))
@@ -87,14 +90,16 @@ class Session:
         # OpenSSL asks for a chain to an authority; `verify` is the rule here, and nothing passes before it.
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)
         if role == "service":
-            context.set_alpn_protos([self.protocol])
+            context.set_alpn_protos(self.protocols)
         else:
-            offers = lambda _, offered: self.protocol if self.protocol in offered else SSL.NO_OVERLAPPING_PROTOCOLS
-            context.set_alpn_select_callback(offers)
+            context.set_alpn_select_callback(lambda _, offered: self.choose(offered))
             context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         self.tls = SSL.Connection(context, None)
         self.tls.set_connect_state() if role == "service" else self.tls.set_accept_state()
         self.shake_hands()
+
+    def choose(self, offered: list):
+        return next((each for each in self.protocols if each in offered), SSL.NO_OVERLAPPING_PROTOCOLS)
 
     def is_open(self) -> bool:
         return self.peer_key is not None
@@ -107,7 +112,7 @@ class Session:
             return
         except SSL.Error as error:
             raise SessionFailed(f"{error}: endToEndNotBegun") from error
-        if self.tls.get_alpn_proto_negotiated() != self.protocol:
+        if self.tls.get_alpn_proto_negotiated() not in self.protocols:
             raise SessionFailed("the other end did not agree on the stream: streamAltered")
         leaf = self.tls.get_peer_certificate(as_cryptography=True)
         rest = [each for each in self.tls.get_peer_cert_chain(as_cryptography=True) if each != leaf]

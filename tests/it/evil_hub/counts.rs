@@ -21,7 +21,7 @@ const SECOND: &[u8] = b"second ";
 const THIRD: &[u8] = b"third ";
 
 /// One stream in the hub's hands, and what it has carried.
-struct RelayedStream {
+struct Intercepted {
     local: TcpStream,
     legs: Legs,
     /// The bytes of the service, and the number of the device's.
@@ -31,7 +31,7 @@ struct RelayedStream {
     received: Vec<u8>,
 }
 
-impl RelayedStream {
+impl Intercepted {
     /// Opens a stream that carries [`FIRST`] and its echo. Nobody acknowledges anything, so that each end keeps all it sent.
     fn open(hub: &mut EvilHub) -> Self {
         let mut local = hub.proxy.connect();
@@ -116,14 +116,14 @@ fn start(end_to_end: bool) -> (EvilHub, Target) {
 fn counts_that_it_forges_when_a_stream_is_resumed_repeat_and_leave_out_nothing() {
     for end_to_end in [true, false] {
         let (mut hub, target) = start(end_to_end);
-        let mut carried = RelayedStream::open(&mut hub);
+        let mut carried = Intercepted::open(&mut hub);
         carried.legs.service.interrupt();
         assert_eq!(carried.legs.service.resumed(), carried.down);
         carried.legs.service.control(StreamControl::Resume { received: 0 });
         carried.say(THIRD);
         carried.expect(&hub, &target, end_to_end, b"first first third ", "the service sends all again");
 
-        let mut carried = RelayedStream::open(&mut hub);
+        let mut carried = Intercepted::open(&mut hub);
         carried.say(SECOND);
         carried.intercept();
         carried.legs.service.interrupt();
@@ -132,7 +132,7 @@ fn counts_that_it_forges_when_a_stream_is_resumed_repeat_and_leave_out_nothing()
         carried.say(THIRD);
         carried.expect(&hub, &target, end_to_end, b"first third ", "the device never received the second");
 
-        let mut carried = RelayedStream::open(&mut hub);
+        let mut carried = Intercepted::open(&mut hub);
         carried.legs.device.interrupt();
         assert_eq!(carried.legs.device.resumed(), carried.up.len() as u64);
         carried.legs.device.control(StreamControl::Resume { received: carried.down });
@@ -145,7 +145,7 @@ fn counts_that_it_forges_when_a_stream_is_resumed_repeat_and_leave_out_nothing()
 fn an_acknowledgement_that_it_forges_leaves_out_nothing() {
     for end_to_end in [true, false] {
         let (mut hub, target) = start(end_to_end);
-        let mut carried = RelayedStream::open(&mut hub);
+        let mut carried = Intercepted::open(&mut hub);
         carried.say(SECOND);
         carried.intercept();
         let bytes = carried.up.len() as u64;
@@ -162,7 +162,7 @@ fn counts_that_no_peer_can_have_break_the_stream() {
     for attack in
         ["more than was sent", "an end that was not sent", "a resumption beyond what was sent", "an unasked one"]
     {
-        let mut carried = RelayedStream::open(&mut hub);
+        let mut carried = Intercepted::open(&mut hub);
         let sent = carried.up.len() as u64;
         if attack == "a resumption beyond what was sent" {
             carried.legs.service.interrupt();
@@ -183,7 +183,7 @@ fn counts_that_no_peer_can_have_break_the_stream() {
 fn two_streams_whose_resumptions_it_crosses_both_break() {
     for end_to_end in [true, false] {
         let (mut hub, target) = start(end_to_end);
-        let [mut first, mut second] = [(); 2].map(|()| RelayedStream::open(&mut hub));
+        let [mut first, mut second] = [(); 2].map(|()| Intercepted::open(&mut hub));
         for carried in [&mut first, &mut second] {
             carried.legs.service.interrupt();
             carried.legs.device.interrupt();

@@ -9,7 +9,7 @@ use devstream::proto::secret::KeySeed;
 
 use crate::support::DEVICE;
 use crate::support::bytes::{MIB, Pattern, StreamEnd};
-use crate::support::machine::Machine;
+use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::{Finished, Process};
 use crate::support::roles::{Agent, Hub};
 use crate::support::targets::{Target, closed_port};
@@ -75,6 +75,33 @@ fn a_python_client_keeps_the_key_of_a_device_and_says_nothing_to_another_one() {
     assert_eq!(target.seen().bytes, 0);
 }
 
+#[test]
+fn a_python_device_accepts_a_stream_and_knows_its_service_from_then_on() {
+    let fixture = Fixture::new(&[&format!("unused={}", closed_port())]);
+    fixture.python(&["join", &fixture.hub.device_link("py-1"), "py-1.json"], Vec::new());
+    let laptop = Machine::new();
+    laptop.ask(&["join", &fixture.hub.service_link("bob")]);
+    let down = Pattern::new(6).prefix(MIB).into_iter().map(|byte| b'a' + byte % 26).collect::<Vec<_>>();
+    let serve = || fixture.start(&["serve", "py-1.json", "reports"], down.clone());
+    // By its name, and as the only one.
+    for named in [&["--stream", "reports"][..], &[]] {
+        let device = serve();
+        device.wait_line("client.py: online");
+        let arguments = [&["service-proxy", "--device", "py-1", "--stdio"], named].concat();
+        let said = Process::start_with_input(laptop.command(DEVSTREAM).args(arguments), b"a question".into()).finish();
+        assert!(said.code == Some(0) && said.stdout.trim_end().as_bytes() == down, "{}", said.stderr);
+        let served = device.finish();
+        assert_eq!((served.code, served.stdout.trim_end()), (Some(0), "a question"), "{served:?}");
+    }
+    let other = Machine::new();
+    other.ask(&["join", &fixture.hub.link(&["service", "rotate", "bob", "--overlap", "0s"])]);
+    let device = serve();
+    device.wait_line("client.py: online");
+    let refused = other.run(&["service-proxy", "--device", "py-1", "--stdio"]);
+    assert!(refused.code != Some(0) && refused.stdout.is_empty(), "{refused:?}");
+    assert_says(&device.finish(), "anotherPeerKey");
+}
+
 /// A hub, an agent, and a machine that has joined by means of the client.
 struct Fixture {
     hub: Hub,
@@ -101,10 +128,15 @@ impl Fixture {
     }
 
     fn python(&self, arguments: &[&str], said: Vec<u8>) -> Finished {
+        self.start(arguments, said).finish()
+    }
+
+    fn start(&self, arguments: &[&str], said: Vec<u8>) -> Process {
         let python = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("python-client/bin/python");
         assert!(python.exists(), "there is no {}; tests/run installs it", python.display());
         let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/python/client.py");
-        Process::start_with_input(self.machine.command(python).arg(client).args(arguments), said).finish()
+        // Without a cache beside the source.
+        Process::start_with_input(self.machine.command(python).arg("-B").arg(client).args(arguments), said)
     }
 }
 
