@@ -42,7 +42,12 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     let proxy = join.via.proxy_settings()?;
     let profile = Profile::resolve(join.profile.as_ref())?;
     let stored = StoredIdentity::load(&profile, principal.role)?;
-    let other_hub = stored.as_ref().filter(|stored| !stored.matches_hub(&link)).map(|stored| stored.hub.clone());
+    let (other_hub, same_hub) = match &stored {
+        Some(stored) if stored.matches_hub(&link) => (None, Some(stored.hub.clone())),
+        Some(stored) => (Some(stored.hub.clone()), None),
+        None => (None, None),
+    };
+    let is_new_role = stored.is_none();
     if let Some(joined) = stored.as_ref().filter(|_| !join.replace) {
         ensure_same_identity(&profile, joined, &principal, &link).map_err(Failure::Usage)?;
     }
@@ -53,7 +58,7 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     {
         let Joining { principal, profile, .. } = &joining;
         output::eprint(&format!("already joined {} as {principal}, with this link; nothing was changed", stored.hub));
-        output::eprint(&running_or_next(principal, profile, &stored.hub).await?);
+        output::eprint(&running_or_next(principal, profile, &[stored.hub]).await?);
         return Ok(());
     }
     let joined = joining.redeem().await?;
@@ -66,10 +71,12 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     if joined.fleet.is_some() {
         output::warning(&unsigned(principal, profile)?);
     }
-    if let Some(note) = other_role(profile, principal)? {
+    if let Some(note) = other_role(profile, principal)?.filter(|_| is_new_role) {
         output::warning(&note);
     }
-    output::eprint(&running_or_next(principal, profile, &joined.hub).await?);
+    // One that runs may have the address by which the hub was joined before.
+    let hubs: Vec<_> = same_hub.into_iter().chain([joined.hub]).collect();
+    output::eprint(&running_or_next(principal, profile, &hubs).await?);
     Ok(())
 }
 
@@ -188,13 +195,15 @@ fn unsigned(Principal { role, id }: &Principal, profile: &Profile) -> anyhow::Re
 }
 
 /// Words the next step: nothing, where a role that runs with this identity takes the new key up.
-async fn running_or_next(principal: &Principal, profile: &Profile, hub: &HubAddress) -> anyhow::Result<String> {
+async fn running_or_next(principal: &Principal, profile: &Profile, hubs: &[HubAddress]) -> anyhow::Result<String> {
     let directory = profile.identity_directory(principal.role)?;
     let installed = service_with_key(profile, principal.role, &directory, None);
-    let running = if installed.is_some() { None } else { running_role(principal, hub).await };
+    let running = if installed.is_some() { None } else { running_role(principal, hubs).await };
     Ok(match running {
         Some(RoleStatus { role, process, .. }) => {
-            format!("the running {role} (process {process}) takes the key up by itself")
+            format!(
+                "the running {role} (process {process}) takes the key up when it next connects; restart it to use it now"
+            )
         }
         None => next_step(profile, principal.role, &directory, None),
     })

@@ -67,7 +67,7 @@ enum Failure {
 impl Failure {
     /// A refusal with the next step that fits the command.
     fn with_advice(refusal: Refusal, advice: Advice) -> Self {
-        match advice.instead(refusal.kind) {
+        match advice.instead(&refusal) {
             Some(advice) => Self::Advised(refusal, advice.into()),
             None => Self::Refused(refusal),
         }

@@ -253,7 +253,12 @@ fn check_distinguishes_device_stream_and_target_failures() {
     );
     drop(agent);
     hub.wait_activity("deviceDisconnected", None);
-    check(&[]).fails("device", RefusalKind::DeviceOffline, "last seen", "check that its agent is running");
+    check(&[]).fails("device", RefusalKind::DeviceOffline, "last seen", "on the device shows whether its agent runs");
+    let on_device = CheckReport::on(&device, &[]);
+    let agent = on_device.hop("agent");
+    let cause = format!("no device-agent of {DEVICE} is running on this machine, as far as this user can see");
+    assert_eq!((&agent["state"], &agent["cause"]), (&"warning".into(), &cause.into()), "{agent:#}");
+    assert!(agent["advice"].as_str().unwrap().contains("devstream device-agent --forward"), "{agent:#}");
     hub.ask(&["service", "disable", "alice"]);
     check(&[]).fails("authentication", RefusalKind::Disabled, "", "enable it again");
     hub.ask(&["service", "remove", "alice"]);

@@ -219,9 +219,14 @@ fn a_join_with_a_running_agent_says_that_this_takes_the_new_key_up() {
     let agent = Agent::start(&device, &["22"]).process;
     let printed = agent.lines();
     let joined = device.run(&["join", &hub.link(&["device", "rotate", DEVICE, "--overlap", "0s"])]);
-    let said = format!("the running device-agent (process {}) takes the key up by itself", agent.id());
+    let said =
+        format!("the running device-agent (process {}) takes the key up when it next connects; restart it", agent.id());
     assert!(joined.stderr.contains(&said) && !joined.stderr.contains("next:"), "{joined:?}");
     agent.wait_line_after(printed, &format!("device-agent: {DEVICE} is online"));
+    // The same hub by another of its names.
+    let link = hub.link(&["device", "rotate", DEVICE]).replace("127.0.0.1", "localhost");
+    let joined = device.run(&["join", &link]);
+    assert!(joined.stderr.contains(&said) && !joined.stderr.contains("next:"), "{joined:?}");
 }
 
 #[test]

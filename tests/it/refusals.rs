@@ -28,7 +28,8 @@ fn a_device_that_was_never_online_is_offline() {
     let (machine, hub) = hub();
     hub.device_link(DEVICE);
     let proxy = ServiceProxy::start(&machine);
-    assert_refused(&hub, &proxy, proxy.port, RefusalKind::DeviceOffline, "");
+    let said = "run the `devstream join` command that the hub printed)";
+    assert_refused(&hub, &proxy, proxy.port, RefusalKind::DeviceOffline, said);
 }
 
 #[test]
@@ -190,7 +191,9 @@ fn hub() -> (Machine, Hub) {
 fn assert_refused(hub: &Hub, proxy: &ServiceProxy, port: u16, kind: RefusalKind, particulars: &str) {
     assert_reset(port);
     let line = proxy.process.wait_line(kind.row().sentence);
-    assert!(line.contains(particulars) && line.contains(kind.row().hint), "{line}");
+    assert!(line.contains(particulars), "{line}");
+    // Particulars that name a command are the next step themselves.
+    assert_eq!(line.contains(kind.row().hint), !particulars.contains("`devstream "), "{line}");
     let entry = hub.wait_activity("invoke", Some(kind.row().label));
     assert!(entry["properties"]["deviceId"].is_string() && entry["properties"]["serviceId"].is_string(), "{entry}");
 }

@@ -29,7 +29,7 @@ pub(super) fn advice(hop: Hop, kind: RefusalKind, cause: Option<Cause>) -> &'sta
             _ => kind.row().hint,
         },
         (Hop::Device, RefusalKind::DeviceOffline) => {
-            "check that its agent is running; `devstream check` on the device shows what keeps it from the hub"
+            "`devstream check` on the device shows whether its agent runs, and what keeps it from the hub"
         }
         (Hop::Stream, RefusalKind::NotPermitted) => {
             "ask the hub's administrator for access: devstream hub service set NAME --stream NAME; \

@@ -24,6 +24,8 @@ pub(super) enum Hop {
     Authentication,
     /// The two clocks agree.
     Clock,
+    /// The device's agent runs on this machine.
+    Agent,
     /// The device is known and online.
     Device,
     /// The device opens a stream.
@@ -57,6 +59,7 @@ impl Hop {
             Self::Tls => "tls",
             Self::Authentication => "authentication",
             Self::Clock => "clock",
+            Self::Agent => "agent",
             Self::Device => "device",
             Self::Stream => "stream",
             Self::EndToEnd => "end-to-end",

@@ -13,7 +13,11 @@ pub(in crate::cli) struct Advice {
 
 impl Advice {
     /// Returns the next step in place of the table's; none if that fits.
-    pub(in crate::cli) fn instead(self, kind: RefusalKind) -> Option<&'static str> {
+    pub(in crate::cli) fn instead(self, refusal: &Refusal) -> Option<&'static str> {
+        let kind = refusal.kind;
+        if refusal.names_next_step() {
+            return None;
+        }
         if kind == RefusalKind::DeviceOffline && self.wait_is_chosen {
             return Some("check that its agent is running");
         }
@@ -23,8 +27,7 @@ impl Advice {
 
     /// Words a refusal with the next step.
     pub(in crate::cli) fn describe(self, refusal: &Refusal) -> String {
-        match self.instead(refusal.kind) {
-            _ if refusal.names_next_step() => refusal.message(),
+        match self.instead(refusal) {
             Some(advice) => format!("{}; {advice}", refusal.message()),
             None => refusal.with_hint(),
         }

@@ -119,10 +119,10 @@ async fn report() -> anyhow::Result<Report> {
     Ok(Report { hub, stopped_hub, identities, ..running_roles().await? })
 }
 
-/// Returns the role that runs on this machine with this identity of this hub.
-pub(super) async fn running_role(identity: &Principal, hub: &HubAddress) -> Option<RoleStatus> {
+/// Returns the role that runs on this machine with this identity of the hub at one of these addresses.
+pub(super) async fn running_role(identity: &Principal, hubs: &[HubAddress]) -> Option<RoleStatus> {
     let roles = running_roles().await.map(|report| report.roles).unwrap_or_default();
-    let is_own = |role: &RoleStatus| role.identity == *identity && role.hub.as_ref().is_none_or(|at| at == hub);
+    let is_own = |role: &RoleStatus| role.identity == *identity && role.hub.as_ref().is_none_or(|at| hubs.contains(at));
     roles.into_iter().find(is_own)
 }
 

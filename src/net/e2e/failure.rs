@@ -78,7 +78,7 @@ impl Failure {
                 let since = known.map(|known| format!(" since {}", &known.since.rfc3339()[..10])).unwrap_or_default();
                 let detail = format!("known{since}: {}; now: {}", former.short(), shown.short());
                 Refusal::new(RefusalKind::AnotherPeerKey, format!("{id}; {detail}")).advised(format!(
-                    "nothing was sent. Either the {role} was set up anew, or somebody is in between. Ask on the {role}'s machine: \
+                    "nothing was sent. Either the {role} was set up anew, or got a new key more than once since, or somebody is in between. Ask on the {role}'s machine: \
                      devstream identity. If it shows {}: devstream trust pin {role} {id} KEY{flag}, with the whole key from there",
                     shown.short()
                 ))

@@ -24,7 +24,7 @@ fn a_machine_says_who_it_is_with_its_whole_key_on_one_line_each() {
     assert_eq!((&both[0]["id"], &both[1]["id"]), (&DEVICE.into(), &"bob".into()), "{both}");
     assert_eq!((&both[0]["hub"], &both[0]["endToEndKey"]), (&address.into(), &key.into()), "{both}");
     let other = device.run(&["identity", "--profile", "lab"]);
-    assert_is(&other, RefusalKind::NotJoined);
+    assert_eq!(other.code, Some(30), "{other:?}");
     let said = "there is no profile lab; this user has: default; ";
     assert!(other.stderr.contains(said) && other.stderr.contains("with --profile lab"), "{other:?}");
     let devices = device.run(&["devices", "--profile", "lab"]);
@@ -34,7 +34,7 @@ fn a_machine_says_who_it_is_with_its_whole_key_on_one_line_each() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
     let unused = machine.run(&["identity"]);
-    assert_is(&unused, RefusalKind::NotJoined);
+    assert_eq!(unused.code, Some(30), "{unused:?}");
     assert!(
         unused.stderr.contains("a key for using it is made at the first use; for example `devstream"),
         "{unused:?}"
