@@ -147,7 +147,9 @@ fn a_machine_in_both_roles_is_asked_which_of_them_forgets() {
     both.ask(&["trust", "reset", "--role", "device", "--yes"]);
     assert_eq!(known(both).len(), 1);
     // A laptop that is no device has no services to know.
-    assert_is(&joined.laptop.run(&["trust", "pin", "service", "bob", &key]), RefusalKind::NotJoined);
+    let no_device = joined.laptop.run(&["trust", "pin", "service", "bob", &key]);
+    assert_eq!(no_device.code, Some(RefusalKind::NotJoined.row().exit.into()), "{no_device:?}");
+    assert!(no_device.stderr.contains("this machine joined only as service alice"), "{no_device:?}");
 }
 
 #[test]
