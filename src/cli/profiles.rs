@@ -198,7 +198,9 @@ async fn set_hub(profile: &Profile, moved: &MovedHub, role: Option<Role>) -> any
         output::eprint(&format!("{role} {id} connects to {to} from now on, instead of {from}"));
         if let Some(service) = service_with_key(profile, role, &profile.identity_directory(role)?, None) {
             output::eprint(&format!("next: systemctl restart {}", service.name));
-        } else if let Some(running) = running_role(&Principal { role, id: stored.id }, &[before.clone()]).await {
+        } else if let Some(running) =
+            running_role(&Principal { role, id: stored.id }, std::slice::from_ref(&before)).await
+        {
             let (name, process) = (running.role, running.process);
             output::eprint(&format!(
                 "the running {name} (process {process}) takes the address up by itself when the one before no longer \
