@@ -7,7 +7,7 @@ use devstream::proto::refusal::RefusalKind;
 
 use crate::support::disk::STATE;
 use crate::support::machine::Machine;
-use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy, assert_is, connect, port_of};
+use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy, connect, port_of};
 use crate::support::targets::{Target, closed_port, is_alive};
 use crate::support::{DEVICE, poll};
 

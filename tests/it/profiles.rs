@@ -5,13 +5,12 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::PathBuf;
 use std::process::Command;
 
-use devstream::proto::refusal::RefusalKind;
 use serde_json::{Value, json};
 
 use crate::support::DEVICE;
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::{Finished, Process};
-use crate::support::roles::{Agent, Hub, ServiceProxy, assert_is, connect};
+use crate::support::roles::{Agent, Hub, ServiceProxy, connect};
 use crate::support::targets::{Target, is_alive};
 use crate::support::terminal::Terminal;
 
