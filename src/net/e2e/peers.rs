@@ -88,6 +88,7 @@ impl PeerKeys for FirstUse {
             None => Ok(()),
         }
     }
+
     fn keep_signed(&self, peer: &Principal, key: &PublicKey) {
         let mut peers = self.0.lock();
         if let Some(known) = signed(peers.get(peer), key) {
