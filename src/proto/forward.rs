@@ -49,6 +49,14 @@ pub enum InvalidForward {
     /// The port is missing or not a number from 1 to 65535.
     #[error("invalid port '{0}'")]
     Port(String),
+    /// A name alone.
+    #[error("'{name}' has no port; for example {example}")]
+    NoPort {
+        /// The name.
+        name: String,
+        /// The name with a port.
+        example: String,
+    },
     /// The text before the port is not a host name or address.
     #[error("invalid host '{0}' (write IPv6 addresses as [::1])")]
     Host(String),
@@ -66,8 +74,19 @@ pub enum InvalidForward {
 }
 
 impl InvalidForward {
-    /// Adds what was meant, if the text has no error once name and port change places or have another separator.
-    fn or_meant<T>(self, text: &str, parse: impl Fn(&str) -> Result<T, Self>) -> Self {
+    /// Adds what was meant, if the text has no error once name and port change places or have another separator. A name
+    /// alone gets `with_port`.
+    fn or_meant<T>(
+        self,
+        text: &str,
+        parse: impl Fn(&str) -> Result<T, Self>,
+        with_port: impl Fn(&str) -> String,
+    ) -> Self {
+        let name = text.strip_suffix([':', '=']).unwrap_or(text);
+        let is_port_or_address = name.contains('.') || name.parse::<u64>().is_ok();
+        if StreamName::from_str(name).is_ok() && !is_port_or_address {
+            return Self::NoPort { name: name.to_owned(), example: with_port(name) };
+        }
         let Some((before, after)) = text.split_once('=').or_else(|| text.rsplit_once(':')) else { return self };
         let meant = [format!("{before}={after}"), format!("{after}={before}")];
         match meant.into_iter().find(|meant| parse(meant).is_ok()) {
@@ -84,7 +103,7 @@ impl FromStr for Forward {
     type Err = InvalidForward;
 
     fn from_str(text: &str) -> Result<Self, InvalidForward> {
-        Self::parse(text).map_err(|error| error.or_meant(text, Self::parse))
+        Self::parse(text).map_err(|error| error.or_meant(text, Self::parse, |name| format!("{name}=8080")))
     }
 }
 
@@ -117,7 +136,7 @@ impl FromStr for LocalForward {
     type Err = InvalidForward;
 
     fn from_str(text: &str) -> Result<Self, InvalidForward> {
-        Self::parse(text).map_err(|error| error.or_meant(text, Self::parse))
+        Self::parse(text).map_err(|error| error.or_meant(text, Self::parse, |name| format!("8080={name}")))
     }
 }
 
@@ -248,5 +267,9 @@ mod tests {
             assert!(said.ends_with(&format!("; did you mean {meant}?")), "{said}");
         }
         assert_eq!(local("web=x"), "invalid port 'web'");
+        for text in ["web", "web:", "web="] {
+            assert_eq!(local(text), "'web' has no port; for example 8080=web");
+            assert_eq!(forward(text), "'web' has no port; for example web=8080");
+        }
     }
 }
