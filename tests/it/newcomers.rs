@@ -199,6 +199,13 @@ fn the_name_of_the_hubs_own_services_is_not_given_to_others() {
     // That user has it nevertheless, and a device may be called so.
     machine.ask(&["devices"]);
     assert!(hub.ask(&["service", "list"]).contains("local"));
+    let rotated = machine.run(&["hub", "service", "rotate", "local"]);
+    let why =
+        "service local is the hub's own user, whose key is made on this machine; for another machine: devstream hub";
+    assert!(rotated.code == Some(1) && rotated.stderr.contains(why), "{rotated:?}");
+    let removed = machine.run(&["hub", "service", "remove", "local"]);
+    let why = "is added again, with access to everything, at the next use: to bar that, `devstream hub service disable local`";
+    assert!(removed.code == Some(0) && removed.stderr.contains(why), "{removed:?}");
     hub.device_link("local");
 }
 

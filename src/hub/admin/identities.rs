@@ -28,7 +28,7 @@ use crate::proto::timestamp::Timestamp;
 type AdminResult = Result<AdminResponse, RegistryError>;
 
 pub(super) async fn add(shared: &Shared, principal: Principal, scope: Scope, link_seconds: u64, by: By) -> AdminResult {
-    if principal.role == Role::Service && principal.id.as_str() == UNNAMED_SERVICE {
+    if is_own_users(&principal) {
         let reason = format!(
             "the name {UNNAMED_SERVICE} is for the services of the hub's own user, which need no link; choose another one"
         );
@@ -53,6 +53,13 @@ pub(super) async fn rotate(
     link_seconds: u64,
     by: By,
 ) -> AdminResult {
+    if is_own_users(&principal) {
+        let reason = format!(
+            "{principal} is the hub's own user, whose key is made on this machine; for another machine: devstream hub service \
+             add NAME --device ID"
+        );
+        return Ok(AdminResponse::Failed { reason });
+    }
     let (code, hash) = new_code(link_seconds);
     let (subject, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
     let overlap = Duration::from_secs(overlap_seconds);
@@ -132,7 +139,11 @@ pub(super) async fn remove(shared: &Shared, principal: Principal, by: By) -> Adm
         registry.remove(&principal)?;
         activity.record(Event { by, ..Event::about(&principal, Operation::IdentityRemoved, "removed") });
         let reason = Refusal::new(RefusalKind::AuthenticationFailed, format!("{principal} was removed"));
-        let what = format!("{principal} is removed; {}", ended(&broker, &principal));
+        let mut what = format!("{principal} is removed; {}", ended(&broker, &principal));
+        if is_own_users(&principal) {
+            what += "; the hub's own user is added again, with access to everything, at the next use: to bar that, `devstream hub \
+                     service disable local`";
+        }
         broker.handle(Input::IdentityRevoked { principal, reason });
         Ok(AdminResponse::Done { what })
     });
@@ -202,6 +213,11 @@ pub(super) async fn remove_enrolment(shared: &Shared, id: u64, by: By) -> AdminR
         Ok(AdminResponse::Done { what: format!("enrolment key {id} is revoked; devices that joined with it stay") })
     });
     removing.await
+}
+
+/// Reports whether an identity is the one that the hub's own user has without a link.
+fn is_own_users(Principal { role, id }: &Principal) -> bool {
+    *role == Role::Service && id.as_str() == UNNAMED_SERVICE
 }
 
 /// Words what of an identity is about to be ended.
