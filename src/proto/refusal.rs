@@ -99,8 +99,8 @@ table! {
         "try again shortly";
     AuthenticationFailed "authentication-failed" 401 401002 "IotHubUnauthorizedAccess" 4401 21
         "the hub rejected this identity's key"
-        "the identity may have been removed or re-enrolled on another machine; get a new join link and run \
-         `devstream join`";
+        "the identity may have been removed or re-enrolled on another machine; get a new join link (on the hub: devstream hub \
+         device|service add ID, or rotate ID) and run `devstream join`";
     IdTaken "id-taken" 409 409003 "DeviceAlreadyExists" 4436 49
         "this id belongs to another machine"
         "choose another one with --id; if this machine is to take that id over, its operator gives it a join link of its own: \
@@ -114,7 +114,7 @@ table! {
         "choose an id that it is for with --id, or ask the hub's operator for another key: devstream hub enroll add";
     Disabled "disabled" 403 403009 "IdentityDisabled" 4430 31
         "this identity is disabled on the hub"
-        "ask the hub's operator to enable it again";
+        "the hub's operator can enable it again: devstream hub device enable ID, or devstream hub service enable NAME";
     AccessEnded "access-ended" 403 403010 "AccessEnded" 4431 32
         "this service's access has expired"
         "the hub's operator can extend it: devstream hub service set NAME --for 8h";
@@ -149,7 +149,8 @@ table! {
         "have that proxy pass WebSockets on (nginx: proxy_set_header Upgrade and Connection), or pass TLS through to the hub";
     HubUnreachable "hub-unreachable" 0 0 "" 0 25
         "the hub cannot be reached"
-        "check the address, the network and any firewall; --via URL goes through a proxy";
+        "check the address, the network and any firewall; --via URL goes through a proxy; if the hub has moved: devstream \
+         profiles set --hub HOST:PORT";
     ConnectionRejected "connection-rejected" 0 0 "" 0 46
         "the hub closed the connection before TLS was established"
         "it rejects an address for a while after too many connections at once or repeated failures; otherwise check that \

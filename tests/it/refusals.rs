@@ -192,7 +192,7 @@ fn assert_refused(hub: &Hub, proxy: &ServiceProxy, port: u16, kind: RefusalKind,
     assert_reset(port);
     let line = proxy.process.wait_line(kind.row().sentence);
     assert!(line.contains(particulars), "{line}");
-    // Particulars that name a command are the next step themselves.
+    // Details that name a command are the next step themselves.
     assert_eq!(line.contains(kind.row().hint), !particulars.contains("`devstream "), "{line}");
     let entry = hub.wait_activity("invoke", Some(kind.row().label));
     assert!(entry["properties"]["deviceId"].is_string() && entry["properties"]["serviceId"].is_string(), "{entry}");

@@ -100,7 +100,7 @@ pub(super) fn devices(devices: &[ListedDevice], as_json: bool) -> anyhow::Result
     }
     if devices.is_empty() {
         output::eprint(
-            "no devices that you may reach; ask the hub's administrator: devstream hub service set NAME --device ID",
+            "no devices that you may reach; ask the hub's operator: devstream hub service set NAME --device ID",
         );
         return Ok(());
     }

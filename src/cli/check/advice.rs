@@ -32,7 +32,7 @@ pub(super) fn advice(hop: Hop, kind: RefusalKind, cause: Option<Cause>) -> &'sta
             "`devstream check` on the device shows whether its agent runs, and what keeps it from the hub"
         }
         (Hop::Stream, RefusalKind::NotPermitted) => {
-            "ask the hub's administrator for access: devstream hub service set NAME --stream NAME; \
+            "ask the hub's operator for access: devstream hub service set NAME --stream NAME; \
              `devstream devices` lists what you may reach"
         }
         (Hop::Stream, RefusalKind::PeerGone | RefusalKind::LostWhileOpening) => {

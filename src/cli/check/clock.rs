@@ -37,7 +37,7 @@ pub(super) fn expired_certificate(refusal: &Refusal, here: Timestamp, there: Opt
         ),
         Some(None) => with(
             "by the hub's clock too".into(),
-            "the hub's administrator must renew its certificate; `devstream hub check` there shows details",
+            "the hub's operator must renew its certificate; `devstream hub check` there shows details",
         ),
         None => Verdict::because(refusal, refusal.kind.row().hint.to_owned()),
     }
