@@ -101,6 +101,12 @@ pub fn judged_at(clock: Timestamp, passed: Timestamp) -> Timestamp {
     clock.max(passed).max(EARLIEST)
 }
 
+/// Reports whether a certificate may begin then: not a day past a clock that was ever set. One that was signed by a clock far
+/// ahead would have the right certificates of others count as expired.
+pub fn may_begin(begin: Timestamp, clock: Timestamp) -> bool {
+    clock < EARLIEST || begin <= clock.after(DAY)
+}
+
 /// The period in which a certificate holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Validity {
@@ -150,6 +156,13 @@ mod tests {
         assert_eq!(judged_at(unset, unset), EARLIEST);
         assert_eq!(judged_at(unset, later), later, "a certificate began by then");
         assert_eq!(judged_at(later.after(DAY), later), later.after(DAY), "the clock");
+    }
+
+    #[test]
+    fn a_certificate_that_begins_far_ahead_of_a_clock_that_was_set_is_no_measure_of_time() {
+        assert!(may_begin(EARLIEST.after(DAY * 2), EARLIEST.after(DAY)));
+        assert!(!may_begin(EARLIEST.after(DAY * 3), EARLIEST.after(DAY)));
+        assert!(may_begin(EARLIEST.after(DAY * 900), Timestamp(0)), "a clock without a battery");
     }
 
     #[test]

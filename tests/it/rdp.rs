@@ -160,7 +160,7 @@ fn rdp_reports_a_stream_that_would_be_refused_before_a_client_starts() {
     let machine = fake(&fixture.machine, "xfreerdp3", "echo started");
     for (arguments, kind, advice) in [
         (&["nobody"][..], RefusalKind::UnknownDevice, "`devstream devices` lists"),
-        (&["off"], RefusalKind::DeviceOffline, "--connect-timeout SECONDS waits for it"),
+        (&["off"], RefusalKind::DeviceOffline, "run the `devstream join` command that the hub printed)"),
         (
             &["--stream", "web", DEVICE],
             RefusalKind::StreamNotOffered,

@@ -1,11 +1,12 @@
 //! The files of the owner's fleet: only their owner may read them.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 
 use crate::cli::paths;
-use crate::hub::state::{create_private_directory, read_private, write_private, write_private_once};
+use crate::hub::state::{AtPath as _, create_private_directory, read_private, write_private};
 use crate::net::e2e::known_file::KnownFile;
 use crate::net::os::private_files::read_up_to;
 use crate::net::os::random;
@@ -54,22 +55,40 @@ impl Store {
 
     /// Makes a fleet, and returns its keys and the file of the recovery key.
     pub(super) fn create(&self) -> anyhow::Result<(FleetKeys, PathBuf)> {
-        let [key, public, recovery] = [KEY, PUBLIC, RECOVERY].map(|name| self.directory.join(name));
-        ensure!(!key.exists(), "there is a fleet already, in {}", self.directory.display());
-        create_private_directory(&self.directory)?;
+        ensure!(!self.directory.join(KEY).exists(), "there is a fleet already, in {}", self.directory.display());
+        self.ensure_key_not_lost()?;
+        let parent = self.directory.parent().context("the fleet's directory has no parent")?;
+        create_private_directory(parent)?;
         let (seed, spare) = (typeable_seed(), random::secret::<32>());
         let keys = FleetKeys::new(public_key(&seed), public_key(&spare));
-        write_private(&recovery, &format!("{}\n{keys}\n", spare.reveal()))?;
-        write_private(&public, &format!("{keys}\n"))?;
-        // Last, since it is what makes a fleet; of two that begin at once, one fails below.
-        write_private_once(&key, &seed.reveal())?;
-        ensure!(self.load()?.1.public() == public_key(&seed), "another process has just made a fleet");
-        Ok((keys, recovery))
+        // All its files are there at once: of two that begin at the same time, one finds the other's.
+        let scratch =
+            tempfile::Builder::new().prefix("fleet.").tempdir_in(parent).at_path("cannot write in", parent)?;
+        let new = scratch.path().join("fleet");
+        create_private_directory(&new)?;
+        write_private(&new.join(RECOVERY), &format!("{}\n{keys}\n", spare.reveal()))?;
+        write_private(&new.join(PUBLIC), &format!("{keys}\n"))?;
+        write_private(&new.join(KEY), &seed.reveal())?;
+        fs::rename(&new, &self.directory).at_path("cannot make the fleet in", &self.directory)?;
+        Ok((keys, self.directory.join(RECOVERY)))
+    }
+
+    /// Fails where a fleet has left something other than its key.
+    fn ensure_key_not_lost(&self) -> anyhow::Result<()> {
+        let is_left = [PUBLIC, RECOVERY, SIGNED].iter().any(|name| self.directory.join(name).exists());
+        ensure!(
+            !is_left || self.directory.join(KEY).exists(),
+            "the fleet's key is missing in {}; with its recovery key: devstream fleet recover FILE. To make another fleet, move \
+             that directory away",
+            self.directory.display()
+        );
+        Ok(())
     }
 
     /// Returns the public keys, and the private one that signs.
     pub(super) fn load(&self) -> anyhow::Result<(FleetKeys, PrivateKey)> {
         let [key, public] = [KEY, PUBLIC].map(|name| self.directory.join(name));
+        self.ensure_key_not_lost()?;
         ensure!(key.exists(), "there is no fleet on this machine; make one: devstream fleet init");
         let seed = KeySeed::parse(read_private(&key)?.trim());
         let seed = seed.with_context(|| format!("invalid key in {}", key.display()))?;
@@ -93,6 +112,9 @@ impl Store {
         let [key, public] = [KEY, PUBLIC].map(|name| self.directory.join(name));
         if public.exists() && read_private(&public)?.trim() != keys.to_string() {
             bail!("there is another fleet in {}; move that away first", self.directory.display());
+        }
+        if key.exists() && self.load()?.1.public() != public_key(&seed) {
+            bail!("{} is there and signs; move it away if it is not to sign any more", key.display());
         }
         create_private_directory(&self.directory)?;
         write_private(&public, &format!("{keys}\n"))?;

@@ -10,7 +10,7 @@ use crate::cli::{Failure, output};
 use crate::net::e2e::fleet::verify_own;
 use crate::net::e2e::leaf::Voucher;
 use crate::net::os::clock;
-use crate::proto::fleet::{Fleet, FleetKeys, MAX_CERTIFICATE_BYTES};
+use crate::proto::fleet::{Fleet, FleetKeys, MAX_CERTIFICATE_BYTES, may_begin};
 use crate::proto::id::{Principal, Role};
 
 /// What is to become of the fleet that identities trust.
@@ -64,6 +64,15 @@ fn trust(
         return Err(anyhow!(
             "the certificate is not this machine's: it is for another id, role or key than `devstream identity` shows, of another \
              fleet, or has expired; nothing was changed"
+        )
+        .into());
+    }
+    if let Some((_, validity)) = certified.filter(|(_, validity)| !may_begin(validity.not_before, fleet.since)) {
+        return Err(anyhow!(
+            "the certificate begins on {}, and today is {} by this machine's clock; correct the clock that is wrong, and sign again \
+             if that is the one where the fleet key is; nothing was changed",
+            &validity.not_before.rfc3339()[..10],
+            &fleet.since.rfc3339()[..10]
         )
         .into());
     }

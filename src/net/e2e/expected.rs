@@ -60,8 +60,9 @@ impl Expected {
         passed: &Passed,
     ) -> Result<PublicKey, Error> {
         if let Some(fleet) = &self.fleet {
-            let certified = fleet::verify(chain, &self.peer, fleet, passed.clock(clock::now_utc()))?;
-            passed.learn(&certified);
+            let clock = clock::now_utc();
+            let certified = fleet::verify(chain, &self.peer, fleet, passed.clock(clock))?;
+            passed.learn(&certified, clock);
             return Ok(certified.key);
         }
         let [leaf, ..] = chain else { return Err(Error::NoCertificatesPresented) };

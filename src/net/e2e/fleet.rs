@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::leaf::{self, Ed25519, Voucher};
-use crate::proto::fleet::{Fleet, Validity, judged_at};
+use crate::proto::fleet::{Fleet, Validity, judged_at, may_begin};
 use crate::proto::id::Principal;
 use crate::proto::key::{PrivateKey, PublicKey};
 use crate::proto::timestamp::Timestamp;
@@ -131,8 +131,10 @@ impl Passed {
     }
 
     /// Learns from a certificate that was verified.
-    pub(super) fn learn(&self, certified: &Certified) {
-        self.0.fetch_max(certified.validity.not_before.0, Ordering::Relaxed);
+    pub(super) fn learn(&self, certified: &Certified, clock: Timestamp) {
+        if may_begin(certified.validity.not_before, clock) {
+            self.0.fetch_max(certified.validity.not_before.0, Ordering::Relaxed);
+        }
     }
 }
 
@@ -222,10 +224,12 @@ mod tests {
         // The clock stands at 1970 after a start without a network.
         let passed = Passed::default();
         let certified = verified(certificate(), passed.clock(Timestamp(0))).unwrap();
-        passed.learn(&certified);
+        passed.learn(&certified, Timestamp(0));
         assert_eq!(passed.clock(Timestamp(0)), SIGNED);
         let later = Validity::beginning(end.after(DAY));
-        passed.learn(&Certified { validity: later, ..certified });
+        passed.learn(&Certified { validity: later, ..certified }, SIGNED);
+        assert_eq!(passed.clock(Timestamp(0)), SIGNED, "a clock that was set knows better");
+        passed.learn(&Certified { validity: later, ..certified }, Timestamp(0));
         assert_eq!(
             verified(certificate(), passed.clock(Timestamp(0))),
             Err(EXPIRED),

@@ -61,10 +61,12 @@ pub fn decide(known: Option<&KnownPeer>, key: &PublicKey, anchors: &Anchors) -> 
     }
 }
 
-/// Returns what to keep of a peer whose key the fleet has signed, or nothing if that is known already.
+/// Returns what to keep of a peer whose key the fleet has signed, or nothing if that is known already. A person's pin stays
+/// for when no fleet is trusted any more.
 pub fn signed(known: Option<&KnownPeer>, key: &PublicKey) -> Option<KnownPeer> {
-    let is_known = known.is_some_and(|known| known.key == *key && known.origin == Origin::Fleet);
-    (!is_known).then(|| KnownPeer { key: *key, origin: Origin::Fleet, since: clock::now_utc() })
+    let stays =
+        |known: &KnownPeer| known.origin == Origin::Pinned || known.key == *key && known.origin == Origin::Fleet;
+    (!known.is_some_and(stays)).then(|| KnownPeer { key: *key, origin: Origin::Fleet, since: clock::now_utc() })
 }
 
 /// Keys of peers in memory alone, each kept at its first use: for programs that do not store any.

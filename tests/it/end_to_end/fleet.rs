@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Joined, json, key, known, stream};
 use crate::support::DEVICE;
 use crate::support::machine::Machine;
-use crate::support::process::Finished;
+use crate::support::process::{Finished, Process};
 use crate::support::roles::{Agent, assert_is};
 use crate::support::targets::Target;
 
@@ -88,9 +88,8 @@ fn a_device_that_the_fleet_has_not_signed_is_refused_until_it_has() {
     owner.admit(&joined.device, "device", DEVICE);
     let _agent = joined.agent(target.port);
     assert_eq!(stream(&joined.laptop).stdout, "hello\n");
-    for machine in [&joined.laptop, &joined.device] {
-        assert_eq!(known(machine)[0]["origin"], "fleet");
-    }
+    assert_eq!(known(&joined.device)[0]["origin"], "fleet");
+    assert_eq!(known(&joined.laptop)[0]["origin"], "pinned", "what a person has pinned stays");
 }
 
 #[test]
@@ -328,4 +327,29 @@ fn trust_in_a_fleet_ends_only_when_a_person_says_so() {
     assert!(unasked.code == Some(1) && unasked.stderr.contains("confirm with --yes"), "{unasked:?}");
     joined.laptop.ask(&["trust", "fleet", "--remove", "--yes"]);
     assert_eq!(stream(&joined.laptop).stdout, "hello\n");
+}
+
+#[test]
+fn of_fleets_that_are_made_at_the_same_time_one_is_whole_and_a_lost_key_is_not_made_anew() {
+    let machine = Machine::new();
+    let directory = machine.home().join(".local/share/devstream/fleet");
+    let file = |name: &str| fs::read_to_string(directory.join(name)).unwrap();
+    let made: Vec<_> = [(); 8].map(|()| machine.start(&["fleet", "init"])).into_iter().map(Process::finish).collect();
+    let whole: Vec<_> = made.iter().filter(|made| made.code == Some(0)).collect();
+    let [one] = whole.as_slice() else { panic!("{made:?}") };
+    assert_eq!((one.stdout.clone(), file("recovery").lines().nth(1)), (file("keys"), Some(one.stdout.trim())));
+    machine.ask(&["fleet", "list", "--json"]);
+
+    let (recovery, spare) = (file("recovery"), machine.home().join("spare"));
+    fs::write(&spare, &recovery).unwrap();
+    let recover = ["fleet", "recover", spare.to_str().unwrap()];
+    let beside = machine.run(&recover);
+    assert!(beside.code == Some(1) && beside.stderr.contains("is there and signs"), "{beside:?}");
+    fs::remove_file(directory.join("key")).unwrap();
+    for command in ["init", "list"] {
+        let lost = machine.run(&["fleet", command]);
+        assert!(lost.code == Some(1) && lost.stderr.contains("devstream fleet recover FILE"), "{lost:?}");
+    }
+    assert_eq!(file("recovery"), recovery);
+    assert_eq!(machine.ask(&recover), one.stdout);
 }
