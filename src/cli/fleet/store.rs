@@ -48,7 +48,7 @@ impl Store {
         &self.directory
     }
 
-    /// What was signed, each since the beginning of its certificate.
+    /// The keys that were signed, each since the beginning of its certificate.
     pub(super) fn signed(&self) -> &KnownFile {
         &self.signed
     }

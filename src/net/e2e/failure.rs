@@ -42,9 +42,9 @@ pub enum Failure {
 /// Why a fleet does not vouch for a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FleetCause {
-    /// It has not signed it.
+    /// The fleet has not signed the key.
     NotSigned,
-    /// Its certificate has expired.
+    /// The certificate has expired.
     Expired,
 }
 
@@ -78,8 +78,9 @@ impl Failure {
                 let since = known.map(|known| format!(" since {}", &known.since.rfc3339()[..10])).unwrap_or_default();
                 let detail = format!("known{since}: {}; now: {}", former.short(), shown.short());
                 Refusal::new(RefusalKind::AnotherPeerKey, format!("{id}; {detail}")).advised(format!(
-                    "nothing was sent. Either the {role} was set up anew, or got a new key more than once since, or somebody is in between. Ask on the {role}'s machine: \
-                     devstream identity. If it shows {}: devstream trust pin {role} {id} KEY{flag}, with the whole key from there",
+                    "nothing was sent. Either the {role} was set up anew, or got a new key more than once since, or somebody is \
+                     in between. Ask on the {role}'s machine: devstream identity. If it shows {}: devstream trust pin {role} \
+                     {id} KEY{flag}, with the whole key from there",
                     shown.short()
                 ))
             }

@@ -32,7 +32,7 @@ const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct KnownFile {
     path: PathBuf,
-    /// What selects this identity in `devstream trust`, after a space.
+    /// The flag that selects this identity in `devstream trust`, after a space.
     trust_flag: String,
     read: Mutex<Option<(Version, Arc<KnownPeers>)>>,
     /// Those that could not be written, for as long as this process runs.
