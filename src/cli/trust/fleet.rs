@@ -86,7 +86,12 @@ fn trust(
         stored.save(profile, role)?;
         let own = match certified.filter(|(of, _)| *of == role) {
             Some((_, validity)) => format!("its own key is signed until {}", &validity.not_after.rfc3339()[..10]),
-            None if stored.certificate.is_some() => "its own certificate is as before".to_owned(),
+            None if stored.certificate.is_some() && is_still_signed(profile, role, &stored, &fleet)? => {
+                "its own certificate is as before".to_owned()
+            }
+            None if stored.certificate.is_some() => {
+                "its own certificate is of another fleet, or does not hold: peers in this one refuse it".to_owned()
+            }
             None => "its own key is not signed: peers in the fleet refuse it".to_owned(),
         };
         output::eprint(&format!(
@@ -97,6 +102,14 @@ fn trust(
         ));
     }
     Ok(())
+}
+
+/// Reports whether this fleet has signed the certificate that an identity has already.
+fn is_still_signed(profile: &Profile, role: Role, stored: &StoredIdentity, fleet: &Fleet) -> anyhow::Result<bool> {
+    let Some(voucher) = stored.certificate.as_deref().and_then(Voucher::parse) else { return Ok(false) };
+    let owner = Principal { role, id: stored.id.clone() };
+    let key = StoredIdentity::key(profile, role)?.public();
+    Ok(verify_own(&voucher, &owner, &key, fleet, fleet.since).is_ok())
 }
 
 fn parse(certificate: &str) -> Result<Voucher, Failure> {

@@ -254,6 +254,10 @@ fn identity_check_and_the_list_show_what_the_fleet_has_signed() {
     assert!(shown.lines().next().unwrap().ends_with("SIGNED") && shown.trim().ends_with(" no"), "{shown}");
     owner.admit(&joined.laptop, "service", "alice");
     owner.admit(&joined.device, "device", DEVICE);
+    let other = joined.laptop.run(&["trust", "fleet", &Owner::new().keys]);
+    assert!(other.code == Some(0) && other.stderr.contains("own certificate is of another fleet"), "{other:?}");
+    let back = joined.laptop.run(&["trust", "fleet", &owner.keys]);
+    assert!(back.code == Some(0) && back.stderr.contains("own certificate is as before"), "{back:?}");
     let own = &json(&joined.laptop, &["identity"])[0];
     let until = own["certificateUntil"].as_str().unwrap();
     let shown = joined.laptop.ask(&["identity"]);
