@@ -61,6 +61,14 @@ impl SessionEnd {
         }
     }
 
+    /// Names the identity of a client whose connection ended so, where it is refused as one.
+    fn of(self, client: &Client) -> Self {
+        match self {
+            Self::Refused(refusal) => Self::Refused(refusal.of(client.principal())),
+            Self::Lost(_) | Self::Displaced { .. } | Self::KeyReplacedHere => self,
+        }
+    }
+
     /// Words it for the agent's operator.
     pub(super) async fn describe(&self, context: &AgentContext) -> String {
         match self {
@@ -126,6 +134,7 @@ pub(super) async fn session(
         () = another_key(context, &client, stored_at) => Some(SessionEnd::KeyReplacedHere),
         () = stop.cancelled() => None,
     };
+    let end = end.map(|end| end.of(&client));
     match &end {
         Some(SessionEnd::Lost(ended)) => channel.close_with_error(ended).await,
         Some(SessionEnd::Refused(_) | SessionEnd::Displaced { .. }) => {}

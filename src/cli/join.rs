@@ -163,7 +163,7 @@ impl Joining {
                      another machine has joined"
                 )
             }
-            _ => return refusal.into(),
+            _ => return refusal.of(&self.principal).into(),
         };
         if refusal.kind == RefusalKind::LinkSpent {
             return Failure::Advised(refusal, another);
