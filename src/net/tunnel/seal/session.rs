@@ -120,6 +120,10 @@ impl Session {
         !self.early_sent.is_empty()
     }
 
+    pub(super) fn is_early_accepted(&self) -> bool {
+        matches!(&*self.end.tls, Connection::Client(client) if client.is_early_data_accepted())
+    }
+
     pub(super) fn is_resumed(&self) -> bool {
         self.end.tls.handshake_kind() == Some(HandshakeKind::Resumed)
     }
@@ -302,7 +306,7 @@ impl Session {
     /// Reports whether the peer waits for the last message of the handshake: a device that has accepted early bytes does
     /// not, and no service waits for tickets.
     fn is_awaited(&self) -> bool {
-        matches!(&*self.end.tls, Connection::Client(client) if !client.is_early_data_accepted())
+        matches!(&*self.end.tls, Connection::Client(_)) && !self.is_early_accepted()
     }
 
     /// Sends the bytes again that went out ahead of the handshake, if the device has not taken them.
