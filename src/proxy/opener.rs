@@ -349,7 +349,8 @@ async fn read_early_data<R: AsyncRead + Unpin>(local: &mut R, wait: Duration) ->
             break;
         }
     }
-    Ok(bytes.freeze())
+    // Without the unused part, which would be kept as well.
+    Ok(if bytes.len() < FIRST_READ_BYTES { Bytes::copy_from_slice(&bytes) } else { bytes.freeze() })
 }
 
 /// Reports whether a new client may succeed: with the hub's new address, a new key or a new pin.

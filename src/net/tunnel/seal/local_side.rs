@@ -48,14 +48,15 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> LocalSide<R, W> {
         }
     }
 
-    /// Carries an open stream, as [`pump`] does.
+    /// Carries an open stream, as [`pump`] does. Each kind has an allocation of its own: a stream would else have the room
+    /// for both, 5 KiB each.
     pub async fn pump<T: Transport, J: Rejoin<T>>(
         self,
         tunnel: Tunnel<T>,
         context: PumpContext<'_, J>,
     ) -> (Outcome, Option<WebSocket<T>>) {
         match self {
-            Self::Plain(local) => pump(local, tunnel, context).await,
+            Self::Plain(local) => Box::pin(pump(local, tunnel, context)).await,
             Self::Sealed(sealed) => {
                 let (local, session) = sealed.begin();
                 // The application's bytes are counted where they pass.
