@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::OptionFuture;
 use tokio::sync::mpsc;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::AgentConfig;
 use super::recent_requests::RequestPath;
 use super::responses::{QueuedResponse, ResponseSender};
-use super::{AgentContext, Event, standby, stream};
+use super::{AgentContext, Event, REPLACED_HERE, identity_changed, standby, stream};
 use crate::net::client::{Client, Connection};
 use crate::net::log_throttle::LogThrottle;
 use crate::net::os::clock;
@@ -38,6 +38,8 @@ pub(super) enum SessionEnd {
         /// The hub can refuse this one while the other one is there.
         yields: bool,
     },
+    /// The machine has joined again, and the open connection is another key's.
+    KeyReplacedHere,
 }
 
 impl SessionEnd {
@@ -46,13 +48,25 @@ impl SessionEnd {
         match self {
             Self::Refused(refusal) => refusal.kind == RefusalKind::HubUnreachable,
             Self::Lost(_) => true,
-            Self::Displaced { .. } => false,
+            Self::Displaced { .. } | Self::KeyReplacedHere => false,
         }
     }
 
-    /// Reports whether the hub has a newer key.
+    /// Reports whether there is a newer key, at the hub or here.
     pub(super) fn is_replaced_key(&self) -> bool {
-        matches!(self, Self::Refused(refusal) if refusal.kind == RefusalKind::KeyReplaced)
+        match self {
+            Self::Refused(refusal) => refusal.kind == RefusalKind::KeyReplaced,
+            Self::KeyReplacedHere => true,
+            Self::Lost(_) | Self::Displaced { .. } => false,
+        }
+    }
+
+    /// Names the identity of a client whose connection ended so, where it is refused as one.
+    fn of(self, client: &Client) -> Self {
+        match self {
+            Self::Refused(refusal) => Self::Refused(refusal.of(client.principal())),
+            Self::Lost(_) | Self::Displaced { .. } | Self::KeyReplacedHere => self,
+        }
     }
 
     /// Words it for the agent's operator.
@@ -70,6 +84,7 @@ impl SessionEnd {
                     None => format!("{} ({from}); {}", row.sentence, row.hint),
                 }
             }
+            Self::KeyReplacedHere => REPLACED_HERE.to_owned(),
         }
     }
 }
@@ -103,6 +118,7 @@ pub(super) async fn session(
     context: &AgentContext,
     backoff: &mut ReconnectBackoff,
     (stop, if_offline): (&CancellationToken, bool),
+    stored_at: Option<SystemTime>,
 ) -> Option<SessionEnd> {
     let connected = tokio::select! {
         connected = connect(context, if_offline) => connected,
@@ -112,17 +128,31 @@ pub(super) async fn session(
         Ok(connected) => connected,
         Err(refusal) => return Some(refusal.into()),
     };
-    let session = Session::new(context.clone(), client);
+    let session = Session::new(context.clone(), client.clone());
     let end = tokio::select! {
         end = session.run(&mut channel, backoff) => Some(end),
+        () = another_key(context, &client, stored_at) => Some(SessionEnd::KeyReplacedHere),
         () = stop.cancelled() => None,
     };
+    let end = end.map(|end| end.of(&client));
     match &end {
         Some(SessionEnd::Lost(ended)) => channel.close_with_error(ended).await,
         Some(SessionEnd::Refused(_) | SessionEnd::Displaced { .. }) => {}
-        None => channel.close().await,
+        Some(SessionEnd::KeyReplacedHere) | None => channel.close().await,
     }
     end
+}
+
+/// Returns once the machine has another key than the client, as its files say that have changed since then.
+async fn another_key(context: &AgentContext, client: &Client, mut stored_at: Option<SystemTime>) {
+    loop {
+        stored_at = identity_changed(&context.config, stored_at).await;
+        if let Ok(stored) = context.config.client_factory.client().await
+            && !stored.has_same_key(client)
+        {
+            return;
+        }
+    }
 }
 
 async fn connect(context: &AgentContext, if_offline: bool) -> Result<(Client, ControlChannel<Connection>), Refusal> {

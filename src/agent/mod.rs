@@ -17,6 +17,7 @@ mod stream;
 mod targets;
 
 use std::fmt;
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -174,7 +175,7 @@ async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Res
     let (mut retry_log, mut if_offline) = (RetryLog::default(), false);
     while !stop.is_cancelled() {
         let mut stored_at = identity_stored_at(config);
-        let Some(end) = control::session(context, &mut backoff, (stop, if_offline)).await else { break };
+        let Some(end) = control::session(context, &mut backoff, (stop, if_offline), stored_at).await else { break };
         let retry_delay = retry_delay(&end, &mut backoff);
         let action = RetryAction::for_end(&end, config.exit_when_key_refused);
         let was_online = context.was_online.swap(false, Ordering::Relaxed);
@@ -203,7 +204,7 @@ async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Res
         (config.observer)(Event::Offline(reason));
         tokio::select! {
             () = sleep(retry_delay) => action.into_result()?,
-            () = identity_changed(config, stored_at) => backoff = ReconnectBackoff::default(),
+            _ = identity_changed(config, stored_at) => backoff = ReconnectBackoff::default(),
             // A refusal does not depend on the network.
             () = network.changed(), if end.is_network_failure() => {}
             () = stop.cancelled() => {}
@@ -222,9 +223,14 @@ fn identity_stored_at(config: &AgentConfig) -> Option<SystemTime> {
     config.identity_stored_at.as_ref().and_then(|read| read())
 }
 
-/// Returns once the machine has joined since then.
-async fn identity_changed(config: &AgentConfig, before: Option<SystemTime>) {
-    while identity_stored_at(config) == before {
+/// Returns once the machine's identity was stored again since then, with when that was.
+async fn identity_changed(config: &AgentConfig, before: Option<SystemTime>) -> Option<SystemTime> {
+    let Some(read) = &config.identity_stored_at else { return pending().await };
+    loop {
+        let stored_at = read();
+        if stored_at != before {
+            return stored_at;
+        }
         sleep(IDENTITY_CHECK_INTERVAL).await;
     }
 }
@@ -271,7 +277,10 @@ impl RetryAction {
             {
                 Self::Exit(refusal.clone())
             }
-            SessionEnd::Refused(_) | SessionEnd::Lost(_) | SessionEnd::Displaced { .. } => Self::Retry,
+            SessionEnd::Refused(_)
+            | SessionEnd::Lost(_)
+            | SessionEnd::Displaced { .. }
+            | SessionEnd::KeyReplacedHere => Self::Retry,
         }
     }
 
@@ -298,9 +307,12 @@ fn retry_delay(end: &SessionEnd, backoff: &mut ReconnectBackoff) -> Duration {
     if let SessionEnd::Refused(Refusal { kind: RefusalKind::ConnectionRejected, .. }) = end {
         return backoff.delay_after_rejection(clock::now(), random::u64());
     }
+    if matches!(end, SessionEnd::KeyReplacedHere) {
+        return Duration::ZERO;
+    }
     let next = backoff.next_delay(clock::now(), random::u64());
     match end {
-        SessionEnd::Displaced { yields: true, .. } => next,
+        SessionEnd::KeyReplacedHere | SessionEnd::Displaced { yields: true, .. } => next,
         SessionEnd::Displaced { yields: false, .. } => DISPLACED_BACKOFF + jittered(DISPLACED_BACKOFF, random::u64()),
         SessionEnd::Refused(refusal)
             if matches!(refusal.kind, RefusalKind::AuthenticationFailed | RefusalKind::Disabled) =>

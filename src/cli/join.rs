@@ -210,7 +210,7 @@ impl Joining {
                      another machine has joined"
                 )
             }
-            _ => return refusal.into(),
+            _ => return refusal.of(&self.principal).into(),
         };
         if refusal.kind == RefusalKind::LinkSpent {
             return Failure::Advised(refusal, another);
@@ -247,11 +247,13 @@ async fn running_or_next(principal: &Principal, profile: &Profile, hubs: &[HubAd
     let installed = service_with_key(profile, principal.role, &directory, None);
     let running = if installed.is_some() { None } else { running_role(principal, hubs).await };
     Ok(match running {
-        Some(RoleStatus { role, process, .. }) => {
-            format!(
-                "the running {role} (process {process}) takes the key up when it next connects; restart it to use it now"
-            )
+        Some(RoleStatus { role, process, .. }) if principal.role == Role::Device => {
+            format!("the running {role} (process {process}) takes the key up by itself, within seconds")
         }
+        Some(RoleStatus { role, process, .. }) => format!(
+            "the running {role} (process {process}) takes the key up once the hub no longer accepts the former one; restart it \
+             to use it now"
+        ),
         None => next_step(profile, principal.role, &directory, None),
     })
 }

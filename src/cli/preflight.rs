@@ -116,7 +116,7 @@ impl DeviceCheck {
         if response.status().is_success() {
             return Ok(serde_json::from_slice(response.body()).ok());
         }
-        match response_refusal(&response) {
+        match response_refusal(&response).of(client.principal()) {
             refusal if concerns_identity(refusal.kind) => Err(refusal),
             _ => Ok(None),
         }

@@ -1,6 +1,7 @@
 //! The table of refusals: for each kind its machine word, HTTP status, close code, exit code, message and hint.
 
 mod detail;
+mod identity;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,6 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use self::detail::{Detail, sanitize};
+pub use self::identity::REMOVED;
 use super::id::{Principal, Role, UNNAMED_SERVICE};
 use super::limits::CLOSE_REASON_BYTES;
 
@@ -130,7 +132,7 @@ table! {
          new join link";
     WrongHubName "wrong-hub-name" 0 0 "" 0 54
         "this is your hub, but it does not know this name"
-        "use a name that it has, or add this one where it starts: devstream hub --hostname NAME";
+        "use a name that it has, or add this one to the hub's command, beside its other flags: --hostname NAME";
     ClockOrInspection "clock-or-inspection" 0 0 "" 0 23
         "the hub's certificate has expired or is not yet valid"
         "check this machine's clock, and whether a proxy inspects TLS";
@@ -322,7 +324,8 @@ impl Refusal {
     /// Returns the message with what to do about it, in terms of the commands. `Display` leaves that out, for programs.
     pub fn with_hint(&self) -> String {
         let hint = if self.names_next_step() { "" } else { self.kind.row().hint };
-        match self.advice().unwrap_or(hint) {
+        let named = self.advice_for_named();
+        match self.advice().or(named.as_deref()).unwrap_or(hint) {
             "" => self.message(),
             advice => format!("{}; {advice}", self.message()),
         }

@@ -13,7 +13,7 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 pub async fn list_devices(client: &Client) -> Result<Vec<DeviceStatus>, Refusal> {
     let response = request_devices(client).await?;
     if !response.status().is_success() {
-        return Err(response_refusal(&response));
+        return Err(response_refusal(&response).of(client.principal()));
     }
     let invalid =
         |error| Refusal::new(RefusalKind::BadRequest, format!("the hub sent an invalid list of devices: {error}"));

@@ -31,8 +31,8 @@ use crate::proto::limits::{BUSY_RETRY_BASE, BUSY_RETRY_CAP, EARLY_DATA_BYTES, OP
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::StreamProtocol;
 
-/// First read of early data: enough for a TLS ClientHello of our own around another one or most HTTP requests, without a large buffer for each
-/// stream, since early data is kept until it is acknowledged.
+/// First read of early data: enough for a TLS ClientHello of our own around another one or most HTTP requests, without a
+/// large buffer for each stream, since early data is kept until it is acknowledged.
 const FIRST_READ_BYTES: usize = 4 * 1024;
 
 /// Opens streams to one device.

@@ -52,7 +52,7 @@ pub(super) async fn request_on_standby(
         .unwrap_or(Err(ChannelError::Silent))?
     {
         StandbyFromHub::Opened(opened) => Ok(Ok(opened)),
-        StandbyFromHub::Refused { reason } => Ok(Err(reason)),
+        StandbyFromHub::Refused { reason } => Ok(Err(reason.of(standby.slot.client.principal()))),
         StandbyFromHub::StreamRequest(_) => Err(ChannelError::Unexpected("a stream request, sent to a service")),
     }
 }
@@ -94,7 +94,7 @@ pub(super) async fn request_by_http(
     let options = RequestOptions { headers, response_timeout: response_timeout(config), ..RequestOptions::default() };
     let response = client.request(&Route::Open(config.device.clone(), name.cloned()), options).await?;
     if header(&response, ACCEPTED_HEADER) != Some("True") {
-        return Err(response_refusal(&response).into());
+        return Err(response_refusal(&response).of(client.principal()).into());
     }
     let incomplete = || Refusal::new(RefusalKind::BadRequest, "the hub's response lacks the stream's URL or token");
     let limit = header(&response, standby::STANDBY_LIMIT_HEADER).and_then(|limit| limit.parse().ok());

@@ -86,7 +86,12 @@ fn a_hub_that_is_reached_by_a_name_it_does_not_know_is_told_apart_from_an_impost
     assert_is(&joined, RefusalKind::WrongHubName);
     assert!(joined.stderr.contains("it calls itself hub.example.com"), "{joined:?}");
     assert!(joined.stderr.contains("not 127.0.0.2"), "{joined:?}");
-    let next = joined.stderr.split_once("add this one where it starts: devstream hub").expect("what to do").1.trim();
+    let next = joined
+        .stderr
+        .split_once("have the hub's command name them all, beside its other flags:")
+        .expect("what to do")
+        .1
+        .trim();
     drop(hub);
     let names: Vec<_> = next.split(' ').collect();
     assert!(names.starts_with(&["--hostname", "hub.example.com"]) && names.ends_with(&["127.0.0.2"]), "{joined:?}");
@@ -107,8 +112,8 @@ fn a_proxy_that_forbids_the_hubs_port_and_a_name_only_a_proxy_resolves_come_with
     assert!(checked.contains("devstream hub --listen '[::]:443'") && checked.contains("--hub HOST:443"), "{checked}");
 
     let unresolved = laptop.run(&["devices", "--hub", "hub.invalid", "--via", "direct"]);
-    let next = "); check the name; if this network reaches the outside only through a proxy, --via http://HOST:PORT \
-                resolves the name there\n";
+    let next = "); check the name; if the hub has moved: devstream profiles set --hub HOST:PORT; if this network reaches the \
+                outside only through a proxy, --via http://HOST:PORT resolves the name there\n";
     assert!(unresolved.stderr.ends_with(next), "{unresolved:?}");
     let unresolved = laptop.run(&["devices", "--via", "http://proxy.invalid:3128"]);
     let next = "); check that name; --via URL sets another proxy, --via direct uses none\n";
@@ -231,8 +236,31 @@ fn the_hubs_commands_on_a_laptop_name_the_machine_to_run_them_on() {
     each("no hub runs on this machine", "run this on hub.example.com, the hub that this machine joined");
 }
 
+#[test]
+fn a_proxy_that_does_not_get_to_the_hub_comes_with_what_to_check_there() {
+    let (hub, laptop) = (Hub::start(&Machine::new()), Machine::new());
+    laptop.ask(&["join", &hub.service_link("alice")]);
+    for status in ["502 Bad Gateway", "503 Service Unavailable", "504 Gateway Timeout"] {
+        let via = format!("http://{}", proxy_answering(status));
+        let said = format!("cannot reach the hub: {status}");
+        let next = "the proxy itself answers: check that the hub runs, and that its name and port are right, which the proxy looks \
+                    up; if the hub has moved: devstream profiles set --hub HOST:PORT; --via direct uses no proxy";
+        for command in ["devices", "check"] {
+            let refused = laptop.run(&[command, "--via", &via]);
+            let printed = format!("{}{}", refused.stdout, refused.stderr);
+            assert!(refused.code == Some(25) && printed.contains(&said) && printed.contains(next), "{refused:?}");
+            assert!(!printed.contains("any firewall") && !printed.contains("administrator"), "{refused:?}");
+        }
+    }
+}
+
 /// Starts a proxy that answers every request with 403; it ends with the test's process.
 fn forbidding_proxy() -> String {
+    proxy_answering("403 Forbidden")
+}
+
+/// Starts a proxy that answers every request with this status; it ends with the test's process.
+fn proxy_answering(status: &'static str) -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap().to_string();
     thread::spawn(move || {
@@ -240,7 +268,7 @@ fn forbidding_proxy() -> String {
             let mut stream = stream.expect("a connection");
             let lines = BufReader::new(stream.try_clone().expect("a socket can be shared")).lines();
             let _head = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).count();
-            let _ = stream.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
+            let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
         }
     });
     address

@@ -7,14 +7,14 @@ use std::time::Duration;
 use devstream::net::os::clock;
 use devstream::proto::refusal::{Refusal, RefusalKind};
 
-use crate::support::DEVICE;
 use crate::support::bytes::{StreamEnd, drain};
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::Process;
 use crate::support::raw::{RawClient, RawDevice};
-use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy, connect};
+use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy, ThreeMachines, connect};
 use crate::support::sshd::Sshd;
 use crate::support::targets::{Target, closed_port, is_alive};
+use crate::support::{DEVICE, poll};
 
 #[test]
 fn an_unknown_device_is_named() {
@@ -167,6 +167,50 @@ fn stdio_exits_with_the_reasons_code_and_prints_the_reason_last() {
         assert!(finished.stderr.lines().next_back().unwrap().contains(kind.row().sentence), "{finished:?}");
         assert_eq!(finished.stdout, "");
     }
+}
+
+#[test]
+fn an_identity_that_is_refused_reads_its_name_and_the_command_that_helps() {
+    let ThreeMachines { hub, device: _device, laptop, agent, proxy } =
+        ThreeMachines::forwarding(Target::echo().port, &["--device", "*"]);
+    hub.ask(&["device", "disable", DEVICE]);
+    let line = agent.process.wait_line("this identity is disabled on the hub (device pi-42); ");
+    assert!(line.contains("enable it again: devstream hub device enable pi-42; trying again"), "{line}");
+    let refused = |code: u8, why: &str, next: &str| {
+        let asked = [&["devices"][..], &["service-proxy", DEVICE, "--stdio"], &["check"]];
+        for command in asked {
+            let finished = laptop.run(command);
+            let said = format!("{}{}", finished.stdout, finished.stderr);
+            assert_eq!(finished.code, Some(code.into()), "{command:?}: {finished:?}");
+            assert!(said.contains(why) && said.contains(next), "{command:?}: {finished:?}");
+        }
+    };
+    hub.ask(&["service", "disable", "alice"]);
+    refused(31, "this identity is disabled on the hub (service alice)", "again: devstream hub service enable alice\n");
+    hub.ask(&["service", "enable", "alice"]);
+    hub.ask(&["service", "set", "alice", "--for", "1s"]);
+    poll("the end of its access", || (laptop.run(&["devices"]).code == Some(32)).then_some(()));
+    let next = "the hub's operator can extend it: devstream hub service set alice --for 8h\n";
+    refused(32, "this service's access has expired (service alice)", next);
+    drop(connect(proxy.port));
+    proxy.process.wait_line(next.trim_end());
+    hub.ask(&["service", "remove", "alice"]);
+    let next = "(on the hub: devstream hub service rotate alice, or if it was removed: devstream hub service add alice --device GLOB)";
+    refused(21, "the hub rejected this identity's key (service alice)", next);
+}
+
+#[test]
+fn a_stream_that_ends_with_its_services_access_names_the_service() {
+    let target = Target::echo();
+    let ThreeMachines { hub, device: _device, laptop: _laptop, agent, proxy } =
+        ThreeMachines::forwarding(target.port, &["--device", "*"]);
+    is_alive(&mut proxy.connect());
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    hub.ask(&["service", "set", "alice", "--for", "1s"]);
+    let line = proxy.process.wait_line("this service's access has expired (service alice)");
+    assert!(line.contains("devstream hub service set alice --for 8h"), "{line}");
+    agent.process.wait_line("this service's access has expired (service alice)");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::hop::Hop;
 use crate::net::tls::TlsFailure;
-use crate::net::transport::dial::DialCause;
+use crate::net::transport::dial::{BEYOND_PROXY, DialCause};
 use crate::proto::refusal::RefusalKind;
 
 /// The cause of a failure, where the kind of refusal leaves it open.
@@ -64,12 +64,12 @@ fn unreachable_hub(hop: Hop, cause: Option<Cause>) -> Option<&'static str> {
     let next = match (hop, cause) {
         (Hop::Dns, _) => {
             "check the name, and whether this network's DNS knows it; if it reaches the outside only through a proxy, --via \
-             http://HOST:PORT has the proxy resolve it; --hub HOST:PORT sets another address"
+             http://HOST:PORT has the proxy resolve it; if the hub has moved: devstream profiles set --hub HOST:PORT"
         }
         (Hop::ProxyDns, _) => "check the proxy's name; --via URL sets another proxy, --via direct uses none",
         (Hop::Tcp, Some(Cause::Dial(DialCause::TimedOut))) => {
-            "packets to that address are dropped: a firewall blocks the port, or the address is wrong; most networks allow \
-             port 443, and their own proxy (--via)"
+            "packets to that address are dropped: a firewall blocks the port, or the address is wrong (devstream profiles set --hub \
+             HOST:PORT sets another); most networks allow port 443, and their own proxy (--via)"
         }
         (Hop::Tcp | Hop::ProxyTcp, Some(Cause::Dial(DialCause::NoLocalAddress))) => {
             "the fault is on this machine: check its network interfaces, and with `ss -tan` what holds its local ports"
@@ -79,7 +79,8 @@ fn unreachable_hub(hop: Hop, cause: Option<Cause>) -> Option<&'static str> {
              is one"
         }
         (Hop::Tcp, _) => {
-            "check that the hub is running and listens on that address and port; --hub HOST:PORT sets another"
+            "check that the hub is running and listens on that address and port; if it has moved: devstream profiles set --hub \
+             HOST:PORT"
         }
         (Hop::ProxyTcp, _) => {
             "check that the proxy is running on that port; --via URL sets another proxy, --via direct uses none"
@@ -87,6 +88,7 @@ fn unreachable_hub(hop: Hop, cause: Option<Cause>) -> Option<&'static str> {
         (Hop::Proxy, Some(Cause::Dial(DialCause::ProxyAuthRequired))) => {
             "put USER:PASSWORD for this proxy into a file, and pass it with --via-login FILE"
         }
+        (Hop::Proxy, Some(Cause::Dial(DialCause::BeyondProxy))) => BEYOND_PROXY,
         (Hop::Proxy, Some(Cause::Dial(DialCause::ProxyForbidsPort))) => {
             "proxies often allow port 443 only: have the hub listen there as well (devstream hub --listen '[::]:443'), and \
              set --hub HOST:443 here; or ask the proxy's administrator to allow CONNECT to this port"
@@ -156,6 +158,7 @@ mod tests {
             (dial(Hop::Proxy, unreachable, DialCause::ProxyAuthRequired), "--via-login"),
             (dial(Hop::Proxy, unreachable, DialCause::ProxyFailed), "the proxy's administrator"),
             (dial(Hop::Proxy, unreachable, DialCause::ProxyForbidsPort), "--listen '[::]:443'"),
+            (dial(Hop::Proxy, unreachable, DialCause::BeyondProxy), "profiles set --hub"),
             (dial(Hop::Dns, unreachable, DialCause::NameNotResolved), "--via"),
             (dial(Hop::Tls, unreachable, tls(TlsFailure::Silent)), "MTU"),
             (dial(Hop::Tls, unreachable, tls(TlsFailure::OldVersion)), "TLS 1.3"),

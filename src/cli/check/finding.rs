@@ -45,7 +45,7 @@ impl Verdict {
             return Self::because(refusal, "correct that, and run this check again".to_owned());
         }
         // The others' advice is that of roles, which do not know the hop.
-        let is_complete = hop == Hop::Identity || refusal.kind.is_of_session();
+        let is_complete = hop == Hop::Identity || refusal.kind.is_of_session() || refusal.kind.is_of_identity();
         let own = refusal.advice().filter(|own| is_complete && !own.is_empty());
         Self::because(refusal, own.unwrap_or_else(|| advice(hop, refusal.kind, cause)).to_owned())
     }

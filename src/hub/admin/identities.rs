@@ -19,7 +19,7 @@ use crate::proto::id::{DeviceId, Principal, PrincipalId, Role, ServiceName, UNNA
 use crate::proto::join::JoinLink;
 use crate::proto::key::PublicKey;
 use crate::proto::limits::BACKOFF_CAP;
-use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::refusal::{REMOVED, Refusal, RefusalKind};
 use crate::proto::scope::{Glob, Scope, ScopeChange};
 use crate::proto::secret::JoinCode;
 use crate::proto::text;
@@ -138,7 +138,7 @@ pub(super) async fn remove(shared: &Shared, principal: Principal, by: By) -> Adm
     let removing = shared.registry.change(&subject, move |registry| {
         registry.remove(&principal)?;
         activity.record(Event { by, ..Event::about(&principal, Operation::IdentityRemoved, "removed") });
-        let reason = Refusal::new(RefusalKind::AuthenticationFailed, format!("{principal} was removed"));
+        let reason = Refusal::new(RefusalKind::AuthenticationFailed, format!("{principal} {REMOVED}"));
         let mut what = format!("{principal} is removed; {}", ended(&broker, &principal));
         if is_own_users(&principal) {
             what += "; the hub's own user is added again, with access to everything, at the next use: to bar that, `devstream hub \

@@ -88,7 +88,8 @@ impl Broker {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         if stream.request.until.is_some_and(|until| until <= now) {
             // While the device was offline.
-            return self.refuse(id, RefusalKind::AccessEnded.into(), now);
+            let ended = stream.access_ended();
+            return self.refuse(id, ended, now);
         }
         let Some(agent) = self.devices.get(&stream.request.device) else { return };
         let name = match stream.choose_forward(&agent.hello) {

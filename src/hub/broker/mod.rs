@@ -276,7 +276,10 @@ impl Broker {
                 self.access_ended(id, key_of, now);
             }
             Phase::Interrupted { until, .. } if *until <= now => self.abandon(id, RefusalKind::NotResumed.into(), now),
-            Phase::Interrupted { .. } => self.abandon(id, RefusalKind::AccessEnded.into(), now),
+            Phase::Interrupted { .. } => {
+                let ended = stream.access_ended();
+                self.abandon(id, ended, now);
+            }
             Phase::Ending(_) => self.set_timer(id, None),
             Phase::Failed(_) => self.forget(id),
         }

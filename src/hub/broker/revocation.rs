@@ -45,7 +45,8 @@ impl Broker {
         if !covered {
             self.end(id, Refusal::new(RefusalKind::NotPermitted, "the service's scope no longer covers it"), now);
         } else if until.is_some_and(|until| until <= now) {
-            self.end(id, RefusalKind::AccessEnded.into(), now);
+            let ended = stream.access_ended();
+            self.end(id, ended, now);
         } else if let Some(timer) = timer {
             self.set_timer(id, timer);
         }
@@ -91,7 +92,10 @@ impl Broker {
     /// interrupted at the latter, or stays so: an end that has the new key goes on.
     pub(super) fn access_ended(&mut self, id: StreamId, key_of: Option<Role>, now: Instant) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        let Some(role) = key_of else { return self.end(id, RefusalKind::AccessEnded.into(), now) };
+        let Some(role) = key_of else {
+            let ended = stream.access_ended();
+            return self.end(id, ended, now);
+        };
         let refusal = Refusal::new(RefusalKind::KeyReplaced, stream.principal(role).to_string());
         match stream.phase {
             Phase::Joined if stream.resumes() => {

@@ -212,6 +212,11 @@ impl Stream {
         Principal { role, id }
     }
 
+    /// The refusal of a stream whose service's access has expired.
+    pub(super) fn access_ended(&self) -> Refusal {
+        Refusal::new(RefusalKind::AccessEnded, self.principal(Role::Service).to_string())
+    }
+
     /// Reports whether the stream survives the loss of its connections.
     pub(super) fn resumes(&self) -> bool {
         self.protocol == Some(StreamProtocol::Resumable)

@@ -105,6 +105,10 @@ pub(in crate::hub) async fn run(
     let end = session.run(&mut channel, &mut commands).await;
     guard.set_reason(end.reason());
     drop(guard);
+    // An agent closes its control connection normally only when it is told to end; its streams may go on.
+    if let ControlEnd::Channel(ChannelError::Closed(None)) = end {
+        shared.streams.broker.note_ending(device);
+    }
     shared.registry.note_seen(principal);
     match end {
         ControlEnd::Channel(error) => Box::pin(channel.close_with_error(&error)).await,

@@ -133,6 +133,11 @@ impl Client {
         Arc::ptr_eq(&self.key, &other.key)
     }
 
+    /// Reports whether both clients present the same key in the name of the same identity.
+    pub fn has_same_key(&self, other: &Self) -> bool {
+        self.principal == other.principal && self.key.public_bytes() == other.key.public_bytes()
+    }
+
     /// The hub's address: of several, the one that answered last.
     pub fn hub(&self) -> &HubAddress {
         self.hubs.preferred()

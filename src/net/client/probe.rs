@@ -12,7 +12,7 @@ use crate::net::transport::dial::{DialTrace, dial};
 use crate::net::websocket::generate_key;
 use crate::proto::admin::DeviceStatus;
 use crate::proto::http::Route;
-use crate::proto::id::Role;
+use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
 use crate::proto::limits::{DEVICE_LIST_BYTES, DIAL_TIMEOUT, RESPONSE_BODY_BYTES};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -84,12 +84,12 @@ impl Probe<'_> {
         let time = date_header(response.headers());
         match client.principal.role {
             Role::Service if response.status().is_success() => Ok(ProbeResult { time, devices: devices(&response)? }),
-            Role::Service => Err(ProbeError::of(&response)),
+            Role::Service => Err(ProbeError::of(&response, &client.principal)),
             Role::Device => match parse_refusal(&response) {
                 Some(Refusal { kind: RefusalKind::IncompatibleVersion, .. }) => {
                     Ok(ProbeResult { time, devices: Vec::new() })
                 }
-                _ => Err(ProbeError::of(&response)),
+                _ => Err(ProbeError::of(&response, &client.principal)),
             },
         }
     }
@@ -105,9 +105,9 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
-    fn of(response: &Response<Bytes>) -> Self {
+    fn of(response: &Response<Bytes>, principal: &Principal) -> Self {
         match parse_refusal(response) {
-            Some(refusal) => Self::Refused(refusal),
+            Some(refusal) => Self::Refused(refusal.of(principal)),
             None => Self::NotAHub(response_refusal(response)),
         }
     }

@@ -114,6 +114,7 @@ impl Client {
             };
             headers.insert(header::SEC_WEBSOCKET_PROTOCOL, header_value(&offered)?);
         }
+        let is_by_token = upgrade.token.is_some();
         if let Some(token) = upgrade.token {
             headers.insert(header::AUTHORIZATION, sensitive_header(&token)?);
         }
@@ -121,7 +122,12 @@ impl Client {
             headers.insert(name, header_value(&value)?);
         }
         let (response, rest) = Box::pin(self.send(upgrade.hub, request, (DIAL_TIMEOUT, RESPONSE_BODY_BYTES))).await?;
-        let Some((stream, early)) = rest else { return Err(response_refusal(&response).into()) };
+        let Some((stream, early)) = rest else {
+            let refusal = response_refusal(&response);
+            // A token that is refused says nothing about the identity.
+            let is_identitys = !is_by_token || refusal.kind != RefusalKind::AuthenticationFailed;
+            return Err(if is_identitys { refusal.of(self.principal()) } else { refusal }.into());
+        };
         let kind = verify_upgrade(&response, &key, upgrade.protocol, kind)?;
         Ok((WebSocket::new(stream, &early, WebSocketRole::Client, kind), response))
     }

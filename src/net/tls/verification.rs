@@ -154,11 +154,12 @@ impl UnknownName {
         Some(CertificateError::Other(OtherError(Arc::new(unknown))).into())
     }
 
-    /// Words how the hub gets this name. It keeps only those that it is started with, so the command has them all.
+    /// Words how the hub gets this name. It keeps only those that it is started with, so that all of them are named; its other
+    /// flags are known there alone.
     pub(super) fn advice(&self) -> String {
         let names = self.own.iter().chain([&self.asked]).filter(|name| parse_host(name).is_ok() || name.contains(':'));
         let flags: String = names.map(|name| format!(" --hostname {name}")).collect();
-        format!("use a name that it has, or add this one where it starts: devstream hub{flags}")
+        format!("use a name that it has, or have the hub's command name them all, beside its other flags:{flags}")
     }
 }
 

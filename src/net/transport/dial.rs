@@ -58,6 +58,8 @@ pub enum DialCause {
     ProxyAuthRequired,
     /// The proxy does not open tunnels to a port other than HTTPS's, or not to the hub's.
     ProxyForbidsPort,
+    /// The proxy does not get to the hub.
+    BeyondProxy,
     /// The proxy did not open a tunnel.
     ProxyFailed,
     /// TLS was not established.
@@ -164,21 +166,7 @@ pub async fn dial(
                 let (mut tcp, address) = connect(&proxy.address, Some(proxy), runtime, trace).await?;
                 trace.begin(Hop::Proxy, proxy.to_string());
                 let opened = proxy_connect::open_tunnel(&mut tcp, proxy, HostPort(&hub.host, hub.port)).await;
-                opened.map_err(|TunnelError { message, wants_credentials, is_forbidden }| {
-                    let cause = match (wants_credentials, is_forbidden && hub.port != DEFAULT_PORT) {
-                        (true, _) => DialCause::ProxyAuthRequired,
-                        (false, true) => DialCause::ProxyForbidsPort,
-                        (false, false) => DialCause::ProxyFailed,
-                    };
-                    let at = if is_address(&proxy.address, address) {
-                        String::new()
-                    } else {
-                        format!(" at {}", address.ip())
-                    };
-                    let refused = unreachable(cause, format!("the proxy {proxy}{at} {message}"));
-                    // These messages say what to do.
-                    if wants_credentials || is_forbidden { refused.advised("") } else { refused }
-                })?;
+                opened.map_err(|error| not_tunnelled(hub, proxy, address, error))?;
                 trace.complete(None);
                 tcp
             }
@@ -194,6 +182,29 @@ pub async fn dial(
     }
     Ok(reached?)
 }
+
+/// Names the proxy that did not open a tunnel, and why.
+fn not_tunnelled(hub: &HubAddress, proxy: &ProxyUrl, address: SocketAddr, error: TunnelError) -> DialError {
+    let TunnelError { message, wants_credentials, is_forbidden, is_beyond } = error;
+    let cause = match (wants_credentials, is_forbidden && hub.port != DEFAULT_PORT) {
+        (true, _) => DialCause::ProxyAuthRequired,
+        (false, true) => DialCause::ProxyForbidsPort,
+        (false, false) if is_beyond => DialCause::BeyondProxy,
+        (false, false) => DialCause::ProxyFailed,
+    };
+    let at = if is_address(&proxy.address, address) { String::new() } else { format!(" at {}", address.ip()) };
+    let refused = unreachable(cause, format!("the proxy {proxy}{at} {message}"));
+    match (wants_credentials || is_forbidden, is_beyond) {
+        // These messages say what to do.
+        (true, _) => refused.advised(""),
+        (false, true) => refused.advised(BEYOND_PROXY),
+        (false, false) => refused,
+    }
+}
+
+/// What to do where the proxy answers and the hub behind it does not.
+pub const BEYOND_PROXY: &str = "the proxy itself answers: check that the hub runs, and that its name and port are right, which the proxy \
+    looks up; if the hub has moved: devstream profiles set --hub HOST:PORT; --via direct uses no proxy";
 
 /// Names what did not answer: a server that accepts connections and is silent in TLS is behind a path that loses large
 /// packets, which those of TLS are first.
@@ -217,8 +228,8 @@ async fn connect(
     let (whose, next) = if proxy.is_some() {
         (", the proxy's name", "check that name; --via URL sets another proxy, --via direct uses none")
     } else {
-        let through_proxy = "check the name; if this network reaches the outside only through a proxy, --via \
-                             http://HOST:PORT resolves the name there";
+        let through_proxy = "check the name; if the hub has moved: devstream profiles set --hub HOST:PORT; if this network \
+                             reaches the outside only through a proxy, --via http://HOST:PORT resolves the name there";
         ("", through_proxy)
     };
     let unresolved = |detail: &str| {

@@ -23,18 +23,22 @@ pub(super) struct TunnelError {
     pub(super) wants_credentials: bool,
     /// The proxy is not for that host or port.
     pub(super) is_forbidden: bool,
+    /// The proxy works, and does not get to the host.
+    pub(super) is_beyond: bool,
 }
 
 impl From<String> for TunnelError {
     fn from(message: String) -> Self {
-        Self { message, wants_credentials: false, is_forbidden: false }
+        Self { message, wants_credentials: false, is_forbidden: false, is_beyond: false }
     }
 }
 
 impl From<SocksError> for TunnelError {
     fn from(error: SocksError) -> Self {
         let wants_credentials = matches!(error, SocksError::AuthRequired | SocksError::AuthFailed);
-        Self { message: error.to_string(), wants_credentials, is_forbidden: matches!(error, SocksError::NotAllowed) }
+        let (is_forbidden, is_beyond) =
+            (matches!(error, SocksError::NotAllowed), matches!(error, SocksError::Unreachable(_)));
+        Self { message: error.to_string(), wants_credentials, is_forbidden, is_beyond }
     }
 }
 
@@ -81,7 +85,8 @@ where
     if !response.is_success() {
         let message = response.failure(target, proxy.credentials.is_some());
         let wants_credentials = response.status == PROXY_AUTH_REQUIRED;
-        return Err(TunnelError { message, wants_credentials, is_forbidden: matches!(response.status, 403 | 405) });
+        let (is_forbidden, is_beyond) = (matches!(response.status, 403 | 405), matches!(response.status, 502..=504));
+        return Err(TunnelError { message, wants_credentials, is_forbidden, is_beyond });
     }
     // In TLS the client speaks first.
     if response.length < head.len() { Err("sent bytes ahead of the hub".to_owned().into()) } else { Ok(()) }

@@ -41,17 +41,22 @@ fn the_next_standby_uses_the_new_key() {
     for (role, id, machine) in [("service", "alice", &fixture.laptop), ("device", DEVICE, &fixture.device)] {
         fixture.warm(3);
         let before = fixture.connections();
-        machine.ask(&["join", &fixture.hub.link(&[[role, "rotate", id].as_slice(), &OVERLAP].concat())]);
-        fixture.echo(1, LITTLE);
-        assert_eq!(fixture.connections(), before, "both keys are good: {role}");
-        let of_the_old_key = if role == "service" { &fixture.above } else { &fixture.below };
-        let (control, lines) = (usize::from(role == "device"), fixture.agent.lines());
-        within(SOON, "the end of the overlap", || {
+        let lines = fixture.agent.lines();
+        // A device takes the new key up while both are good, a service at the end of the overlap.
+        let overlap = if role == "device" { ["--overlap", "1h"] } else { OVERLAP };
+        machine.ask(&["join", &fixture.hub.link(&[[role, "rotate", id].as_slice(), &overlap].concat())]);
+        let of_the_old_key = if role == "service" {
+            fixture.echo(1, LITTLE);
+            assert_eq!(fixture.connections(), before, "both keys are good: {role}");
+            &fixture.above
+        } else {
+            fixture.agent.wait_line_after(lines, "is online");
+            &fixture.below
+        };
+        let control = usize::from(role == "device");
+        within(SOON, "the end of the former key", || {
             poll("the end of those that stand by", || (of_the_old_key.live() <= control).then_some(()));
         });
-        if role == "device" {
-            fixture.agent.wait_line_after(lines, "is online");
-        }
         fixture.echo(2, LITTLE);
     }
     fixture.warm(3);
