@@ -80,7 +80,7 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     match &joined.fleet {
         Some(fleet) if joining.invitation.is_some() => output::eprint(&joining.trusts(fleet)),
         Some(_) => output::warning(&unsigned(principal, profile)?),
-        None => {}
+        None => in_no_fleet(principal, profile)?.iter().for_each(|note| output::warning(note)),
     }
     if let Some(note) = other_role(profile, principal)?.filter(|_| is_new_role) {
         output::warning(&note);
@@ -231,6 +231,28 @@ fn other_role(profile: &Profile, Principal { role, id: own }: &Principal) -> any
              remove {profile} --role {role}{yes}, and on the hub: devstream hub {role} rotate {own}"
         )
     }))
+}
+
+/// Words that this identity trusts no fleet, where another one of this user does: a person may take that for the machine's.
+fn in_no_fleet(own: &Principal, profile: &Profile) -> anyhow::Result<Option<String>> {
+    for other in Profile::all()? {
+        for role in [Role::Device, Role::Service] {
+            // What cannot be read is no reason to fail here.
+            let Ok(Some(StoredIdentity { id, fleet: Some(fleet), .. })) = StoredIdentity::load(&other, role) else {
+                continue;
+            };
+            let place = if other == *profile { String::new() } else { format!(" in profile {other}") };
+            return Ok(Some(format!(
+                "{own} trusts no fleet, and {role} {id}{place} trusts {}: to have this one trust it too: devstream trust fleet {} \
+                 --role {}{}",
+                fleet.keys.short(),
+                fleet.keys,
+                own.role,
+                profile.flag()
+            )));
+        }
+    }
+    Ok(None)
 }
 
 /// Words that the fleet which this machine trusts has yet to sign its new key.

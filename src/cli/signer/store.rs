@@ -161,6 +161,9 @@ impl Store {
 
     /// Has the recovery key of a file sign from now on.
     pub(in crate::cli) fn recover(&self, file: &Path) -> anyhow::Result<FleetKeys> {
+        // Opening a pipe would wait for whoever writes to it.
+        let is_regular = fs::metadata(file).at_path("cannot read", file)?.is_file();
+        ensure!(is_regular, "it is no regular file");
         // It may be on a medium that has no permissions.
         let bytes = zeroize::Zeroizing::new(read_up_to(file, RECOVERY_BYTES)?);
         let text = zeroize::Zeroizing::new(text::decode(&bytes).context("it is not text")?);

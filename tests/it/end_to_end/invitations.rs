@@ -7,7 +7,7 @@ use devstream::proto::refusal::RefusalKind;
 use serde_json::Value;
 
 use super::fleet::{Owner, assert_not_in_fleet, identity_file};
-use super::{json, key, stream};
+use super::{Joined, json, key, stream};
 use crate::support::DEVICE;
 use crate::support::machine::Machine;
 use crate::support::process::Finished;
@@ -243,4 +243,61 @@ fn a_certificate_is_renewed_without_a_visit_to_the_device() {
     assert!(again.code == Some(0) && again.stderr.contains("no machine waits to be signed"), "{again:?}");
     let key = key(&device, "device");
     assert!(invited.owner.machine.ask(&["fleet", "list"]).contains(&key));
+}
+
+#[test]
+fn what_is_easily_overlooked_about_a_fleet_is_said() {
+    let invited = Invited::new();
+    let (laptop, keys) = (&invited.owner.machine, &invited.owner.keys);
+    // A further role of the same machine, and a further profile.
+    for (link, arguments) in [
+        (invited.hub.device_link(DEVICE), vec!["join"]),
+        (invited.hub.service_link("bob"), vec!["join", "--profile", "other"]),
+    ] {
+        let joined = laptop.run(&[arguments.as_slice(), &[&link]].concat());
+        assert_eq!(joined.code, Some(0), "{joined:?}");
+        assert!(joined.stderr.contains("trusts no fleet, and service alice"), "{joined:?}");
+        assert!(joined.stderr.contains(&format!("devstream trust fleet {keys} --role ")), "{joined:?}");
+    }
+    let without = laptop.run(&["trust", "fleet", keys.split(',').next().unwrap(), "--role", "service"]);
+    let recovery = &keys.split(',').nth(1).unwrap()[..8];
+    let dropped = format!("what its other key {recovery}… signs, which may be the recovery key, is refused");
+    assert!(without.code == Some(0) && without.stderr.contains(&dropped), "{without:?}");
+    let both = laptop.run(&["trust", "fleet", keys, "--role", "service"]);
+    assert!(both.code == Some(0) && !both.stderr.contains("recovery"), "{both:?}");
+
+    let pipe = laptop.home().join("pipe");
+    assert!(laptop.command("mkfifo").arg(&pipe).status().unwrap().success());
+    let hung = Machine::new().run(&["fleet", "recover", pipe.to_str().unwrap()]);
+    assert!(hung.code == Some(1) && hung.stderr.contains("it is no regular file"), "{hung:?}");
+}
+
+#[test]
+fn a_certificate_that_does_not_hold_is_shown_as_what_it_is() {
+    let (joined, owner, other) = (Joined::new(), Owner::new(), Owner::new());
+    let (laptop, file) = (&joined.laptop, identity_file(&joined.laptop, "service"));
+    owner.admit(laptop, "service", "alice");
+    let whole = fs::read_to_string(&file).unwrap();
+    let line = whole.lines().find(|line| line.starts_with("certificate")).unwrap();
+    let of = |owner: &Machine, id: &str, key: &str| {
+        let printed = owner.ask(&["fleet", "sign", id, "--role", "service", "--key", key]);
+        printed.trim().rsplit(' ').next().unwrap().to_owned()
+    };
+    let own = key(laptop, "service");
+    for (certificate, word, shown, said) in [
+        (of(&owner.machine, "bob", &own), "anotherIdentity", "another id", "it is for another id or role"),
+        (of(&owner.machine, "alice", &other.keys[..43]), "anotherKey", "another key", "it is for another key"),
+        (of(&other.machine, "alice", &own), "anotherFleet", "another fleet", "this machine trusts has not signed it"),
+        (of(&owner.machine.clone().off_by("-401d"), "alice", &own), "expired", "expired", "it expired on 20"),
+        ("AAAA".into(), "unreadable", "unreadable", "it cannot be read"),
+        ("not base64url".into(), "unreadable", "unreadable", "it cannot be read"),
+    ] {
+        fs::write(&file, whole.replace(line, &format!("certificate = \"{certificate}\""))).unwrap();
+        assert_eq!(json(laptop, &["identity"])[0]["certificate"], word, "{certificate}");
+        let table = laptop.ask(&["identity"]);
+        assert!(table.trim().ends_with(shown), "{table}");
+        let checked = laptop.run(&["check", "--json"]);
+        let named = if word == "unreadable" { file.to_str().unwrap() } else { said };
+        assert!(checked.stdout.contains(named), "{checked:?}");
+    }
 }
