@@ -3,6 +3,7 @@
 mod check;
 mod fleet;
 mod identity;
+mod invitations;
 mod rotation;
 mod service;
 mod trust;

@@ -381,6 +381,7 @@ mod tests {
             forwards: Vec::new(),
             accepts_any_name: false,
             reusable: false,
+            certificates: false,
         };
         let address = (std::net::Ipv4Addr::LOCALHOST, 1).into();
         let device = "pi-42".parse().unwrap();
