@@ -8,16 +8,18 @@ use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use anyhow::anyhow;
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
-use super::output;
 use super::output::advice::Advice;
+use super::{Failure, output};
 use crate::agent::connect::probe;
 use crate::net::client::{ClientFactory, response_refusal};
 use crate::proto::admin::{DeviceStatus, NOT_JOINED_YET, disabled_at_the_hub};
 use crate::proto::forward::{Forward, HostPort};
 use crate::proto::id::{DeviceId, StreamName};
+use crate::proto::limits::FORWARDS_PER_DEVICE;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proxy::devices::request_devices;
 
@@ -31,6 +33,21 @@ pub(super) async fn beside<R>(check: impl Future<Output = ()>, role: impl Future
         done = role => done,
         never = check => match never {},
     }
+}
+
+/// Fails if a device cannot have these forwards together.
+pub(super) fn ensure_distinct(forwards: &[Forward]) -> Result<(), Failure> {
+    let mut names: Vec<_> = forwards.iter().map(|forward| &forward.name).collect();
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        let advice = format!("two forwards have the name {}; give them different ones: --forward NAME=PORT", twice[0]);
+        return Err(Failure::Usage(anyhow!(advice)));
+    }
+    if names.len() > FORWARDS_PER_DEVICE {
+        let advice = format!("{} forwards are more than the limit of {FORWARDS_PER_DEVICE}", names.len());
+        return Err(Failure::Usage(anyhow!(advice)));
+    }
+    Ok(())
 }
 
 /// Warns about each forward whose target does not answer.
@@ -134,7 +151,7 @@ impl DeviceCheck {
                 _ if *disabled => disabled_at_the_hub(id.as_str()),
                 _ if !joined => NOT_JOINED_YET.to_owned(),
                 _ if *ending => "its agent is ending".to_owned(),
-                None => "never seen".to_owned(),
+                None => "it has never been online".to_owned(),
                 Some(seen) => format!("last seen {seen}"),
             };
             return vec![(id.clone(), Refusal::new(RefusalKind::DeviceOffline, why))];
@@ -172,8 +189,8 @@ fn concerns_identity(kind: RefusalKind) -> bool {
 /// Says how a proxy's streams are encrypted.
 pub(super) fn show_encryption(role: &str, plain: bool) {
     let how = match plain {
-        false => "streams are encrypted end-to-end",
-        true => "streams are not encrypted end-to-end: --plain; the hub can read what they carry",
+        false => "streams will be encrypted end-to-end",
+        true => "streams will not be encrypted end-to-end: --plain; the hub can read what they carry",
     };
     output::role_message(role, how);
 }

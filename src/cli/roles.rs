@@ -35,7 +35,6 @@ use crate::net::shutdown::{Reload, Shutdown};
 use crate::proto::admin::HubInfo;
 use crate::proto::forward::{Forward, LocalForward};
 use crate::proto::id::{DeviceId, Principal, Role};
-use crate::proto::limits::FORWARDS_PER_DEVICE;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::status::RoleState;
 use crate::proto::text;
@@ -141,16 +140,7 @@ fn port_443_advice() -> String {
 }
 
 pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
-    let mut names: Vec<_> = agent.forward.iter().map(|forward| &forward.name).collect();
-    names.sort_unstable();
-    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        let advice = format!("two forwards have the name {}; give them different ones: --forward NAME=PORT", twice[0]);
-        return Err(Failure::Usage(anyhow!(advice)));
-    }
-    if names.len() > FORWARDS_PER_DEVICE {
-        let advice = format!("{} forwards are more than the limit of {FORWARDS_PER_DEVICE}", names.len());
-        return Err(Failure::Usage(anyhow!(advice)));
-    }
+    preflight::ensure_distinct(&agent.forward)?;
     // Without an id of its own, the agent is whatever this machine joins as, even later.
     let create_factory = if agent.id.is_some() { client_factory } else { joined_client_factory };
     let id = agent.id.map_or_else(|| default_device_id(&agent.hub), |id| Ok(id.into()))?;
@@ -158,6 +148,8 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     let endpoints = agent.forward.iter().map(|forward| format!("offers {forward}")).collect();
     let status_server = StatusServer::new("device-agent", principal.clone(), endpoints, RoleState::Connecting);
     let (status, hint_shown, offers) = (status_server.clone(), Once::new(), agent.forward.clone());
+    let was_online = Arc::<AtomicBool>::default();
+    let observed = was_online.clone();
     let (own, profile) = (status_server.clone(), Profile::resolve(agent.hub.profile.as_ref())?);
     let config = AgentConfig {
         device: principal.id.clone().into(),
@@ -178,6 +170,9 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
         })),
         identity_stored_at: Some(Arc::new(move || StoredIdentity::stored_at(&profile, Role::Device))),
         observer: Arc::new(move |event| {
+            if matches!(event, agent::Event::Online) {
+                observed.store(true, Ordering::Relaxed);
+            }
             if matches!(event, agent::Event::Online) && std::io::stderr().is_terminal() {
                 let hint = || connect_hint(&status.identity(), &offers);
                 hint_shown.call_once(|| output::role_message("device-agent", &hint()));
@@ -197,7 +192,8 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
     let work = Box::pin(status_server.serve_while(&shutdown, work));
     let work = sd_notify::with_watchdog(work);
     signals.run_with_shutdown(&shutdown, work).await??;
-    tracing::info!(target: "device-agent", "stopped; {} is offline", status_server.identity().id);
+    let since = if was_online.load(Ordering::Relaxed) { "is offline" } else { "has not been online" };
+    tracing::info!(target: "device-agent", "stopped; {} {since}", status_server.identity().id);
     Ok(())
 }
 
@@ -318,7 +314,7 @@ async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
     let is_open = opened.clone();
     let mut config = proxy_config(proxy, principal, move |event| {
         status.on_proxy_event(&event);
-        if matches!(event, proxy::Event::Opened(_)) {
+        if matches!(event, proxy::Event::Accepted(_)) {
             opened.store(true, Ordering::Relaxed);
         }
         match event {
@@ -327,6 +323,7 @@ async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
             }
             // The program at the other end of the pipes sees these, or the refusal.
             proxy::Event::Requested(_)
+            | proxy::Event::Accepted(_)
             | proxy::Event::Opened(_)
             | proxy::Event::Refused(..)
             | proxy::Event::Ended(..) => {}

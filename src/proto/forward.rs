@@ -60,6 +60,9 @@ pub enum InvalidForward {
     /// The text before the port is not a host name or address.
     #[error("invalid host '{0}' (write IPv6 addresses as [::1])")]
     Host(String),
+    /// A URL in the place of a hub's address.
+    #[error("a hub is given as HOST[:PORT], not as a URL")]
+    Url,
     /// The stream name is invalid.
     #[error(transparent)]
     Name(#[from] InvalidName),
@@ -136,8 +139,21 @@ impl FromStr for LocalForward {
     type Err = InvalidForward;
 
     fn from_str(text: &str) -> Result<Self, InvalidForward> {
-        Self::parse(text).map_err(|error| error.or_meant(text, Self::parse, |name| format!("8080={name}")))
+        Self::parse(text).map_err(|error| match like_ssh(text) {
+            Some(meant) => InvalidForward::Swapped { error: Box::new(error), meant },
+            None => error.or_meant(text, Self::parse, |name| format!("8080={name}")),
+        })
     }
+}
+
+/// Returns what `PORT:PORT` or `PORT:HOST:PORT` means here, as ssh's -L takes it: the device has names for its targets.
+fn like_ssh(text: &str) -> Option<String> {
+    let mut parts = text.split(':');
+    let [own, there] =
+        [parts.next()?, parts.next_back()?].map(|port| port.parse::<u16>().ok().filter(|port| *port > 0));
+    parts.next();
+    parts.next().is_none().then_some(())?;
+    Some(format!("{}={}", own?, default_name(there?)))
 }
 
 impl LocalForward {
@@ -147,6 +163,10 @@ impl LocalForward {
             None => (text, None),
         };
         let (bind, port) = parse_host_port(listener)?;
+        // The system would take a number for an address: 22222 for 0.0.86.206.
+        if let Some(number) = bind.filter(|bind| bind.bytes().all(|byte| byte.is_ascii_digit())) {
+            return Err(InvalidForward::Host(number.into()));
+        }
         Ok(Self { bind: bind.unwrap_or(LOOPBACK).into(), port, stream })
     }
 }
@@ -248,7 +268,7 @@ mod tests {
         let local: LocalForward = "0".parse().unwrap();
         assert_eq!((local.bind.as_str(), local.port, local.stream), ("127.0.0.1", 0, None));
         assert_eq!("[::1]:2222".parse::<LocalForward>().unwrap().bind, "::1");
-        for bad in ["", "x", "2222=", "2222=a/b", ":2222", "-1"] {
+        for bad in ["", "x", "2222=", "2222=a/b", ":2222", "-1", "22222:22", "22222:0=ssh"] {
             assert!(bad.parse::<LocalForward>().is_err(), "{bad:?}");
         }
     }
@@ -261,6 +281,8 @@ mod tests {
             (local("web=18302"), "18302=web"),
             (local("web=0.0.0.0:18302"), "0.0.0.0:18302=web"),
             (local("18302:web"), "18302=web"),
+            (local("22222:22"), "22222=ssh"),
+            (local("8080:localhost:80"), "8080=http"),
             (forward("8080=web"), "web=8080"),
             (forward("8080:web"), "web=8080"),
         ] {

@@ -38,6 +38,13 @@ impl FromStr for HubAddress {
 impl HubAddress {
     /// Parses an address, with `default_port` where the text has none.
     pub fn parse(text: &str, default_port: u16) -> Result<Self, InvalidForward> {
+        if let Some((_, rest)) = text.split_once("://") {
+            let meant = rest.split('/').next().unwrap_or_default();
+            let is_meant = Self::parse(meant, default_port).is_ok();
+            let error = InvalidForward::Url;
+            let swapped = || InvalidForward::Swapped { error: Box::new(error.clone()), meant: meant.to_owned() };
+            return Err(if is_meant { swapped() } else { error });
+        }
         let has_port = text.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
         if !has_port {
             return Ok(Self { host: parse_host(text)?.into(), port: default_port });
@@ -307,6 +314,15 @@ mod tests {
             ("10.0.0.1", "10.0.0.1"),
         ] {
             assert_eq!(text.parse::<HubAddress>().unwrap().to_string(), shown);
+        }
+        for (url, meant) in [("http://foo", Some("foo")), ("https://foo:8443/x", Some("foo:8443")), ("http://", None)] {
+            let said = url.parse::<HubAddress>().unwrap_err().to_string();
+            assert!(said.starts_with("a hub is given as HOST[:PORT], not as a URL"), "{said}");
+            assert_eq!(
+                said.split_once("; did you mean ").map(|(_, meant)| meant.trim_end_matches('?')),
+                meant,
+                "{said}"
+            );
         }
         for bad in ["", ":443", "a b", "hub:", "hub:0", "hub:x", "::1", "https://hub"] {
             assert!(bad.parse::<HubAddress>().is_err(), "{bad}");

@@ -165,8 +165,8 @@ table! {
         "another agent with the same id has connected"
         "if it runs on another machine, give each its own id; else stop one of the two";
     PeerGone "peer-gone" 0 0 "" 1011 27
-        "WS disconnected"
-        "the other end has ended, or lost its connection to the hub; connect again";
+        "the other end has disconnected"
+        "it has ended, or lost its connection to the hub; connect again";
     BadRequest "bad-request" 400 400004 "ArgumentInvalid" 4400 28
         "malformed request"
         "check that both ends run the same version";
@@ -303,9 +303,11 @@ impl Refusal {
     /// Returns the reason for a WebSocket close frame, within [`CLOSE_REASON_BYTES`]: of long details the end is kept,
     /// where the cause is.
     pub fn close_reason(&self) -> String {
-        let over = self.message().len().saturating_sub(CLOSE_REASON_BYTES);
+        let is_azures = self.kind == RefusalKind::PeerGone && self.detail.is_empty();
+        let whole = if is_azures { AZURE_PEER_GONE.to_owned() } else { self.message() };
+        let over = whole.len().saturating_sub(CLOSE_REASON_BYTES);
         if over == 0 {
-            return self.message();
+            return whole;
         }
         let (sentence, detail) = (self.kind.row().sentence, self.detail.as_str());
         let rest = detail.char_indices().map(|(at, _)| at).find(|at| *at >= over + ELLIPSIS.len());
@@ -340,11 +342,15 @@ impl Refusal {
     /// Returns the refusal for a close code and reason, if the code is in the table.
     pub fn from_close(code: u16, reason: &str) -> Option<Self> {
         let row = TABLE.iter().find(|row| row.close == code && code != 0)?;
-        let detail = reason.strip_prefix(row.sentence).unwrap_or(reason).trim();
+        let sentence = if reason == AZURE_PEER_GONE { AZURE_PEER_GONE } else { row.sentence };
+        let detail = reason.strip_prefix(sentence).unwrap_or(reason).trim();
         let detail = detail.strip_prefix('(').and_then(|inner| inner.strip_suffix(')')).unwrap_or(detail);
         Some(Self::new(row.kind, detail))
     }
 }
+
+/// The reason with which Azure IoT Hub closes a leg whose other one is gone.
+const AZURE_PEER_GONE: &str = "WS disconnected";
 
 /// The replacement for omitted text.
 const ELLIPSIS: &str = "…";

@@ -44,7 +44,9 @@ use crate::proto::stream::Ending;
 pub enum Event {
     /// A local connection was accepted and its stream requested.
     Requested(Arc<StreamInfo>),
-    /// The stream is open.
+    /// The device has accepted the stream; of an encrypted one, the two ends do not know each other yet.
+    Accepted(Arc<StreamInfo>),
+    /// The stream is open: an encrypted one, to a device that was recognised.
     Opened(Arc<StreamInfo>),
     /// The hub is draining, and closes the stream after this time.
     Draining(Arc<StreamInfo>, Duration),

@@ -175,8 +175,28 @@ where
     let on_event = &opener.config.observer;
     on_event(Event::Requested(info.clone()));
     let (local, opened) = open_local(opener, name, local, &info.counters, EARLY_DATA_WAIT).await?;
-    on_event(Event::Opened(info.clone()));
-    Ok(carry(opener, local, opened, info).await)
+    on_event(Event::Accepted(info.clone()));
+    let Some(session) = local.session() else {
+        on_event(Event::Opened(info.clone()));
+        return Ok(carry(opener, local, opened, info).await);
+    };
+    let mut carrying = Box::pin(carry(opener, local, opened, info));
+    let (settled, outcome) = tokio::select! {
+        settled = session.opened() => (settled.is_ok(), None),
+        outcome = &mut carrying => (session.is_open(), Some(outcome)),
+    };
+    if settled {
+        on_event(Event::Opened(info.clone()));
+    }
+    let outcome = match outcome {
+        Some(outcome) => outcome,
+        None => carrying.await,
+    };
+    match outcome.refusal {
+        // Nothing was carried.
+        Some(refusal) if !settled && refusal.kind.is_of_session() => Err(refusal),
+        refusal => Ok(Outcome { refusal, ..outcome }),
+    }
 }
 
 /// Carries the stream's bytes until both directions have ended, and keeps its connection on standby if it may be

@@ -120,7 +120,7 @@ fn a_proxy_that_forbids_the_hubs_port_and_a_name_only_a_proxy_resolves_come_with
     assert!(unresolved.stderr.ends_with(next), "{unresolved:?}");
     assert!(!refused.stderr.contains("any firewall"), "{refused:?}");
     let unusable = laptop.run(&["devices", "--via-login", "absent"]);
-    let why = "devices: cannot use --via-login absent: cannot read absent: ";
+    let why = "devices: cannot use --via-login: cannot read absent: ";
     assert!(unusable.code == Some(1) && unusable.stderr.starts_with(why), "{unusable:?}");
     let dead = format!("127.0.0.1:{}", closed_port());
     let refused = laptop.run(&["devices", "--via", &format!("http://{dead}")]);

@@ -357,7 +357,7 @@ fn a_proxy_that_is_told_to_end_says_what_it_waits_for_and_why_a_stream_ends() {
     assert!(line.contains("pi-42 #1 from "), "{line}");
     let finished = proxy.process.finish();
     assert!(finished.code == Some(0) && finished.stderr.ends_with("service-proxy: stopped\n"), "{finished:?}");
-    agent.process.wait_line("WS disconnected");
+    agent.process.wait_line("the other end has disconnected");
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod lifecycle;
 mod load;
 mod masking;
 mod migration;
+mod mistakes;
 mod monitoring;
 mod networks;
 mod newcomers;

@@ -144,7 +144,10 @@ fn each_failing_hop_is_named_with_advice() {
     };
     let named = format!("the proxy {} ", fixture.proxy.address());
     devices(&["--via", &via], &[&named, "answered 407 Proxy Authentication Required", "--via-login FILE"]);
-    devices(&["--via", &via, "--via-login", "missing"], &["cannot use --via-login missing", "No such file"]);
+    devices(
+        &["--via", &via, "--via-login", "missing"],
+        &["cannot use --via-login: cannot read missing: ", "No such file"],
+    );
     let other = fixture.far.machine();
     let wrong = login_file(&other, &format!("{USER}:wrong"));
     devices(&["--via", &via, "--via-login", &wrong], &[&named, "407", "rejected the user and password"]);

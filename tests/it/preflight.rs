@@ -44,7 +44,7 @@ fn a_device_that_never_joined_is_told_apart_from_one_that_is_offline() {
         assert!(machine.ask(list).contains("pi-42  offline  -"), "{list:?}: {}", machine.ask(list));
     }
     let proxy = ServiceProxy::start(&machine);
-    proxy.process.wait_line("warning: pi-42: the device is offline (never seen)");
+    proxy.process.wait_line("warning: pi-42: the device is offline (it has never been online)");
     hub.ask(&["device", "disable", DEVICE]);
     for list in [&["devices"][..], &["hub", "device", "list"]] {
         assert!(machine.ask(list).contains("pi-42  disabled  -"), "{list:?}: {}", machine.ask(list));

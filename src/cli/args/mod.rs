@@ -46,7 +46,7 @@ pub(super) use self::transport::{VIA_LOGIN, ViaArgs};
 pub(super) use self::trust::{Identity, Trust, TrustCommand};
 pub(super) use self::value_parsers::DEVICE_SUFFIX;
 use self::value_parsers::new_device_id;
-use super::output::logging::Format;
+use super::output::logging::{Format, UNDER_SSH};
 use super::profile::Profile;
 use crate::proto::id::DeviceId;
 
@@ -155,6 +155,8 @@ impl Command {
             Self::Hub(_) => "hub",
             Self::Join(_) => "join",
             Self::DeviceAgent(_) => "device-agent",
+            // A person who typed `ssh` knows of no proxy.
+            Self::ServiceProxy(proxy) if proxy.strip.is_some() => UNDER_SSH,
             Self::ServiceProxy(_) => "service-proxy",
             Self::Service(_) => "service",
             Self::Demo(_) => "demo",

@@ -90,7 +90,9 @@ impl ViaArgs {
 fn credentials(file: &Path) -> anyhow::Result<ProxyCredentials> {
     let unusable = || format!("cannot use --via-login {}", file.display());
     let credential = paths::credential(VIA_LOGIN);
-    let bytes = read_secret(credential.as_deref().unwrap_or(file), CREDENTIALS_FILE_BYTES).with_context(unusable)?;
+    // These errors name the file.
+    let read = read_secret(credential.as_deref().unwrap_or(file), CREDENTIALS_FILE_BYTES);
+    let bytes = read.context("cannot use --via-login")?;
     let bytes = zeroize::Zeroizing::new(bytes);
     let text = zeroize::Zeroizing::new(text::decode(&bytes).context("it is not UTF-8 text").with_context(unusable)?);
     ProxyCredentials::parse(&text).context("it must be one line, USER:PASSWORD").with_context(unusable)

@@ -74,7 +74,7 @@ fn day(validity: &Validity) -> String {
 fn words(origin: Origin) -> &'static str {
     match origin {
         Origin::FirstUse => "by first use",
-        Origin::Pinned => "pinned",
+        Origin::Pinned => "by a pin",
         Origin::Succeeded => "by succession",
         Origin::Fleet => "fleet",
     }

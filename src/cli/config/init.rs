@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction};
 
 use super::{SECTIONS, settings};
 use crate::cli::Failure;
+use crate::hub::state::AtPath as _;
 
 /// The width of comments.
 const WIDTH: usize = 98;
@@ -16,7 +17,7 @@ const WIDTH: usize = 98;
 /// Writes the file; over an existing one only with `force`.
 pub(in crate::cli) fn write(path: &Path, force: bool) -> Result<(), Failure> {
     if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        fs::create_dir_all(directory).at_path("cannot create", directory)?;
     }
     let mut options = OpenOptions::new();
     options.write(true);

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use clap::Command;
+use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::proto::forward::{Forward, LocalForward};
@@ -19,7 +20,23 @@ pub(super) fn with_tip(mut error: clap::Error, command: &Command, args: &[OsStri
         // How to pass what looks like a flag as a value. No value here looks like one.
         error.remove(ContextKind::Suggested);
     }
+    if error.kind() == ErrorKind::UnknownArgument {
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(usage(command, &words)));
+    }
     error
+}
+
+/// The whole usage of the subcommand that was typed; clap's own has some of the arguments that were given, as if they were
+/// required.
+fn usage(command: &Command, words: &[&str]) -> StyledStr {
+    let mut typed = command.clone();
+    typed.build();
+    for word in words.iter().skip(1) {
+        if let Some(subcommand) = typed.find_subcommand(word).cloned() {
+            typed = subcommand;
+        }
+    }
+    typed.render_usage()
 }
 
 /// Leaves the last of the similar subcommands, which is the most similar one.
@@ -42,7 +59,7 @@ fn tip(error: &clap::Error, command: &Command, words: &[&str]) -> Option<String>
         return Some("for example --local 2222, or --stdio for ssh's ProxyCommand".into());
     }
     if is(ErrorKind::InvalidSubcommand) {
-        return of_the_hub(error, command);
+        return of_the_hub(error, command).or_else(|| of_a_role(error, words));
     }
     let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidArg) else { return None };
     if !is(ErrorKind::UnknownArgument) {
@@ -59,6 +76,22 @@ fn of_the_hub(error: &clap::Error, command: &Command) -> Option<String> {
     }
     let hub = command.find_subcommand("hub")?;
     hub.find_subcommand(typed).map(|_| format!("did you mean `devstream hub {typed}`?"))
+}
+
+/// Names the command that goes by another word elsewhere. Only the first word is a command of devstream's own.
+fn of_a_role(error: &clap::Error, words: &[&str]) -> Option<String> {
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand) else { return None };
+    if words.iter().skip(1).find(|word| !word.starts_with('-')) != Some(&typed.as_str()) {
+        return None;
+    }
+    let meant = match typed.as_str() {
+        "agent" | "agents" | "device" | "client" => "device-agent",
+        "proxy" | "forward" | "connect" | "tunnel" => "service-proxy",
+        "server" | "serve" => "hub",
+        "version" => "--version",
+        _ => return None,
+    };
+    Some(format!("did you mean `devstream {meant}`?"))
 }
 
 /// Names the flag that was meant by another command's.

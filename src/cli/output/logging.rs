@@ -33,6 +33,9 @@ pub(in crate::cli) enum Format {
 /// The chosen format, set when logging starts.
 static FORMAT: OnceLock<Format> = OnceLock::new();
 
+/// The command of a proxy that `ssh` has started, for the person who did not.
+pub(in crate::cli) const UNDER_SSH: &str = "devstream";
+
 /// What else was chosen, set with it.
 static STYLE: OnceLock<Style> = OnceLock::new();
 
@@ -158,8 +161,9 @@ where
 
 /// Returns what a message comes from, for a person: a module's name says something to a developer, who asks for details.
 fn source(metadata: &Metadata<'static>) -> &'static str {
-    let is_module = metadata.target().contains("::");
-    if is_module && *metadata.level() <= Level::INFO { style().command } else { metadata.target() }
+    let (is_module, command) = (metadata.target().contains("::"), style().command);
+    let is_for_people = *metadata.level() <= Level::INFO;
+    if is_for_people && (is_module || command == UNDER_SSH) { command } else { metadata.target() }
 }
 
 /// The visitor that collects an event's message and its other fields.

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
 
+use super::logging::UNDER_SSH;
 use super::text::error;
 
 /// An SSH server's first line begins with this; other lines may come before it (RFC 4253, section 4.2).
@@ -49,7 +50,7 @@ impl<W> SshBanner<W> {
         if let Some(carried) = self.carried.take()
             && self.is_open.load(Ordering::Relaxed)
         {
-            error("service-proxy", &no_ssh_server(&self.at, &carried));
+            error(UNDER_SSH, &no_ssh_server(&self.at, &carried));
         }
     }
 }

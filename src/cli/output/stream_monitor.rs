@@ -57,6 +57,7 @@ impl StreamMonitor {
                     tracing::info!(target: "service-proxy", "{}: opened", label(&info));
                 }
             }
+            Event::Accepted(_) => {}
             Event::Draining(info, left) => {
                 let (name, left) = (label(&info), left.as_secs());
                 let advice = "connect again once it is back";
@@ -130,7 +131,7 @@ fn update_table(table: &Table, event: &Event) {
         Event::Opened(info) | Event::Resumed(info, _) => table.set_open(info.number),
         Event::Interrupted(info, _) => table.set_interrupted(info.number),
         Event::Refused(info, _) | Event::Ended(info, ..) => table.remove(info.number),
-        Event::Draining(..) => {}
+        Event::Accepted(_) | Event::Draining(..) => {}
     }
 }
 

@@ -130,7 +130,7 @@ impl StatusServer {
                     None => inner.mark_healthy(),
                 }
             }
-            proxy::Event::Draining(..) => {}
+            proxy::Event::Accepted(_) | proxy::Event::Draining(..) => {}
         }
     }
 

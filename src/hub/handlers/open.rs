@@ -192,6 +192,6 @@ fn offline_detail(device: Record) -> String {
         _ if device.disabled => disabled_at_the_hub(device.principal.id.as_str()),
         _ if device.keys.is_empty() => NOT_JOINED_YET.into(),
         Some(seen) => format!("last seen {}", seen.rfc3339()),
-        None => "never seen".into(),
+        None => "it has never been online".into(),
     }
 }

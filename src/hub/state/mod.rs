@@ -47,10 +47,11 @@ impl StateDirectory {
     /// Opens or creates the directory. Fails if others may read it, or if a hub uses it.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let named = || format!("the state directory {}", path.display());
-        create_private_directory(path).with_context(named)?;
+        // The error names the path.
+        create_private_directory(path).context("the state directory")?;
         // Windows does not lock a file that is opened for appending only.
         let lock = OpenOptions::new().create(true).read(true).append(true).open(path.join("lock"));
-        let lock = lock.at_path("cannot open the lock in", path).with_context(named)?;
+        let lock = lock.at_path("cannot open the lock in the state directory", path)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.into(), _lock: lock }),
             Err(TryLockError::WouldBlock) => bail!(

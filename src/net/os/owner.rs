@@ -1,12 +1,26 @@
-//! Whose a file is that this user may not access.
+//! Why a file cannot be accessed or written: whose it is, or what its file system lacks.
 
 use std::io;
 use std::path::Path;
 
-/// Adds to an error of the file system whose the path is, if that is why it failed, and what to do.
+/// Adds to an error of the file system why it failed, such as whose the path is, and what to do.
 pub fn explain(error: &io::Error, path: &Path) -> String {
-    let denied = (error.kind() == io::ErrorKind::PermissionDenied).then(|| denied(path)).flatten();
-    denied.map_or_else(|| error.to_string(), |denied| format!("{error}; {denied}"))
+    advice(error, path).map_or_else(|| error.to_string(), |advice| format!("{error}; {advice}"))
+}
+
+/// Words what to do about an error of the file system, if that is known.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others say themselves what they are")]
+pub fn advice(error: &io::Error, path: &Path) -> Option<String> {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => denied(path),
+        io::ErrorKind::ReadOnlyFilesystem => {
+            Some("nothing can be written there: set HOME, or for a hub --state-dir, to a directory that can".into())
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some("make room there, or set HOME, or for a hub --state-dir, to a directory with some".into())
+        }
+        _ => None,
+    }
 }
 
 /// Words what keeps this user from a path: the path, or the nearest directory above it that can be looked at.
@@ -16,7 +30,7 @@ pub fn denied(path: &Path) -> Option<String> {
     let find = |at: &Path| Some((at.display().to_string(), std::fs::metadata(at).ok()?.uid()));
     let (at, owner) = path.ancestors().find_map(find)?;
     if owner == rustix::process::geteuid().as_raw() {
-        return Some(format!("{at} is this user's own, but its permissions do not let him in: chmod u+rwX {at}"));
+        return Some(format!("{at} is this user's own, but its permissions do not allow this: chmod u+rwX {at}"));
     }
     let user = user_name(owner);
     let named = user.clone().unwrap_or_else(|| format!("user {owner}"));
@@ -83,6 +97,12 @@ mod tests {
             "/etc/passwd belongs to root: run this as that user (sudo -u root …), or with a directory of your own";
         assert!(said.starts_with(root) || rustix::process::geteuid().is_root(), "{said}");
         assert_eq!(explain(&io::ErrorKind::NotFound.into(), &path), "entity not found");
+        for (kind, next) in [
+            (io::ErrorKind::ReadOnlyFilesystem, "nothing can be written there: set HOME, or for a hub --state-dir, "),
+            (io::ErrorKind::StorageFull, "make room there, or set HOME"),
+        ] {
+            assert!(explain(&kind.into(), &path).contains(next), "{kind:?}");
+        }
         let said = explain(&denied(), Path::new("/nonexistent/data/devstream"));
         let home =
             "/nonexistent does not exist, and / belongs to root: set HOME, or for a hub --state-dir, to a directory";

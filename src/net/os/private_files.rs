@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 
-use super::owner::explain;
+use super::owner::advice;
 
 /// Attempts to get the lock, and the time between two: a second in all, in which a session may wait.
 const LOCK_ATTEMPTS: u32 = 100;
@@ -60,12 +60,10 @@ pub trait AtPath<T> {
 
 impl<T> AtPath<T> for io::Result<T> {
     fn at_path(self, what: &str, path: &Path) -> anyhow::Result<T> {
-        match self {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                Err(anyhow!("{what} {}: {}", path.display(), explain(&error, path)))
-            }
-            other => other.with_context(|| format!("{what} {}", path.display())),
-        }
+        self.map_err(|error| match advice(&error, path) {
+            Some(advice) => anyhow!("{what} {}: {error}; {advice}", path.display()),
+            None => anyhow::Error::new(error).context(format!("{what} {}", path.display())),
+        })
     }
 }
 
@@ -86,7 +84,7 @@ pub fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
 /// Writes a private file of bytes, atomically.
 pub fn write_private_bytes(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let written = write_temporary(path, content).and_then(|file| Ok(file.persist(path)?));
-    written.map(drop).with_context(|| format!("cannot write {}", path.display()))
+    written.map(drop).at_path("cannot write", path)
 }
 
 /// Writes a private file of text, atomically, for the owner of its directory: root changes what another user's service keeps.
@@ -95,7 +93,7 @@ pub fn write_private_for_owner(path: &Path, content: &str) -> anyhow::Result<()>
         give_to_owner(file.as_file(), path)?;
         Ok(file.persist(path)?)
     });
-    written.map(drop).with_context(|| format!("cannot write {}", path.display()))
+    written.map(drop).at_path("cannot write", path)
 }
 
 /// Opens the file by whose lock processes take turns, and creates it if need be, for the owner of its directory.
@@ -148,9 +146,7 @@ fn give_to_owner(_: &fs::File, _: &Path) -> io::Result<()> {
 /// Writes a private file, atomically, unless it exists already.
 pub fn write_private_once(path: &Path, content: &str) -> anyhow::Result<()> {
     match write_temporary(path, content.as_bytes()).and_then(|file| Ok(file.persist_noclobber(path)?)) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(error).with_context(|| format!("cannot write {}", path.display()))
-        }
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error).at_path("cannot write", path),
         _ => Ok(()),
     }
 }

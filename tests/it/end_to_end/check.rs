@@ -22,7 +22,7 @@ fn check_reports_the_peers_key_how_it_is_known_and_the_cryptography() {
     let (joined, target) = (Joined::new(), Target::greeting_then_reading("hello\n"));
     let _agent = joined.agent(target.port);
     let key = key(&joined.device, "device");
-    for (prefix, pin) in [("by first use, just now; compare it with", false), ("pinned since 20", true)] {
+    for (prefix, pin) in [("by first use, just now; compare it with", false), ("by a pin since 20", true)] {
         if pin {
             joined.laptop.ask(&["trust", "pin", "device", DEVICE, &key]);
         }
@@ -36,7 +36,7 @@ fn check_reports_the_peers_key_how_it_is_known_and_the_cryptography() {
     }
     let text = joined.laptop.ask(&["check", DEVICE]);
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
-    for words in ["end-to-end      ok", &format!("key {}", short(&key)), "known pinned since", "(post-quantum)"] {
+    for words in ["end-to-end      ok", &format!("key {}", short(&key)), "known by a pin since", "(post-quantum)"] {
         assert!(text.contains(words), "no '{words}' in {text}");
     }
     let order = ["stream  ", "end-to-end", "target  "].map(|hop| text.find(hop).unwrap());
@@ -97,10 +97,10 @@ fn check_with_the_users_own_hub_has_the_key_from_its_registry() {
 fn a_proxy_says_at_its_start_whether_its_streams_are_encrypted_end_to_end() {
     let joined = Joined::new();
     let proxy = |flags: &[&str]| joined.laptop.start(&[&["service-proxy", DEVICE, "--local", "0"], flags].concat());
-    proxy(&[]).wait_line("service-proxy: streams are encrypted end-to-end");
-    proxy(&["--plain"]).wait_line("service-proxy: streams are not encrypted end-to-end: --plain");
+    proxy(&[]).wait_line("service-proxy: streams will be encrypted end-to-end");
+    proxy(&["--plain"]).wait_line("service-proxy: streams will not be encrypted end-to-end: --plain");
     let command = joined.laptop.ask(&["ssh", "--plain", DEVICE, "-G"]);
     assert!(command.contains("service-proxy --plain --device="), "{command}");
     let rdp = joined.laptop.start(&["rdp", "--plain", "--no-client", DEVICE]);
-    rdp.wait_line("rdp: streams are not encrypted end-to-end: --plain");
+    rdp.wait_line("rdp: streams will not be encrypted end-to-end: --plain");
 }

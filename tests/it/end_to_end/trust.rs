@@ -7,7 +7,7 @@ use devstream::proto::refusal::RefusalKind;
 use super::{Joined, key, known, short, stream};
 use crate::support::DEVICE;
 use crate::support::machine::{DEVSTREAM, Machine};
-use crate::support::roles::{Hub, assert_is};
+use crate::support::roles::{Hub, ServiceProxy, assert_is};
 use crate::support::targets::Target;
 use crate::support::terminal::Terminal;
 
@@ -37,6 +37,10 @@ fn a_device_that_was_set_up_anew_is_refused_until_its_key_is_pinned() {
     ] {
         assert!(refused.stderr.contains(&words), "no '{words}' in {refused:?}");
     }
+    let proxy = ServiceProxy::start(&joined.laptop);
+    drop(proxy.connect());
+    let line = proxy.process.wait_line("shows another end-to-end key");
+    assert!(!proxy.process.log().contains(": opened"), "nothing is open before the two know each other: {line}");
     let ssh = joined.laptop.run(&["ssh", "--stream", "target", DEVICE, "-o", "BatchMode=yes", "true"]);
     assert!(ssh.code != Some(0) && ssh.stderr.contains("shows another end-to-end key"), "{ssh:?}");
 

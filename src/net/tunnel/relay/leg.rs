@@ -216,8 +216,8 @@ impl LegClose {
             Self::Closed(Some((code, reason))) => (*code, reason.clone()),
             Self::Closed(None) | Self::Released => (CLOSE_NORMAL, String::new()),
             Self::Broken(_) => {
-                let row = RefusalKind::PeerGone.row();
-                (row.close, row.sentence.into())
+                let refusal = Refusal::from(RefusalKind::PeerGone);
+                (refusal.kind.row().close, refusal.close_reason())
             }
         }
     }
