@@ -1,5 +1,6 @@
 //! End-to-end keys as a person sees them: `identity`, `trust`, `check`, `devices`, and what ends a stream.
 
+mod certificates;
 mod check;
 mod fleet;
 mod identity;

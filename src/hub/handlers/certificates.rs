@@ -3,7 +3,9 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
+use tokio::time::sleep;
 
+use crate::hub::admission::lists::ListTurn;
 use crate::hub::auth::Action;
 use crate::hub::broker::Input;
 use crate::hub::connection::ConnectionContext;
@@ -56,7 +58,7 @@ async fn endorsements(
     request: &HttpRequest,
     owner: Principal,
 ) -> Result<Endorsements, Refusal> {
-    let (_, record) = authorized(shared, context, request, owner, false).await?;
+    let (_, record, _turn) = authorized(shared, context, request, owner, false).await?;
     let owner = record.principal.clone();
     let found = shared.registry.with(move |registry| registry.endorsements(&owner)).await;
     let mut keys = found.map_err(|error| error.to_public_refusal())?;
@@ -71,7 +73,7 @@ async fn store_certificate(
     request: &HttpRequest,
     owner: Principal,
 ) -> Result<(), Refusal> {
-    let (service, Record { principal: owner, .. }) = authorized(shared, context, request, owner, true).await?;
+    let (service, Record { principal: owner, .. }, _turn) = authorized(shared, context, request, owner, true).await?;
     let stored = serde_json::from_slice::<StoredCertificate>(&request.body).ok();
     let Some(StoredCertificate { key, certificate }) = stored.filter(|stored| is_opaque_text(&stored.certificate))
     else {
@@ -102,16 +104,15 @@ async fn store_certificate(
     })
 }
 
-/// Authenticates and authorises a service, in its turn, and returns it with the record of the identity that it asks about.
+/// Authenticates and authorises a service, waits for its turn, and returns it with the record of the identity that it asks about.
 async fn authorized(
     shared: &Shared,
     context: &ConnectionContext,
     request: &HttpRequest,
     owner: Principal,
     stores: bool,
-) -> Result<(Principal, Record), Refusal> {
+) -> Result<(Principal, Record, ListTurn), Refusal> {
     let subject = context.authenticate(shared, request).await?.record;
-    let _turn = shared.admission.lists.take_turn(&subject.principal).await?;
     let found = match owner.role {
         Role::Device => shared.registry.find_ignoring_case(&owner).await,
         Role::Service => shared.registry.find(&owner).await,
@@ -119,7 +120,15 @@ async fn authorized(
     let found = found.map_err(|error| error.to_public_refusal())?;
     let named = found.as_ref().map_or(&owner, |record| &record.principal);
     let action = Action::Certificates { owner: named, exists: found.is_some(), stores };
-    context.authorize(shared, &subject, action)?;
+    if let Err(refusal) = context.authorize(shared, &subject, action) {
+        if context.is_authenticated()
+            && let Some(delay) = shared.admission.refusals.charge(&subject.principal, clock::now())
+        {
+            sleep(delay).await;
+        }
+        return Err(refusal);
+    }
+    let turn = shared.admission.lists.take_turn(&subject.principal).await?;
     let record = found.ok_or_else(|| Refusal::new(RefusalKind::BadRequest, format!("there is no {owner}")))?;
-    Ok((subject.principal, record))
+    Ok((subject.principal, record, turn))
 }

@@ -29,8 +29,8 @@ use crate::proto::timestamp::Timestamp;
 /// The limit on asking for its own certificate, which a stream waits for.
 const OWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The shortest time between two questions for its own certificate: streams without one are refused, and a program may open
-/// hundreds a second.
+/// The shortest time between two looks for its own certificate: streams without one are refused, and a program may open hundreds
+/// a second.
 const OWN_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The answer of [`Certificates::sign`].
@@ -151,9 +151,12 @@ impl Client {
 
     /// Asks the hub for its own certificate, if a fleet is trusted and it has none, or one that ends soon.
     pub async fn fetch_certificate(&self) {
-        let is_due =
-            |verdict: CertificateVerdict| verdict.good().is_none_or(|validity| validity.is_due(clock::now_utc()));
-        if !self.has_fleet() || !self.verdict().is_none_or(is_due) || !self.own.may_ask() {
+        // Judging the present one costs as much as half a handshake.
+        if !self.has_fleet() || !self.own.may_ask() {
+            return;
+        }
+        let present = self.verdict().and_then(CertificateVerdict::good);
+        if present.is_some_and(|validity| !validity.is_due(clock::now_utc())) {
             return;
         }
         let asked = timeout(OWN_TIMEOUT, Box::pin(self.endorsements(&self.principal))).await;

@@ -1,6 +1,7 @@
 //! Invitations to a fleet: a machine joins with a link that the owner's machine has added to, and is signed from there.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use devstream::proto::refusal::RefusalKind;
@@ -156,8 +157,7 @@ fn an_invitation_is_taken_on_standard_input_alone_and_added_to_a_link_once() {
     let again = device.paste(&["join"], &link);
     assert!(again.code == Some(0) && again.stderr.contains("nothing was changed"), "{again:?}");
     let invitations = invited.owner.machine.home().join(".local/share/devstream/fleet/invitations");
-    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(invitations).unwrap().permissions());
-    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(fs::metadata(invitations).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[test]
@@ -300,4 +300,49 @@ fn a_certificate_that_does_not_hold_is_shown_as_what_it_is() {
         let named = if word == "unreadable" { file.to_str().unwrap() } else { said };
         assert!(checked.stdout.contains(named), "{checked:?}");
     }
+}
+
+#[test]
+fn a_service_of_the_system_keeps_its_certificate_where_it_may_write() {
+    let (invited, target) = (Invited::new(), Target::greeting_then_reading("hello\n"));
+    let device = invited.device();
+    let [credentials, state] = ["credentials", "state"].map(|name| device.home().join(name));
+    for directory in [&credentials, &state] {
+        fs::create_dir(directory).unwrap();
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    for name in ["identity.toml", "key"] {
+        fs::copy(identity_file(&device, "device").with_file_name(name), credentials.join(name)).unwrap();
+    }
+    let [directory, own] = [&credentials, &state].map(|path| path.display().to_string());
+    let service = device.clone().with("CREDENTIALS_DIRECTORY", &directory).with("STATE_DIRECTORY", &own);
+    let agent = start(&service, &target);
+    assert_says_hello(&stream(&invited.owner.machine), true);
+    agent.process.wait_line("the fleet has signed this device's key");
+    drop(agent);
+    assert!(
+        state.join("certificate").exists() && !identity_file(&device, "device").with_file_name("certificate").exists()
+    );
+    let agent = start(&service, &target);
+    assert_says_hello(&stream(&invited.owner.machine), false);
+    assert!(!agent.process.errors().contains("has signed"), "{}", agent.process.errors());
+}
+
+#[test]
+fn a_hub_of_an_earlier_version_is_told_from_one_that_refuses() {
+    let (hub, owner) = (Hub::start_with_own_endpoint(&Machine::new()), Owner::new());
+    owner.machine.ask(&["join", &hub.service_link("alice")]);
+    let listening = hub.process.wait_line("hub: streaming endpoint listening on https://");
+    let endpoint = listening.rsplit_once("https://").unwrap().1;
+    // It answers what it does not know as any hub does.
+    for arguments in [vec!["fleet", "sign", DEVICE], vec!["fleet", "sign"]] {
+        owner.machine.paste(&["fleet", "invite"], &hub.link(&["device", "add", "pi-7"]));
+        let sign = owner.machine.run(&[arguments.as_slice(), &["--hub", endpoint]].concat());
+        let advice = "--key KEY";
+        assert!(sign.code == Some(1) && sign.stderr.contains("the hub is of an earlier version"), "{sign:?}");
+        assert!(sign.stderr.contains(advice), "{sign:?}");
+        hub.ask(&["device", "remove", "pi-7"]);
+    }
+    let unknown = owner.machine.run(&["fleet", "sign", DEVICE]);
+    assert_eq!(unknown.code, Some(i32::from(RefusalKind::UnknownDevice.row().exit)), "{unknown:?}");
 }

@@ -199,3 +199,16 @@ fn a_service_takes_none_but_its_own_certificate() {
     says_hello(&poll("a stream with the genuine one", || Some(pipe(&bob, DEVICE))));
     assert_eq!(certificate(&bob)[1], "good");
 }
+
+#[test]
+fn a_certificate_that_it_withholds_does_not_keep_the_owners_machine_from_going_on() {
+    let (owned, target) = (Owned::new(), Target::greeting_then_reading("hello\n"));
+    let device = owned.device(DEVICE);
+    let keeps_none = "CREATE TRIGGER none BEFORE UPDATE OF certificate ON key BEGIN SELECT RAISE(IGNORE); END";
+    owned.database().execute_batch(keeps_none).unwrap();
+    let _agent = start(&device, DEVICE, &target);
+    let said = pipe(&owned.owner, DEVICE);
+    says_hello(&said);
+    assert!(said.stderr.contains("proof of the invitation checked"), "{said:?}");
+    assert_eq!(certificate(&device)[1], Value::Null);
+}

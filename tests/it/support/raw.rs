@@ -80,6 +80,11 @@ impl RawClient {
         Self { key: None, ..self }
     }
 
+    /// Its public key, as text.
+    pub(crate) fn public(&self) -> String {
+        self.key.as_ref().expect("a client with a key").public().into()
+    }
+
     /// Redeems the code of a link, whatever its identity.
     pub(crate) fn redeem(&self, link: &str) -> HttpResponse {
         let link: JoinLink = link.parse().expect("a join link");
