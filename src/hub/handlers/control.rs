@@ -105,7 +105,8 @@ pub(in crate::hub) async fn run(
     let end = session.run(&mut channel, &mut commands).await;
     guard.set_reason(end.reason());
     drop(guard);
-    // An agent closes its control connection normally only when it is told to end; its streams may go on.
+    // An agent closes its control connection normally when it is told to end, and its streams may go on; or when it has a new
+    // key, with which it is back at once.
     if let ControlEnd::Channel(ChannelError::Closed(None)) = end {
         shared.streams.broker.note_ending(device);
     }
