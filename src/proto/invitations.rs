@@ -1,20 +1,31 @@
 //! PURE. The invitations that an owner's machine has made, and the text of the file that keeps them.
 //!
-//! One line for each, in words: secret, end, role, id (`*` where the link names none), state. The state is `open`, or `used`
-//! or `stored` with the id and the key of the machine that proved it had the secret; `stored` once the hub has that machine's
-//! certificate.
+//! One line for each, in words: secret, end, role, id (a pattern where the link names none), state. The state is `open`, or
+//! `used` or `stored` with the id and the key of the machine that proved it had the secret; `stored` once the hub has that
+//! machine's certificate.
+//!
+//! A lost link must not be good for another machine later: whatever settles which key is an id's ends the other invitations
+//! for that id.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::id::{Principal, PrincipalId, Role};
 use super::invitation::{InvitationSecret, verifies};
 use super::key::PublicKey;
+use super::scope::Glob;
 use super::secret::Secret;
 use super::timestamp::Timestamp;
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Time for which an invitation is good: a device that is prepared at a desk and first started where it belongs, weeks later, is
 /// signed all the same. Its hub's link is mostly good for less.
-pub const INVITATION_TIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub const INVITATION_TIME: Duration = DAY.saturating_mul(30);
+
+/// Time for which one that has ended is kept: a clock that was ahead for a while must not have cost all that are open.
+const KEPT_AFTER_END: Duration = DAY.saturating_mul(90);
 
 /// Limit of invitations that are kept at a time: each proof is tried with each of them.
 pub const MAX_INVITATIONS: usize = 256;
@@ -22,8 +33,49 @@ pub const MAX_INVITATIONS: usize = 256;
 /// Length limit of the file, in bytes: more than [`MAX_INVITATIONS`] of the longest lines.
 pub const MAX_INVITATIONS_BYTES: u64 = 128 * 1024;
 
-/// The text for any id.
-const ANY: &str = "*";
+/// The machine that an invitation is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Invited {
+    /// The one with this id.
+    Id(PrincipalId),
+    /// One whose id matches: its link is an enrolment key, which names none.
+    Matching(Glob),
+}
+
+/// The error for text that is neither an id nor a pattern of ids. It does not repeat that: it may be a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected an id, or a pattern of ids with * or ?")]
+pub struct InvalidInvited;
+
+impl Invited {
+    /// Reports whether it is for the machine with this id.
+    pub fn covers(&self, id: &PrincipalId) -> bool {
+        match self {
+            Self::Id(invited) => invited == id,
+            Self::Matching(glob) => glob.matches(id.as_str()),
+        }
+    }
+}
+
+impl FromStr for Invited {
+    type Err = InvalidInvited;
+
+    fn from_str(text: &str) -> Result<Self, InvalidInvited> {
+        if text.contains(['*', '?']) {
+            return text.parse().map(Self::Matching).map_err(|_| InvalidInvited);
+        }
+        text.parse().map(Self::Id).map_err(|_| InvalidInvited)
+    }
+}
+
+impl fmt::Display for Invited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => f.write_str(id.as_str()),
+            Self::Matching(glob) => fmt::Display::fmt(glob, f),
+        }
+    }
+}
 
 /// An invitation that was made.
 #[derive(Debug, Clone)]
@@ -34,10 +86,21 @@ pub struct Issued {
     pub until: Timestamp,
     /// The role of the machine that it is for.
     pub role: Role,
-    /// The id of that machine, if it is known.
-    pub id: Option<PrincipalId>,
+    /// That machine.
+    pub invited: Invited,
     /// The machine that it was good for.
     pub used: Option<Used>,
+}
+
+impl Issued {
+    fn is_open_for(&self, owner: &Principal) -> bool {
+        let is_named = matches!(&self.invited, Invited::Id(id) if *id == owner.id);
+        self.used.is_none() && self.role == owner.role && is_named
+    }
+
+    fn used_by(&self, owner: &Principal) -> Option<&Used> {
+        self.used.as_ref().filter(|used| self.role == owner.role && used.id == owner.id)
+    }
 }
 
 /// The machine that has proved to have the secret of an invitation: it is for no other one from then on.
@@ -51,15 +114,48 @@ pub struct Used {
     pub stored: bool,
 }
 
+/// What a machine claims, by the hub.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// The machine.
+    pub owner: &'a Principal,
+    /// Its key.
+    pub key: &'a PublicKey,
+    /// The proof of that.
+    pub proof: &'a str,
+    /// The key that was signed here for the same machine before.
+    pub signed: Option<&'a PublicKey>,
+}
+
+/// What a proof is looked at for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// A stream meets the machine. Nobody reads what is said before it is done, so nothing is replaced.
+    Stream,
+    /// A person has all machines signed that wait for it.
+    All,
+    /// A person names the machine.
+    Named,
+}
+
+/// What is to be done for a proof that holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Redeemed {
+    /// The key is to be signed.
+    ToSign,
+    /// It was signed, and the hub has had its certificate.
+    AlreadyStored,
+}
+
 /// Why a proof does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
     /// None of the secrets here made it.
     #[error("its proof is of no invitation that was made here, or of one that has ended")]
     Unknown,
-    /// The invitation names another machine.
+    /// The invitation is for another machine.
     #[error("its proof is of the invitation for {0}")]
-    ForAnother(PrincipalId),
+    ForAnother(Invited),
     /// The invitation was used by another machine.
     #[error("its invitation was used before, by {id} with the key {}", key.short())]
     UsedByAnother {
@@ -68,11 +164,38 @@ pub enum ProofError {
         /// Its key.
         key: PublicKey,
     },
+    /// A stream does not decide which machine an invitation without an id is for.
+    #[error("its invitation is for {invited}, and names no id; if this is the machine: devstream fleet sign {} --role {}", owner.id, owner.role)]
+    NamesNone {
+        /// What the invitation is for.
+        invited: Invited,
+        /// The machine that has used it.
+        owner: Principal,
+    },
+    /// A stream does not replace a key that was signed.
+    #[error("another key, {}, was signed for it; if it has joined anew: devstream fleet sign {} --role {}", signed.short(), owner.id, owner.role)]
+    AnotherSigned {
+        /// That key.
+        signed: PublicKey,
+        /// The machine.
+        owner: Principal,
+    },
+    /// An invitation without an id does not replace a key that was signed.
+    #[error("another key, {}, was signed for it, and an invitation for {invited} replaces none", signed.short())]
+    ReplacesNone {
+        /// That key.
+        signed: PublicKey,
+        /// What the invitation is for.
+        invited: Invited,
+    },
 }
 
 /// The error for an invitation that has no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("there are {MAX_INVITATIONS} invitations, which is the limit; the next one ends at {0}")]
+#[error(
+    "{MAX_INVITATIONS} invitations are open, which is the limit; the next one ends at {0}, and `devstream fleet forget ID` ends those \
+     for a machine"
+)]
 pub struct TooMany(pub Timestamp);
 
 /// The error for a line that is none of this file.
@@ -82,76 +205,144 @@ pub struct InvalidLine(pub usize);
 
 /// All invitations, the oldest first.
 #[derive(Debug, Clone, Default)]
-pub struct Invitations(Vec<Issued>);
+pub struct Invitations {
+    live: Vec<Issued>,
+    ended: Vec<Issued>,
+}
 
 impl Invitations {
     /// Parses the file.
     pub fn parse(text: &str) -> Result<Self, InvalidLine> {
-        let mut all = Vec::new();
+        let mut live = Vec::new();
         for (index, line) in text.lines().enumerate() {
             let issued = parse_line(line).filter(|_| index < MAX_INVITATIONS);
-            all.push(issued.ok_or(InvalidLine(index + 1))?);
+            live.push(issued.ok_or(InvalidLine(index + 1))?);
         }
-        Ok(Self(all))
+        Ok(Self { live, ended: Vec::new() })
     }
 
     /// Formats the file, secrets included.
     pub fn reveal(&self) -> String {
-        self.0.iter().map(line).collect()
+        self.ended.iter().chain(&self.live).map(line).collect()
     }
 
-    /// Removes those that have ended.
+    /// Has those count no more that have ended, and removes those that did so long ago.
     pub fn end(&mut self, now: Timestamp) {
-        self.0.retain(|issued| now < issued.until);
+        self.ended.extend(self.live.extract_if(.., |issued| issued.until <= now));
+        self.ended.retain(|issued| now < issued.until.after(KEPT_AFTER_END));
     }
 
-    /// Adds one.
+    /// Adds one, in place of those that are open for the same machine. Those that have done their work make room.
     pub fn add(&mut self, issued: Issued) -> Result<(), TooMany> {
-        if self.0.len() >= MAX_INVITATIONS {
-            let first = self.0.iter().map(|issued| issued.until).min();
-            return Err(TooMany(first.unwrap_or(issued.until)));
+        if let Invited::Id(id) = &issued.invited {
+            let owner = Principal { role: issued.role, id: id.clone() };
+            self.live.retain(|other| !other.is_open_for(&owner));
         }
-        self.0.push(issued);
+        if self.live.len() + self.ended.len() >= MAX_INVITATIONS {
+            let is_done = |issued: &Issued| issued.used.as_ref().is_some_and(|used| used.stored);
+            if !self.ended.is_empty() {
+                self.ended.remove(0);
+            } else if let Some(done) = self.live.iter().position(is_done) {
+                self.live.remove(done);
+            } else {
+                let first = self.live.iter().map(|issued| issued.until).min();
+                return Err(TooMany(first.unwrap_or(issued.until)));
+            }
+        }
+        self.live.push(issued);
         Ok(())
     }
 
     /// Returns the machines that may be waiting to be signed: those with an invitation of their own that is open or whose
     /// certificate the hub does not have yet.
     pub fn awaited(&self) -> Vec<Principal> {
-        let waits = |issued: &&Issued| issued.used.as_ref().is_none_or(|used| !used.stored);
         let named = |issued: &Issued| {
-            let id = issued.used.as_ref().map(|used| used.id.clone()).or_else(|| issued.id.clone())?;
+            let id = match (&issued.used, &issued.invited) {
+                (Some(used), _) if used.stored => return None,
+                (Some(used), _) => used.id.clone(),
+                (None, Invited::Id(id)) => id.clone(),
+                (None, Invited::Matching(_)) => return None,
+            };
             Some(Principal { role: issued.role, id })
         };
-        let mut awaited: Vec<_> = self.0.iter().filter(waits).filter_map(named).collect();
+        let mut awaited: Vec<_> = self.live.iter().filter_map(named).collect();
         awaited.sort();
         awaited.dedup();
         awaited
     }
 
-    /// Reports whether one is open that names no machine.
-    pub fn has_unnamed(&self, role: Role) -> bool {
-        self.0.iter().any(|issued| issued.role == role && issued.id.is_none() && issued.used.is_none())
+    /// The number of those that no machine has used.
+    pub fn open(&self) -> usize {
+        self.live.iter().filter(|issued| issued.used.is_none()).count()
     }
 
-    /// Has a machine use the invitation whose secret made this proof. It may do so again.
-    pub fn redeem(&mut self, owner: &Principal, key: &PublicKey, proof: &str) -> Result<(), ProofError> {
+    /// Reports whether one is open for this machine by name.
+    pub fn is_open_for(&self, owner: &Principal) -> bool {
+        self.live.iter().any(|issued| issued.is_open_for(owner))
+    }
+
+    /// Reports whether one is open that names no id.
+    pub fn has_unnamed(&self, role: Role) -> bool {
+        self.unnamed(role).next().is_some()
+    }
+
+    /// Reports whether one is open that names no id and is for such a machine.
+    pub fn has_unnamed_for(&self, owner: &Principal) -> bool {
+        self.unnamed(owner.role).any(|issued| issued.invited.covers(&owner.id))
+    }
+
+    fn unnamed(&self, role: Role) -> impl Iterator<Item = &Issued> {
+        let is_unnamed = |issued: &Issued| matches!(issued.invited, Invited::Matching(_)) && issued.used.is_none();
+        self.live.iter().filter(move |issued| issued.role == role && is_unnamed(issued))
+    }
+
+    /// Has a machine use the invitation whose secret made its proof. It may do so again.
+    pub fn redeem(&mut self, claim: &Claim<'_>, occasion: Occasion) -> Result<Redeemed, ProofError> {
+        let Claim { owner, key, proof, signed } = *claim;
         let is_of = |issued: &&mut Issued| issued.role == owner.role && verifies(&issued.secret, owner, key, proof);
-        let issued = self.0.iter_mut().find(is_of).ok_or(ProofError::Unknown)?;
-        if let Some(id) = issued.id.as_ref().filter(|id| **id != owner.id) {
-            return Err(ProofError::ForAnother(id.clone()));
+        let issued = self.live.iter_mut().find(is_of).ok_or(ProofError::Unknown)?;
+        let invited = issued.invited.clone();
+        if !invited.covers(&owner.id) {
+            return Err(ProofError::ForAnother(invited));
         }
-        match &issued.used {
-            Some(used) if used.id == owner.id && used.key == *key => {}
-            Some(used) => return Err(ProofError::UsedByAnother { id: used.id.clone(), key: used.key }),
-            None => issued.used = Some(Used { id: owner.id.clone(), key: *key, stored: false }),
+        let other = signed.copied().filter(|signed| signed != key);
+        match (&issued.used, &invited, occasion, other) {
+            (Some(used), ..) if used.id != owner.id || used.key != *key => {
+                return Err(ProofError::UsedByAnother { id: used.id.clone(), key: used.key });
+            }
+            (_, Invited::Matching(_), _, Some(signed)) => return Err(ProofError::ReplacesNone { signed, invited }),
+            (_, _, Occasion::Stream, Some(signed)) => {
+                return Err(ProofError::AnotherSigned { signed, owner: owner.clone() });
+            }
+            (None, Invited::Matching(_), Occasion::Stream, _) => {
+                return Err(ProofError::NamesNone { invited, owner: owner.clone() });
+            }
+            (Some(used), ..) if used.stored => return Ok(Redeemed::AlreadyStored),
+            (Some(_), ..) => return Ok(Redeemed::ToSign),
+            (None, ..) => issued.used = Some(Used { id: owner.id.clone(), key: *key, stored: false }),
         }
-        Ok(())
+        self.settle(owner, key);
+        Ok(Redeemed::ToSign)
+    }
+
+    /// Ends all invitations for a machine but that which this key of it has used, and reports whether there were any.
+    pub fn settle(&mut self, owner: &Principal, key: &PublicKey) -> bool {
+        let count = self.live.len();
+        let is_other = |used: &Used| used.key != *key;
+        self.live.retain(|issued| !issued.is_open_for(owner) && !issued.used_by(owner).is_some_and(is_other));
+        self.live.len() < count
+    }
+
+    /// Ends all invitations for a machine, used or not, and reports whether there were any.
+    pub fn forget(&mut self, owner: &Principal) -> bool {
+        let count = self.live.len();
+        self.live.retain(|issued| !issued.is_open_for(owner) && issued.used_by(owner).is_none());
+        self.live.len() < count
     }
 
     /// Notes that the hub has the certificate of a machine.
     pub fn note_stored(&mut self, owner: &Principal, key: &PublicKey) {
-        for issued in self.0.iter_mut().filter(|issued| issued.role == owner.role) {
+        for issued in self.live.iter_mut().filter(|issued| issued.role == owner.role) {
             if let Some(used) = issued.used.as_mut().filter(|used| used.id == owner.id && used.key == *key) {
                 used.stored = true;
             }
@@ -159,20 +350,19 @@ impl Invitations {
     }
 }
 
-fn line(Issued { secret, until, role, id, used }: &Issued) -> String {
-    let id = id.as_ref().map_or(ANY, PrincipalId::as_str);
+fn line(Issued { secret, until, role, invited, used }: &Issued) -> String {
     let state = match used {
         None => "open".to_owned(),
         Some(Used { id, key, stored }) => {
             format!("{} {id} {}", if *stored { "stored" } else { "used" }, String::from(*key))
         }
     };
-    format!("{} {until} {role} {id} {state}\n", secret.reveal())
+    format!("{} {until} {role} {invited} {state}\n", secret.reveal())
 }
 
 fn parse_line(line: &str) -> Option<Issued> {
     let words: Vec<_> = line.split(' ').collect();
-    let [secret, until, role, id, state, rest @ ..] = words.as_slice() else { return None };
+    let [secret, until, role, invited, state, rest @ ..] = words.as_slice() else { return None };
     let used = match (*state, rest) {
         ("open", []) => None,
         ("used" | "stored", [id, key]) => {
@@ -184,106 +374,10 @@ fn parse_line(line: &str) -> Option<Issued> {
         secret: Secret::parse(secret).ok()?,
         until: Timestamp::parse(until)?,
         role: role.parse().ok()?,
-        id: if *id == ANY { None } else { Some(id.parse().ok()?) },
+        invited: invited.parse().ok()?,
         used,
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::proto::invitation::prove;
-    use crate::proto::key::PrivateKey;
-    use crate::proto::secret::KeySeed;
-
-    const END: Timestamp = Timestamp(1_800_000_000);
-
-    fn key(seed: u8) -> PublicKey {
-        PrivateKey::from_seed(&KeySeed::new([seed; 32])).public()
-    }
-
-    fn device(id: &str) -> Principal {
-        Principal { role: Role::Device, id: id.parse().unwrap() }
-    }
-
-    fn secret(byte: u8) -> InvitationSecret {
-        Secret::new([byte; 32])
-    }
-
-    fn issued(byte: u8, id: Option<&str>) -> Issued {
-        let id = id.map(|id| id.parse().unwrap());
-        Issued { secret: secret(byte), until: END, role: Role::Device, id, used: None }
-    }
-
-    fn all(issued: impl IntoIterator<Item = Issued>) -> Invitations {
-        let mut all = Invitations::default();
-        issued.into_iter().for_each(|issued| all.add(issued).unwrap());
-        all
-    }
-
-    #[test]
-    fn what_is_written_is_read_again_and_a_damaged_line_is_named() {
-        let mut invitations = all([issued(1, Some("pi-42")), issued(2, None), issued(3, None)]);
-        let (pi_42, pi_43) = (device("pi-42"), device("pi-43"));
-        invitations.redeem(&pi_42, &key(1), &prove(&secret(1), &pi_42, &key(1))).unwrap();
-        invitations.redeem(&pi_43, &key(2), &prove(&secret(2), &pi_43, &key(2))).unwrap();
-        invitations.note_stored(&pi_43, &key(2));
-        let text = invitations.reveal();
-        assert!(
-            text.contains(" used pi-42 ") && text.contains(" stored pi-43 ") && text.ends_with("* open\n"),
-            "{text}"
-        );
-        assert_eq!(Invitations::parse(&text).unwrap().reveal(), text);
-        let first = text.lines().next().unwrap();
-        for length in 0..first.len() {
-            let damaged = text.replacen(first, &first[..length], 1);
-            assert_eq!(Invitations::parse(&damaged).unwrap_err(), InvalidLine(1), "{length}");
-        }
-        assert!(!format!("{invitations:?}").contains(&secret(1).reveal()));
-    }
-
-    #[test]
-    fn a_secret_is_for_the_first_identity_and_key_that_prove_it() {
-        let (pi_42, pi_43) = (device("pi-42"), device("pi-43"));
-        let mut invitations = all([issued(1, None), issued(2, Some("pi-43"))]);
-        let proof = |byte, owner: &Principal, seed| prove(&secret(byte), owner, &key(seed));
-        let redeemed = invitations.redeem(&pi_42, &key(1), &proof(9, &pi_42, 1));
-        assert_eq!(redeemed, Err(ProofError::Unknown), "another secret");
-        assert_eq!(invitations.redeem(&pi_42, &key(2), &proof(1, &pi_42, 1)), Err(ProofError::Unknown), "another key");
-        let redeemed = invitations.redeem(&pi_42, &key(1), &proof(2, &pi_42, 1));
-        assert_eq!(redeemed, Err(ProofError::ForAnother("pi-43".parse().unwrap())));
-        for _ in 0..2 {
-            assert_eq!(invitations.redeem(&pi_42, &key(1), &proof(1, &pi_42, 1)), Ok(()), "as often as it asks");
-        }
-        let used = ProofError::UsedByAnother { id: "pi-42".parse().unwrap(), key: key(1) };
-        assert_eq!(invitations.redeem(&pi_42, &key(2), &proof(1, &pi_42, 2)), Err(used.clone()));
-        assert_eq!(invitations.redeem(&pi_43, &key(1), &proof(1, &pi_43, 1)), Err(used));
-        let service = Principal { role: Role::Service, ..pi_43.clone() };
-        assert_eq!(invitations.redeem(&service, &key(3), &proof(2, &service, 3)), Err(ProofError::Unknown));
-    }
-
-    #[test]
-    fn those_are_awaited_whose_certificate_the_hub_does_not_have() {
-        let pi_42 = device("pi-42");
-        let mut invitations = all([issued(1, None), issued(2, Some("pi-43"))]);
-        assert_eq!(invitations.awaited(), [device("pi-43")]);
-        assert!(invitations.has_unnamed(Role::Device) && !invitations.has_unnamed(Role::Service));
-        invitations.redeem(&pi_42, &key(1), &prove(&secret(1), &pi_42, &key(1))).unwrap();
-        assert_eq!(invitations.awaited(), [pi_42.clone(), device("pi-43")]);
-        assert!(!invitations.has_unnamed(Role::Device));
-        invitations.note_stored(&pi_42, &key(1));
-        assert_eq!(invitations.awaited(), [device("pi-43")]);
-    }
-
-    #[test]
-    fn there_are_few_at_a_time_and_those_that_have_ended_make_room() {
-        let mut invitations = all((0..MAX_INVITATIONS).map(|_| issued(1, Some(&"x".repeat(128)))));
-        assert_eq!(invitations.add(issued(2, None)), Err(TooMany(END)));
-        assert!(invitations.reveal().len() as u64 <= MAX_INVITATIONS_BYTES);
-        assert!(Invitations::parse(&invitations.reveal()).is_ok());
-        invitations.end(END.before(Duration::from_secs(1)));
-        assert_eq!(invitations.add(issued(2, None)), Err(TooMany(END)));
-        invitations.end(END);
-        assert_eq!((invitations.add(issued(2, None)), invitations.awaited()), (Ok(()), vec![]));
-    }
-}
+mod tests;

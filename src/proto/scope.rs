@@ -30,6 +30,12 @@ impl Glob {
         Self("*".into())
     }
 
+    /// Returns it in lower case, as ids of devices are compared.
+    #[must_use]
+    pub fn lower_case(&self) -> Self {
+        Self(self.0.to_ascii_lowercase())
+    }
+
     /// Matches a text, in time bounded by the product of the lengths.
     pub fn matches(&self, text: &str) -> bool {
         matches(self.0.as_bytes(), text.as_bytes())

@@ -7,12 +7,21 @@ use crate::cli::trust::peer;
 use crate::cli::{Failure, output, pasted_link};
 use crate::net::os::clock;
 use crate::net::os::random;
-use crate::proto::id::{Principal, PrincipalId};
+use crate::proto::id::{PrincipalId, Role};
 use crate::proto::invitation::{FRAGMENT, Invitation};
-use crate::proto::invitations::{INVITATION_TIME, Issued};
+use crate::proto::invitations::{INVITATION_TIME, InvalidInvited, Invited, Issued};
 use crate::proto::join::JoinLink;
 
-pub(super) fn run(store: &Store, id: Option<PrincipalId>) -> Result<(), Failure> {
+/// What is said of a link that others have seen.
+const LINK_IN_ARGUMENT: &str = "give no link as an argument, since arguments are visible to every user: run `devstream fleet invite`, \
+    and paste it when asked; if others use this machine, have the hub make another link";
+
+pub(super) fn run(store: &Store, given: Option<&str>) -> Result<(), Failure> {
+    if given.is_some_and(|given| given.contains("://")) {
+        return Err(Failure::Usage(anyhow!(LINK_IN_ARGUMENT)));
+    }
+    let given =
+        given.map(str::parse).transpose().map_err(|error: InvalidInvited| Failure::Usage(anyhow!("{error}")))?;
     let (keys, _) = store.load()?;
     let typed = pasted_link::read(
         "Paste the join link that the hub printed, and press Enter:",
@@ -25,33 +34,46 @@ pub(super) fn run(store: &Store, id: Option<PrincipalId>) -> Result<(), Failure>
         return Err(Failure::Usage(anyhow!(why)));
     }
     let link: JoinLink = link.parse().map_err(|error| Failure::Usage(anyhow!("{error}")))?;
-    let id = invited(&link, id).map_err(Failure::Usage)?;
+    let invited = invited(&link, given).map_err(Failure::Usage)?;
     let (secret, until) = (random::secret::<32>(), clock::now_utc().after(INVITATION_TIME));
     let invitation = Invitation { keys, secret: secret.clone() };
     let (role, day) = (link.role, &until.rfc3339()[..10]);
-    let issued = Issued { secret, until, role, id: id.clone(), used: None };
+    let issued = Issued { secret, until, role, invited: invited.clone(), used: None };
     store.change_invitations(|all| all.add(issued))?.map_err(anyhow::Error::from)?;
     output::print(&format!("{}{FRAGMENT}{}", link.reveal(), invitation.reveal()));
-    let (who, next) = match id {
-        Some(id) => (format!("{role} {id}"), format!("devstream fleet sign {id} --role {role}")),
-        None => ("one machine".to_owned(), "devstream fleet sign".to_owned()),
+    let (who, next) = match invited {
+        Invited::Id(id) => (
+            format!("{role} {id}"),
+            format!("when a stream from here first meets it, or by: devstream fleet sign {id} --role {role}"),
+        ),
+        Invited::Matching(glob) => {
+            (format!("one {role} whose id matches {glob}"), "by: devstream fleet sign".to_owned())
+        }
     };
     output::eprint(&format!(
-        "the link is a secret, for {who}, until {day}: run `devstream join` there, without an argument, and paste it when asked. The \
-         machine trusts the fleet then; its key is signed when a stream from here first meets it, or by: {next}"
+        "a secret link for {who}. Use it before the hub's link ends (15 minutes unless --link-for); the invitation itself ends {day}. \
+         Run `devstream join` there, without an argument, and paste it when asked. The machine trusts the fleet then; its key is signed \
+         {next}"
     ));
     Ok(())
 }
 
-/// Returns the id that the link is for, as sessions look it up; none if it is an enrolment key, and nobody names one.
-fn invited(link: &JoinLink, given: Option<PrincipalId>) -> anyhow::Result<Option<PrincipalId>> {
-    let named = |id: PrincipalId| {
-        let Principal { id, .. } = peer(link.role, id);
-        id
+/// Returns the machine that the link is for, as sessions look it up. An enrolment key names none, and whoever has its link and a
+/// hub on their side could pass for any machine: its owner says which one may use it.
+fn invited(link: &JoinLink, given: Option<Invited>) -> anyhow::Result<Invited> {
+    let named = |id: PrincipalId| Invited::Id(peer(link.role, id).id);
+    let given = match given {
+        Some(Invited::Id(id)) => Some(named(id)),
+        Some(Invited::Matching(glob)) if link.role == Role::Device => Some(Invited::Matching(glob.lower_case())),
+        given => given,
     };
-    match (link.id.clone().map(named), given.map(named)) {
+    match (link.id.clone().map(named), given) {
         (Some(id), Some(given)) if id != given => Err(anyhow!("this link is for {id}; omit {given}")),
-        (Some(id), _) => Ok(Some(id)),
-        (None, given) => Ok(given),
+        (Some(id), _) => Ok(id),
+        (None, Some(given)) => Ok(given),
+        (None, None) => Err(anyhow!(
+            "this link is an enrolment key, which names no machine: say which one may use the invitation, by its id or a pattern that \
+             its id matches: devstream fleet invite pi-42, or devstream fleet invite 'pi-*'"
+        )),
     }
 }

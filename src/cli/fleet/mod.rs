@@ -23,7 +23,7 @@ pub(super) async fn run(command: FleetCommand) -> Result<(), Failure> {
     let store = Store::of_user()?;
     match command {
         FleetCommand::Init => init(&store),
-        FleetCommand::Invite { id } => invite::run(&store, id),
+        FleetCommand::Invite { id } => invite::run(&store, id.as_deref()),
         FleetCommand::Sign(sign) => Box::pin(sign::run(&store, *sign)).await,
         FleetCommand::List { output } => list(&store, output.json),
         FleetCommand::Recover { file } => recover(&store, &file),

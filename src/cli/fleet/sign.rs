@@ -7,9 +7,9 @@ use crate::cli::trust::peer;
 use crate::cli::{Failure, output};
 use crate::net::client::Client;
 use crate::net::os::clock;
-use crate::proto::fleet::{CERTIFICATE_TIME, Validity};
+use crate::proto::fleet::Validity;
 use crate::proto::id::{Principal, Role};
-use crate::proto::invitations::ProofError;
+use crate::proto::invitations::{Occasion, ProofError};
 use crate::proto::key::PublicKey;
 use crate::proto::known::KnownPeer;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -33,26 +33,20 @@ async fn client(hub: HubArgs) -> Result<Client, Failure> {
 fn by_hand(store: &Store, owner: &Principal, key: PublicKey) -> Result<(), Failure> {
     let (keys, _) = store.load()?;
     let signed = make(store, owner, key)?;
-    let instead = record(store, owner, &signed)?.map(|former| {
-        format!("; {} was signed before for the same id, and still holds until {}", former.key.short(), end(&former))
-    });
+    record(store, owner, &signed)?;
+    store.settle(owner, &key)?;
     output::print(&format!("devstream trust fleet {keys} --role {} --certificate {}", owner.role, signed.certificate));
     output::eprint(&format!(
         "signed {owner}, {}, until {}{}; run the command above on its machine",
         key.short(),
         signed.until(),
-        instead.unwrap_or_default()
+        signed.instead()
     ));
     Ok(())
 }
 
-/// The last day of what was signed.
-fn end(signed: &KnownPeer) -> String {
-    signed.since.after(CERTIFICATE_TIME).rfc3339()[..10].to_owned()
-}
-
 async fn one(store: &Store, client: &Client, owner: &Principal) -> Result<(), Failure> {
-    let why = match prove(store, client, owner).await {
+    let why = match prove(store, client, owner, Occasion::Named).await {
         Ok(line) => {
             output::print(&line);
             return Ok(());
@@ -63,7 +57,9 @@ async fn one(store: &Store, client: &Client, owner: &Principal) -> Result<(), Fa
     if let (NotSigned::NoProof | NotSigned::ProofError(ProofError::Unknown), Some(known)) = (&why, known)
         && let Ok(line) = renew(store, client, owner, known.key).await
     {
-        output::print(&line);
+        let is_open = store.invitations()?.is_open_for(owner);
+        let unused = if is_open { "; the invitation that is open for it was not used yet" } else { "" };
+        output::print(&format!("{line}{unused}"));
         return Ok(());
     }
     let by_hand = format!(
@@ -87,13 +83,15 @@ async fn all(store: &Store, client: &Client) -> Result<(), Failure> {
     if store.invitations()?.has_unnamed(Role::Device) {
         let signed = store.signed().read()?;
         let devices = list_devices(client).await?.into_iter().map(|device| peer(Role::Device, device.id.into()));
-        awaited.extend(devices.filter(|device| signed.get(device).is_none()));
+        let invitations = store.invitations()?;
+        let may_wait = |device: &Principal| signed.get(device).is_none() && invitations.has_unnamed_for(device);
+        awaited.extend(devices.filter(may_wait));
         awaited.sort();
         awaited.dedup();
     }
     let named = store.invitations()?.awaited();
     for owner in &awaited {
-        match prove(store, client, owner).await {
+        match prove(store, client, owner, Occasion::All).await {
             // Most devices have nothing to do with an invitation that names none.
             Err(NotSigned::NoProof) if !named.contains(owner) => {}
             Err(NotSigned::NoProof) => done.say(format!("{owner}: has not joined with its invitation yet")),
@@ -116,10 +114,15 @@ async fn all(store: &Store, client: &Client) -> Result<(), Failure> {
 }
 
 /// Signs a machine by its proof.
-async fn prove(store: &Store, client: &Client, owner: &Principal) -> Result<String, NotSigned> {
-    let signed = sign_proven(store, client, owner).await?;
+async fn prove(store: &Store, client: &Client, owner: &Principal, occasion: Occasion) -> Result<String, NotSigned> {
+    let signed = sign_proven(store, client, owner, occasion).await?;
     hand_over(store, client, owner, &signed).await?;
-    Ok(format!("{owner}: proof of the invitation checked; signed until {}", signed.until()))
+    let how = if signed.again {
+        format!("its key {}, as before, signed again", signed.key.short())
+    } else {
+        "signed".to_owned()
+    };
+    Ok(format!("{owner}: proof of the invitation checked; {how} until {}{}", signed.until(), signed.instead()))
 }
 
 /// Signs a key again that was signed before. The machine takes the certificate from the hub.
@@ -128,7 +131,7 @@ async fn renew(store: &Store, client: &Client, owner: &Principal, key: PublicKey
     hand_over(store, client, owner, &signed).await?;
     // Not before: what did not arrive is tried again.
     record(store, owner, &signed)?;
-    Ok(format!("{owner}: renewed until {}", signed.until()))
+    Ok(format!("{owner}: renewed until {}, for its key {}", signed.until(), key.short()))
 }
 
 /// Brings a certificate to its machine: by the hub, or, where that is this machine's own service, also here.

@@ -18,9 +18,9 @@ use crate::net::client::Client;
 use crate::net::e2e::fleet::certify;
 use crate::net::e2e::leaf::Voucher;
 use crate::net::os::clock;
-use crate::proto::fleet::Validity;
+use crate::proto::fleet::{CERTIFICATE_TIME, Validity};
 use crate::proto::id::Principal;
-use crate::proto::invitations::ProofError;
+use crate::proto::invitations::{Claim, Occasion, ProofError, Redeemed};
 use crate::proto::key::PublicKey;
 use crate::proto::known::{KnownPeer, Origin};
 use crate::proto::refusal::Refusal;
@@ -30,12 +30,26 @@ pub(super) struct Signed {
     pub(super) key: PublicKey,
     pub(super) certificate: Voucher,
     pub(super) validity: Validity,
+    /// Another key that was signed for the same id before.
+    pub(super) former: Option<KnownPeer>,
+    /// This key was signed before, and the hub has had its certificate.
+    pub(super) again: bool,
 }
 
 impl Signed {
     /// Its last day.
     pub(super) fn until(&self) -> String {
         self.validity.not_after.rfc3339()[..10].to_owned()
+    }
+
+    /// Words which other key was signed before, after what was signed now.
+    pub(super) fn instead(&self) -> String {
+        let instead = |former: &KnownPeer| {
+            let end = former.since.after(CERTIFICATE_TIME).rfc3339();
+            let key = former.key.short();
+            format!("; instead of {key}, which was signed before for the same id, and still holds until {}", &end[..10])
+        };
+        self.former.as_ref().map(instead).unwrap_or_default()
     }
 }
 
@@ -64,30 +78,37 @@ pub(super) fn make(store: &Store, owner: &Principal, key: PublicKey) -> anyhow::
     let (_, signer) = store.load()?;
     let validity = Validity::beginning(clock::now_utc());
     let certificate = certify(owner, &key, Arc::new(signer), validity)?;
-    Ok(Signed { key, certificate, validity })
+    let former = store.signed().read()?.get(owner).copied().filter(|former| former.key != key);
+    Ok(Signed { key, certificate, validity, former, again: false })
 }
 
-/// Notes what was signed, and returns another key that was signed for the same id before.
-pub(super) fn record(store: &Store, owner: &Principal, signed: &Signed) -> anyhow::Result<Option<KnownPeer>> {
+/// Notes what was signed.
+pub(super) fn record(store: &Store, owner: &Principal, signed: &Signed) -> anyhow::Result<()> {
     let known = KnownPeer { key: signed.key, origin: Origin::Fleet, since: signed.validity.not_before };
-    let mut former = None;
-    store.signed().change(|peers| {
-        former = peers.get(owner).copied().filter(|former| former.key != signed.key);
-        peers.set(owner.clone(), known).map_err(|error| anyhow!("{error}"))
-    })??;
-    Ok(former)
+    store.signed().change(|peers| peers.set(owner.clone(), known).map_err(|error| anyhow!("{error}")))?
 }
 
 /// Signs the key of a machine whose proof is of an invitation that was made here. The certificate is not at the hub yet.
-pub(super) async fn sign_proven(store: &Store, client: &Client, owner: &Principal) -> Result<Signed, NotSigned> {
+/// A key whose certificate the hub has had is signed again for a person who names its machine, and not otherwise: it may be the
+/// old key of a machine whose successor is awaited.
+pub(super) async fn sign_proven(
+    store: &Store,
+    client: &Client,
+    owner: &Principal,
+    occasion: Occasion,
+) -> Result<Signed, NotSigned> {
     let endorsements = client.endorsements(owner).await?.ok_or(NotSigned::EarlierHub)?;
     let mut refused = NotSigned::NoProof;
     // The newest key is first, and it is the reason of that one which counts.
     for endorsement in endorsements {
         let Some(proof) = &endorsement.proof else { continue };
-        match store.change_invitations(|all| all.redeem(owner, &endorsement.key, proof))? {
-            Ok(()) => {
-                let signed = make(store, owner, endorsement.key)?;
+        let (key, known) = (endorsement.key, store.signed().read()?.get(owner).copied());
+        let claim = Claim { owner, key: &key, proof, signed: known.as_ref().map(|known| &known.key) };
+        match store.change_invitations(|all| all.redeem(&claim, occasion))? {
+            Ok(Redeemed::AlreadyStored) if occasion != Occasion::Named => {}
+            Ok(redeemed) => {
+                let again = redeemed == Redeemed::AlreadyStored;
+                let signed = Signed { again, ..make(store, owner, key)? };
                 record(store, owner, &signed)?;
                 return Ok(signed);
             }

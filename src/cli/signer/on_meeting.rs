@@ -14,6 +14,7 @@ use crate::net::os::private_files::write_private_for_owner;
 use crate::proto::bounded_map::BoundedMap;
 use crate::proto::fleet::CERTIFICATE_TIME;
 use crate::proto::id::Principal;
+use crate::proto::invitations::Occasion;
 
 /// Time for which a certificate that was made here counts for streams of this process: the peer takes it from the hub meanwhile.
 const HANDED_OVER: Duration = Duration::from_secs(60);
@@ -106,5 +107,5 @@ async fn sign_if_awaited(store: &Store, client: &Client, peer: &Principal) -> Re
     if client.fleet_keys() != Some(keys) {
         return Ok(None);
     }
-    Box::pin(sign_proven(store, client, peer)).await.map(Some)
+    Box::pin(sign_proven(store, client, peer, Occasion::Stream)).await.map(Some)
 }

@@ -152,11 +152,19 @@ impl Store {
         })?
     }
 
+    /// Ends all invitations for a machine but that which this key of it has used.
+    pub(in crate::cli) fn settle(&self, owner: &Principal, key: &PublicKey) -> anyhow::Result<()> {
+        self.change_invitations(|all| {
+            all.settle(owner, key);
+            Ok(())
+        })?
+    }
+
     /// Reports whether this machine may be waiting to be signed.
     pub(in crate::cli) fn awaits(&self, owner: &Principal) -> anyhow::Result<bool> {
         let invitations = self.invitations()?;
         Ok(invitations.awaited().contains(owner)
-            || invitations.has_unnamed(owner.role) && self.signed.read()?.get(owner).is_none())
+            || invitations.has_unnamed_for(owner) && self.signed.read()?.get(owner).is_none())
     }
 
     /// Has the recovery key of a file sign from now on.

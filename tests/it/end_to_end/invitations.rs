@@ -39,7 +39,12 @@ impl Invited {
 
     /// Adds an invitation to a link.
     pub(super) fn invite(&self, link: &str) -> String {
-        let invited = self.owner.machine.paste(&["fleet", "invite"], link);
+        self.invite_any(link, &[])
+    }
+
+    /// Adds an invitation to an enrolment key's link, for the ids that match.
+    fn invite_any(&self, link: &str, ids: &[&str]) -> String {
+        let invited = self.owner.machine.paste(&[&["fleet", "invite"], ids].concat(), link);
         assert!(invited.code == Some(0) && invited.stderr.contains("devstream join"), "{invited:?}");
         let line = invited.stdout.trim().to_owned();
         assert!(line.starts_with(&format!("{link}#fleet={}&proof=", self.owner.keys)), "{invited:?}");
@@ -180,7 +185,14 @@ fn a_machine_that_has_joined_takes_an_invitation_with_the_same_link_and_none_of_
     assert_eq!(joined.code, Some(0), "{joined:?}");
     drop(_agent);
     let _agent = start(&device, &target);
-    assert_says_hello(&stream(&invited.owner.machine), true);
+    // A stream does not replace a key that was signed, and says what does.
+    let refused = stream(&invited.owner.machine);
+    assert_not_in_fleet(&refused);
+    let advice = "was signed for it; if it has joined anew: devstream fleet sign pi-42 --role device";
+    assert!(refused.stderr.contains(advice), "{refused:?}");
+    let signed = invited.owner.machine.ask(&["fleet", "sign"]);
+    assert!(signed.contains("; instead of ") && signed.contains("was signed before for the same id"), "{signed}");
+    assert_says_hello(&stream(&invited.owner.machine), false);
 }
 
 #[test]
@@ -188,7 +200,9 @@ fn an_enrolment_key_with_invitations_admits_one_machine_for_each() {
     let (invited, target) = (Invited::new(), Target::greeting_then_reading("hello\n"));
     let laptop = &invited.owner.machine;
     let link = invited.hub.link(&["enroll", "add", "--device", "pi-*", "--uses", "9"]);
-    let line = invited.invite(&link);
+    let unnamed = laptop.paste(&["fleet", "invite"], &link);
+    assert!(unnamed.code == Some(2) && unnamed.stderr.contains("say which one may use the invitation"), "{unnamed:?}");
+    let line = invited.invite_any(&link, &["PI-*"]);
     let [first, second] = [(); 2].map(|()| Machine::new());
     for (machine, id) in [(&first, "pi-1"), (&second, DEVICE)] {
         let joined = machine.paste(&["join", "--id", id], &line);

@@ -73,6 +73,13 @@ impl Owned {
     }
 }
 
+/// Has a machine of the hub's join with a link that the hub makes, and what came after the `#` of another one.
+fn join_with_secret_of(evil: &Machine, link: &str, invited: &str) {
+    let secret = invited.split_once('#').unwrap().1;
+    let joined = evil.paste(&["join"], &format!("{link}#{}", secret.trim()));
+    assert_eq!(joined.code, Some(0), "{joined:?}");
+}
+
 const UNKNOWN: &str = "its proof is of no invitation that was made here";
 
 fn start(device: &Machine, id: &str, target: &Target) -> Agent {
@@ -139,6 +146,93 @@ fn a_key_that_it_puts_in_place_of_the_devices_is_not_signed_with_the_devices_pro
     let genuine = Target::greeting_then_reading("hello\n");
     let _agent = start(&device, DEVICE, &genuine);
     says_hello(&pipe(&owned.owner, DEVICE));
+}
+
+#[test]
+fn a_lost_link_is_worth_nothing_to_it_once_the_machine_was_invited_anew_or_signed() {
+    let (owned, target) = (Owned::new(), Target::greeting_then_reading("evil\n"));
+    let hub_link = owned.hub.device_link(DEVICE);
+    let lost = owned.owner.paste(&["fleet", "invite"], &hub_link).stdout;
+    let device = Machine::new();
+    owned.join(&device, &hub_link);
+    let other_link = owned.hub.device_link(OTHER);
+    let other_lost = owned.owner.paste(&["fleet", "invite"], &other_link).stdout;
+    let other = Machine::new();
+    other.ask(&["join", &other_link]);
+    let identity: Value = serde_json::from_str(&other.ask(&["identity", "--json"])).unwrap();
+    let key = identity[0]["endToEndKey"].as_str().unwrap();
+    owned.owner.ask(&["fleet", "sign", OTHER, "--key", key]);
+    let signed = owned.owner.ask(&["fleet", "sign"]);
+    assert!(signed.starts_with("device pi-42: proof of the invitation checked; signed until 20"), "{signed}");
+    let before = owned.owner.ask(&["fleet", "list"]);
+    for (id, lost) in [(DEVICE, lost), (OTHER, other_lost)] {
+        let evil = Machine::new();
+        join_with_secret_of(&evil, &owned.hub.link(&["device", "rotate", id, "--overlap", "0s"]), &lost);
+        let _evil = start(&evil, id, &target);
+        assert_is(&pipe(&owned.owner, id), RefusalKind::NotInFleet);
+        let by_name = owned.owner.run(&["fleet", "sign", id]);
+        assert!(by_name.code == Some(43) && by_name.stderr.contains(UNKNOWN), "{by_name:?}");
+        let all = owned.owner.run(&["fleet", "sign"]);
+        assert!(all.code == Some(0) && all.stdout.is_empty(), "{all:?}");
+        assert_is(&pipe(&owned.owner, id), RefusalKind::NotInFleet);
+    }
+    assert_eq!((owned.owner.ask(&["fleet", "list"]), target.seen().bytes), (before, 0));
+}
+
+#[test]
+fn the_link_of_an_enrolment_key_signs_no_machine_that_has_another_id_or_a_signed_key() {
+    let (owned, target) = (Owned::new(), Target::greeting_then_reading("evil\n"));
+    let [_device, _db] = [DEVICE, "db"].map(|id| owned.device(id));
+    owned.owner.ask(&["fleet", "sign"]);
+    let before = owned.owner.ask(&["fleet", "list"]);
+    let enrol = owned.hub.link(&["enroll", "add", "--device", "*", "--uses", "9"]);
+    let invited = owned.owner.paste(&["fleet", "invite", "pi-*"], &enrol).stdout;
+    for (id, why) in
+        [("db", "its proof is of the invitation for pi-*"), (DEVICE, "an invitation for pi-* replaces none")]
+    {
+        let evil = Machine::new();
+        join_with_secret_of(&evil, &owned.hub.link(&["device", "rotate", id, "--overlap", "0s"]), &invited);
+        let _evil = start(&evil, id, &target);
+        assert_is(&pipe(&owned.owner, id), RefusalKind::NotInFleet);
+        let by_name = owned.owner.run(&["fleet", "sign", id]);
+        assert!(by_name.code == Some(43) && by_name.stderr.contains(why), "{by_name:?}");
+        assert_eq!(owned.owner.run(&["fleet", "sign"]).code, Some(0));
+        assert_is(&pipe(&owned.owner, id), RefusalKind::NotInFleet);
+    }
+    assert_eq!((owned.owner.ask(&["fleet", "list"]), target.seen().bytes), (before, 0));
+    // Nor does a stream decide which machine is the invited one.
+    let machine = Machine::new();
+    let joined = machine.paste(&["join", "--id", OTHER], &invited);
+    assert_eq!(joined.code, Some(0), "{joined:?}");
+    let genuine = Target::greeting_then_reading("hello\n");
+    let _agent = start(&machine, OTHER, &genuine);
+    let refused = pipe(&owned.owner, OTHER);
+    assert_is(&refused, RefusalKind::NotInFleet);
+    let advice = "names no id; if this is the machine: devstream fleet sign pi-43 --role device";
+    assert!(refused.stderr.contains(advice), "{refused:?}");
+    let signed = owned.owner.ask(&["fleet", "sign", OTHER]);
+    assert!(signed.starts_with("device pi-43: proof of the invitation checked; signed until 20"), "{signed}");
+    says_hello(&pipe(&owned.owner, OTHER));
+}
+
+#[test]
+fn the_old_key_of_a_device_whose_successor_is_awaited_is_not_signed_again() {
+    let owned = Owned::new();
+    let _stolen = owned.device(DEVICE);
+    owned.owner.ask(&["fleet", "sign"]);
+    let before = owned.kept("certificate", DEVICE);
+    let rotated = owned.hub.link(&["device", "rotate", DEVICE]);
+    let link = owned.owner.paste(&["fleet", "invite"], &rotated).stdout;
+    let all = owned.owner.run(&["fleet", "sign"]);
+    assert!(all.code == Some(0) && all.stdout == "device pi-42: has not joined with its invitation yet\n", "{all:?}");
+    assert_eq!(owned.kept("certificate", DEVICE), before);
+    let named = owned.owner.ask(&["fleet", "sign", DEVICE]);
+    assert!(named.contains("as before, signed again until 20"), "{named}");
+    let successor = Machine::new();
+    let joined = successor.paste(&["join"], &link);
+    assert_eq!(joined.code, Some(0), "{joined:?}");
+    let signed = owned.owner.ask(&["fleet", "sign"]);
+    assert!(signed.contains("checked; signed until 20") && signed.contains("; instead of "), "{signed}");
 }
 
 #[test]
