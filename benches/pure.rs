@@ -140,6 +140,7 @@ impl BrokerScenario {
                 forwards: vec!["ssh".parse().unwrap()],
                 accepts_any_name: false,
                 reusable: false,
+                certificates: false,
             };
             let (device, connection) = (format!("device-{number}").parse().unwrap(), ConnectionId(number));
             scenario.handle(Input::DeviceConnected { device, connection, hello, address: address() });

@@ -1289,7 +1289,8 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Make a fleet: its key, and a recovery key that you then move to another place')
-            [CompletionResult]::new('sign', 'sign', [CompletionResultType]::ParameterValue, 'Sign a machine''s key, for 400 days; prints the command to run on that machine')
+            [CompletionResult]::new('invite', 'invite', [CompletionResultType]::ParameterValue, 'Add an invitation to a join link, which is read from standard input')
+            [CompletionResult]::new('sign', 'sign', [CompletionResultType]::ParameterValue, 'Sign machines that joined with an invitation, and renew certificates that end within 60 days')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the machines whose keys were signed here, and until when')
             [CompletionResult]::new('recover', 'recover', [CompletionResultType]::ParameterValue, 'Sign with the recovery key from now on, where the fleet key was lost')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -1306,11 +1307,27 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
+        'devstream;fleet;invite' {
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
         'devstream;fleet;sign' {
             [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'The machine''s role')
             [CompletionResult]::new('--key', '--key', [CompletionResultType]::ParameterName, 'The machine''s whole key, as `devstream identity` shows it there')
+            [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)')
+            [CompletionResult]::new('--ca', '--ca', [CompletionResultType]::ParameterName, 'Trust the authorities in this PEM file for the hub''s certificate, instead of its pin or the public ones')
+            [CompletionResult]::new('--via', '--via', [CompletionResultType]::ParameterName, 'Connect through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none')
+            [CompletionResult]::new('--via-login', '--via-login', [CompletionResultType]::ParameterName, 'Read the proxy''s USER:PASSWORD from this file; no other user may have access to it')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('--allow-tls-inspection', '--allow-tls-inspection', [CompletionResultType]::ParameterName, 'Connect even if a proxy on the path inspects TLS, if the hub allows it too')
             [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
@@ -1344,13 +1361,17 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
         }
         'devstream;fleet;help' {
             [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Make a fleet: its key, and a recovery key that you then move to another place')
-            [CompletionResult]::new('sign', 'sign', [CompletionResultType]::ParameterValue, 'Sign a machine''s key, for 400 days; prints the command to run on that machine')
+            [CompletionResult]::new('invite', 'invite', [CompletionResultType]::ParameterValue, 'Add an invitation to a join link, which is read from standard input')
+            [CompletionResult]::new('sign', 'sign', [CompletionResultType]::ParameterValue, 'Sign machines that joined with an invitation, and renew certificates that end within 60 days')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the machines whose keys were signed here, and until when')
             [CompletionResult]::new('recover', 'recover', [CompletionResultType]::ParameterValue, 'Sign with the recovery key from now on, where the fleet key was lost')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
         }
         'devstream;fleet;help;init' {
+            break
+        }
+        'devstream;fleet;help;invite' {
             break
         }
         'devstream;fleet;help;sign' {
@@ -1670,12 +1691,16 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
         }
         'devstream;help;fleet' {
             [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Make a fleet: its key, and a recovery key that you then move to another place')
-            [CompletionResult]::new('sign', 'sign', [CompletionResultType]::ParameterValue, 'Sign a machine''s key, for 400 days; prints the command to run on that machine')
+            [CompletionResult]::new('invite', 'invite', [CompletionResultType]::ParameterValue, 'Add an invitation to a join link, which is read from standard input')
+            [CompletionResult]::new('sign', 'sign', [CompletionResultType]::ParameterValue, 'Sign machines that joined with an invitation, and renew certificates that end within 60 days')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the machines whose keys were signed here, and until when')
             [CompletionResult]::new('recover', 'recover', [CompletionResultType]::ParameterValue, 'Sign with the recovery key from now on, where the fleet key was lost')
             break
         }
         'devstream;help;fleet;init' {
+            break
+        }
+        'devstream;help;fleet;invite' {
             break
         }
         'devstream;help;fleet;sign' {

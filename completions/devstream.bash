@@ -97,6 +97,9 @@ _devstream() {
             devstream__subcmd__fleet,init)
                 cmd="devstream__subcmd__fleet__subcmd__init"
                 ;;
+            devstream__subcmd__fleet,invite)
+                cmd="devstream__subcmd__fleet__subcmd__invite"
+                ;;
             devstream__subcmd__fleet,list)
                 cmd="devstream__subcmd__fleet__subcmd__list"
                 ;;
@@ -111,6 +114,9 @@ _devstream() {
                 ;;
             devstream__subcmd__fleet__subcmd__help,init)
                 cmd="devstream__subcmd__fleet__subcmd__help__subcmd__init"
+                ;;
+            devstream__subcmd__fleet__subcmd__help,invite)
+                cmd="devstream__subcmd__fleet__subcmd__help__subcmd__invite"
                 ;;
             devstream__subcmd__fleet__subcmd__help,list)
                 cmd="devstream__subcmd__fleet__subcmd__help__subcmd__list"
@@ -186,6 +192,9 @@ _devstream() {
                 ;;
             devstream__subcmd__help__subcmd__fleet,init)
                 cmd="devstream__subcmd__help__subcmd__fleet__subcmd__init"
+                ;;
+            devstream__subcmd__help__subcmd__fleet,invite)
+                cmd="devstream__subcmd__help__subcmd__fleet__subcmd__invite"
                 ;;
             devstream__subcmd__help__subcmd__fleet,list)
                 cmd="devstream__subcmd__help__subcmd__fleet__subcmd__list"
@@ -1177,7 +1186,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__fleet)
-            opts="-v -q -h --verbose --quiet --log-format --profile --help init sign list recover help"
+            opts="-v -q -h --verbose --quiet --log-format --profile --help init invite sign list recover help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1199,7 +1208,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__fleet__subcmd__help)
-            opts="init sign list recover help"
+            opts="init invite sign list recover help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1227,6 +1236,20 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__fleet__subcmd__help__subcmd__init)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__fleet__subcmd__help__subcmd__invite)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1304,6 +1327,28 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        devstream__subcmd__fleet__subcmd__invite)
+            opts="-v -q -h --verbose --quiet --log-format --profile --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         devstream__subcmd__fleet__subcmd__list)
             opts="-v -q -h --json --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1349,7 +1394,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__fleet__subcmd__sign)
-            opts="-v -q -h --role --key --verbose --quiet --log-format --profile --help"
+            opts="-v -q -h --role --key --hub --ca --allow-tls-inspection --via --via-login --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1361,6 +1406,44 @@ _devstream() {
                     ;;
                 --key)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hub)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --via)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --via-login)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
                     return 0
                     ;;
                 --log-format)
@@ -1505,7 +1588,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__help__subcmd__fleet)
-            opts="init sign list recover"
+            opts="init invite sign list recover"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1519,6 +1602,20 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__help__subcmd__fleet__subcmd__init)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__fleet__subcmd__invite)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -527,28 +527,40 @@ complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_se
 complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from help" -f -a "fleet" -d 'Trust a fleet: refuse every peer whose key it has not signed (exit code 43), whatever else is known of it'
 complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from help" -f -a "reset" -d 'Forget the keys of all peers of an identity'
 complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init sign list recover help" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init sign list recover help" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init sign list recover help" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init sign list recover help" -s q -l quiet -d 'Show warnings and errors only'
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init sign list recover help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init sign list recover help" -f -a "init" -d 'Make a fleet: its key, and a recovery key that you then move to another place'
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init sign list recover help" -f -a "sign" -d 'Sign a machine\'s key, for 400 days; prints the command to run on that machine'
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init sign list recover help" -f -a "list" -d 'List the machines whose keys were signed here, and until when'
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init sign list recover help" -f -a "recover" -d 'Sign with the recovery key from now on, where the fleet key was lost'
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init sign list recover help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -s q -l quiet -d 'Show warnings and errors only'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -f -a "init" -d 'Make a fleet: its key, and a recovery key that you then move to another place'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -f -a "invite" -d 'Add an invitation to a join link, which is read from standard input'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -f -a "sign" -d 'Sign machines that joined with an invitation, and renew certificates that end within 60 days'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -f -a "list" -d 'List the machines whose keys were signed here, and until when'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -f -a "recover" -d 'Sign with the recovery key from now on, where the fleet key was lost'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from init" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from init" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from init" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from init" -s q -l quiet -d 'Show warnings and errors only'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from init" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from invite" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
+json\t'One JSON object each, with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from invite" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from invite" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from invite" -s q -l quiet -d 'Show warnings and errors only'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from invite" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from sign" -l role -d 'The machine\'s role' -r
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from sign" -l key -d 'The machine\'s whole key, as `devstream identity` shows it there' -r
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from sign" -l hub -d 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)' -r -f -a "(__fish_print_hostnames)"
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from sign" -l ca -d 'Trust the authorities in this PEM file for the hub\'s certificate, instead of its pin or the public ones' -r -F
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from sign" -l via -d 'Connect through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none' -r -f
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from sign" -l via-login -d 'Read the proxy\'s USER:PASSWORD from this file; no other user may have access to it' -r -F
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from sign" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from sign" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from sign" -l allow-tls-inspection -d 'Connect even if a proxy on the path inspects TLS, if the hub allows it too'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from sign" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from sign" -s q -l quiet -d 'Show warnings and errors only'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from sign" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -566,7 +578,8 @@ complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_se
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from recover" -s q -l quiet -d 'Show warnings and errors only'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from recover" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from help" -f -a "init" -d 'Make a fleet: its key, and a recovery key that you then move to another place'
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from help" -f -a "sign" -d 'Sign a machine\'s key, for 400 days; prints the command to run on that machine'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from help" -f -a "invite" -d 'Add an invitation to a join link, which is read from standard input'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from help" -f -a "sign" -d 'Sign machines that joined with an invitation, and renew certificates that end within 60 days'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the machines whose keys were signed here, and until when'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from help" -f -a "recover" -d 'Sign with the recovery key from now on, where the fleet key was lost'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -648,7 +661,8 @@ complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_see
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from trust" -f -a "fleet" -d 'Trust a fleet: refuse every peer whose key it has not signed (exit code 43), whatever else is known of it'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from trust" -f -a "reset" -d 'Forget the keys of all peers of an identity'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from fleet" -f -a "init" -d 'Make a fleet: its key, and a recovery key that you then move to another place'
-complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from fleet" -f -a "sign" -d 'Sign a machine\'s key, for 400 days; prints the command to run on that machine'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from fleet" -f -a "invite" -d 'Add an invitation to a join link, which is read from standard input'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from fleet" -f -a "sign" -d 'Sign machines that joined with an invitation, and renew certificates that end within 60 days'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from fleet" -f -a "list" -d 'List the machines whose keys were signed here, and until when'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from fleet" -f -a "recover" -d 'Sign with the recovery key from now on, where the fleet key was lost'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "init" -d 'Write a file with every key in it, commented out, with its meaning and default'

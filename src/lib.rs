@@ -80,7 +80,7 @@ pub use proto::id::{DeviceId, Principal, PrincipalId, Role, ServiceName, StreamN
 #[doc(inline)]
 pub use proto::join::{HubAddress, Pin};
 #[doc(inline)]
-pub use proto::key::PrivateKey;
+pub use proto::key::{PrivateKey, PublicKey};
 #[doc(inline)]
 pub use proto::refusal::{Refusal, RefusalKind};
 #[doc(inline)]

@@ -179,8 +179,9 @@ struct Session {
 impl Session {
     fn new(context: AgentContext, client: Client) -> Self {
         let (response_sender, response_receiver) = mpsc::channel(PENDING_PER_DEVICE);
-        let (welcome_log, drain_log) = (LogThrottle::default(), LogThrottle::default());
-        Self { context, client, pending: HashMap::new(), response_sender, response_receiver, welcome_log, drain_log }
+        let [welcome_log, drain_log] = [(); 2].map(|()| LogThrottle::default());
+        let pending = HashMap::new();
+        Self { context, client, pending, response_sender, response_receiver, welcome_log, drain_log }
     }
 
     async fn run(mut self, channel: &mut ControlChannel<Connection>, backoff: &mut ReconnectBackoff) -> SessionEnd {
@@ -191,6 +192,7 @@ impl Session {
             forwards: self.context.config.targets.names(),
             accepts_any_name: self.context.config.targets.has_fallback(),
             reusable: self.context.config.transport.standbys > 0,
+            certificates: self.client.has_fleet(),
         });
         if let Err(ended) = channel.send(&hello).await {
             return ended.into();
@@ -219,16 +221,18 @@ impl Session {
 
     fn handle_message(&mut self, message: ToDevice, backoff: &mut ReconnectBackoff) -> Result<(), SessionEnd> {
         match message {
-            ToDevice::Welcome { version, standby, opening_limit } => {
+            ToDevice::Welcome { version, standby, opening_limit, certificate } => {
                 if let Some(limit) = opening_limit {
                     self.context.config.client_factory.runtime().set_opening_limit(limit);
                 }
                 self.context.standby_pool.set_offer(&self.client, standby);
                 backoff.connected(clock::now());
+                certificate.iter().for_each(|certificate| self.take_certificate(certificate));
                 if self.welcome_log.should_log() {
                     self.report_online(&version);
                 }
             }
+            ToDevice::Certificate { certificate } => self.take_certificate(&certificate),
             ToDevice::StreamRequest(request) => self.start_stream(request),
             ToDevice::StreamCancel { request_id } => {
                 if let Some(work) = self.pending.remove(&request_id) {
@@ -246,6 +250,22 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Presents a certificate from now on, if it is one of this device's fleet for its key and ends later than the present one.
+    fn take_certificate(&self, certificate: &str) {
+        let device = self.context.device();
+        match self.client.accept_certificate(certificate) {
+            Ok(Some(until)) => {
+                let until = &until.rfc3339()[..10];
+                tracing::info!(target: "device-agent", "{device}: the fleet has signed this device's key, until {until}");
+            }
+            Ok(None) => {}
+            Err(unfit) if self.context.certificate_log.should_log() => {
+                tracing::warn!(target: "device-agent", "{device}: ignored a certificate from the hub: {unfit}");
+            }
+            Err(_) => {}
+        }
     }
 
     fn report_online(&self, hub_version: &str) {

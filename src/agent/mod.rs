@@ -70,6 +70,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
         standbys: Tasks::default(),
         recent_requests: Arc::default(),
         busy_log: Arc::default(),
+        certificate_log: Arc::new(LogThrottle::with_interval(Duration::MAX)),
         was_online: Arc::default(),
         device: Arc::new(Mutex::new(config.device.clone())),
         config: Arc::new(config),
@@ -120,6 +121,8 @@ struct AgentContext {
     recent_requests: Arc<Mutex<RecentRequests>>,
     /// Throttles the log of streams refused at the agent's limit: their services try again.
     busy_log: Arc<LogThrottle>,
+    /// A certificate from the hub that is not for this device is logged once: the hub may send any number.
+    certificate_log: Arc<LogThrottle>,
     /// The hub has accepted the control connection since the last failure.
     was_online: Arc<AtomicBool>,
     /// Tasks of streams.

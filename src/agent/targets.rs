@@ -35,7 +35,8 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// Name of the requesting service, authenticated by the hub.
+    /// Name of the requesting service, authenticated by the hub. The service proves its key once the request is accepted:
+    /// [`Stream::verified`].
     pub fn service(&self) -> &ServiceName {
         &self.service
     }

@@ -87,6 +87,8 @@ const EXAMPLES: &[(&str, &str)] = &[
     ),
     ("devstream trust reset --role device", "Forget the keys of all services that this device knows"),
     ("devstream fleet init", "Make a fleet on your own machine, not the hub's"),
+    ("devstream fleet invite", "Paste the link that the hub printed, and give the machine the one that this prints"),
+    ("devstream fleet sign", "Sign all machines that joined with invitations, and renew what ends soon"),
     (
         "devstream fleet sign pi-42 --key 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
         "Sign the key that `devstream identity` shows on pi-42; prints the command to run there",

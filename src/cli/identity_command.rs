@@ -4,7 +4,7 @@ use super::args::Identity;
 use super::identity::{OwnIdentity, no_identity, own_identities};
 use super::profile::Profile;
 use super::{Failure, output};
-use crate::net::os::clock;
+use crate::net::e2e::verdict::CertificateVerdict;
 
 pub(super) fn run(identity: &Identity) -> Result<(), Failure> {
     let profile = Profile::resolve(identity.profile.as_ref())?;
@@ -16,7 +16,7 @@ pub(super) fn run(identity: &Identity) -> Result<(), Failure> {
         output::print(&serde_json::to_string_pretty(&identities).map_err(anyhow::Error::from)?);
         return Ok(());
     }
-    let in_fleet = |own: &OwnIdentity| own.fleet.is_some() || own.certificate_until.is_some();
+    let in_fleet = |own: &OwnIdentity| own.fleet.is_some() || own.verdict.is_some();
     let has_fleets = identities.iter().any(in_fleet);
     let row = |own: &OwnIdentity| {
         let OwnIdentity { role, id, hub, end_to_end_key, .. } = own;
@@ -31,10 +31,15 @@ pub(super) fn run(identity: &Identity) -> Result<(), Failure> {
 
 /// Until when a fleet has signed the identity's key.
 fn signed(own: &OwnIdentity) -> String {
-    match own.certificate_until {
-        Some(until) if until < clock::now_utc() => "expired".into(),
-        Some(until) => format!("until {}", &until.rfc3339()[..10]),
+    match own.verdict {
+        Some(CertificateVerdict::Good(validity)) => format!("until {}", &validity.not_after.rfc3339()[..10]),
+        Some(CertificateVerdict::Expired(_)) => "expired".into(),
+        Some(CertificateVerdict::NotYetValid(_) | CertificateVerdict::NotLater(_)) => "not yet".into(),
+        Some(CertificateVerdict::AnotherIdentity) => "another id".into(),
+        Some(CertificateVerdict::AnotherKey) => "another key".into(),
+        Some(CertificateVerdict::AnotherFleet) => "another fleet".into(),
+        Some(CertificateVerdict::Unreadable) => "unreadable".into(),
         None if own.fleet.is_some() => "no".into(),
-        None => "-".into(),
+        Some(CertificateVerdict::NoFleet) | None => "-".into(),
     }
 }

@@ -1,6 +1,5 @@
 //! `devstream join`: generates a key, and sends its public half to the hub with the code of the join link.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,30 +13,40 @@ use crate::cli::profile::Profile;
 use crate::cli::service::service_with_key;
 use crate::cli::status::running_role;
 use crate::cli::trust::forget_former_hub;
-use crate::cli::{Failure, output};
+use crate::cli::{Failure, output, pasted_link};
 use crate::net::client::{Client, RequestError, RequestOptions, response_refusal};
 use crate::net::e2e::leaf;
+use crate::net::os::clock;
 use crate::net::tls::Trust;
+use crate::proto::fleet::Fleet;
 use crate::proto::http::{Route, STREAMING_ENDPOINT_HEADER};
 use crate::proto::id::{DeviceId, Principal, Role};
+use crate::proto::invitation::{FRAGMENT, Invitation, prove};
 use crate::proto::join::{HubAddress, JoinLink, JoinRequest};
 use crate::proto::key::PrivateKey;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::secret::KeySeed;
 use crate::proto::status::RoleStatus;
-use crate::proto::text;
 use crate::proto::via::ProxySettings;
 
-/// The limit on standard input; links are far shorter.
-const LINK_BYTES: u64 = 4096;
+/// What is said of an invitation that others have seen.
+const INVITATION_IN_ARGUMENT: &str = "a link with an invitation, after its #, is a secret, and arguments are visible to every user: run \
+    `devstream join` without it, and paste it when asked, or `devstream join < FILE`; if others use this machine, make another \
+    one with `devstream fleet invite`";
+
+/// What is said where there is no link.
+const NO_LINK: &str =
+    "run the command that `devstream hub device add` or `devstream hub service add` printed, or paste its link here";
 
 pub(super) async fn run(join: Join) -> Result<(), Failure> {
     let given = join.link.is_some();
     let typed = match join.link {
+        Some(link) if link.contains(FRAGMENT) => return Err(Failure::Usage(anyhow!(INVITATION_IN_ARGUMENT))),
         Some(link) => link,
-        None => read_link()?,
+        None => pasted_link::read("Paste the join link and press Enter:", NO_LINK)?,
     };
-    let link: JoinLink = extract_link(&typed).parse().map_err(|error| Failure::Usage(anyhow!("{error}")))?;
+    let parsed = JoinLink::parse_invited(pasted_link::extract(&typed));
+    let (link, invitation) = parsed.map_err(|error| Failure::Usage(anyhow!("{error}")))?;
     let principal = principal(&link, join.id, given).map_err(Failure::Usage)?;
     let proxy = join.via.proxy_settings()?;
     let profile = Profile::resolve(join.profile.as_ref())?;
@@ -51,15 +60,15 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     if let Some(joined) = stored.as_ref().filter(|_| !join.replace) {
         ensure_same_identity(&profile, joined, &principal, &link).map_err(Failure::Usage)?;
     }
+    if let (Some(stored), Some(invitation)) = (&stored, &invitation) {
+        ensure_same_fleet(stored, invitation).map_err(Failure::Usage)?;
+    }
     let trust = trust(join.trust.ca.as_deref(), link.pin)?;
-    let joining = Joining { link, principal, profile, trust, proxy, trust_args: join.trust };
+    let joining = Joining { link, invitation, principal, profile, trust, proxy, trust_args: join.trust };
     if let Some(stored) = stored.filter(|stored| stored.id == joining.principal.id && stored.joined_with(&joining.link))
         && joining.is_joined().await?
     {
-        let Joining { principal, profile, .. } = &joining;
-        output::eprint(&format!("already joined {} as {principal}, with this link; nothing was changed", stored.hub));
-        output::eprint(&running_or_next(principal, profile, &[stored.hub]).await?);
-        return Ok(());
+        return joining.keep(stored).await;
     }
     let joined = joining.redeem().await?;
     let Joining { principal, profile, .. } = &joining;
@@ -68,8 +77,10 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
     if let Some(former) = other_hub {
         forget_former_hub(profile, principal.role, &former)?;
     }
-    if joined.fleet.is_some() {
-        output::warning(&unsigned(principal, profile)?);
+    match &joined.fleet {
+        Some(fleet) if joining.invitation.is_some() => output::eprint(&joining.trusts(fleet)),
+        Some(_) => output::warning(&unsigned(principal, profile)?),
+        None => in_no_fleet(principal, profile)?.iter().for_each(|note| output::warning(note)),
     }
     if let Some(note) = other_role(profile, principal)?.filter(|_| is_new_role) {
         output::warning(&note);
@@ -83,6 +94,8 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
 /// A machine and a link for it.
 struct Joining {
     link: JoinLink,
+    /// What the link has for the machine, and not for the hub.
+    invitation: Option<Invitation>,
     principal: Principal,
     profile: Profile,
     trust: Trust,
@@ -123,12 +136,28 @@ impl Joining {
         let (hub, code_hash) = (link.hub.clone(), Some(code_hash(link)));
         let succession = succession(&self.profile, principal, &seed)?;
         // A fleet is trusted whichever hub there is; what it signed was the former key.
-        let fleet = StoredIdentity::load(&self.profile, principal.role)?.and_then(|former| former.fleet);
+        let former = StoredIdentity::load(&self.profile, principal.role)?;
+        let fleet = self.fleet(former.and_then(|former| former.fleet));
         let id = principal.id.clone();
         let (pin, certificate) = (link.pin, None);
         let joined = StoredIdentity { id, hub, pin, streaming_endpoint, code_hash, succession, certificate, fleet };
         identity_dir.store(&joined, &seed)?;
         Ok(joined)
+    }
+
+    /// Keeps the identity that joined with this link before; it may be invited to a fleet now.
+    async fn keep(&self, mut stored: StoredIdentity) -> Result<(), Failure> {
+        let Self { principal, profile, .. } = self;
+        let already = format!("already joined {} as {principal}, with this link", stored.hub);
+        if let Some(fleet) = self.fleet(None).filter(|_| stored.fleet.is_none()) {
+            stored.fleet = Some(fleet);
+            stored.save(profile, principal.role)?;
+            output::eprint(&format!("{already}; {}", self.trusts(&fleet)));
+        } else {
+            output::eprint(&format!("{already}; nothing was changed"));
+        }
+        output::eprint(&running_or_next(principal, profile, &[stored.hub]).await?);
+        Ok(())
     }
 
     /// Reports whether the hub knows the key that this machine has.
@@ -140,11 +169,29 @@ impl Joining {
     /// Sends the key; the inner error says whether the hub may have received it.
     async fn request(&self, key: PrivateKey) -> Result<Result<Response<Bytes>, RequestError>, Failure> {
         let Self { link, principal, trust, proxy, trust_args, .. } = self;
-        let body = serde_json::to_vec(&JoinRequest { code: link.code.clone(), key: key.public() });
+        let prove = |invitation: &Invitation| prove(&invitation.secret, principal, &key.public());
+        let proof = self.invitation.as_ref().map(prove);
+        let body = serde_json::to_vec(&JoinRequest { code: link.code.clone(), key: key.public(), proof });
         let body = body.context("cannot join")?.into();
         let client = Client::new(link.hub.clone(), trust, principal.clone(), Arc::new(key)).context("cannot join")?;
         let client = client.allowing_tls_inspection(trust_args.allow_tls_inspection).with_proxy(proxy.clone());
         Ok(client.request(&Route::Join, RequestOptions { body, ..RequestOptions::default() }).await)
+    }
+
+    /// The fleet that the machine trusts from now on: the one that it did, else the invitation's.
+    fn fleet(&self, former: Option<Fleet>) -> Option<Fleet> {
+        let invited = |invitation: &Invitation| Fleet { keys: invitation.keys, since: clock::now_utc() };
+        former.or_else(|| self.invitation.as_ref().map(invited))
+    }
+
+    /// Words what a machine that was invited does from now on.
+    fn trusts(&self, fleet: &Fleet) -> String {
+        format!(
+            "{} trusts the fleet {}, and refuses every peer whose key that has not signed; its own key is signed where the \
+             invitation was made, at the first stream from there or by: devstream fleet sign",
+            self.principal,
+            fleet.keys.short()
+        )
     }
 
     /// Adds to a refused link what it was, and the hub's command for another.
@@ -184,6 +231,28 @@ fn other_role(profile: &Profile, Principal { role, id: own }: &Principal) -> any
              remove {profile} --role {role}{yes}, and on the hub: devstream hub {role} rotate {own}"
         )
     }))
+}
+
+/// Words that this identity trusts no fleet, where another one of this user does: a person may take that for the machine's.
+fn in_no_fleet(own: &Principal, profile: &Profile) -> anyhow::Result<Option<String>> {
+    for other in Profile::all()? {
+        for role in [Role::Device, Role::Service] {
+            // What cannot be read is no reason to fail here.
+            let Ok(Some(StoredIdentity { id, fleet: Some(fleet), .. })) = StoredIdentity::load(&other, role) else {
+                continue;
+            };
+            let place = if other == *profile { String::new() } else { format!(" in profile {other}") };
+            return Ok(Some(format!(
+                "{own} trusts no fleet, and {role} {id}{place} trusts {}: to have this one trust it too: devstream trust fleet {} \
+                 --role {}{}",
+                fleet.keys.short(),
+                fleet.keys,
+                own.role,
+                profile.flag()
+            )));
+        }
+    }
+    Ok(None)
 }
 
 /// Words that the fleet which this machine trusts has yet to sign its new key.
@@ -244,6 +313,19 @@ fn ensure_same_identity(
     )
 }
 
+/// Fails if the machine trusts another fleet than the one that invites it: a pasted link must not replace that.
+fn ensure_same_fleet(stored: &StoredIdentity, invitation: &Invitation) -> anyhow::Result<()> {
+    match stored.fleet {
+        Some(Fleet { keys, .. }) if keys != invitation.keys => bail!(
+            "this machine trusts the fleet {}, and the invitation is of {}; if that is right, first: devstream trust fleet --remove; \
+             the link is still valid",
+            keys.short(),
+            invitation.keys.short()
+        ),
+        _ => Ok(()),
+    }
+}
+
 /// Words the next step, which makes use of the new key.
 fn next_step(profile: &Profile, role: Role, identity: &Path, root: Option<&Path>) -> String {
     if let Some(service) = service_with_key(profile, role, identity, root) {
@@ -271,30 +353,6 @@ fn principal(link: &JoinLink, given: Option<DeviceId>, as_argument: bool) -> any
         (None, None) => machine_id()?,
     };
     Ok(Principal { role: link.role, id })
-}
-
-fn read_link() -> Result<String, Failure> {
-    let (mut typed, mut input) = (Vec::new(), io::stdin().lock().take(LINK_BYTES));
-    let read = if io::stdin().is_terminal() {
-        output::warning("Paste the join link and press Enter:");
-        input.read_until(b'\n', &mut typed)
-    } else {
-        input.read_to_end(&mut typed)
-    };
-    read.context("cannot read the join link from standard input")?;
-    if typed.trim_ascii().is_empty() {
-        let next = "run the command that `devstream hub device add` or `devstream hub service add` printed, or paste its link here";
-        return Err(Failure::Usage(anyhow!("no link on standard input; {next}")));
-    }
-    let text = text::decode(&typed).context("the join link on standard input is not text")?;
-    Ok(text)
-}
-
-/// Returns the link, also from the whole command that a hub prints.
-fn extract_link(typed: &str) -> &str {
-    let typed = typed.trim();
-    let typed = typed.strip_prefix("devstream join").unwrap_or(typed).trim();
-    typed.trim_matches(['\'', '"'])
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod identity;
 mod identity_command;
 mod join;
 mod output;
+mod pasted_link;
 mod paths;
 mod preflight;
 mod profile;
@@ -24,6 +25,7 @@ mod profiles;
 mod roles;
 mod service;
 mod signals;
+mod signer;
 mod ssh;
 mod status;
 mod trust;
@@ -164,7 +166,7 @@ fn run(cli: Cli, inherited: InheritedSockets, table: Option<Table>) -> Result<()
             Command::Profiles(profiles) => Ok(profiles::run(profiles).await?),
             Command::Identity(identity) => identity_command::run(&identity),
             Command::Trust(trust) => trust::run(trust),
-            Command::Fleet(fleet) => fleet::run(fleet.command),
+            Command::Fleet(fleet) => Box::pin(fleet::run(fleet.command)).await,
             Command::Config(config) => config::command::run(config),
             Command::Completions(Completions { shell, fixed: true }) => {
                 output::print(shell.script());

@@ -15,6 +15,8 @@ pub(super) const IDENTITY_FILE: &str = "identity.toml";
 pub(super) const KNOWN_FILE: &str = "known";
 /// The file by whose lock processes take turns to change it.
 pub(super) const KNOWN_LOCK: &str = "known.lock";
+/// The file beside it with the certificate of a fleet that it took from the hub.
+pub(super) const CERTIFICATE_FILE: &str = "certificate";
 /// The file of its key, and the name of that credential.
 pub(super) const KEY_FILE: &str = "key";
 

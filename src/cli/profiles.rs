@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::args::{MovedHub, Profiles, ProfilesCommand};
 use super::identity::StoredIdentity;
 use super::output::Confirmation;
-use super::paths::{KNOWN_FILE, KNOWN_LOCK};
+use super::paths::{CERTIFICATE_FILE, KNOWN_FILE, KNOWN_LOCK};
 use super::profile::{Profile, remove_directory};
 use super::service::{left_state, service_with_key};
 use super::status::running_role;
@@ -140,7 +140,7 @@ fn remove(profile: &Profile, role: Option<Role>, yes: bool) -> anyhow::Result<()
 /// identity stays.
 fn forget_known(profile: &Profile, role: Role) -> anyhow::Result<()> {
     let Some(directory) = left_state(profile, role) else { return Ok(()) };
-    for path in [KNOWN_FILE, KNOWN_LOCK].map(|name| directory.join(name)) {
+    for path in [KNOWN_FILE, KNOWN_LOCK, CERTIFICATE_FILE].map(|name| directory.join(name)) {
         match fs::remove_file(&path) {
             Err(error) if ![ErrorKind::NotFound, ErrorKind::PermissionDenied].contains(&error.kind()) => {
                 return Err(error).at_path("cannot remove", &path);

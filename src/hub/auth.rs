@@ -80,6 +80,15 @@ pub enum Action<'a> {
     List,
     /// See that a device exists.
     ViewDevice(&'a DeviceId),
+    /// See the proofs and certificates that the hub keeps for an identity's keys, or have it keep a certificate.
+    Certificates {
+        /// The identity.
+        owner: &'a Principal,
+        /// It is registered.
+        exists: bool,
+        /// Have it keep one.
+        stores: bool,
+    },
 }
 
 /// Checks that an authenticated identity may do something. Every entry point to the hub calls this and nothing else
@@ -93,7 +102,7 @@ pub fn authorize(subject: AuthzSubject<'_>, action: Action<'_>, now: Timestamp) 
         Role::Service if subject.scope.has_expired(now) && !is_foreign_resource(action) => {
             Err(RefusalKind::AccessEnded)
         }
-        Role::Service => authorize_service(subject.scope, action),
+        Role::Service => authorize_service(subject.principal, subject.scope, action),
     }
 }
 
@@ -103,12 +112,12 @@ fn authorize_device(subject: &Principal, action: Action<'_>) -> Result<(), Refus
         Action::Control(device) => own(device),
         Action::AttachLeg(bridge) => bridge.role == Role::Device && own(&bridge.device),
         Action::Standby => true,
-        Action::Open { .. } | Action::List | Action::ViewDevice(_) => false,
+        Action::Open { .. } | Action::List | Action::ViewDevice(_) | Action::Certificates { .. } => false,
     };
     if permitted { Ok(()) } else { Err(RefusalKind::AuthenticationFailed) }
 }
 
-fn authorize_service(scope: &Scope, action: Action<'_>) -> Result<(), RefusalKind> {
+fn authorize_service(subject: &Principal, scope: &Scope, action: Action<'_>) -> Result<(), RefusalKind> {
     let covered = |permitted, otherwise| if permitted { Ok(()) } else { Err(otherwise) };
     match action {
         Action::Open { device, exists, name } => {
@@ -116,6 +125,14 @@ fn authorize_service(scope: &Scope, action: Action<'_>) -> Result<(), RefusalKin
             covered(name.is_none_or(|name| scope.covers_stream(name)), RefusalKind::NotPermitted)
         }
         Action::ViewDevice(device) => covered(scope.covers_device(device), RefusalKind::UnknownDevice),
+        Action::Certificates { owner, stores: false, .. } if owner == subject => Ok(()),
+        Action::Certificates { owner, exists, .. } => match owner.role {
+            Role::Device => {
+                covered(exists && scope.covers_device(&owner.id.clone().into()), RefusalKind::UnknownDevice)
+            }
+            // Whoever may reach everything learns nothing new by the names of services.
+            Role::Service => covered(scope.covers_everything(), RefusalKind::NotPermitted),
+        },
         Action::AttachLeg(bridge) => covered(
             !is_foreign_resource(action) && scope.covers_device(&bridge.device),
             RefusalKind::AuthenticationFailed,
@@ -130,7 +147,9 @@ fn is_foreign_resource(action: Action<'_>) -> bool {
     match action {
         Action::Control(_) => true,
         Action::AttachLeg(bridge) => bridge.role == Role::Device,
-        Action::Open { .. } | Action::Standby | Action::List | Action::ViewDevice(_) => false,
+        Action::Open { .. } | Action::Standby | Action::List | Action::ViewDevice(_) | Action::Certificates { .. } => {
+            false
+        }
     }
 }
 

@@ -303,12 +303,16 @@ fn refusal_of(subject: &Record, action: Action<'_>, kind: RefusalKind) -> Refusa
             kind,
             format!("asked for {name}; {} may open {}", subject.principal, subject.scope.streams_in_words()),
         ),
+        Action::Certificates { .. } if kind == RefusalKind::NotPermitted => {
+            Refusal::new(kind, "certificates of services are for one that may reach every device and name")
+        }
         Action::Open { .. }
         | Action::Control(_)
         | Action::AttachLeg(_)
         | Action::Standby
         | Action::List
-        | Action::ViewDevice(_) => kind.into(),
+        | Action::ViewDevice(_)
+        | Action::Certificates { .. } => kind.into(),
     }
 }
 

@@ -24,6 +24,9 @@ pub(super) const DEVICE_REFUSALS: [RefusalKind; 6] = [
     RefusalKind::DeviceBusy,
 ];
 
+/// The result of a change by which an identity has another certificate of a fleet.
+pub const CERTIFIED: &str = "certified";
+
 /// The result of a join request whose code was redeemed.
 pub const JOINED: &str = "joined";
 
@@ -301,6 +304,7 @@ fn changed(result: &str) -> String {
         "rotating" => "was given a new join link".into(),
         "rescoped" => "was given another scope".into(),
         "newKey" => "has a new key".into(),
+        CERTIFIED => "was given a certificate of a fleet".into(),
         word => format!("was {word}"),
     }
 }

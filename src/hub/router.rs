@@ -14,7 +14,7 @@ use super::connection::ConnectionContext;
 use super::handlers::control::{self, ControlUpgrade};
 use super::handlers::standby::{self, StandbyUpgrade};
 use super::handlers::streaming::{self, AcceptedLeg};
-use super::handlers::{devices, enrol, open};
+use super::handlers::{certificates, devices, enrol, open};
 use super::in_front::{Hindrance, OPENING_BYTES, is_proxy_header};
 use super::listen::ListenerKind;
 use super::shared::Shared;
@@ -182,6 +182,8 @@ async fn route(
         }
         Some(Route::Open(device, name)) => open::respond(shared, context, request, device, name).await,
         Some(Route::Devices) => devices::list(shared, context, request).await,
+        Some(Route::Certificates(owner)) => certificates::show(shared, context, request, owner).await,
+        Some(Route::StoreCertificate(owner)) => certificates::store(shared, context, request, owner).await,
         Some(Route::Join) => enrol::join(shared, context, request).await,
         Some(Route::Health) => monitor::health(&shared.streams).await,
         Some(Route::Ready) => monitor::ready(&shared.streams, &shared.admission),

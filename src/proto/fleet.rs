@@ -50,6 +50,13 @@ impl FleetKeys {
         [Some(self.key), self.recovery].into_iter().flatten().collect()
     }
 
+    /// Returns the key of these that is missing where `present` has the other one alone.
+    pub fn without_recovery(&self, present: &Self) -> Option<PublicKey> {
+        let (former, present) = (self.keys(), present.keys());
+        let is_same = present.iter().all(|key| former.contains(key));
+        former.into_iter().find(|key| is_same && !present.contains(key))
+    }
+
     /// The first characters of each key, for a person.
     pub fn short(&self) -> String {
         self.keys().iter().map(PublicKey::short).collect::<Vec<_>>().join(",")
@@ -145,6 +152,8 @@ mod tests {
         assert_eq!((one.keys(), one.to_string()), (vec![key(1)], first.clone()));
         let two = FleetKeys::new(key(1), key(2));
         assert_eq!((two.to_string().parse(), two.keys()), (Ok(two), vec![key(1), key(2)]));
+        assert_eq!((two.without_recovery(&one), one.without_recovery(&two)), (Some(key(2)), None));
+        assert_eq!((two.without_recovery(&two), two.without_recovery(&FleetKeys::new(key(3), key(1)))), (None, None));
         for text in ["", ",", &format!("{first},"), &format!(",{first}"), &format!("{two},{second}"), &first[1..]] {
             assert_eq!(text.parse::<FleetKeys>(), Err(InvalidFleetKeys), "{text}");
         }

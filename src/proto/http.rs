@@ -1,12 +1,13 @@
 //! Paths, headers and subprotocols of the hub's HTTP interface, formatted and parsed in one place.
 
 use std::fmt;
+use std::str::FromStr as _;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
 use super::forward::parse_host;
-use super::id::{DeviceId, Role, StreamId, StreamName};
+use super::id::{DeviceId, Principal, PrincipalId, Role, StreamId, StreamName};
 
 /// Subprotocol of a device's control connection.
 pub const CONTROL_PROTOCOL: &str = "devstream.control.v1";
@@ -51,6 +52,10 @@ pub enum Route {
     Devices,
     /// A machine that joins with a one-time code.
     Join,
+    /// What the hub keeps beside the keys of an identity: proofs and certificates of a fleet.
+    Certificates(Principal),
+    /// A certificate of a fleet for a key of an identity.
+    StoreCertificate(Principal),
     /// The liveness check.
     Health,
     /// The readiness check: the hub accepts new streams.
@@ -79,6 +84,8 @@ impl Route {
             ("GET", ["standby"]) => Some(Self::Standby),
             ("GET", ["devices"]) => Some(Self::Devices),
             ("POST", ["join"]) => Some(Self::Join),
+            ("GET", [owners, id, "certificate"]) => owner(owners, id).map(Self::Certificates),
+            ("PUT", [owners, id, "certificate"]) => owner(owners, id).map(Self::StoreCertificate),
             ("GET", ["healthz"]) => Some(Self::Health),
             ("GET", ["readyz"]) => Some(Self::Ready),
             _ => None,
@@ -89,7 +96,14 @@ impl Route {
     pub fn method(&self) -> &'static str {
         match self {
             Self::Open(..) | Self::Join => "POST",
-            Self::Control(_) | Self::Bridge(_) | Self::Standby | Self::Devices | Self::Health | Self::Ready => "GET",
+            Self::StoreCertificate(_) => "PUT",
+            Self::Control(_)
+            | Self::Bridge(_)
+            | Self::Standby
+            | Self::Devices
+            | Self::Certificates(_)
+            | Self::Health
+            | Self::Ready => "GET",
         }
     }
 }
@@ -107,10 +121,23 @@ impl fmt::Display for Route {
             Self::Standby => f.write_str("/standby"),
             Self::Devices => f.write_str("/devices"),
             Self::Join => f.write_str("/join"),
+            Self::Certificates(Principal { role, id }) | Self::StoreCertificate(Principal { role, id }) => {
+                write!(f, "/{role}s/{id}/certificate")
+            }
             Self::Health => f.write_str("/healthz"),
             Self::Ready => f.write_str("/readyz"),
         }
     }
+}
+
+/// The identity of a path: `devices` or `services`, and an id.
+fn owner(owners: &str, id: &str) -> Option<Principal> {
+    let role = match owners {
+        "devices" => Role::Device,
+        "services" => Role::Service,
+        _ => return None,
+    };
+    Some(Principal { role, id: PrincipalId::from_str(id).ok()? })
 }
 
 /// The streaming endpoint of one leg.
@@ -151,6 +178,7 @@ mod tests {
             role: Role::Service,
         };
         let device: DeviceId = "pi-42".parse().unwrap();
+        let owner = Principal { role: Role::Device, id: device.clone().into() };
         for route in [
             Route::Control(device.clone()),
             Route::Open(device.clone(), None),
@@ -159,6 +187,8 @@ mod tests {
             Route::Standby,
             Route::Devices,
             Route::Join,
+            Route::Certificates(owner.clone()),
+            Route::StoreCertificate(Principal { role: Role::Service, ..owner }),
             Route::Health,
             Route::Ready,
         ] {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::forward::{HostPort, InvalidForward, parse_host, parse_host_port};
 use super::id::{PrincipalId, Role};
+use super::invitation::{FRAGMENT, InvalidInvitation, Invitation};
 use super::key::PublicKey;
 use super::secret::JoinCode;
 
@@ -157,6 +158,11 @@ impl FromStr for JoinLink {
     type Err = InvalidLink;
 
     fn from_str(text: &str) -> Result<Self, InvalidLink> {
+        if text.contains(FRAGMENT) {
+            return Err(InvalidLink(
+                "it has an invitation to a fleet after its #, which is for the machine that joins",
+            ));
+        }
         let rest = text.trim().strip_prefix(SCHEME).ok_or(InvalidLink("it does not start with devstream://"))?;
         let (target, query) = rest.split_once('?').ok_or(InvalidLink("it ends before the code"))?;
         let (authority, id) = target.split_once('/').ok_or(InvalidLink("the id is missing"))?;
@@ -192,7 +198,24 @@ impl FromStr for JoinLink {
     }
 }
 
+/// The error for text that is not a join link, with or without an invitation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidInvitedLink {
+    /// The link is none.
+    #[error(transparent)]
+    Link(#[from] InvalidLink),
+    /// What follows its `#` is no invitation.
+    #[error(transparent)]
+    Invitation(#[from] InvalidInvitation),
+}
+
 impl JoinLink {
+    /// Parses a link that may have an invitation to a fleet after its `#`.
+    pub fn parse_invited(text: &str) -> Result<(Self, Option<Invitation>), InvalidInvitedLink> {
+        let Some((link, invitation)) = text.trim().split_once(FRAGMENT) else { return Ok((text.parse()?, None)) };
+        Ok((link.parse()?, Some(invitation.parse()?)))
+    }
+
     /// Formats the whole link, code included, for the person who requested it.
     pub fn reveal(&self) -> String {
         let Self { hub, role, id, pin, code } = self;
@@ -209,11 +232,17 @@ pub struct JoinRequest {
     pub code: JoinCode,
     /// Public half of the key generated on the joining machine.
     pub key: PublicKey,
+    /// What proves to the maker of an invitation that this is the key of the machine where its link was pasted. The hub keeps it,
+    /// and does not read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::fleet::FleetKeys;
+    use crate::proto::secret::Secret;
 
     fn link() -> JoinLink {
         JoinLink {
@@ -241,6 +270,22 @@ mod tests {
         let link = JoinLink { role: Role::Device, id: None, ..link() };
         assert!(link.reveal().starts_with("devstream://hub.example.com:8443/?role=device&"));
         assert_eq!(link.reveal().parse::<JoinLink>().unwrap().id, None);
+    }
+
+    #[test]
+    fn an_invitation_follows_the_link_and_is_no_part_of_it() {
+        let key = PublicKey::from_bytes([7; 32]);
+        let invitation = Invitation { keys: FleetKeys::new(key, key), secret: Secret::new([3; 32]) };
+        let text = format!("{}#{}", link().reveal(), invitation.reveal());
+        let (read, invited) = JoinLink::parse_invited(&format!(" {text}\n")).unwrap();
+        assert_eq!((read.reveal(), invited.unwrap().reveal()), (link().reveal(), invitation.reveal()));
+        let (read, none) = JoinLink::parse_invited(&link().reveal()).unwrap();
+        assert!(read.reveal() == link().reveal() && none.is_none());
+        let alone = text.parse::<JoinLink>().unwrap_err().to_string();
+        assert!(alone.contains("after its #") && !alone.contains(&invitation.secret.reveal()), "{alone}");
+        for damaged in [&text[..text.len() - 1], &format!("{text}#"), &format!("{}#", link().reveal())] {
+            assert!(matches!(JoinLink::parse_invited(damaged), Err(InvalidInvitedLink::Invitation(_))), "{damaged}");
+        }
     }
 
     #[test]

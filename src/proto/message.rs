@@ -36,6 +36,14 @@ pub enum ToDevice {
         /// Limit of streams for which the device may be connecting its leg at the same time.
         #[serde(rename = "openings", default, skip_serializing_if = "Option::is_none")]
         opening_limit: Option<usize>,
+        /// The certificate of a fleet that the hub keeps for the device's key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        certificate: Option<String>,
+    },
+    /// The hub has another certificate for the device's key. Only a device that [takes](Hello::certificates) some gets this.
+    Certificate {
+        /// The certificate.
+        certificate: String,
     },
     /// A service requests a stream.
     StreamRequest(StreamRequest),
@@ -91,6 +99,9 @@ pub struct Hello {
     /// `true` if a connection that has carried a stream can become a standby connection.
     #[serde(rename = "rests", default, skip_serializing_if = "is_false")]
     pub reusable: bool,
+    /// `true` if it trusts a fleet, and takes the fleet's certificates for its key.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub certificates: bool,
 }
 
 /// A service's request for a stream.
@@ -217,6 +228,7 @@ mod tests {
             forwards: vec!["ssh".parse().unwrap()],
             accepts_any_name: false,
             reusable: false,
+            certificates: false,
         });
         let text = r#"{"type":"hello","version":"1.2.3","run":7,"protocols":["devstream.v1"],"forwards":["ssh"]}"#;
         assert_eq!(encode(&hello), text);

@@ -1,8 +1,8 @@
 //! The protocol that hub, agent and proxy share. Pure: no IO, no clock, no randomness; callers pass in bytes, the time
 //! and random numbers, and get values and actions back.
 //!
-//! [`id`], [`key`], [`known`], [`fleet`], [`secret`], [`join`], [`forward`], [`scope`] and [`via`] parse text once, at the edge. [`auth`],
-//! [`channel_binding`] and [`challenge`] authenticate requests. [`http`], [`message`], [`standby`] and [`resume`] are
+//! [`id`], [`key`], [`known`], [`fleet`], [`invitation`], [`invitations`], [`secret`], [`join`], [`forward`], [`scope`] and [`via`] parse text once, at the edge. [`auth`],
+//! [`channel_binding`] and [`challenge`] authenticate requests. [`http`], [`message`], [`standby`], [`resume`] and [`endorsement`] are
 //! the wire format of the hub's endpoints, and [`stream`] that of a stream. [`keepalive`], [`backoff`],
 //! [`token_bucket`] and [`network_monitor`] are state machines. [`network`] tells sources apart. [`limits`] has every limit, and [`refusal`] every error
 //! that reaches a person. [`admin`] and [`status`] are the messages of local sockets.
@@ -19,10 +19,13 @@ pub mod challenge;
 pub mod channel_binding;
 pub mod counts;
 pub mod e2e;
+pub mod endorsement;
 pub mod fleet;
 pub mod forward;
 pub mod http;
 pub mod id;
+pub mod invitation;
+pub mod invitations;
 pub mod join;
 pub mod keepalive;
 pub mod key;

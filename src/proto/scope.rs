@@ -88,6 +88,11 @@ impl Scope {
         Self { devices: vec![Glob::everything()], streams: vec![Glob::everything()], ..Self::default() }
     }
 
+    /// Reports whether it has no limits in which devices and names it covers.
+    pub fn covers_everything(&self) -> bool {
+        [&self.devices, &self.streams].iter().all(|globs| globs.contains(&Glob::everything()))
+    }
+
     /// Reports whether the device is in scope.
     pub fn covers_device(&self, device: &DeviceId) -> bool {
         self.devices.iter().any(|glob| glob.matches(device.as_str()))

@@ -31,8 +31,8 @@ use crate::proto::limits::{BUSY_RETRY_BASE, BUSY_RETRY_CAP, EARLY_DATA_BYTES, OP
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::StreamProtocol;
 
-/// First read of early data: enough for a TLS ClientHello of our own around another one or most HTTP requests, without a large buffer for each
-/// stream, since early data is kept until it is acknowledged.
+/// First read of early data: enough for a TLS ClientHello of our own around another one or most HTTP requests, without a
+/// large buffer for each stream, since early data is kept until it is acknowledged.
 const FIRST_READ_BYTES: usize = 4 * 1024;
 
 /// Opens streams to one device.
@@ -349,7 +349,8 @@ async fn read_early_data<R: AsyncRead + Unpin>(local: &mut R, wait: Duration) ->
             break;
         }
     }
-    Ok(bytes.freeze())
+    // Without the unused part, which would be kept as well.
+    Ok(if bytes.len() < FIRST_READ_BYTES { Bytes::copy_from_slice(&bytes) } else { bytes.freeze() })
 }
 
 /// Reports whether a new client may succeed: with the hub's new address, a new key or a new pin.

@@ -215,8 +215,13 @@ where
         });
     };
     let pump_context = opener.pump_context(opened.resume_target, &info.counters, &on_event);
+    let on_standby = local.session().filter(|_| !opened.tunnel.early.sent.is_empty());
     let tunnel = Tunnel { hold_release: opener.standbys.carrying() >= BUSY_STREAMS, ..opened.tunnel };
     let (outcome, socket) = local.pump(tunnel, pump_context).await;
+    if let Some(session) = on_standby {
+        let trips = if session.is_early_accepted() { "one round trip" } else { "two round trips" };
+        tracing::debug!(target: "service-proxy", "{} #{}: its first bytes took {trips}", info.to, info.number);
+    }
     opener.put_back(socket, opened.slot, &info.counters);
     outcome
 }

@@ -50,6 +50,8 @@ impl Fixture {
             let home = joined(&hub.device_link(&device), &sides[0]);
             agents.push(Agent::start_as(&home, &device, &[&format!("target={}", target.port)]));
             let laptop = joined(&hub.service_link(&format!("laptop-{number}")), &sides[1]);
+            // Says how many round trips the first bytes of a stream took.
+            let laptop = laptop.with("DEVSTREAM_LOG", "service-proxy=debug");
             proxies.push(ServiceProxy::start_with(&laptop, &device, "0", &[]));
             homes.extend([home, laptop]);
         }
@@ -70,6 +72,14 @@ impl Fixture {
     pub(crate) fn restart_hub(&self) {
         let mut hub = self.hub();
         *hub = Hub::start_on(&hub.machine().clone(), hub.port, &HUB_ARGUMENTS);
+    }
+
+    /// Returns the number of streams that were opened on a standby connection, and of those whose first bytes took one round
+    /// trip.
+    pub(crate) fn standby_opens(&self) -> (usize, usize) {
+        let logs: Vec<String> = self.proxies.iter().map(|proxy| proxy.process.errors()).collect();
+        let count = |words: &str| logs.iter().map(|log| log.matches(words).count()).sum();
+        (count("its first bytes took "), count("its first bytes took one round trip"))
     }
 
     /// Returns every process but the hub, with a name.

@@ -59,6 +59,10 @@ const REST: Duration = Duration::from_secs(15);
 const OPENED: u64 = 99;
 const GOOD: u64 = 60;
 
+/// Required share of the streams on standby connections whose first bytes a ticket protects, in percent: the first of each
+/// device has none, nor have those after a restart of an agent.
+const EARLY: usize = 99;
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (campaign, rest) = arguments.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
@@ -121,14 +125,16 @@ fn soak(fixture: &Fixture, time: Duration, seed: u64) -> usize {
     failures.extend(grown.map(|(name, bytes)| format!("{name} has {} MiB more", mib(*bytes))));
     let panics = fixture.metric("devstream_panics_total");
     failures.extend((panics > 0).then(|| format!("{panics} tasks of the hub panicked")));
+    let (on_standby, early) = fixture.standby_opens();
+    failures.extend((early * 100 < on_standby * EARLY).then(|| format!("only {early} of {on_standby} used a ticket")));
     failures.iter().for_each(report);
 
     let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let (files, threads) = after.left_over(&before);
     let most = growth.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
     report(format!(
-        "soak: {} min, {} opens: {} good, {} refused, {} broken, {} wrong; {} faults; {files} files and {threads} \
-         threads left over; {} MiB more memory at most; {panics} panics: {}",
+        "soak: {} min, {} opens: {} good, {} refused, {} broken, {} wrong; {early} of {on_standby} on standby connections with a \
+         ticket; {} faults; {files} files and {threads} threads left over; {} MiB more memory at most; {panics} panics: {}",
         time.as_secs() / 60,
         get(&tally.opens),
         get(&tally.good),

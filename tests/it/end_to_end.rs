@@ -1,8 +1,10 @@
 //! End-to-end keys as a person sees them: `identity`, `trust`, `check`, `devices`, and what ends a stream.
 
+mod certificates;
 mod check;
 mod fleet;
 mod identity;
+mod invitations;
 mod rotation;
 mod service;
 mod trust;

@@ -2,6 +2,7 @@
 //! Attacks on single bytes, records and tickets are unit tests of `net::e2e`.
 
 mod counts;
+mod invitations;
 mod memory;
 mod vouchers;
 

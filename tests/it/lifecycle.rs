@@ -5,11 +5,14 @@ use std::net::Shutdown;
 use std::process::Command;
 use std::time::Duration;
 
+use devstream::proto::admin::Identity;
 use devstream::proto::refusal::RefusalKind;
+use devstream::proto::stream::CLOSE_NORMAL;
 
 use crate::support::bytes::{StreamEnd, drain};
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::{Process, children};
+use crate::support::raw::{RawClient, RawDevice, StreamGrant};
 use crate::support::roles::{Agent, Hub, OneMachine, ServiceProxy, connect};
 use crate::support::targets::{Target, closed_port, is_alive};
 use crate::support::{DEVICE, SOON, poll, within};
@@ -84,6 +87,31 @@ fn a_device_whose_agent_is_ending_is_not_said_to_be_offline() {
             (state(text)? == wanted).then_some(())
         });
     }
+}
+
+#[test]
+fn a_device_with_a_stream_is_ending_only_if_its_agent_closed_its_connection() {
+    let hub = Hub::start(&Machine::new());
+    let (identity, alice) = (RawClient::join(&hub.device_link(DEVICE)), RawClient::join(&hub.service_link("alice")));
+    let mut device = RawDevice::online(identity, &["ssh"]);
+    let pending = alice.open("ssh", &[]);
+    let request = device.request();
+    device.accept(&request);
+    let mut there = device.identity.attach(&StreamGrant::from(&request)).unwrap();
+    let mut here = alice.attach(&pending.answer().grant()).unwrap();
+    let is_ending = || {
+        let listed = hub.json::<Vec<Identity>>(&["device", "list"]);
+        listed[0].online.is_none().then_some(listed[0].ending)
+    };
+    let RawDevice { identity, control } = device;
+    control.disconnect();
+    drop(control);
+    assert!(!poll("its loss", is_ending), "it may be back at any moment");
+    let mut device = RawDevice::online(identity, &["ssh"]);
+    device.control.close(CLOSE_NORMAL).unwrap();
+    assert!(poll("its end", is_ending));
+    here.bytes(b"still open").unwrap();
+    assert_eq!(there.expect_bytes(10), b"still open");
 }
 
 #[test]

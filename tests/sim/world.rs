@@ -282,6 +282,7 @@ pub(crate) fn hello() -> Hello {
         forwards: vec![name("ssh")],
         accepts_any_name: false,
         reusable: false,
+        certificates: false,
     }
 }
 

@@ -30,7 +30,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 pub(super) use self::activity::{ActivityArgs, Logs};
 pub(super) use self::check::Check;
 pub(super) use self::config_command::{ConfigArgs, ConfigCommand, ConfigShowArgs};
-pub(super) use self::fleet::{Fleet, FleetCommand};
+pub(super) use self::fleet::{Fleet, FleetCommand, FleetSign};
 pub(super) use self::hub::{Hub, HubServe};
 pub(super) use self::hub_args::{HubArgs, TrustArgs};
 pub(super) use self::profiles::{MovedHub, Profiles, ProfilesCommand};

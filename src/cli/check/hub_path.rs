@@ -11,25 +11,37 @@ use super::hop::Hop;
 use super::reporter::Reporter;
 use crate::cli::args::ViaArgs;
 use crate::net::client::{Client, ClientFactory, Probe, ProbeError};
+use crate::net::e2e::verdict::CertificateVerdict;
 use crate::net::os::clock;
 use crate::net::tls::Trust;
 use crate::net::transport::dial::{self, DialError, DialStep, DialTrace};
 use crate::proto::admin::DeviceStatus;
-use crate::proto::id::Principal;
+use crate::proto::id::{Principal, Role};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::timestamp::Timestamp;
 
 /// The identity, whose certificate of a fleet may be about to end.
 fn identity(principal: &Principal, client: &Client) -> Finding {
     let finding = Finding::good(Hop::Identity, principal).fact("hub", client.hub());
-    let Some(certificate) = client.certificate().filter(|certificate| certificate.is_due(clock::now_utc())) else {
-        return finding;
+    let cause = match client.verdict() {
+        Some(CertificateVerdict::NoFleet) => return finding,
+        Some(CertificateVerdict::Good(validity)) if !validity.is_due(clock::now_utc()) => return finding,
+        Some(CertificateVerdict::Good(validity)) => {
+            format!(
+                "its certificate ends on {}; peers in the fleet refuse it then",
+                &validity.not_after.rfc3339()[..10]
+            )
+        }
+        Some(unfit) => format!("its certificate is of no use: {unfit}; peers in the fleet refuse this machine"),
+        None if client.has_fleet() => "its fleet has not signed its key; peers in the fleet refuse it".into(),
+        None => return finding,
     };
     let Principal { role, id } = principal;
     finding.with_verdict(Verdict::Warning {
-        cause: format!("its certificate ends on {}; peers in the fleet refuse it then", &certificate.not_after.rfc3339()[..10]),
+        cause,
         advice: format!(
-            "where the fleet key is: devstream fleet sign {id} --role {role} --key KEY, with the key that `devstream identity` shows"
+            "where the fleet key is: devstream fleet sign {id} --role {role}; if it did not join with an invitation, with --key KEY \
+             and the key that `devstream identity` shows"
         ),
     })
 }
@@ -54,6 +66,9 @@ pub(super) async fn to_hub(
             return None;
         }
     };
+    if principal.role == Role::Service {
+        client.fetch_certificate().await;
+    }
     reporter.push(identity(principal, &client));
     let probe = to_tls(reporter, &client, advice).await?;
     let (started, at) = (clock::now(), format!("{principal} at {}", probe.hub()));

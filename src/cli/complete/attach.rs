@@ -24,9 +24,10 @@ const SERVICE: &str = "hub service set|hub service show|hub service disable|hub 
                        hub service remove";
 
 /// Subcommands, the id of their argument, and its completer.
-const COMPLETERS: [(&str, &str, Completer); 15] = [
+const COMPLETERS: [(&str, &str, Completer); 16] = [
     ("", "profile", All(candidates::profiles)),
     ("profiles use|profiles remove", "name", All(candidates::profiles)),
+    ("fleet sign", "id", All(candidates::devices)),
     ("service-proxy|check|rdp", "device", All(candidates::devices)),
     ("service-proxy|check", "positional_device", All(candidates::devices)),
     ("service-proxy|check|ssh|ssh-config|rdp", "stream", All(candidates::streams)),

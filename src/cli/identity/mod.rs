@@ -3,6 +3,7 @@
 //! In: a profile and a role, or what `devstream join` got from a hub. Out: files in the user's data directory, and clients
 //! that sign with them.
 
+mod certificate;
 mod client;
 mod hub_keys;
 pub mod local_identity;

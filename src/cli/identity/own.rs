@@ -3,14 +3,14 @@
 use std::fs;
 use std::io;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::client::missing;
 use super::stored::{StoredIdentity, parse_key};
 use crate::cli::paths;
 use crate::cli::profile::Profile;
 use crate::hub::state::{AUTHORITY, AtPath as _, read_private};
-use crate::net::e2e::fleet::validity_of;
+use crate::net::e2e::verdict::CertificateVerdict;
 use crate::proto::fleet::FleetKeys;
 use crate::proto::id::{Principal, PrincipalId, Role};
 use crate::proto::join::HubAddress;
@@ -34,9 +34,17 @@ pub(in crate::cli) struct OwnIdentity {
     /// The fleet that must have signed the keys of its peers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::cli) fleet: Option<FleetKeys>,
-    /// The end of the certificate by which a fleet vouches for its key.
+    /// The end of the certificate by which the fleet vouches for its key, or did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::cli) certificate_until: Option<Timestamp>,
+    /// What the certificate that it presents is worth.
+    #[serde(rename = "certificate", serialize_with = "word", skip_serializing_if = "Option::is_none")]
+    pub(in crate::cli) verdict: Option<CertificateVerdict>,
+}
+
+#[expect(clippy::ref_option, reason = "serde passes a reference")]
+fn word<S: Serializer>(verdict: &Option<CertificateVerdict>, serializer: S) -> Result<S::Ok, S::Error> {
+    verdict.map(CertificateVerdict::word).serialize(serializer)
 }
 
 /// Returns the profile's identities: those that joined, then, in the default profile, those that enrolled with the hub of the
@@ -46,11 +54,12 @@ pub(in crate::cli) fn own_identities(profile: &Profile) -> anyhow::Result<Vec<Ow
     for role in [Role::Device, Role::Service] {
         if let Some(stored) = StoredIdentity::load(profile, role)? {
             let end_to_end_key = StoredIdentity::key(profile, role)?.public();
-            let certificate_until = stored.certificate()?.and_then(|certificate| validity_of(certificate.der()));
-            let certificate_until = certificate_until.map(|validity| validity.not_after);
+            let own = stored.own_certificate(profile, role, &end_to_end_key)?;
+            let verdict = own.map(|own| own.verdict);
+            let certificate_until = verdict.and_then(CertificateVerdict::end);
             let StoredIdentity { id, hub, fleet, .. } = stored;
-            let fleet = fleet.map(|fleet| fleet.keys);
-            identities.push(OwnIdentity { role, id, hub: Some(hub), end_to_end_key, fleet, certificate_until });
+            let (hub, fleet) = (Some(hub), fleet.map(|fleet| fleet.keys));
+            identities.push(OwnIdentity { role, id, hub, end_to_end_key, fleet, certificate_until, verdict });
         }
     }
     if profile.is_default() {
@@ -72,7 +81,7 @@ fn enrolled() -> anyhow::Result<Vec<OwnIdentity>> {
         let path = paths::local_key(&principal)?;
         let end_to_end_key = parse_key(&path, &read_private(&path)?)?.public();
         let Principal { role, id } = principal;
-        Ok(OwnIdentity { role, id, hub: None, end_to_end_key, fleet: None, certificate_until: None })
+        Ok(OwnIdentity { role, id, hub: None, end_to_end_key, fleet: None, certificate_until: None, verdict: None })
     };
     principals.into_iter().map(identity).collect()
 }

@@ -4,27 +4,30 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use super::certificate::{OwnCertificate, choose};
 use crate::cli::args::HubArgs;
-use crate::cli::paths::{self, IDENTITY_FILE, KEY_FILE, KNOWN_FILE};
+use crate::cli::paths::{self, CERTIFICATE_FILE, IDENTITY_FILE, KEY_FILE, KNOWN_FILE};
 use crate::cli::profile::Profile;
+use crate::cli::signer::FleetCertificates;
 use crate::hub::state::{
     AtPath as _, create_private_directory, read_credential, read_private, write_private, write_private_once,
 };
 use crate::net::client::Client;
 use crate::net::e2e::known_file::KnownFile;
 use crate::net::e2e::leaf::Voucher;
+use crate::net::e2e::verdict::CertificateVerdict;
 use crate::net::os::random;
 use crate::net::tls::Trust;
 use crate::proto::fleet::Fleet;
 use crate::proto::id::{Principal, PrincipalId, Role};
 use crate::proto::join::{HubAddress, JoinLink, Pin};
-use crate::proto::key::PrivateKey;
+use crate::proto::key::{PrivateKey, PublicKey};
 use crate::proto::secret::KeySeed;
 
 /// The file that `devstream join` stores beside the key.
@@ -101,36 +104,71 @@ impl StoredIdentity {
         hub_args: &HubArgs,
     ) -> anyhow::Result<Client> {
         let key = Self::key(profile, role)?;
+        let certificate = self.presented_certificate(profile, role, &key.public())?;
         let hubs = hub_args.hubs(&self.hub);
         let principal = Principal { role, id: self.id.clone() };
         let client = Client::new(hubs, trust, principal, Arc::new(key))?;
         let client = client.with_streaming_endpoint(self.streaming_endpoint.clone());
         let client = client.with_peer_keys(known_keys(profile, role)?).with_fleet(self.fleet);
-        let client = client.vouched_for_by([self.succession()?, self.certificate()?].into_iter().flatten());
+        let client = client.vouched_for_by(self.succession(profile, role)?, certificate);
+        let client = client.with_certificates(Arc::new(FleetCertificates::new(certificate_file(profile, role)?)));
         Ok(client.allowing_tls_inspection(hub_args.trust.allow_tls_inspection))
     }
 
     /// The voucher of the key's predecessor.
-    fn succession(&self) -> anyhow::Result<Option<Voucher>> {
-        let parse = |text: &String| Voucher::parse(text).context("invalid succession in the identity");
-        self.succession.as_ref().map(parse).transpose()
+    fn succession(&self, profile: &Profile, role: Role) -> anyhow::Result<Option<Voucher>> {
+        let invalid = || format!("invalid succession in {}", place(profile, role));
+        self.succession.as_ref().map(|text| Voucher::parse(text).with_context(invalid)).transpose()
+    }
+
+    /// The certificate that it presents, if it has one.
+    pub(in crate::cli) fn own_certificate(
+        &self,
+        profile: &Profile,
+        role: Role,
+        key: &PublicKey,
+    ) -> anyhow::Result<Option<OwnCertificate>> {
+        let owner = Principal { role, id: self.id.clone() };
+        let taken = certificate_file(profile, role)?;
+        choose((&owner, key), self.fleet.as_ref(), self.certificate.as_deref(), &taken)
     }
 
     /// The voucher of a fleet.
-    pub(in crate::cli) fn certificate(&self) -> anyhow::Result<Option<Voucher>> {
-        let parse = |text: &String| Voucher::parse(text).context("invalid certificate in the identity");
-        self.certificate.as_ref().map(parse).transpose()
+    fn presented_certificate(&self, profile: &Profile, role: Role, key: &PublicKey) -> anyhow::Result<Option<Voucher>> {
+        let Some(OwnCertificate { voucher, verdict }) = self.own_certificate(profile, role, key)? else {
+            return Ok(None);
+        };
+        let is_readable = verdict != CertificateVerdict::Unreadable;
+        ensure!(is_readable, "invalid certificate in {}: {verdict}", place(profile, role));
+        Ok(voucher)
     }
 }
 
-/// Returns what an identity of this machine knows of its peers' end-to-end keys. Processes of a service that may not write
-/// there keep them in the state directory that systemd gives them.
+/// Names the file of an identity, for errors.
+fn place(profile: &Profile, role: Role) -> String {
+    let stored = || profile.identity_directory(role).map(|directory| directory.join(IDENTITY_FILE));
+    let path = paths::credential(IDENTITY_FILE).map_or_else(stored, Ok);
+    path.map_or_else(|_| IDENTITY_FILE.to_owned(), |path| path.display().to_string())
+}
+
+/// Returns what an identity of this machine knows of its peers' end-to-end keys.
 fn known_keys(profile: &Profile, role: Role) -> anyhow::Result<Arc<KnownFile>> {
-    let directory = match paths::state_directory().filter(|_| has_service_credential()) {
-        Some(directory) => directory,
-        None => profile.identity_directory(role)?,
-    };
-    Ok(known_file(directory.join(KNOWN_FILE), profile))
+    Ok(known_file(state_directory(profile, role)?.join(KNOWN_FILE), profile))
+}
+
+/// Returns where an identity keeps the certificate that it took from the hub. It is no part of the identity's file, which
+/// `devstream join` and `devstream trust` may be writing.
+fn certificate_file(profile: &Profile, role: Role) -> anyhow::Result<PathBuf> {
+    Ok(state_directory(profile, role)?.join(CERTIFICATE_FILE))
+}
+
+/// Returns where an identity keeps what it learns: beside itself. Processes of a service that may not write there keep it in
+/// the state directory that systemd gives them.
+fn state_directory(profile: &Profile, role: Role) -> anyhow::Result<PathBuf> {
+    match paths::state_directory().filter(|_| has_service_credential()) {
+        Some(directory) => Ok(directory),
+        None => profile.identity_directory(role),
+    }
 }
 
 /// Returns the file of known keys at a path: the same object each time, since it remembers what it read.
@@ -212,6 +250,8 @@ impl IdentityDir {
     pub(in crate::cli) fn store(&self, stored: &StoredIdentity, seed: &KeySeed) -> anyhow::Result<()> {
         write_private(&self.path.join(KEY_FILE), &seed.reveal())?;
         write_private(&self.path.join(IDENTITY_FILE), &toml::to_string(stored)?)?;
+        // The former key's; where it stays, it does not count for the new one.
+        let _ = std::fs::remove_file(self.path.join(CERTIFICATE_FILE));
         let pending = self.pending_key();
         std::fs::remove_file(&pending).at_path("cannot remove", &pending)
     }

@@ -12,6 +12,7 @@ use crate::net::e2e::leaf::Voucher;
 use crate::net::os::clock;
 use crate::proto::fleet::{Fleet, FleetKeys, MAX_CERTIFICATE_BYTES, may_begin};
 use crate::proto::id::{Principal, Role};
+use crate::proto::key::PublicKey;
 
 /// What is to become of the fleet that identities trust.
 pub(super) enum Change {
@@ -79,6 +80,7 @@ fn trust(
     // A machine without a clock knows by its certificate that this time has passed.
     fleet.since = certified.map_or(fleet.since, |(_, validity)| fleet.since.max(validity.not_before));
     for (role, mut stored) in identities {
+        let dropped = stored.fleet.and_then(|former| former.keys.without_recovery(&keys));
         stored.fleet = Some(fleet);
         if certified.is_some_and(|(of, _)| of == role) {
             stored.certificate = certificate.as_ref().map(ToString::to_string);
@@ -95,13 +97,23 @@ fn trust(
             None => "its own key is not signed: peers in the fleet refuse it".to_owned(),
         };
         output::eprint(&format!(
-            "{role} {} trusts the fleet {}, and refuses every peer whose key that has not signed; {own}{}",
+            "{role} {} trusts the fleet {}, and refuses every peer whose key that has not signed; {own}{}{}",
             stored.id,
             keys.short(),
+            dropped.map(no_recovery).unwrap_or_default(),
             restart(profile, role)?
         ));
     }
     Ok(())
+}
+
+/// Words that a fleet's other key was trusted before, and is not any more.
+fn no_recovery(dropped: PublicKey) -> String {
+    format!(
+        "; what its other key {} signs, which may be the recovery key, is refused from now on: name both, with a comma between them, \
+         to trust it as before",
+        dropped.short()
+    )
 }
 
 /// Reports whether this fleet has signed the certificate that an identity has already.

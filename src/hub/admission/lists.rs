@@ -1,5 +1,6 @@
-//! The lists of devices that each identity is given: one at a time, and beyond its budget some a second. A list costs a
-//! client a few hundred bytes, and the hub a pass over the registry and memory until it is read.
+//! The lists of devices, and the certificates of identities, that each identity is given: one at a time, and beyond its
+//! budget some a second. A list costs a client a few hundred bytes, and the hub a pass over the registry and memory until it is
+//! read. Certificates that it stores have a budget besides, since each one is logged as a change of an identity.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,10 @@ const BUDGET: Rate = Rate { burst: 500, per_second: 10.0 };
 /// The delay of the others.
 const DELAY: Duration = Duration::from_secs(1);
 
+/// The certificates that one identity may store: those of a large fleet at once, which are 2 MB of the activity log, and then
+/// 4 MB a day.
+const STORED: Rate = Rate { burst: 5000, per_second: 0.1 };
+
 /// The time for which a list waits for its turn: a person still waits for it.
 const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -35,6 +40,7 @@ pub(in crate::hub) struct Lists(Mutex<BoundedMap<Principal, Lister>>);
 struct Lister {
     turn: Arc<Semaphore>,
     budget: TokenBucket,
+    stored: TokenBucket,
 }
 
 /// An identity's turn, until it is dropped.
@@ -60,10 +66,21 @@ impl Lists {
         Ok(turn)
     }
 
+    /// Counts a certificate that the identity stores; refused beyond its budget.
+    pub(in crate::hub) fn store_certificate(&self, subject: &Principal) -> Result<(), Refusal> {
+        match self.with(subject, |lister| lister.stored.take(clock::now())) {
+            Some(true) => Ok(()),
+            _ => Err(Refusal::new(
+                RefusalKind::HubBusy,
+                "this service has stored too many certificates; try again later",
+            )),
+        }
+    }
+
     fn with<R>(&self, subject: &Principal, work: impl FnOnce(&mut Lister) -> R) -> Option<R> {
         let mut listers = self.0.lock();
-        let budget = TokenBucket::new(BUDGET, clock::now());
-        listers.insert(subject.clone(), Lister { turn: Arc::new(Semaphore::new(1)), budget });
+        let [budget, stored] = [BUDGET, STORED].map(|rate| TokenBucket::new(rate, clock::now()));
+        listers.insert(subject.clone(), Lister { turn: Arc::new(Semaphore::new(1)), budget, stored });
         listers.get_mut(subject).map(work)
     }
 }
@@ -89,6 +106,19 @@ mod tests {
         drop(unread);
         drop(lists.take_turn(&service("attacker")).await.unwrap());
         assert_eq!(clock::now().duration_since(start), TURN_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_certificates_of_a_large_fleet_are_stored_at_once_and_a_flood_is_refused() {
+        let lists = Lists::default();
+        for _ in 0..5000 {
+            lists.store_certificate(&service("laptop")).unwrap();
+        }
+        let refused = lists.store_certificate(&service("laptop"));
+        assert_eq!(refused.map_err(|refusal| refusal.kind), Err(RefusalKind::HubBusy));
+        lists.store_certificate(&service("other")).unwrap();
+        sleep(Duration::from_secs(10)).await;
+        lists.store_certificate(&service("laptop")).unwrap();
     }
 
     #[tokio::test(start_paused = true)]

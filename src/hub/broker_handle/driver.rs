@@ -43,6 +43,8 @@ pub(super) struct BrokerDriver<T> {
     broker: Broker,
     activity: Activity,
     devices: HashMap<ConnectionId, Device>,
+    /// Devices with open streams whose agent was told to end.
+    ending: HashSet<DeviceId>,
     requesters: HashMap<ConnectionId, oneshot::Sender<OpenResult>>,
     /// The leg that is being attached, and its outcome.
     attaching: Option<ConnectionId>,
@@ -68,6 +70,7 @@ impl<T: Transport> BrokerDriver<T> {
             broker: Broker::new(settings, random::bytes),
             activity,
             devices: HashMap::new(),
+            ending: HashSet::new(),
             requesters: HashMap::new(),
             attaching: None,
             attachment: None,
@@ -86,6 +89,7 @@ impl<T: Transport> BrokerDriver<T> {
         let device_at =
             Device { commands, since: clock::now_utc(), round_trip, standbys: Vec::new(), withdrawals: HashMap::new() };
         self.devices.insert(connection, device_at);
+        self.ending.remove(&device);
         self.handle(Input::DeviceConnected { device, connection, hello, address });
     }
 
@@ -329,12 +333,16 @@ impl<T: Transport> BrokerDriver<T> {
         totals.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
+    /// Those that are back, or have no open streams, are forgotten.
+    pub(super) fn note_ending(&mut self, device: DeviceId) {
+        self.ending.insert(device);
+        self.ending = self.ending_devices();
+    }
+
     pub(super) fn ending_devices(&self) -> HashSet<DeviceId> {
-        let open = self.broker.all_streams().filter(|(_, request, state, _)| {
-            // An agent that lost the network has lost its streams' connections as well.
-            *state == "open" && self.broker.online(&request.device).is_none()
-        });
-        open.map(|(_, request, ..)| request.device.clone()).collect()
+        let open = self.broker.all_streams().filter(|(_, _, state, _)| *state == "open");
+        let of = open.map(|(_, request, ..)| &request.device);
+        of.filter(|&device| self.ending.contains(device) && self.broker.online(device).is_none()).cloned().collect()
     }
 
     pub(super) fn note_queues(&mut self, queues: &HashMap<Ends, u64>) {

@@ -222,7 +222,12 @@ impl<T: Transport> BrokerHandle<T> {
         self.with(|driver| driver.devices_online()).unwrap_or_default()
     }
 
-    /// Returns the devices that are offline and have open streams.
+    /// Notes that a device's agent was told to end, and has disconnected.
+    pub(super) fn note_ending(&self, device: DeviceId) {
+        let _ = self.with(|driver| driver.note_ending(device));
+    }
+
+    /// Returns the devices whose agent was told to end and that have open streams.
     pub(super) fn ending_devices(&self) -> HashSet<DeviceId> {
         self.with(|driver| driver.ending_devices()).unwrap_or_default()
     }
@@ -376,6 +381,7 @@ mod tests {
             forwards: Vec::new(),
             accepts_any_name: false,
             reusable: false,
+            certificates: false,
         };
         let address = (std::net::Ipv4Addr::LOCALHOST, 1).into();
         let device = "pi-42".parse().unwrap();

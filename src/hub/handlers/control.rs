@@ -84,7 +84,7 @@ pub(in crate::hub) async fn run(
     };
     drop(awaited);
     let Some(hello) = hello else { return channel.refuse(RefusalKind::BadRequest).await };
-    let round_trip = channel.round_trip();
+    let (round_trip, takes_certificates) = (channel.round_trip(), hello.certificates);
     let registered =
         shared.streams.broker.register_device(device.clone(), context.id, hello, context.address, round_trip);
     let Ok((mut commands, mut guard)) = registered else {
@@ -92,10 +92,24 @@ pub(in crate::hub) async fn run(
     };
     let principal = Principal { role: Role::Device, id: device.clone().into() };
     shared.registry.note_seen(principal.clone());
-    let session = DeviceSession { shared, context, device: &device, principal: &principal, authority: &authority, key };
+    let mut session = DeviceSession {
+        shared,
+        context,
+        device: &device,
+        principal: &principal,
+        authority: &authority,
+        key,
+        takes_certificates,
+        certificate: None,
+    };
     let end = session.run(&mut channel, &mut commands).await;
     guard.set_reason(end.reason());
     drop(guard);
+    // An agent closes its control connection normally when it is told to end, and its streams may go on; or when it has a new
+    // key, with which it is back at once.
+    if let ControlEnd::Channel(ChannelError::Closed(None)) = end {
+        shared.streams.broker.note_ending(device);
+    }
     shared.registry.note_seen(principal);
     match end {
         ControlEnd::Channel(error) => Box::pin(channel.close_with_error(&error)).await,
@@ -152,11 +166,15 @@ struct DeviceSession<'a> {
     authority: &'a str,
     /// The key that authenticated it.
     key: PublicKey,
+    /// It trusts a fleet, and takes the certificates for its key.
+    takes_certificates: bool,
+    /// The certificate that it was sent last.
+    certificate: Option<String>,
 }
 
 impl DeviceSession<'_> {
     async fn run(
-        &self,
+        &mut self,
         channel: &mut ControlChannel<Socket>,
         commands: &mut mpsc::Receiver<DeviceCommand>,
     ) -> ControlEnd {
@@ -203,36 +221,53 @@ impl DeviceSession<'_> {
     }
 
     /// Confirms that the device is online. The ping measures the first round trip.
-    async fn send_welcome(&self, channel: &mut ControlChannel<Socket>) -> Result<(), ChannelError> {
+    async fn send_welcome(&mut self, channel: &mut ControlChannel<Socket>) -> Result<(), ChannelError> {
         let standby = self.shared.standby_offer(self.authority);
         let opening_limit = Some(self.shared.opening_limit());
         let version = env!("CARGO_PKG_VERSION").into();
-        channel.send(&ToDevice::Welcome { version, standby, opening_limit }).await?;
+        let certificate = self.new_certificate().await;
+        channel.send(&ToDevice::Welcome { version, standby, opening_limit, certificate }).await?;
         channel.ping().await
     }
 
     /// Executes a command of the broker. Returns the refusal that ends the session, if it does.
     async fn apply(
-        &self,
+        &mut self,
         command: Option<DeviceCommand>,
         channel: &mut ControlChannel<Socket>,
         key_expiry: &mut Option<Instant>,
     ) -> Result<Option<RefusalKind>, ChannelError> {
         let Some(command) = command else { return Ok(Some(RefusalKind::HubBusy)) };
         if let DeviceCommand::RevalidateKey = command {
-            return Ok(match self.revalidate().await {
-                Ok(expiry) => {
-                    *key_expiry = expiry;
-                    None
-                }
-                Err(kind) => Some(kind),
-            });
+            match self.revalidate().await {
+                Ok(expiry) => *key_expiry = expiry,
+                Err(kind) => return Ok(Some(kind)),
+            }
+            if let Some(certificate) = self.new_certificate().await {
+                channel.send(&ToDevice::Certificate { certificate }).await?;
+            }
+            return Ok(None);
         }
         let (message, last) = to_message(self.shared, self.device, self.authority, command);
         if let Some(message) = message {
             channel.send(&message).await?;
         }
         Ok(last)
+    }
+
+    /// Returns the certificate of the device's key, if it takes some and has not been sent this one. A registry that fails has
+    /// said so, and the device gets it when it next connects.
+    async fn new_certificate(&mut self) -> Option<String> {
+        if !self.takes_certificates {
+            return None;
+        }
+        let (principal, key) = (self.principal.clone(), self.key);
+        let found = self.shared.registry.with(move |registry| registry.endorsements(&principal)).await;
+        let found = found.inspect_err(|error| drop(error.to_public_refusal())).ok()?;
+        let certificate = found.into_iter().find(|endorsement| endorsement.key == key)?.certificate?;
+        let is_new = self.certificate.as_ref() != Some(&certificate);
+        self.certificate = Some(certificate);
+        self.certificate.clone().filter(|_| is_new)
     }
 
     async fn revalidate(&self) -> Result<Option<Instant>, RefusalKind> {
@@ -300,6 +335,7 @@ mod tests {
             forwards: Vec::with_capacity(FORWARDS_PER_DEVICE),
             accepts_any_name: false,
             reusable: false,
+            certificates: false,
         };
         let kept = without_unknown(hello);
         assert_eq!(kept.protocols, known);

@@ -22,6 +22,7 @@ use crate::net::transport::http_server::{HttpRequest, empty_response};
 use crate::proto::auth::{AUTH_HEADER, Credential};
 use crate::proto::http::STREAMING_ENDPOINT_HEADER;
 use crate::proto::id::Principal;
+use crate::proto::invitation::{MAX_OPAQUE_BYTES, is_opaque_text};
 use crate::proto::join::JoinRequest;
 use crate::proto::key::PublicKey;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -48,13 +49,18 @@ pub(in crate::hub) async fn join(
 async fn redeem_code(shared: &Shared, context: &ConnectionContext, request: &HttpRequest) -> Result<(), Refusal> {
     let credential = request.header(AUTH_HEADER).and_then(|text| text.parse::<Credential>().ok());
     let join = serde_json::from_slice::<JoinRequest>(&request.body).ok();
-    let Some((credential, JoinRequest { code, key })) = credential.zip(join) else {
+    let Some((credential, JoinRequest { code, key, proof })) = credential.zip(join) else {
         return Err(context.auth_failed(shared, None, "malformed join request"));
     };
     if !credential.is_signed_by(&key, &context.binding(shared, request, &credential)) {
         return Err(context.reject_proof(shared, &credential, AuthnError::WrongSignature));
     }
-    match redeem(shared, context.address, &credential.principal, &code, key).await {
+    if proof.as_deref().is_some_and(|proof| !is_opaque_text(proof)) {
+        let expected = format!("expected a proof of 1 to {MAX_OPAQUE_BYTES} characters of base64url");
+        return Err(Refusal::new(RefusalKind::BadRequest, expected));
+    }
+    let presented = Presented { code, key, proof };
+    match redeem(shared, context.address, &credential.principal, presented).await {
         Ok(Outcome::Joined) => Ok(()),
         Ok(Outcome::WrongCode) => {
             context.exempt_from_penalty();
@@ -68,6 +74,14 @@ async fn redeem_code(shared: &Shared, context: &ConnectionContext, request: &Htt
         }
         Err(error) => Err(error.to_public_refusal()),
     }
+}
+
+/// What a machine presents to join.
+struct Presented {
+    code: JoinCode,
+    key: PublicKey,
+    /// Kept beside the key.
+    proof: Option<String>,
 }
 
 /// The outcome of a join request.
@@ -99,8 +113,7 @@ async fn redeem(
     shared: &Shared,
     source: SocketAddr,
     subject: &Principal,
-    code: &JoinCode,
-    key: PublicKey,
+    Presented { code, key, proof }: Presented,
 ) -> Result<Outcome, RegistryError> {
     let (principal, hash, admission) = (subject.clone(), code.hash(), shared.admission.clone());
     let check = shared.registry.with(move |registry| {
@@ -113,8 +126,12 @@ async fn redeem(
         Ok(check)
     });
     let check = check.await?;
-    if matches!(check, CodeCheck::HasKey { .. }) {
+    if let CodeCheck::HasKey { has_code } = check {
         // The response to an earlier request was lost, or its machine joins once more.
+        if let Some(proof) = proof.filter(|_| has_code) {
+            let principal = subject.clone();
+            shared.registry.with(move |registry| registry.set_proof(&principal, &key, &proof)).await?;
+        }
         return Ok(Outcome::Joined);
     }
     if let Some(useless) = Outcome::of_useless(check) {
@@ -135,10 +152,14 @@ async fn redeem(
             let keys = registry.find(&principal).ok().flatten().map(|record| record.keys.iter().map(leg_key).collect());
             revoke_replaced_key(
                 &broker,
-                principal,
+                principal.clone(),
                 &redeemed,
                 keys.unwrap_or_else(|| vec![LegKey { key, until: None }]),
             );
+        }
+        // Where this fails, the machine asks once more with the same key.
+        if let Some(proof) = &proof {
+            registry.set_proof(&principal, &key, proof)?;
         }
         Ok(Outcome::Joined)
     });

@@ -1,9 +1,10 @@
 //! The handlers of the hub's HTTP routes: each gets the shared state, the connection's context and a request.
 //!
-//! Out: a response, or an upgrade whose connection the handler then runs. `control` serves devices, `open`, `devices`
-//! and `enrol` answer plain requests, `streaming` carries the legs of streams, `standby` serves connections that are
+//! Out: a response, or an upgrade whose connection the handler then runs. `control` serves devices, `open`, `devices`,
+//! `certificates` and `enrol` answer plain requests, `streaming` carries the legs of streams, `standby` serves connections that are
 //! used for one stream after another.
 
+pub(super) mod certificates;
 pub(super) mod control;
 pub(super) mod devices;
 pub(super) mod enrol;

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::auth::AuthzSubject;
 use crate::proto::admin::Enrolment;
+use crate::proto::endorsement::Endorsement;
 use crate::proto::id::{Principal, PrincipalId, Role};
 use crate::proto::key::PublicKey;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -174,6 +175,9 @@ pub enum RegistryError {
     /// The identity does not exist.
     #[error("there is no {0}")]
     Unknown(Principal),
+    /// The identity does not have the key.
+    #[error("{0} has another key")]
+    UnknownKey(Principal),
     /// The enrolment key does not exist.
     #[error("there is no enrolment key {0}")]
     UnknownEnrolment(u64),
@@ -240,6 +244,16 @@ pub trait Registry: Send + Sync {
     /// Enrols a key of the hub's own user for an identity, new or not. A key that joined with a code is never replaced.
     /// A new service may reach everything.
     fn enrol(&self, principal: &Principal, key: &PublicKey, now: Timestamp) -> Result<Enrolled, RegistryError>;
+
+    /// Sets the proof of a key that has none. It goes with the key.
+    fn set_proof(&self, principal: &Principal, key: &PublicKey, proof: &str) -> Result<(), RegistryError>;
+
+    /// Sets the certificate of a key, and reports whether that is another one than before. It goes with the key.
+    fn set_certificate(&self, principal: &Principal, key: &PublicKey, certificate: &str)
+    -> Result<bool, RegistryError>;
+
+    /// Returns what is kept beside the keys of an identity, the newest key first.
+    fn endorsements(&self, principal: &Principal) -> Result<Vec<Endorsement>, RegistryError>;
 
     /// Disables or enables an identity.
     fn set_disabled(&self, principal: &Principal, disabled: bool) -> Result<(), RegistryError>;

@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use super::Client;
 use crate::net::e2e::config::{Expected, SessionEnd};
-use crate::net::e2e::fleet::validity_of;
-use crate::net::e2e::leaf::{Leaf, Voucher};
 use crate::net::e2e::peers::{Anchors, PeerKeys};
 use crate::proto::e2e::StreamBinding;
-use crate::proto::fleet::{Fleet, Validity};
+use crate::proto::fleet::Fleet;
 use crate::proto::id::{DeviceId, Principal, ServiceName, StreamName};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
@@ -25,20 +23,6 @@ impl Client {
         Self { fleet, ..self }
     }
 
-    /// Sets how the predecessor of its key, and a fleet, vouch for it.
-    #[must_use]
-    pub fn vouched_for_by(self, vouchers: impl IntoIterator<Item = Voucher>) -> Self {
-        let leaf = Leaf::clone(&self.leaf).vouched_for_by(vouchers);
-        Self { leaf: Arc::new(leaf), ..self }
-    }
-
-    /// The period in which others vouch for its key, the one that ends first; unverified, since that is for its peers. Its
-    /// predecessor does without an end, a fleet for a time.
-    pub fn certificate(&self) -> Option<Validity> {
-        let vouchers = self.leaf.chain().iter().skip(1);
-        vouchers.filter_map(validity_of).min_by_key(|validity| validity.not_after)
-    }
-
     /// What this end knows of its peers.
     pub fn peer_keys(&self) -> &Arc<dyn PeerKeys> {
         &self.peer_keys
@@ -47,11 +31,14 @@ impl Client {
     /// Creates the service's end of a session for a stream; without a name it is the device's default.
     pub async fn service_session(&self, device: &DeviceId, stream: Option<&StreamName>) -> Result<SessionEnd, Refusal> {
         let binding = StreamBinding::new(device, self.principal.id.clone().into(), stream.cloned());
-        let anchors = self.anchors(&binding.device_principal()).await?;
-        let expected = Expected::device(binding, anchors).in_fleet(self.fleet);
+        let peer = binding.device_principal();
+        let anchors = self.anchors(&peer).await?;
+        self.fetch_certificate().await;
+        let signed = self.sign(&peer).await;
+        let expected = Expected::device(binding, anchors).in_fleet(self.fleet).certified_by(signed);
         self.runtime
             .sessions()
-            .service_end(&self.leaf, expected, self.peer_keys.clone())
+            .service_end(&self.own.leaf(), expected, self.peer_keys.clone())
             .map_err(|error| failed(&error))
     }
 
@@ -65,7 +52,10 @@ impl Client {
         let binding = StreamBinding::new(&self.principal.id.clone().into(), service.clone(), Some(stream.clone()));
         let anchors = self.anchors(&binding.service_principal()).await.map_err(for_service)?;
         let expected = Expected::service(binding, is_default, anchors).in_fleet(self.fleet);
-        self.runtime.sessions().device_end(&self.leaf, expected, self.peer_keys.clone()).map_err(|error| failed(&error))
+        self.runtime
+            .sessions()
+            .device_end(&self.own.leaf(), expected, self.peer_keys.clone())
+            .map_err(|error| failed(&error))
     }
 
     /// Returns the known keys that may vouch for a peer: none with a fleet.

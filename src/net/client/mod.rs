@@ -5,6 +5,7 @@
 //! connection, a stream's [`Tunnel`](crate::net::tunnel::pump::Tunnel) or a standby connection. Every request has a
 //! connection of its own.
 
+mod certificates;
 mod end_to_end;
 mod factory;
 mod probe;
@@ -23,6 +24,8 @@ use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use self::certificates::OwnLeaf;
+pub use self::certificates::{Certificates, SignFuture};
 pub use self::factory::ClientFactory;
 pub use self::probe::{Probe, ProbeError, ProbeResult};
 pub use self::request::RequestOptions;
@@ -62,10 +65,11 @@ pub struct Client {
     principal: Principal,
     key: Arc<PrivateKey>,
     /// The key as it is presented to the other end of a stream.
-    leaf: Arc<Leaf>,
+    own: Arc<OwnLeaf>,
     peer_keys: Arc<dyn PeerKeys>,
     /// The fleet that must have signed the keys of peers.
     fleet: Option<Fleet>,
+    certificates: Option<Arc<dyn Certificates>>,
     allow_tls_inspection: bool,
     /// The streaming endpoint besides the hub's own address; without one, streams connect to any port of the hub's host.
     streaming_endpoint: Option<HubAddress>,
@@ -82,7 +86,8 @@ impl Client {
     ) -> Result<Self, rustls::Error> {
         let (hubs, proxy_settings, tls) = (hubs.into(), ProxySettings::default(), tls::client_config(trust)?);
         let leaf = Leaf::self_signed(&principal, key.clone());
-        let leaf = Arc::new(leaf.map_err(|error| rustls::Error::General(error.to_string()))?);
+        let leaf = leaf.map_err(|error| rustls::Error::General(error.to_string()))?;
+        let own = Arc::new(OwnLeaf::new(leaf, None, None));
         Ok(Self {
             hubs,
             proxy_settings,
@@ -90,9 +95,10 @@ impl Client {
             tls,
             principal,
             key,
-            leaf,
+            own,
             peer_keys: Arc::new(FirstUse::default()),
             fleet: None,
+            certificates: None,
             allow_tls_inspection: false,
             streaming_endpoint: None,
             runtime: ClientRuntime::default(),

@@ -23,7 +23,7 @@ pub use super::expected::Expected;
 use super::expected::other;
 use super::facts::SessionFacts;
 use super::failure::{Failure, FleetCause};
-use super::fleet::{self, Passed};
+use super::fleet::Passed;
 use super::leaf::{self, Leaf};
 use super::peers::{Anchors, KeepError, PeerKeys};
 use super::tickets::{ConnectionTickets, DeviceTickets, ServiceTickets};
@@ -87,7 +87,7 @@ impl SessionEnd {
         let chain = self.tls.peer_certificates().unwrap_or_default();
         let key = leaf::presented_key(chain.first()?, &self.expected.peer).ok()?;
         let clock = self.passed.clock(clock::now_utc());
-        let verified = |fleet| fleet::verify(chain, &self.expected.peer, fleet, clock).ok();
+        let verified = |fleet| self.expected.certified(chain, fleet, clock).ok();
         let validity = self.expected.fleet.as_ref().and_then(verified).map(|certified| certified.validity);
         let key_exchange = self.tls.negotiated_key_exchange_group()?.name();
         Some(SessionFacts {

@@ -109,8 +109,8 @@ fn not_in_fleet(Principal { role, id }: &Principal, cause: FleetCause) -> Refusa
         FleetCause::Expired => format!("{id}; its certificate has expired, or the clock here is wrong"),
     };
     Refusal::new(RefusalKind::NotInFleet, detail).advised(format!(
-        "nothing was sent. Where the fleet key is: devstream fleet sign {id} --role {role} --key KEY, with the key that \
-         `devstream identity` shows on the {role}'s machine"
+        "nothing was sent. Where the fleet key is: devstream fleet sign {id} --role {role}; if it did not join with an invitation, \
+         with --key KEY, which `devstream identity` shows on the {role}'s machine"
     ))
 }
 
@@ -120,8 +120,8 @@ fn not_in_peers_fleet(Principal { role, id }: &Principal, cause: FleetCause) -> 
         FleetCause::Expired => "this machine's certificate has expired, or the clock there is wrong",
     };
     Refusal::worded(RefusalKind::NotInFleet, format!("{id} refused this machine: {this}")).advised(format!(
-        "where the fleet key is: devstream fleet sign ID --role {} --key KEY, with the id and the key that `devstream identity` \
-         shows here",
+        "where the fleet key is: devstream fleet sign ID --role {}; if it did not join with an invitation, with --key KEY. Id and key \
+         are what `devstream identity` shows here",
         !*role
     ))
 }

@@ -1,12 +1,10 @@
 //! The file in which an end keeps the keys of its peers, beside its own identity.
 
-use std::fs::{File, TryLockError};
 use std::future::ready;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use parking_lot::Mutex;
@@ -14,7 +12,7 @@ use parking_lot::Mutex;
 use super::failure::Failure;
 use super::peers::{Anchors, AnchorsFuture, FirstUse, KeepError, PeerKeys, decide, signed};
 use crate::net::os::private_files::{
-    AtPath as _, create_private_directory, open_lock_for_owner, read_private, write_private_for_owner,
+    AtPath as _, create_private_directory, hold_lock, read_private, write_private_for_owner,
 };
 use crate::proto::id::Principal;
 use crate::proto::key::PublicKey;
@@ -23,10 +21,6 @@ use crate::proto::refusal::Refusal;
 
 /// Keeps others of this user's processes out while one changes the file.
 const LOCK_SUFFIX: &str = "lock";
-
-/// Attempts to get the lock, and the time between two: a second in all, in which a session waits.
-const LOCK_ATTEMPTS: u32 = 100;
-const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The keys of peers in a file that only its owner may read.
 #[derive(Debug)]
@@ -81,7 +75,7 @@ impl KnownFile {
             create_private_directory(directory)?;
         }
         let lock = self.path.with_extension(LOCK_SUFFIX);
-        let lock = hold(&lock).at_path("cannot lock", &lock)?;
+        let lock = hold_lock(&lock).at_path("cannot lock", &lock)?;
         let length = version_of(&self.path)?.map_or(0, |version| version.length);
         let before = if length == 0 { KnownPeers::default() } else { read_peers(&self.path, length)? };
         let mut peers = before.clone();
@@ -93,20 +87,6 @@ impl KnownFile {
         drop(lock);
         Ok(changed)
     }
-}
-
-/// Locks a file, which others hold for as long as a write takes: one that is stopped meanwhile is not waited for.
-#[expect(clippy::disallowed_methods, reason = "waiting for a file lock has no deadline of its own")]
-fn hold(path: &Path) -> io::Result<File> {
-    let file = open_lock_for_owner(path)?;
-    for _ in 0..LOCK_ATTEMPTS {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_INTERVAL),
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
-    }
-    Err(io::Error::new(io::ErrorKind::TimedOut, "another process holds it"))
 }
 
 fn version_of(path: &Path) -> anyhow::Result<Option<Version>> {
@@ -258,7 +238,7 @@ mod tests {
     #[tokio::test]
     async fn a_process_that_stopped_with_the_lock_is_not_waited_for() {
         let (_directory, file) = in_private();
-        let held = hold(&file.path().with_extension(LOCK_SUFFIX)).unwrap();
+        let held = hold_lock(&file.path().with_extension(LOCK_SUFFIX)).unwrap();
         file.keep(&pi_42(), &key(1), &None).unwrap();
         assert!(file.keep(&pi_42(), &key(2), &None).is_err(), "the key holds for the process");
         assert!(!file.path().exists());
@@ -281,7 +261,7 @@ mod tests {
         }
         let full = std::fs::read(file.path()).unwrap();
         // Whoever changes the file would wait a second for this.
-        let _held = hold(&file.path().with_extension(LOCK_SUFFIX)).unwrap();
+        let _held = hold_lock(&file.path().with_extension(LOCK_SUFFIX)).unwrap();
         for number in MAX_KNOWN_PEERS..MAX_KNOWN_PEERS + 5000 {
             let refusal = file.anchors(&invented(number)).await.unwrap_err();
             assert!(refusal.with_hint().contains("devstream trust forget"), "{}", refusal.with_hint());

@@ -2,7 +2,7 @@
 //!
 //! The service is the TLS client, the device the server. Each presents its identity key in a [`leaf`]; [`config`] says which
 //! one it accepts, and for which stream. [`peers`] is what it knows of others, [`fleet`] what their
-//! owner signs. The session
+//! owner signs, and [`verdict`] what this machine makes of a certificate for itself. The session
 //! itself is a [`seal`](crate::net::tunnel::seal) between the local side of a stream and the pump.
 
 pub mod config;
@@ -14,4 +14,5 @@ pub mod known_file;
 pub mod leaf;
 pub mod peers;
 mod tickets;
+pub mod verdict;
 mod verified;

@@ -1,12 +1,18 @@
 //! Files with secrets: only their owner may read them, and writes are atomic.
 
-use std::fs;
+use std::fs::{self, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 
 use super::owner::advice;
+
+/// Attempts to get the lock, and the time between two: a second in all, in which a session may wait.
+const LOCK_ATTEMPTS: u32 = 100;
+const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Creates a directory that only its owner may enter; an existing one must be like that, and this user's or root's.
 pub fn create_private_directory(path: &Path) -> anyhow::Result<()> {
@@ -91,7 +97,7 @@ pub fn write_private_for_owner(path: &Path, content: &str) -> anyhow::Result<()>
 }
 
 /// Opens the file by whose lock processes take turns, and creates it if need be, for the owner of its directory.
-pub fn open_lock_for_owner(path: &Path) -> io::Result<fs::File> {
+fn open_lock_for_owner(path: &Path) -> io::Result<fs::File> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -103,6 +109,20 @@ pub fn open_lock_for_owner(path: &Path) -> io::Result<fs::File> {
     let file = options.open(path)?;
     give_to_owner(&file, path)?;
     Ok(file)
+}
+
+/// Locks a file, which others hold for as long as a write takes: one that is stopped meanwhile is not waited for.
+#[expect(clippy::disallowed_methods, reason = "waiting for a file lock has no deadline of its own")]
+pub fn hold_lock(path: &Path) -> io::Result<fs::File> {
+    let file = open_lock_for_owner(path)?;
+    for _ in 0..LOCK_ATTEMPTS {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_INTERVAL),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::TimedOut, "another process holds it"))
 }
 
 /// Gives a file of root's at this path to the owner of its directory.

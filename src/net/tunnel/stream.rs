@@ -8,12 +8,14 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, ReadHalf, WriteHalf, duplex, split};
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::net::shutdown::StreamStop;
 use crate::net::tunnel::pump::{Counters, Outcome, PumpContext, Rejoin, Tunnel, pump};
 use crate::net::websocket::{Transport, WebSocket};
+use crate::proto::key::PublicKey;
 use crate::proto::limits::{STREAM_BUFFER_BYTES, STREAM_LINGER};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::Ending;
@@ -36,6 +38,7 @@ pub struct Stream {
     pipe: DuplexStream,
     shared: Arc<Shared>,
     is_shut: bool,
+    verified: watch::Receiver<Verified>,
 }
 
 /// The pump's end of a [`Stream`].
@@ -43,7 +46,11 @@ pub struct Stream {
 pub struct StreamDriver {
     pipe: DuplexStream,
     shared: Arc<Shared>,
+    verified: watch::Sender<Verified>,
 }
+
+/// The key that the peer has proven; `Some(None)` for a stream that is not encrypted end to end.
+type Verified = Option<Option<PublicKey>>;
 
 /// The refusal that broke a stream, if the error is a stream's.
 pub fn refusal_of(error: &io::Error) -> Option<&Refusal> {
@@ -54,7 +61,9 @@ pub fn refusal_of(error: &io::Error) -> Option<&Refusal> {
 pub fn pair() -> (Stream, StreamDriver) {
     let (pipe, local) = duplex(STREAM_BUFFER_BYTES);
     let shared = Arc::new(Shared::default());
-    (Stream { pipe, shared: shared.clone(), is_shut: false }, StreamDriver { pipe: local, shared })
+    let (sender, verified) = watch::channel(None);
+    let driver = StreamDriver { pipe: local, shared: shared.clone(), verified: sender };
+    (Stream { pipe, shared, is_shut: false, verified }, driver)
 }
 
 /// The state that the stream and its driver share.
@@ -93,6 +102,23 @@ impl Shared {
                 io::Error::new(io::ErrorKind::ConnectionAborted, unnamed("the stream's connection broke"))
             }
             Ending::Clean | Ending::LocalReset => io::ErrorKind::BrokenPipe.into(),
+        }
+    }
+}
+
+impl Stream {
+    /// Waits until the peer has proven its end-to-end key, and returns that: a key that this machine knows, that its fleet has
+    /// signed, or that it has just kept on first use. `None` for a stream that is not encrypted end to end, which the
+    /// hub can read; an error if the stream fails before.
+    ///
+    /// Nothing is read from an unproven peer, nor sent to one beyond what a ticket of an earlier stream protects: to wait
+    /// is only needed to learn the key.
+    pub async fn verified(&self) -> Result<Option<PublicKey>, Refusal> {
+        match self.verified.clone().wait_for(Option::is_some).await {
+            Ok(key) => Ok(key.flatten()),
+            Err(_ended) => {
+                Err(refusal_of(&self.shared.failure()).cloned().unwrap_or_else(|| RefusalKind::PeerGone.into()))
+            }
         }
     }
 }
@@ -138,21 +164,25 @@ impl Drop for Stream {
 impl StreamDriver {
     /// Splits it into the local side of a stream, and the part that drives it.
     pub fn into_parts(self) -> ((DriverReader, DriverWriter), StreamOwner) {
-        let Self { pipe, shared } = self;
+        let Self { pipe, shared, verified } = self;
         let (reader, writer) = split(pipe);
-        ((DriverReader(reader, shared.clone()), DriverWriter(writer, shared.clone())), StreamOwner(shared))
+        ((DriverReader(reader, shared.clone()), DriverWriter(writer, shared.clone())), StreamOwner { shared, verified })
     }
 }
 
 /// Drives a program's stream, and leaves its outcome to the program.
-pub struct StreamOwner(Arc<Shared>);
+pub struct StreamOwner {
+    shared: Arc<Shared>,
+    verified: watch::Sender<Verified>,
+}
 
 impl StreamOwner {
-    /// Carries the stream until it is over; the program then reads its end or an error. `explain` has the last word
-    /// on why it ended.
+    /// Carries the stream until it is over; the program then reads its end or an error. `verification` is of the peer's
+    /// key; `explain` has the last word on why the stream ended.
     pub async fn drive<R, W, T, J>(
         self,
         local: (R, W),
+        verification: impl Future<Output = Result<Option<PublicKey>, Refusal>>,
         explain: impl FnOnce(Outcome) -> Outcome,
         tunnel: Tunnel<T>,
         context: PumpContext<'_, J>,
@@ -163,12 +193,20 @@ impl StreamOwner {
         T: Transport,
         J: Rejoin<T>,
     {
-        let Self(shared) = self;
+        let Self { shared, verified } = self;
         let (mut reader, mut writer) = local;
         let (counters, stop) = (context.counters, context.stop.child());
         let pumped = Box::pin(pump((&mut reader, &mut writer), tunnel, PumpContext { stop: &stop, ..context }));
+        let announced = async {
+            if let Ok(key) = verification.await {
+                verified.send_replace(Some(key));
+            }
+            // A failure is the stream's outcome.
+            std::future::pending().await
+        };
         let (outcome, socket) = tokio::select! {
             done = pumped => done,
+            never = announced => match never {},
             never = reap_dropped(&shared, counters, &stop) => match never {},
         };
         let outcome = explain(outcome);
@@ -265,6 +303,7 @@ mod tests {
         assert_eq!((received.as_slice(), error.kind()), (&b"some"[..], io::ErrorKind::ConnectionAborted));
         assert_eq!(refusal_of(&error).unwrap().kind, RefusalKind::LocalShutdown);
         assert!(refusal_of(&stream.write(b"x").await.unwrap_err()).is_some());
+        assert_eq!(stream.verified().await.unwrap_err().kind, RefusalKind::LocalShutdown);
     }
 
     #[tokio::test]

@@ -33,6 +33,10 @@ const READ_BUFFER: usize = 1024;
 /// tungstenite zeroes the buffer before each read, so a larger one would only cost time.
 const BULK_READ_BUFFER: usize = 16 * 1024;
 
+/// Size above which a message announces more of its kind. The handshakes of encrypted streams are below it: a buffer for large
+/// messages that each idle stream had for a second would cost memory that the allocator does not give back.
+const BULK_MESSAGE: usize = 4 * 1024;
+
 /// Interval of the checks for buffers to release: those without a large message since the last check are released, so
 /// after one to two intervals.
 const KEEP_BUFFERS: Duration = Duration::from_millis(500);
@@ -171,7 +175,7 @@ impl<T: Transport> FrameIo<T> {
         self.is_unflushed |= self.is_answer_due;
         if message.len() > READ_BUFFER {
             self.saw_large_message = true;
-            if !self.is_bulk && self.is_between_messages() {
+            if message.len() > BULK_MESSAGE && !self.is_bulk && self.is_between_messages() {
                 self.replace_protocol(true);
             }
         }

@@ -15,17 +15,17 @@ use crate::support::roles::{Agent, assert_is};
 use crate::support::targets::Target;
 
 /// A machine with a fleet, which joins nothing.
-struct Owner {
-    machine: Machine,
-    keys: String,
+pub(super) struct Owner {
+    pub(super) machine: Machine,
+    pub(super) keys: String,
 }
 
 impl Owner {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::on(Machine::new())
     }
 
-    fn on(machine: Machine) -> Self {
+    pub(super) fn on(machine: Machine) -> Self {
         let keys = machine.ask(&["fleet", "init"]).trim().to_owned();
         Self { machine, keys }
     }
@@ -39,7 +39,7 @@ impl Owner {
     }
 
     /// Has a machine trust the fleet, with its own key signed.
-    fn admit(&self, machine: &Machine, role: &str, id: &str) {
+    pub(super) fn admit(&self, machine: &Machine, role: &str, id: &str) {
         let trusted = run(machine, &self.sign(machine, role, id));
         assert!(trusted.code == Some(0) && trusted.stderr.contains("its own key is signed until 20"), "{trusted:?}");
     }
@@ -55,12 +55,12 @@ fn run(machine: &Machine, words: &[String]) -> Finished {
     machine.run(&words.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-fn identity_file(machine: &Machine, role: &str) -> PathBuf {
+pub(super) fn identity_file(machine: &Machine, role: &str) -> PathBuf {
     machine.home().join(".local/share/devstream").join(role).join("identity.toml")
 }
 
 /// Asserts that this machine's fleet has not signed the peer.
-fn assert_not_in_fleet(refused: &Finished) {
+pub(super) fn assert_not_in_fleet(refused: &Finished) {
     assert_is(refused, RefusalKind::NotInFleet);
     assert_refused(refused);
 }

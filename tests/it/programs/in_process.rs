@@ -8,8 +8,8 @@ use devstream::net::os::clock;
 use devstream::proto::admin::StreamStatus;
 use devstream::proto::join::JoinLink;
 use devstream::{
-    Connector, Device, Identity, Incoming, KeySeed, Principal, PrivateKey, Refusal, RefusalKind, Shutdown, Stream,
-    StreamName, Trust, refusal_of,
+    Connector, Device, Identity, Incoming, KeySeed, Principal, PrivateKey, PublicKey, Refusal, RefusalKind, Shutdown,
+    Stream, StreamName, Trust, refusal_of,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, split};
 use tokio::runtime::Runtime;
@@ -54,6 +54,26 @@ fn a_handler_receives_the_request_and_its_answer_reaches_the_service() {
             assert_eq!(fixture.open(Some(asked)).await.unwrap_err(), Refusal::new(kind, detail), "{asked}");
         }
         assert_eq!(fixture.open(Some("other")).await.unwrap_err().kind, RefusalKind::StreamNotOffered);
+    });
+}
+
+#[test]
+fn each_end_learns_the_key_that_the_other_has_proven() {
+    let (sender, mut seen) = mpsc::channel(1);
+    let fixture = Fixture::new(move |device| {
+        device.handle(name("who"), move |incoming| {
+            let sender = sender.clone();
+            async move { sender.send(incoming.accept().verified().await).await.unwrap() }
+        })
+    });
+    let [device, alice] = fixture.keys;
+    fixture.run(async {
+        // The second time with a ticket.
+        for _ in 0..2 {
+            let stream = fixture.open(Some("who")).await.unwrap();
+            assert_eq!(stream.verified().await, Ok(Some(device)));
+            assert_eq!(seen.recv().await.unwrap(), Ok(Some(alice)));
+        }
     });
 }
 
@@ -292,6 +312,8 @@ struct Fixture {
     connector: Connector,
     device: Identity,
     service: Identity,
+    /// Their keys, the device's first.
+    keys: [PublicKey; 2],
     runtime: Runtime,
     /// The network between service and hub.
     chaos: Chaos,
@@ -303,14 +325,14 @@ impl Fixture {
         let runtime = Runtime::new().unwrap();
         let hub = Hub::start(&Machine::new());
         let chaos = Chaos::in_front_of(&hub.address());
-        let device = identity(&hub.device_link(DEVICE), &hub.address());
-        let service = identity(&hub.service_link("alice"), &chaos.address());
+        let (device, device_key) = identity(&hub.device_link(DEVICE), &hub.address());
+        let (service, service_key) = identity(&hub.service_link("alice"), &chaos.address());
         runtime.spawn(offering(Device::new(&device).unwrap()).run(Shutdown::default()));
         let connector = {
             let _guard = runtime.enter();
             Connector::new(&service).unwrap().with_connect_timeout(Duration::from_secs(30))
         };
-        Self { connector, device, service, runtime, chaos, hub }
+        Self { connector, device, service, keys: [device_key, service_key], runtime, chaos, hub }
     }
 
     async fn open(&self, stream: Option<&str>) -> Result<Stream, Refusal> {
@@ -324,15 +346,16 @@ impl Fixture {
 }
 
 /// Joins with the command, and reads the stored key.
-fn identity(link: &str, hub: &str) -> Identity {
+fn identity(link: &str, hub: &str) -> (Identity, PublicKey) {
     let machine = Machine::new();
     machine.ask(&["join", link]);
     let link: JoinLink = link.parse().unwrap();
     let principal = Principal { role: link.role, id: link.id.unwrap() };
     let key = machine.home().join(".local/share/devstream").join(principal.role.as_str()).join("key");
     let seed = KeySeed::parse(fs::read_to_string(key).unwrap().trim()).unwrap();
-    let trust = Trust::Pin(link.pin.unwrap());
-    Identity::new(hub.parse().unwrap(), &trust, principal, PrivateKey::from_seed(&seed)).unwrap()
+    let (trust, key) = (Trust::Pin(link.pin.unwrap()), PrivateKey::from_seed(&seed));
+    let public = key.public();
+    (Identity::new(hub.parse().unwrap(), &trust, principal, key).unwrap(), public)
 }
 
 fn name(name: &str) -> StreamName {

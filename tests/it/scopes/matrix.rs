@@ -33,6 +33,12 @@ bring-to-the-other-side          401     disabled  401       401       401      
 bring-to-another-devices-stream  401     disabled  ended     401       yes/401    401       401                   yes/401
 bring                            401     disabled  ended     401       401        yes       yes/not-permitted     yes
 list                             401     disabled  ended     yes       yes        yes       yes                   yes
+certificates                     401     disabled  ended     unknown   unknown    yes       yes                   yes
+certificates-of-unknown-device   401     disabled  ended     unknown   unknown    unknown   unknown               unknown
+certificates-of-a-service        401     disabled  ended     not-permitted  not-permitted  not-permitted  not-permitted  yes/bad-request
+own-certificates                 401     disabled  ended     yes       yes        yes       yes                   yes
+store-certificate                401     disabled  ended     unknown   unknown    yes/bad-request  yes/bad-request  yes/bad-request
+store-own-certificate            401     disabled  ended     not-permitted  not-permitted  not-permitted  not-permitted  yes/bad-request
 join-with-wrong-code             401     yes       yes       yes       yes        yes       yes                   yes
 ";
 
@@ -55,6 +61,12 @@ bring-to-the-other-side          401     disabled  401
 bring-to-another-devices-stream  401     disabled  401
 bring                            401     disabled  yes
 list                             401     disabled  401
+certificates                     401     disabled  401
+certificates-of-unknown-device   401     disabled  401
+certificates-of-a-service        401     disabled  401
+own-certificates                 401     disabled  401
+store-certificate                401     disabled  401
+store-own-certificate            401     disabled  401
 join-with-wrong-code             401     yes       yes
 ";
 
@@ -150,7 +162,7 @@ fn every_cell_of_the_matrix_at_the_deciding_function() {
             }
         }
     }
-    assert_eq!(cells, (7 + 6) * 5 * 16);
+    assert_eq!(cells, (7 + 6) * 5 * 22);
 }
 
 /// As the hub does: the key first, then what it may.
@@ -170,7 +182,7 @@ fn decide(role: Role, state: State, typed: &[&str], entry: &str) -> &'static str
     }
     let scope = scope(typed, (state == State::Ended).then_some(Timestamp(100)));
     let who = AuthzSubject { principal: &principal, disabled: state == State::Disabled, scope: &scope };
-    match authorize(who, action(role, entry, &Named::new()), Timestamp(100)) {
+    match authorize(who, action(&principal, entry, &Named::new()), Timestamp(100)) {
         Ok(()) => "yes",
         Err(kind) => kind.row().label,
     }
@@ -192,6 +204,8 @@ struct Named {
     unknown: DeviceId,
     stream: StreamName,
     bridges: [Bridge; 4],
+    /// The device, an unknown one and an unknown service.
+    owners: [Principal; 3],
 }
 
 impl Named {
@@ -211,6 +225,8 @@ impl Named {
             unknown: id("nobody"),
             stream: "ssh".parse().expect("a stream name"),
             bridges: places.map(|(device, role)| bridge(device, role)),
+            owners: [(Role::Device, "pi-42"), (Role::Device, "nobody"), (Role::Service, "nobody")]
+                .map(|(role, name)| Principal { role, id: id(name).into() }),
         }
     }
 
@@ -220,7 +236,10 @@ impl Named {
     }
 }
 
-fn action<'a>(role: Role, entry: &str, named: &'a Named) -> Action<'a> {
+fn action<'a>(principal: &'a Principal, entry: &str, named: &'a Named) -> Action<'a> {
+    let role = principal.role;
+    let certificates = |owner, exists, stores| Action::Certificates { owner, exists, stores };
+    let [device, unknown, service] = &named.owners;
     let open = |device, exists, name| Action::Open { device, exists, name };
     match entry {
         "be-device" => Action::Control(&named.device),
@@ -234,6 +253,12 @@ fn action<'a>(role: Role, entry: &str, named: &'a Named) -> Action<'a> {
         "bring-to-the-other-side" => named.bridge(&named.device, !role),
         "bring-to-another-devices-stream" => named.bridge(&named.another, role),
         "list" => Action::List,
+        "certificates" => certificates(device, true, false),
+        "certificates-of-unknown-device" => certificates(unknown, false, false),
+        "certificates-of-a-service" => certificates(service, false, false),
+        "own-certificates" => certificates(principal, true, false),
+        "store-certificate" => certificates(device, true, true),
+        "store-own-certificate" => certificates(principal, true, true),
         entry if entry.starts_with("bring") => named.bridge(&named.device, role),
         entry => panic!("no such entry point: {entry}"),
     }

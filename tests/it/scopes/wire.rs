@@ -30,7 +30,7 @@ fn every_cell_of_the_matrix_for_a_service_over_the_wire() {
             somebody.sees_what_is_in_scope(state, scope);
         }
     }
-    assert_eq!(cells, 7 * 5 * 17);
+    assert_eq!(cells, 7 * 5 * 23);
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn every_cell_of_the_matrix_for_a_device_over_the_wire() {
             cells += 1;
         }
     }
-    assert_eq!(cells, 6 * 17);
+    assert_eq!(cells, 6 * 23);
 }
 
 /// A hub with `pi-42` and `pi-43` online, and a service that may reach both.
@@ -60,7 +60,10 @@ struct Fixture {
 struct TestIdentity {
     raw: RawClient,
     role: Role,
+    /// Its device's id: its own, if it is one.
     id: String,
+    /// Its own id.
+    own: String,
     first: Stream,
     second: Stream,
 }
@@ -101,7 +104,7 @@ impl Fixture {
             self.hub.ask(&[&["service", "set", &id], typed].concat());
         }
         raw = self.attached_to(state, "service", &id, raw);
-        TestIdentity { raw, role: Role::Service, id: "pi-42".into(), first, second }
+        TestIdentity { raw, role: Role::Service, id: "pi-42".into(), own: id, first, second }
     }
 
     /// A device in this state.
@@ -118,7 +121,7 @@ impl Fixture {
             [(); 2].map(|()| stream(&self.witness, "pi-42", &self.device))
         };
         raw = self.attached_to(state, "device", &id, raw);
-        TestIdentity { raw, role: Role::Device, id, first, second }
+        TestIdentity { raw, role: Role::Device, own: id.clone(), id, first, second }
     }
 
     fn attached_to(&self, state: State, role: &str, id: &str, raw: RawClient) -> RawClient {
@@ -169,10 +172,20 @@ impl TestIdentity {
                 upgraded(self.raw.attach(&StreamGrant { url, ..own.clone() }))
             }
             "bring" => upgraded(self.raw.attach(own)),
+            "certificates" => self.certificate("GET", "devices", "pi-42"),
+            "certificates-of-unknown-device" => self.certificate("GET", "devices", "nobody"),
+            "certificates-of-a-service" => self.certificate("GET", "services", "nobody"),
+            "own-certificates" => self.certificate("GET", &format!("{}s", self.role), &self.own),
+            "store-certificate" => self.certificate("PUT", "devices", "pi-42"),
+            "store-own-certificate" => self.certificate("PUT", &format!("{}s", self.role), &self.own),
             "list" => self.raw.ask("GET", "/devices", &[], "").refusal_label(),
             "join-with-wrong-code" => self.raw.redeem(&fixture.hub.device_link("wrong")).refusal_label(),
             entry => panic!("no such entry point: {entry}"),
         }
+    }
+
+    fn certificate(&self, method: &str, owners: &str, id: &str) -> &'static str {
+        self.raw.ask(method, &format!("/{owners}/{id}/certificate"), &[], "").refusal_label()
     }
 
     fn opens(&self, path: &str, fixture: &Fixture) -> &'static str {

@@ -98,7 +98,7 @@ async fn join_all(link: &JoinLink, name: &str, count: usize) -> Vec<Client> {
 
 async fn join(link: JoinLink, device: DeviceId) -> Client {
     let key = PrivateKey::from_seed(&random::secret());
-    let body = encode(&JoinRequest { code: link.code, key: key.public() });
+    let body = encode(&JoinRequest { code: link.code, key: key.public(), proof: None });
     let principal = Principal { role: Role::Device, id: device.into() };
     let trust = Trust::Pin(link.pin.expect("a pin"));
     let client = Client::new(link.hub, &trust, principal, Arc::new(key)).expect("a client");

@@ -107,6 +107,11 @@ impl Machine {
         self.start(arguments).finish()
     }
 
+    /// Runs it to its end with this on standard input.
+    pub(crate) fn paste(&self, arguments: &[&str], text: &str) -> Finished {
+        Process::start_with_input(self.command(DEVSTREAM).args(arguments), format!("{text}\n").into()).finish()
+    }
+
     /// Runs it to a successful end, and returns its output.
     pub(crate) fn ask(&self, arguments: &[&str]) -> String {
         let finished = self.run(arguments);

@@ -80,18 +80,23 @@ impl RawClient {
         Self { key: None, ..self }
     }
 
+    /// Its public key, as text.
+    pub(crate) fn public(&self) -> String {
+        self.key.as_ref().expect("a client with a key").public().into()
+    }
+
     /// Redeems the code of a link, whatever its identity.
     pub(crate) fn redeem(&self, link: &str) -> HttpResponse {
         let link: JoinLink = link.parse().expect("a join link");
         let key = self.key.as_ref().map_or_else(|| PublicKey::from_bytes([1; 32]), |key| key.public());
-        self.ask("POST", "/join", &[], &encode(&JoinRequest { code: link.code, key }))
+        self.ask("POST", "/join", &[], &encode(&JoinRequest { code: link.code, key, proof: None }))
     }
 
     /// Redeems the code, closing the connection before the response.
     pub(crate) fn redeem_and_leave(&self, link: &str) {
         let link: JoinLink = link.parse().expect("a join link");
         let key = self.key.as_ref().expect("a key to join with").public();
-        drop(self.send("POST", "/join", &[], &encode(&JoinRequest { code: link.code, key })));
+        drop(self.send("POST", "/join", &[], &encode(&JoinRequest { code: link.code, key, proof: None })));
     }
 
     /// Reports whether the hub closes the connection after its response.
@@ -268,7 +273,15 @@ pub(crate) struct RawDevice {
 fn hello(forwards: &[&str], protocols: &[&str]) -> Hello {
     let forwards = forwards.iter().map(|name| name.parse().expect("a stream name")).collect();
     let protocols = protocols.iter().map(|&protocol| protocol.to_owned()).collect();
-    Hello { version: "0.0.0".into(), run: 1, protocols, forwards, accepts_any_name: false, reusable: false }
+    Hello {
+        version: "0.0.0".into(),
+        run: 1,
+        protocols,
+        forwards,
+        accepts_any_name: false,
+        reusable: false,
+        certificates: false,
+    }
 }
 
 impl RawDevice {
@@ -301,6 +314,7 @@ impl RawDevice {
         match self.receive() {
             ToDevice::StreamRequest(request) => request,
             other @ (ToDevice::Welcome { .. }
+            | ToDevice::Certificate { .. }
             | ToDevice::StreamCancel { .. }
             | ToDevice::Drain { .. }
             | ToDevice::Displaced { .. }) => {
@@ -314,6 +328,7 @@ impl RawDevice {
         match self.receive() {
             ToDevice::StreamCancel { request_id } => assert_eq!(request_id, request.request_id),
             other @ (ToDevice::Welcome { .. }
+            | ToDevice::Certificate { .. }
             | ToDevice::StreamRequest(_)
             | ToDevice::Drain { .. }
             | ToDevice::Displaced { .. }) => panic!("{other:?}"),

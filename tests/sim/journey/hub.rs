@@ -33,6 +33,7 @@ impl Simulation {
             forwards: vec![name("ssh")],
             accepts_any_name: false,
             reusable: false,
+            certificates: false,
         };
         let device = "device-0".parse().unwrap();
         self.handle(Input::DeviceConnected { device, connection, hello, address: address() });

@@ -112,7 +112,15 @@ impl Opening {
         self.devices.insert(connection, HubDevice { control: link, ..HubDevice::default() });
         let protocols = self.protocols().iter().map(|protocol| protocol.as_str().to_owned()).collect();
         let forwards = vec![name("ssh")];
-        let hello = Hello { version: "1".into(), run, protocols, forwards, accepts_any_name: false, reusable: false };
+        let hello = Hello {
+            version: "1".into(),
+            run,
+            protocols,
+            forwards,
+            accepts_any_name: false,
+            reusable: false,
+            certificates: false,
+        };
         self.handle(Input::DeviceConnected { device: Self::device_id(), connection, hello, address: address() });
     }
 

@@ -10,8 +10,15 @@ impl World {
         let started_anew = self.random_below(6) == 0;
         let run = self.agents.entry(device.clone()).or_default();
         *run += u64::from(started_anew);
-        let hello =
-            Hello { version: "1".into(), run: *run, protocols, forwards, accepts_any_name: false, reusable: false };
+        let hello = Hello {
+            version: "1".into(),
+            run: *run,
+            protocols,
+            forwards,
+            accepts_any_name: false,
+            reusable: false,
+            certificates: false,
+        };
         self.send_hello(connection, device, hello);
     }
 

@@ -99,6 +99,7 @@ impl World {
             forwards: vec![name("ssh")],
             accepts_any_name: false,
             reusable: false,
+            certificates: false,
         };
         self.send_hello(connection, device.clone(), hello);
         self.process_outputs();

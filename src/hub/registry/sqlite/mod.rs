@@ -1,9 +1,11 @@
 //! The registry in an SQLite file.
 //!
 //! In: calls of the [`Registry`] trait, one transaction each. Out: records; a change is committed before it is
-//! confirmed. `schema` migrates, `rows` and `enrolments` hold the queries, `change_count` detects an old copy.
+//! confirmed. `schema` migrates, `rows`, `codes`, `endorsements` and `enrolments` hold the queries, `change_count` detects an old copy.
 
 mod change_count;
+mod codes;
+mod endorsements;
 mod enrolments;
 mod rows;
 mod schema;
@@ -16,13 +18,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 
 pub use self::change_count::CHANGE_COUNT;
 use self::change_count::ChangeCount;
+use self::codes::{find_code, mark_used, put_code};
 use self::rows::{columns, find, find_existing, insert, join, knows_code, records, update};
-use super::{CodeCheck, CodeHash, Enrolled, LastSeen, Record, Redeemed, Registry, RegistryError, Spent};
+use super::{CodeCheck, CodeHash, Enrolled, LastSeen, Record, Redeemed, Registry, RegistryError};
 use crate::proto::admin::Enrolment;
+use crate::proto::endorsement::Endorsement;
 use crate::proto::id::{Principal, PrincipalId, Role};
 use crate::proto::key::PublicKey;
 use crate::proto::scope::{Glob, Scope, ScopeChange};
@@ -191,6 +195,23 @@ impl Registry for SqliteRegistry {
         })
     }
 
+    fn set_proof(&self, principal: &Principal, key: &PublicKey, proof: &str) -> Result<(), RegistryError> {
+        self.change(|transaction| endorsements::set_proof(transaction, principal, key, proof))
+    }
+
+    fn set_certificate(
+        &self,
+        principal: &Principal,
+        key: &PublicKey,
+        certificate: &str,
+    ) -> Result<bool, RegistryError> {
+        self.change(|transaction| endorsements::set_certificate(transaction, principal, key, certificate))
+    }
+
+    fn endorsements(&self, principal: &Principal) -> Result<Vec<Endorsement>, RegistryError> {
+        endorsements::of(&self.connection(), principal)
+    }
+
     fn set_disabled(&self, principal: &Principal, disabled: bool) -> Result<(), RegistryError> {
         let sql = "UPDATE identity SET disabled = ? WHERE role = ? AND id = ?";
         self.change(|transaction| update(transaction, principal, sql, disabled))
@@ -294,20 +315,6 @@ fn remove_access_of_others(file: &Path) -> io::Result<()> {
     }
 }
 
-/// Stores a code in place of any earlier one. With an overlap, it is for an additional key.
-fn put_code(
-    connection: &Connection,
-    principal: &Principal,
-    code: &CodeHash,
-    overlap: Option<Duration>,
-) -> Result<(), RegistryError> {
-    let (role, id) = columns(principal);
-    let overlap = overlap.map(|overlap| i64::try_from(overlap.as_secs()).unwrap_or(i64::MAX));
-    let sql = "INSERT OR REPLACE INTO code (role, id, hash, until, overlap) VALUES (?, ?, ?, ?, ?)";
-    connection.execute(sql, params![role, id, code.hash.bytes(), code.until.0, overlap])?;
-    Ok(())
-}
-
 /// What a join code is good for.
 enum Redeemable {
     /// Nothing more: the identity has this key.
@@ -346,51 +353,4 @@ fn redeemable(
     };
     let is_free = record.is_none() && is_distinct && !rows::was_removed(connection, principal)?;
     Ok(if is_free { Ok(Redeemable::Enrolment(enrolment)) } else { Err(CodeCheck::IdTaken) })
-}
-
-/// Returns how long the former key stays valid after the identity's code if this is it and it is valid, else why not. An
-/// identity that has joined accepts only a code for its next key.
-fn find_code(
-    connection: &Connection,
-    principal: &Principal,
-    code: &SecretHash,
-    joined: bool,
-    now: Timestamp,
-) -> Result<Result<Duration, CodeCheck>, RegistryError> {
-    let (role, id) = columns(principal);
-    let sql = "SELECT hash, until, overlap, used FROM code WHERE role = ? AND id = ?";
-    let found = connection.query_row(sql, [role, id], CodeRow::read).optional()?;
-    Ok(match found.filter(|found| found.hash == *code) {
-        None => Err(CodeCheck::Wrong),
-        Some(CodeRow { used: Some(at), .. }) => Err(CodeCheck::Spent(Spent::Used(at))),
-        Some(CodeRow { until, .. }) if now >= until => Err(CodeCheck::Spent(Spent::Expired(until))),
-        Some(CodeRow { overlap: None, .. }) if joined => Err(CodeCheck::Wrong),
-        Some(CodeRow { overlap, .. }) => Ok(Duration::from_secs(overlap.unwrap_or(0))),
-    })
-}
-
-/// An identity's code.
-struct CodeRow {
-    hash: SecretHash,
-    until: Timestamp,
-    /// The overlap of the former key, in seconds; none if the code is for the first key.
-    overlap: Option<u64>,
-    used: Option<Timestamp>,
-}
-
-impl CodeRow {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            hash: SecretHash::from(row.get::<_, [u8; 32]>(0)?),
-            until: Timestamp(row.get(1)?),
-            overlap: row.get(2)?,
-            used: row.get::<_, Option<i64>>(3)?.map(Timestamp),
-        })
-    }
-}
-
-fn mark_used(connection: &Connection, principal: &Principal, now: Timestamp) -> Result<(), RegistryError> {
-    let (role, id) = columns(principal);
-    connection.execute("UPDATE code SET used = ? WHERE role = ? AND id = ?", params![now.0, role, id])?;
-    Ok(())
 }

@@ -46,6 +46,9 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX identity_nocase ON identity (role, id COLLATE NOCASE);",
     // A code that was used stays, so that who presents it again learns that.
     "ALTER TABLE code ADD COLUMN used INTEGER;",
+    // What an owner of a fleet keeps beside a key.
+    "ALTER TABLE key ADD COLUMN proof TEXT;
+    ALTER TABLE key ADD COLUMN certificate TEXT;",
 ];
 
 /// Reports whether a file has no tables.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::hub::registry::Spent;
 use crate::proto::secret::JoinCode;
 
 const OVERLAP: Duration = Duration::from_secs(50);
@@ -359,4 +360,32 @@ fn an_id_is_found_whatever_its_case_and_no_two_devices_differ_only_in_case() {
     let check = registry.check_code(&device("pi_1"), &code(4), &key(5), Timestamp(1)).unwrap();
     assert_eq!(check, CodeCheck::IdTaken);
     registry.added(&device("PI_1"));
+}
+
+#[test]
+fn a_proof_and_a_certificate_go_with_their_key() {
+    let (registry, pi) = (registry(), device("pi"));
+    registry.added(&pi);
+    let of_pi = || {
+        let kept = registry.endorsements(&pi).unwrap();
+        kept.into_iter().map(|kept| (kept.key, kept.proof, kept.certificate)).collect::<Vec<_>>()
+    };
+    assert_eq!(of_pi(), []);
+    assert!(matches!(registry.set_certificate(&pi, &key(1), "A"), Err(RegistryError::UnknownKey(_))));
+    assert!(registry.joins(&pi, 1, 1, 0));
+    registry.set_proof(&pi, &key(1), "first").unwrap();
+    registry.set_proof(&pi, &key(1), "second").unwrap();
+    assert!(
+        registry.set_certificate(&pi, &key(1), "A").unwrap() && registry.set_certificate(&pi, &key(1), "B").unwrap()
+    );
+    assert!(!registry.set_certificate(&pi, &key(1), "B").unwrap(), "the same");
+    let first = (key(1), Some("first".to_owned()), Some("B".to_owned()));
+    assert_eq!(of_pi(), std::slice::from_ref(&first), "a proof is kept, a certificate replaced");
+    registry.rotate(&pi, &good(2), OVERLAP).unwrap();
+    assert!(registry.joins(&pi, 2, 2, 10));
+    assert_eq!(of_pi(), [(key(2), None, None), first], "the new key has none");
+    registry.remove(&pi).unwrap();
+    registry.added(&pi);
+    assert!(registry.joins(&pi, 1, 1, 10));
+    assert_eq!(of_pi(), [(key(1), None, None)], "a new join clears them");
 }

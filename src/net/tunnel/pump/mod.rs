@@ -119,7 +119,7 @@ pub struct PumpContext<'a, J> {
 /// of a direction closes both once its bytes are delivered. Returns the WebSocket if it is reusable.
 pub async fn pump<R, W, T, J>(
     local: (R, W),
-    tunnel: Tunnel<T>,
+    mut tunnel: Tunnel<T>,
     context: PumpContext<'_, J>,
 ) -> (Outcome, Option<WebSocket<T>>)
 where
@@ -128,7 +128,7 @@ where
     T: Transport,
     J: Rejoin<T>,
 {
-    let state = PumpState::new(&tunnel, context.runtime.stream_memory());
+    let state = PumpState::new(&mut tunnel, context.runtime.stream_memory());
     let (mut reader, writer) = local;
     let parts = async {
         let mut connections = pin!(run_connections(&mut reader, tunnel, &state, &context));

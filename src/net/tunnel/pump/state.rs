@@ -38,8 +38,8 @@ pub(super) struct PumpState {
 }
 
 impl PumpState {
-    /// Creates the state of a stream, with its early data.
-    pub(super) fn new<T>(tunnel: &Tunnel<T>, memory: &StreamMemory) -> Self {
+    /// Creates the state of a stream, with its early data, which it takes out of the tunnel: that lives as long as the stream.
+    pub(super) fn new<T>(tunnel: &mut Tunnel<T>, memory: &StreamMemory) -> Self {
         Self {
             endpoint: Mutex::new(initial_endpoint(tunnel)),
             sender_wakeup: AtomicBool::new(false),
@@ -317,21 +317,21 @@ impl PumpState {
 }
 
 /// Creates this end of a stream, with its early data.
-fn initial_endpoint<T>(tunnel: &Tunnel<T>) -> StreamEndpoint {
-    let EarlyData { to_send, sent, received } = &tunnel.early;
+fn initial_endpoint<T>(tunnel: &mut Tunnel<T>) -> StreamEndpoint {
+    let EarlyData { to_send, sent, received } = std::mem::take(&mut tunnel.early);
     let mut end = StreamEndpoint::new(tunnel.protocol);
     if tunnel.reusable {
         end.allow_reuse();
     }
     if !sent.is_empty() {
-        end.record_early_data_sent(sent.clone());
+        end.record_early_data_sent(sent);
     }
     if !to_send.is_empty() {
-        end.push_local(to_send.clone());
+        end.push_local(to_send);
     }
     if !received.is_empty() {
         // Early data is smaller than any window.
-        let fits = end.on_bytes(received);
+        let fits = end.on_bytes(&received);
         debug_assert!(fits.is_ok());
     }
     end

@@ -1,5 +1,6 @@
 //! The local side of a stream, sealed or not.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,14 +48,15 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> LocalSide<R, W> {
         }
     }
 
-    /// Carries an open stream, as [`pump`] does.
+    /// Carries an open stream, as [`pump`] does. Each kind has an allocation of its own: a stream would else have the room
+    /// for both, 5 KiB each.
     pub async fn pump<T: Transport, J: Rejoin<T>>(
         self,
         tunnel: Tunnel<T>,
         context: PumpContext<'_, J>,
     ) -> (Outcome, Option<WebSocket<T>>) {
         match self {
-            Self::Plain(local) => pump(local, tunnel, context).await,
+            Self::Plain(local) => Box::pin(pump(local, tunnel, context)).await,
             Self::Sealed(sealed) => {
                 let (local, session) = sealed.begin();
                 // The application's bytes are counted where they pass.
@@ -73,11 +75,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> LocalSide<R, W> {
         context: PumpContext<'_, J>,
     ) -> (Outcome, Option<WebSocket<T>>) {
         match self {
-            Self::Plain(local) => Box::pin(owner.drive(local, |outcome| outcome, tunnel, context)).await,
+            Self::Plain(local) => {
+                Box::pin(owner.drive(local, ready(Ok(None)), |outcome| outcome, tunnel, context)).await
+            }
             Self::Sealed(sealed) => {
                 let (local, session) = sealed.begin();
                 let context = PumpContext { counters: &Counters::default(), ..context };
-                Box::pin(owner.drive(local, |outcome| session.outcome(outcome), tunnel, context)).await
+                let verification = async { session.opened().await.map(|facts| Some(facts.key)) };
+                Box::pin(owner.drive(local, verification, |outcome| session.outcome(outcome), tunnel, context)).await
             }
         }
     }

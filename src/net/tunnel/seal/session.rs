@@ -18,7 +18,7 @@ use crate::net::e2e::failure::Failure;
 use crate::net::e2e::peers::Anchors;
 use crate::net::tunnel::pump::Counters;
 use crate::proto::id::Principal;
-use crate::proto::limits::{EARLY_DATA_BYTES, SESSION_TIMEOUT};
+use crate::proto::limits::{EARLY_DATA_BYTES, FULL_MESSAGE_BYTES, SESSION_TIMEOUT};
 use crate::proto::refusal::Refusal;
 
 pub(super) struct Session {
@@ -33,6 +33,9 @@ pub(super) struct Session {
     /// A device's bytes that came ahead of the handshake, and how many of them the application has.
     early_received: Vec<u8>,
     early_delivered: usize,
+    /// Decrypted bytes that go to the application in one write, and how many of them it has.
+    staged: Vec<u8>,
+    staged_delivered: usize,
     /// What is due for the peer may wait for bytes of the application.
     may_hold: bool,
     /// The application has ended its direction.
@@ -68,6 +71,8 @@ impl Session {
             early_sent: Vec::new(),
             early_received: Vec::new(),
             early_delivered: 0,
+            staged: Vec::new(),
+            staged_delivered: 0,
             may_hold: false,
             has_local_ended: false,
             has_ended: false,
@@ -113,6 +118,10 @@ impl Session {
 
     pub(super) fn has_sent_early(&self) -> bool {
         !self.early_sent.is_empty()
+    }
+
+    pub(super) fn is_early_accepted(&self) -> bool {
+        matches!(&*self.end.tls, Connection::Client(client) if client.is_early_data_accepted())
     }
 
     pub(super) fn is_resumed(&self) -> bool {
@@ -221,8 +230,32 @@ impl Session {
         }
     }
 
-    /// Takes bytes of the stream, as many as fit, and returns their number. The reading half may have something to send then.
-    pub(super) fn decrypt(&mut self, mut ciphertext: &[u8]) -> io::Result<usize> {
+    /// Takes bytes of the stream, as many as are to be decrypted before the application has what came of them, and returns
+    /// their number. The reading half may have something to send then.
+    pub(super) fn decrypt(&mut self, ciphertext: &[u8]) -> io::Result<usize> {
+        let mut taken = self.decrypt_some(ciphertext)?;
+        while taken < ciphertext.len() && self.staged.len() < FULL_MESSAGE_BYTES {
+            self.stage();
+            taken += self.decrypt_some(&ciphertext[taken..])?;
+        }
+        if !self.staged.is_empty() {
+            self.stage();
+        }
+        Ok(taken)
+    }
+
+    /// Makes room for another record, the plaintext of one being all that rustls holds: without it, each record would be a
+    /// write of its own to the application.
+    fn stage(&mut self) {
+        let mut reader = self.end.tls.reader();
+        while let Ok(plaintext @ [_, ..]) = reader.fill_buf() {
+            let length = plaintext.len();
+            self.staged.extend_from_slice(plaintext);
+            reader.consume(length);
+        }
+    }
+
+    fn decrypt_some(&mut self, mut ciphertext: &[u8]) -> io::Result<usize> {
         if self.has_peer_ended {
             self.set_state(State::Failed(Failure::Altered("bytes after the end of the session".into())));
             return self.check().map(|()| 0);
@@ -273,7 +306,7 @@ impl Session {
     /// Reports whether the peer waits for the last message of the handshake: a device that has accepted early bytes does
     /// not, and no service waits for tickets.
     fn is_awaited(&self) -> bool {
-        matches!(&*self.end.tls, Connection::Client(client) if !client.is_early_data_accepted())
+        matches!(&*self.end.tls, Connection::Client(_)) && !self.is_early_accepted()
     }
 
     /// Sends the bytes again that went out ahead of the handshake, if the device has not taken them.
@@ -294,6 +327,9 @@ impl Session {
         if self.early_delivered < self.early_received.len() {
             return Ok(Some(&self.early_received[self.early_delivered..]));
         }
+        if self.staged_delivered < self.staged.len() {
+            return Ok(Some(&self.staged[self.staged_delivered..]));
+        }
         match self.end.tls.reader().into_first_chunk() {
             Ok([]) => Ok(None),
             Ok(available) => Ok(Some(available)),
@@ -304,11 +340,10 @@ impl Session {
 
     /// Removes bytes that the application has taken.
     pub(super) fn consume(&mut self, taken: usize) {
-        if self.early_delivered < self.early_received.len() {
-            self.early_delivered += taken;
-            if self.early_delivered == self.early_received.len() {
-                (self.early_received, self.early_delivered) = (Vec::new(), 0);
-            }
+        if !self.early_received.is_empty() {
+            consume_from(&mut self.early_received, &mut self.early_delivered, taken);
+        } else if !self.staged.is_empty() {
+            consume_from(&mut self.staged, &mut self.staged_delivered, taken);
         } else {
             self.end.tls.reader().consume(taken);
         }
@@ -323,5 +358,13 @@ impl Session {
         let failure = if self.is_open() { Failure::Altered("it ends in the middle".into()) } else { Failure::NotBegun };
         self.set_state(State::Failed(failure));
         Err(io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+/// Counts what was taken of a buffer, and releases it once that is all.
+fn consume_from(buffer: &mut Vec<u8>, delivered: &mut usize, taken: usize) {
+    *delivered += taken;
+    if *delivered == buffer.len() {
+        (*buffer, *delivered) = (Vec::new(), 0);
     }
 }

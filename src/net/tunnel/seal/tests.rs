@@ -3,10 +3,14 @@
 mod machines;
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf, duplex, split};
+use tokio::io::{
+    AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf, duplex, empty, sink, split,
+};
 use tokio::time::timeout;
 
 use super::{Sealed, SealedReader, SealedWriter, SessionView, seal};
@@ -16,7 +20,7 @@ use crate::net::e2e::peers::FirstUse;
 use crate::proto::e2e::StreamBinding;
 use crate::proto::id::{Principal, Role};
 use crate::proto::key::PrivateKey;
-use crate::proto::limits::EARLY_DATA_WAIT;
+use crate::proto::limits::{EARLY_DATA_WAIT, FULL_MESSAGE_BYTES};
 use crate::proto::secret::KeySeed;
 
 /// The buffer of a pipe, in bytes: small, so that everything blocks often.
@@ -72,6 +76,18 @@ pub(in crate::net) fn ends(known: bool) -> (End, End) {
         End::service(&leaf(Role::Service, "alice", 1), Expected::device(stream(), known(2))),
         End::device(&leaf(Role::Device, "pi-42", 2), Expected::service(stream(), false, known(1))),
     )
+}
+
+/// The sessions of the ends of a stream of `alice` to `pi-42`, who know each other.
+fn session_ends() -> [SessionEnd; 2] {
+    let (sessions, stream) = (Sessions::default(), || binding("pi-42", "alice", None));
+    let known = |seed| Some(vec![key(seed).public()]);
+    let alice = leaf(Role::Service, "alice", 1);
+    let service = sessions.service_end(&alice, Expected::device(stream(), known(2)), Arc::new(FirstUse::default()));
+    let pi = leaf(Role::Device, "pi-42", 2);
+    let expected = Expected::service(stream(), false, known(1));
+    let device = Sessions::default().device_end(&pi, expected, Arc::new(FirstUse::default()));
+    [service.unwrap(), device.unwrap()]
 }
 
 /// The ends of a stream of `alice` to `pi-42`, who knows another key of hers.
@@ -255,4 +271,48 @@ async fn ends_that_are_not_who_the_stream_is_for_exchange_nothing() {
         assert!(at_service.is_empty() && at_device.is_empty(), "{who}");
         assert!(views.iter().any(|view| view.failure().is_some()), "{who}");
     }
+}
+
+/// An application's input that notes the length of each write.
+#[derive(Default)]
+struct Writes(Vec<usize>);
+
+impl AsyncWrite for Writes {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.push(bytes.len());
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn the_records_of_a_message_are_one_write_to_the_application() {
+    let sent = vec![7; 4 * FULL_MESSAGE_BYTES];
+    let [service, device] = session_ends();
+    let mut service = seal((sent.as_slice(), sink()), service, Arc::default(), EARLY_DATA_WAIT);
+    let mut device = seal((empty(), Writes::default()), device, Arc::default(), EARLY_DATA_WAIT);
+    let (mut message, mut messages) = (vec![0; FULL_MESSAGE_BYTES], 0);
+    loop {
+        let read = service.reader.read(&mut message).await.unwrap();
+        if read == 0 {
+            break;
+        }
+        messages += 1;
+        device.writer.write_all(&message[..read]).await.unwrap();
+        device.writer.flush().await.unwrap();
+        if messages == 1 {
+            let read = device.reader.read(&mut message).await.unwrap();
+            service.writer.write_all(&message[..read]).await.unwrap();
+        }
+    }
+    let writes = device.writer.local.0;
+    assert_eq!(writes.iter().sum::<usize>(), sent.len());
+    assert!(writes.len() < messages, "{writes:?}");
 }

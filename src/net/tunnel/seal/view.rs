@@ -57,6 +57,11 @@ impl SessionView {
         self.0.lock().has_sent_early()
     }
 
+    /// Reports whether the device has taken the bytes that went out ahead of the handshake.
+    pub fn is_early_accepted(&self) -> bool {
+        self.0.lock().is_early_accepted()
+    }
+
     /// Reports whether a ticket was used.
     pub fn is_resumed(&self) -> bool {
         self.0.lock().is_resumed()

@@ -8,10 +8,13 @@ use anyhow::{Context as _, bail, ensure};
 use crate::cli::paths;
 use crate::hub::state::{AtPath as _, create_private_directory, read_private, write_private};
 use crate::net::e2e::known_file::KnownFile;
-use crate::net::os::private_files::read_up_to;
+use crate::net::os::clock;
+use crate::net::os::private_files::{hold_lock, read_up_to};
 use crate::net::os::random;
 use crate::proto::fleet::FleetKeys;
-use crate::proto::key::PrivateKey;
+use crate::proto::id::Principal;
+use crate::proto::invitations::{Invitations, MAX_INVITATIONS_BYTES};
+use crate::proto::key::{PrivateKey, PublicKey};
 use crate::proto::secret::KeySeed;
 use crate::proto::text;
 
@@ -27,34 +30,44 @@ const RECOVERY: &str = "recovery";
 /// What was signed.
 const SIGNED: &str = "signed";
 
+/// The invitations that were made, and the file by whose lock they are changed.
+const INVITATIONS: &str = "invitations";
+const INVITATIONS_LOCK: &str = "invitations.lock";
+
 /// Length limit of the recovery file, in bytes: more than its two lines.
 const RECOVERY_BYTES: u64 = 1024;
 
 /// The directory of the fleet.
-pub(super) struct Store {
+#[derive(Debug)]
+pub(in crate::cli) struct Store {
     directory: PathBuf,
     signed: KnownFile,
 }
 
 impl Store {
     /// Names this user's.
-    pub(super) fn of_user() -> anyhow::Result<Self> {
+    pub(in crate::cli) fn of_user() -> anyhow::Result<Self> {
         let directory = paths::fleet()?;
         let signed = KnownFile::new(directory.join(SIGNED));
         Ok(Self { directory, signed })
     }
 
-    pub(super) fn directory(&self) -> &Path {
+    /// Reports whether there is a fleet.
+    pub(in crate::cli) fn exists(&self) -> bool {
+        self.directory.join(KEY).exists()
+    }
+
+    pub(in crate::cli) fn directory(&self) -> &Path {
         &self.directory
     }
 
     /// The keys that were signed, each since the beginning of its certificate.
-    pub(super) fn signed(&self) -> &KnownFile {
+    pub(in crate::cli) fn signed(&self) -> &KnownFile {
         &self.signed
     }
 
     /// Makes a fleet, and returns its keys and the file of the recovery key.
-    pub(super) fn create(&self) -> anyhow::Result<(FleetKeys, PathBuf)> {
+    pub(in crate::cli) fn create(&self) -> anyhow::Result<(FleetKeys, PathBuf)> {
         ensure!(!self.directory.join(KEY).exists(), "there is a fleet already, in {}", self.directory.display());
         self.ensure_key_not_lost()?;
         let parent = self.directory.parent().context("the fleet's directory has no parent")?;
@@ -86,7 +99,7 @@ impl Store {
     }
 
     /// Returns the public keys, and the private one that signs.
-    pub(super) fn load(&self) -> anyhow::Result<(FleetKeys, PrivateKey)> {
+    pub(in crate::cli) fn load(&self) -> anyhow::Result<(FleetKeys, PrivateKey)> {
         let [key, public] = [KEY, PUBLIC].map(|name| self.directory.join(name));
         self.ensure_key_not_lost()?;
         ensure!(key.exists(), "there is no fleet on this machine; make one: devstream fleet init");
@@ -100,8 +113,57 @@ impl Store {
         Ok((keys, signer))
     }
 
+    /// Returns the invitations that have not ended.
+    pub(in crate::cli) fn invitations(&self) -> anyhow::Result<Invitations> {
+        let path = self.directory.join(INVITATIONS);
+        if !path.exists() {
+            return Ok(Invitations::default());
+        }
+        let length = fs::metadata(&path).at_path("cannot read", &path)?.len();
+        ensure!(length <= MAX_INVITATIONS_BYTES, "{} is larger than {MAX_INVITATIONS_BYTES} bytes", path.display());
+        let invitations = Invitations::parse(&zeroize::Zeroizing::new(read_private(&path)?));
+        let mut invitations = invitations.with_context(|| format!("invalid invitations in {}", path.display()))?;
+        invitations.end(clock::now_utc());
+        Ok(invitations)
+    }
+
+    /// Changes the invitations, unless `change` fails.
+    pub(in crate::cli) fn change_invitations<O, E>(
+        &self,
+        change: impl FnOnce(&mut Invitations) -> Result<O, E>,
+    ) -> anyhow::Result<Result<O, E>> {
+        let lock = self.directory.join(INVITATIONS_LOCK);
+        let lock = hold_lock(&lock).at_path("cannot lock", &lock)?;
+        let mut invitations = self.invitations()?;
+        let changed = change(&mut invitations);
+        if changed.is_ok() {
+            let text = zeroize::Zeroizing::new(invitations.reveal());
+            write_private(&self.directory.join(INVITATIONS), &text)?;
+        }
+        drop(lock);
+        Ok(changed)
+    }
+
+    /// Notes that a machine has its certificate, or the hub has it for that.
+    pub(in crate::cli) fn note_stored(&self, owner: &Principal, key: &PublicKey) -> anyhow::Result<()> {
+        self.change_invitations(|all| {
+            all.note_stored(owner, key);
+            Ok(())
+        })?
+    }
+
+    /// Reports whether this machine may be waiting to be signed.
+    pub(in crate::cli) fn awaits(&self, owner: &Principal) -> anyhow::Result<bool> {
+        let invitations = self.invitations()?;
+        Ok(invitations.awaited().contains(owner)
+            || invitations.has_unnamed(owner.role) && self.signed.read()?.get(owner).is_none())
+    }
+
     /// Has the recovery key of a file sign from now on.
-    pub(super) fn recover(&self, file: &Path) -> anyhow::Result<FleetKeys> {
+    pub(in crate::cli) fn recover(&self, file: &Path) -> anyhow::Result<FleetKeys> {
+        // Opening a pipe would wait for whoever writes to it.
+        let is_regular = fs::metadata(file).at_path("cannot read", file)?.is_file();
+        ensure!(is_regular, "it is no regular file");
         // It may be on a medium that has no permissions.
         let bytes = zeroize::Zeroizing::new(read_up_to(file, RECOVERY_BYTES)?);
         let text = zeroize::Zeroizing::new(text::decode(&bytes).context("it is not text")?);
@@ -123,7 +185,7 @@ impl Store {
     }
 }
 
-fn public_key(seed: &KeySeed) -> crate::proto::key::PublicKey {
+fn public_key(seed: &KeySeed) -> PublicKey {
     PrivateKey::from_seed(seed).public()
 }
 

@@ -1,0 +1,182 @@
+//! `devstream fleet sign`: by hand, by the proofs of invitations, and again before certificates end.
+
+use crate::cli::args::{FleetSign, HubArgs};
+use crate::cli::identity::{client_factory, default_service_id};
+use crate::cli::signer::{NotSigned, Signed, Store, deliver, make, record, sign_proven};
+use crate::cli::trust::peer;
+use crate::cli::{Failure, output};
+use crate::net::client::Client;
+use crate::net::os::clock;
+use crate::proto::fleet::{CERTIFICATE_TIME, Validity};
+use crate::proto::id::{Principal, Role};
+use crate::proto::invitations::ProofError;
+use crate::proto::key::PublicKey;
+use crate::proto::known::KnownPeer;
+use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proxy::devices::list_devices;
+
+pub(super) async fn run(store: &Store, sign: FleetSign) -> Result<(), Failure> {
+    store.load()?;
+    match (sign.id, sign.key) {
+        (Some(id), Some(key)) => by_hand(store, &peer(sign.role, id), key),
+        (Some(id), None) => one(store, &client(sign.hub).await?, &peer(sign.role, id)).await,
+        (None, _) => all(store, &client(sign.hub).await?).await,
+    }
+}
+
+/// Returns a client of the hub where the proofs are.
+async fn client(hub: HubArgs) -> Result<Client, Failure> {
+    let principal = Principal { role: Role::Service, id: default_service_id(&hub)? };
+    Ok(client_factory(principal, hub).client().await?)
+}
+
+fn by_hand(store: &Store, owner: &Principal, key: PublicKey) -> Result<(), Failure> {
+    let (keys, _) = store.load()?;
+    let signed = make(store, owner, key)?;
+    let instead = record(store, owner, &signed)?.map(|former| {
+        format!("; {} was signed before for the same id, and still holds until {}", former.key.short(), end(&former))
+    });
+    output::print(&format!("devstream trust fleet {keys} --role {} --certificate {}", owner.role, signed.certificate));
+    output::eprint(&format!(
+        "signed {owner}, {}, until {}{}; run the command above on its machine",
+        key.short(),
+        signed.until(),
+        instead.unwrap_or_default()
+    ));
+    Ok(())
+}
+
+/// The last day of what was signed.
+fn end(signed: &KnownPeer) -> String {
+    signed.since.after(CERTIFICATE_TIME).rfc3339()[..10].to_owned()
+}
+
+async fn one(store: &Store, client: &Client, owner: &Principal) -> Result<(), Failure> {
+    let why = match prove(store, client, owner).await {
+        Ok(line) => {
+            output::print(&line);
+            return Ok(());
+        }
+        Err(why) => why,
+    };
+    let known = store.signed().read()?.get(owner).copied();
+    if let (NotSigned::NoProof | NotSigned::ProofError(ProofError::Unknown), Some(known)) = (&why, known)
+        && let Ok(line) = renew(store, client, owner, known.key).await
+    {
+        output::print(&line);
+        return Ok(());
+    }
+    let by_hand = format!(
+        "by hand: devstream fleet sign {} --role {} --key KEY, with the key that `devstream identity` shows there",
+        owner.id, owner.role
+    );
+    Err(match why {
+        NotSigned::Refused(refusal) => refusal.into(),
+        NotSigned::Failed(error) => error.into(),
+        NotSigned::EarlierHub => Failure::Other(anyhow::anyhow!("{owner}: {why}; {by_hand}")),
+        NotSigned::NoProof | NotSigned::ProofError(_) => {
+            Refusal::worded(RefusalKind::NotInFleet, format!("{owner} is not signed: {why}")).advised(by_hand).into()
+        }
+    })
+}
+
+/// Signs every machine that has proved to have an invitation, and renews every certificate that ends soon.
+async fn all(store: &Store, client: &Client) -> Result<(), Failure> {
+    let mut done = Outcomes::default();
+    let mut awaited = store.invitations()?.awaited();
+    if store.invitations()?.has_unnamed(Role::Device) {
+        let signed = store.signed().read()?;
+        let devices = list_devices(client).await?.into_iter().map(|device| peer(Role::Device, device.id.into()));
+        awaited.extend(devices.filter(|device| signed.get(device).is_none()));
+        awaited.sort();
+        awaited.dedup();
+    }
+    let named = store.invitations()?.awaited();
+    for owner in &awaited {
+        match prove(store, client, owner).await {
+            // Most devices have nothing to do with an invitation that names none.
+            Err(NotSigned::NoProof) if !named.contains(owner) => {}
+            Err(NotSigned::NoProof) => done.say(format!("{owner}: has not joined with its invitation yet")),
+            Err(NotSigned::EarlierHub) => {
+                let by_hand = "sign by hand: devstream fleet sign ID --role ROLE --key KEY";
+                return Err(Failure::Other(anyhow::anyhow!("{}; {by_hand}", NotSigned::EarlierHub)));
+            }
+            outcome => done.add(owner, outcome),
+        }
+    }
+    let (signed, now) = (store.signed().read()?, clock::now_utc());
+    let is_in_window = |known: &KnownPeer| {
+        let validity = Validity::beginning(known.since);
+        validity.is_due(now) && now <= validity.not_after
+    };
+    for (owner, known) in signed.iter().filter(|(_, known)| is_in_window(known)) {
+        done.add(owner, renew(store, client, owner, known.key).await);
+    }
+    done.into_result()
+}
+
+/// Signs a machine by its proof.
+async fn prove(store: &Store, client: &Client, owner: &Principal) -> Result<String, NotSigned> {
+    let signed = sign_proven(store, client, owner).await?;
+    hand_over(store, client, owner, &signed).await?;
+    Ok(format!("{owner}: proof of the invitation checked; signed until {}", signed.until()))
+}
+
+/// Signs a key again that was signed before. The machine takes the certificate from the hub.
+async fn renew(store: &Store, client: &Client, owner: &Principal, key: PublicKey) -> Result<String, NotSigned> {
+    let signed = make(store, owner, key)?;
+    hand_over(store, client, owner, &signed).await?;
+    // Not before: what did not arrive is tried again.
+    record(store, owner, &signed)?;
+    Ok(format!("{owner}: renewed until {}", signed.until()))
+}
+
+/// Brings a certificate to its machine: by the hub, or, where that is this machine's own service, also here.
+async fn hand_over(store: &Store, client: &Client, owner: &Principal, signed: &Signed) -> Result<(), NotSigned> {
+    let is_own = client.principal() == owner && client.accept_certificate(&signed.certificate.to_string()).is_ok();
+    match deliver(store, client, owner, signed).await {
+        // A service may not store for itself, unless it may for all.
+        Err(NotSigned::Refused(refusal)) if is_own && refusal.kind == RefusalKind::NotPermitted => {
+            Ok(store.note_stored(owner, &signed.key)?)
+        }
+        delivered => delivered,
+    }
+}
+
+/// What became of the machines.
+#[derive(Default)]
+struct Outcomes {
+    any: bool,
+    failed: bool,
+    wrong_proof: bool,
+}
+
+impl Outcomes {
+    fn say(&mut self, line: String) {
+        self.any = true;
+        output::print(&line);
+    }
+
+    fn add(&mut self, owner: &Principal, outcome: Result<String, NotSigned>) {
+        match outcome {
+            Ok(line) => self.say(line),
+            Err(why) => {
+                self.any = true;
+                self.failed = true;
+                self.wrong_proof |= matches!(why, NotSigned::ProofError(_));
+                output::warning(&format!("{owner}: {why}"));
+            }
+        }
+    }
+
+    fn into_result(self) -> Result<(), Failure> {
+        if !self.any {
+            output::eprint("no machine waits to be signed, and no certificate ends soon; nothing was changed");
+        }
+        match (self.failed, self.wrong_proof) {
+            (false, _) => Ok(()),
+            (true, true) => Err(Failure::AlreadyReported(RefusalKind::NotInFleet.row().exit)),
+            (true, false) => Err(Failure::AlreadyReported(1)),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Signing for the fleet whose key this machine has: `devstream fleet`, and streams that meet a machine which joined with an
+//! invitation.
+//!
+//! In: the proof that the hub keeps beside a machine's key, and the invitations that were made here (`store`). Out: a
+//! certificate, at the hub and for the stream at hand (`on_meeting`). What the hub says is not believed: the secret of an
+//! invitation, which it does not have, made the proof for this role, id and key.
+
+mod on_meeting;
+mod store;
+
+use std::sync::Arc;
+
+use anyhow::anyhow;
+
+pub(super) use self::on_meeting::FleetCertificates;
+pub(super) use self::store::Store;
+use crate::net::client::Client;
+use crate::net::e2e::fleet::certify;
+use crate::net::e2e::leaf::Voucher;
+use crate::net::os::clock;
+use crate::proto::fleet::Validity;
+use crate::proto::id::Principal;
+use crate::proto::invitations::ProofError;
+use crate::proto::key::PublicKey;
+use crate::proto::known::{KnownPeer, Origin};
+use crate::proto::refusal::Refusal;
+
+/// A key that was signed just now.
+pub(super) struct Signed {
+    pub(super) key: PublicKey,
+    pub(super) certificate: Voucher,
+    pub(super) validity: Validity,
+}
+
+impl Signed {
+    /// Its last day.
+    pub(super) fn until(&self) -> String {
+        self.validity.not_after.rfc3339()[..10].to_owned()
+    }
+}
+
+/// Why no key of a machine was signed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotSigned {
+    /// The hub is of a version that keeps no proofs.
+    #[error("the hub is of an earlier version, which keeps no proofs of invitations")]
+    EarlierHub,
+    /// Nothing proves that a key is the machine's.
+    #[error("it has not joined with an invitation")]
+    NoProof,
+    /// What should prove it does not.
+    #[error(transparent)]
+    ProofError(#[from] ProofError),
+    /// The hub refused, or could not be reached.
+    #[error("{}", .0.message())]
+    Refused(#[from] Refusal),
+    /// This machine's files failed.
+    #[error("{0:#}")]
+    Failed(#[from] anyhow::Error),
+}
+
+/// Signs a key with the fleet's.
+pub(super) fn make(store: &Store, owner: &Principal, key: PublicKey) -> anyhow::Result<Signed> {
+    let (_, signer) = store.load()?;
+    let validity = Validity::beginning(clock::now_utc());
+    let certificate = certify(owner, &key, Arc::new(signer), validity)?;
+    Ok(Signed { key, certificate, validity })
+}
+
+/// Notes what was signed, and returns another key that was signed for the same id before.
+pub(super) fn record(store: &Store, owner: &Principal, signed: &Signed) -> anyhow::Result<Option<KnownPeer>> {
+    let known = KnownPeer { key: signed.key, origin: Origin::Fleet, since: signed.validity.not_before };
+    let mut former = None;
+    store.signed().change(|peers| {
+        former = peers.get(owner).copied().filter(|former| former.key != signed.key);
+        peers.set(owner.clone(), known).map_err(|error| anyhow!("{error}"))
+    })??;
+    Ok(former)
+}
+
+/// Signs the key of a machine whose proof is of an invitation that was made here. The certificate is not at the hub yet.
+pub(super) async fn sign_proven(store: &Store, client: &Client, owner: &Principal) -> Result<Signed, NotSigned> {
+    let endorsements = client.endorsements(owner).await?.ok_or(NotSigned::EarlierHub)?;
+    let mut refused = NotSigned::NoProof;
+    // The newest key is first, and it is the reason of that one which counts.
+    for endorsement in endorsements {
+        let Some(proof) = &endorsement.proof else { continue };
+        match store.change_invitations(|all| all.redeem(owner, &endorsement.key, proof))? {
+            Ok(()) => {
+                let signed = make(store, owner, endorsement.key)?;
+                record(store, owner, &signed)?;
+                return Ok(signed);
+            }
+            Err(wrong_proof) if matches!(refused, NotSigned::NoProof) => refused = wrong_proof.into(),
+            Err(_) => {}
+        }
+    }
+    Err(refused)
+}
+
+/// Has the hub keep the certificate, for the machine to take it.
+pub(super) async fn deliver(
+    store: &Store,
+    client: &Client,
+    owner: &Principal,
+    signed: &Signed,
+) -> Result<(), NotSigned> {
+    client.store_certificate(owner, signed.key, &signed.certificate).await?;
+    Ok(store.note_stored(owner, &signed.key)?)
+}

@@ -1,0 +1,134 @@
+//! `GET` and `PUT /devices/{id}/certificate`, `/services/{name}/certificate`: what the owner of a fleet keeps at the hub beside
+//! the keys of identities. The hub reads none of it: the proof is the machine's, the certificate the owner's.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use tokio::time::sleep;
+
+use crate::hub::admission::lists::ListTurn;
+use crate::hub::auth::Action;
+use crate::hub::broker::Input;
+use crate::hub::connection::ConnectionContext;
+use crate::hub::event::{CERTIFIED, Event, Operation};
+use crate::hub::registry::{Record, RegistryError};
+use crate::hub::responses;
+use crate::hub::revalidation::leg_key;
+use crate::hub::shared::Shared;
+use crate::net::os::clock;
+use crate::net::transport::http_server::{HttpRequest, empty_response};
+use crate::proto::endorsement::{Endorsements, StoredCertificate};
+use crate::proto::id::{Principal, Role};
+use crate::proto::invitation::{MAX_OPAQUE_BYTES, is_opaque_text};
+use crate::proto::refusal::{Refusal, RefusalKind};
+
+/// Shows the proofs and certificates of an identity's valid keys.
+pub(in crate::hub) async fn show(
+    shared: &Shared,
+    context: &ConnectionContext,
+    request: &HttpRequest,
+    owner: Principal,
+) -> Response<Bytes> {
+    match endorsements(shared, context, request, owner).await {
+        Ok(endorsements) => {
+            let mut response = Response::new(serde_json::to_vec(&endorsements).unwrap_or_default().into());
+            let json = HeaderValue::from_static("application/json; charset=utf-8");
+            response.headers_mut().insert(header::CONTENT_TYPE, json);
+            response
+        }
+        Err(refusal) => responses::refusal(&refusal),
+    }
+}
+
+/// Stores a certificate for one of an identity's keys. A device that is online is given it.
+pub(in crate::hub) async fn store(
+    shared: &Shared,
+    context: &ConnectionContext,
+    request: &HttpRequest,
+    owner: Principal,
+) -> Response<Bytes> {
+    match store_certificate(shared, context, request, owner).await {
+        Ok(()) => empty_response(StatusCode::NO_CONTENT),
+        Err(refusal) => responses::refusal(&refusal),
+    }
+}
+
+async fn endorsements(
+    shared: &Shared,
+    context: &ConnectionContext,
+    request: &HttpRequest,
+    owner: Principal,
+) -> Result<Endorsements, Refusal> {
+    let (_, record, _turn) = authorized(shared, context, request, owner, false).await?;
+    let owner = record.principal.clone();
+    let found = shared.registry.with(move |registry| registry.endorsements(&owner)).await;
+    let mut keys = found.map_err(|error| error.to_public_refusal())?;
+    let now = clock::now_utc();
+    keys.retain(|endorsement| record.valid_key(&endorsement.key, now).is_some());
+    Ok(Endorsements { keys })
+}
+
+async fn store_certificate(
+    shared: &Shared,
+    context: &ConnectionContext,
+    request: &HttpRequest,
+    owner: Principal,
+) -> Result<(), Refusal> {
+    let (service, Record { principal: owner, .. }, _turn) = authorized(shared, context, request, owner, true).await?;
+    let stored = serde_json::from_slice::<StoredCertificate>(&request.body).ok();
+    let Some(StoredCertificate { key, certificate }) = stored.filter(|stored| is_opaque_text(&stored.certificate))
+    else {
+        let expected = format!("expected a key, and a certificate of 1 to {MAX_OPAQUE_BYTES} characters of base64url");
+        return Err(Refusal::new(RefusalKind::BadRequest, expected));
+    };
+    shared.admission.lists.store_certificate(&service)?;
+    let (subject, activity, broker) = (owner.clone(), shared.activity.clone(), shared.streams.broker.clone());
+    let (source, by) = (Some(context.address), Some(format!("service:{}", service.id)));
+    let storing = shared.registry.change(&subject, move |registry| {
+        if !registry.set_certificate(&owner, &key, &certificate)? {
+            return Ok(());
+        }
+        let event = Event::about(&owner, Operation::IdentityChanged, CERTIFIED);
+        activity.record(Event { source, by, reason: format!("for the key {}", key.short()), ..event });
+        if owner.role == Role::Device {
+            // Its connection looks its key up again, and finds the certificate.
+            let keys = registry.find(&owner)?.map(|record| record.keys.iter().map(leg_key).collect());
+            broker.handle(Input::KeysChanged { principal: owner, keys: keys.unwrap_or_default() });
+        }
+        Ok(())
+    });
+    storing.await.map_err(|error| {
+        if let RegistryError::UnknownKey(owner) = &error {
+            return Refusal::new(RefusalKind::BadRequest, format!("{owner} has another key"));
+        }
+        error.to_public_refusal()
+    })
+}
+
+/// Authenticates and authorises a service, waits for its turn, and returns it with the record of the identity that it asks about.
+async fn authorized(
+    shared: &Shared,
+    context: &ConnectionContext,
+    request: &HttpRequest,
+    owner: Principal,
+    stores: bool,
+) -> Result<(Principal, Record, ListTurn), Refusal> {
+    let subject = context.authenticate(shared, request).await?.record;
+    let found = match owner.role {
+        Role::Device => shared.registry.find_ignoring_case(&owner).await,
+        Role::Service => shared.registry.find(&owner).await,
+    };
+    let found = found.map_err(|error| error.to_public_refusal())?;
+    let named = found.as_ref().map_or(&owner, |record| &record.principal);
+    let action = Action::Certificates { owner: named, exists: found.is_some(), stores };
+    if let Err(refusal) = context.authorize(shared, &subject, action) {
+        if context.is_authenticated()
+            && let Some(delay) = shared.admission.refusals.charge(&subject.principal, clock::now())
+        {
+            sleep(delay).await;
+        }
+        return Err(refusal);
+    }
+    let turn = shared.admission.lists.take_turn(&subject.principal).await?;
+    let record = found.ok_or_else(|| Refusal::new(RefusalKind::BadRequest, format!("there is no {owner}")))?;
+    Ok((subject.principal, record, turn))
+}
