@@ -93,6 +93,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         "devstream fleet sign pi-42 --key 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
         "Sign the key that `devstream identity` shows on pi-42; prints the command to run there",
     ),
+    ("devstream fleet forget pi-42", "Renew it no more, and end its invitations"),
     ("devstream fleet list", "List what was signed, and until when"),
     ("devstream fleet recover /media/usb/recovery", "Sign with the recovery key, where the fleet key was lost"),
     ("devstream config init", "Write a commented file to edit"),

@@ -153,6 +153,9 @@ impl Joining {
             stored.fleet = Some(fleet);
             stored.save(profile, principal.role)?;
             output::eprint(&format!("{already}; {}", self.trusts(&fleet)));
+        } else if self.invitation.is_some() {
+            let next = "the machine with the fleet key checks it: devstream fleet sign";
+            output::eprint(&format!("{already}; gave the hub the proof of this invitation; {next}"));
         } else {
             output::eprint(&format!("{already}; nothing was changed"));
         }

@@ -3,6 +3,7 @@
 mod certificates;
 mod check;
 mod fleet;
+mod fleet_upkeep;
 mod identity;
 mod invitations;
 mod rotation;

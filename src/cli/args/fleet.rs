@@ -54,6 +54,16 @@ pub(in crate::cli) enum FleetCommand {
     /// The hub passes the certificates, which hold for 400 days, on to their machines. With --key, for a machine without an
     /// invitation, asks no hub, and prints the command to run on that machine.
     Sign(Box<FleetSign>),
+    /// Renew a machine no more, and end its invitations
+    ///
+    /// For a machine that was removed at the hub, or lost. Its certificate cannot be taken back: it holds until its end.
+    Forget {
+        /// The machine's id
+        id: PrincipalId,
+        /// The machine's role
+        #[arg(long, value_name = "device|service", default_value = "device")]
+        role: Role,
+    },
     /// List the machines whose keys were signed here, and until when
     List {
         #[command(flatten)]

@@ -8,11 +8,12 @@ mod sign;
 
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 
 use super::args::FleetCommand;
 use super::signer::Store;
+use super::trust::peer;
 use super::{Failure, output};
 use crate::proto::fleet::CERTIFICATE_TIME;
 use crate::proto::id::{Principal, PrincipalId, Role};
@@ -25,6 +26,7 @@ pub(super) async fn run(command: FleetCommand) -> Result<(), Failure> {
         FleetCommand::Init => init(&store),
         FleetCommand::Invite { id } => invite::run(&store, id.as_deref()),
         FleetCommand::Sign(sign) => Box::pin(sign::run(&store, *sign)).await,
+        FleetCommand::Forget { id, role } => forget(&store, &peer(role, id)),
         FleetCommand::List { output } => list(&store, output.json),
         FleetCommand::Recover { file } => recover(&store, &file),
     }
@@ -35,11 +37,13 @@ fn init(store: &Store) -> Result<(), Failure> {
     output::print(&keys.to_string());
     output::eprint(&format!(
         "the fleet's keys are above; they are public. Its private key is in {}. Move {} to another place, off this machine: it \
-         signs too, if the other one is lost (devstream fleet recover). Nothing is signed yet, and nobody trusts the fleet. For \
+         signs too, if the other one is lost (devstream fleet recover). Keep a copy of the file {} with it once machines are signed: \
+         what is in it is renewed. Nothing is signed yet, and nobody trusts the fleet. For \
          each machine that is to join, this one included: devstream fleet invite. For each that has joined, with the id and the key that \
          `devstream identity` shows there: devstream fleet sign ID --role device|service --key KEY",
         store.directory().display(),
-        recovery.display()
+        recovery.display(),
+        store.signed().path().display()
     ));
     Ok(())
 }
@@ -68,7 +72,12 @@ fn list(store: &Store, as_json: bool) -> Result<(), Failure> {
     if as_json {
         output::print(&serde_json::to_string_pretty(&entries).map_err(anyhow::Error::from)?);
     } else if entries.is_empty() {
-        output::eprint("nothing is signed yet");
+        let open = match store.invitations()?.open() {
+            0 => String::new(),
+            1 => "; 1 invitation is open".to_owned(),
+            open => format!("; {open} invitations are open"),
+        };
+        output::eprint(&format!("nothing is signed yet{open}"));
     } else {
         let row = |Entry { role, id, key, until, .. }: &Entry| {
             vec![role.to_string(), id.to_string(), until[..10].to_owned(), String::from(*key)]
@@ -78,12 +87,46 @@ fn list(store: &Store, as_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+fn forget(store: &Store, owner: &Principal) -> Result<(), Failure> {
+    store.load()?;
+    // First: a stream could have it signed meanwhile.
+    let was_invited = store.forget_invitations(owner)?;
+    let signed = store.signed().change(|peers| anyhow::Ok(peers.remove(owner)))??;
+    let Principal { role, id } = owner;
+    let held = match signed {
+        Some(known) => {
+            let end = known.since.after(CERTIFICATE_TIME).rfc3339();
+            let key = known.key.short();
+            let by_hub = format!("only the hub keeps it out until then: devstream hub {role} remove {id}");
+            format!(
+                "; its certificate for the key {key} cannot be taken back, and holds until {}; {by_hub}",
+                &end[..10]
+            )
+        }
+        None if was_invited => String::new(),
+        None => return Err(anyhow!("{owner} was neither signed nor invited here; nothing was changed").into()),
+    };
+    output::eprint(&format!("{owner} is not signed again, and no invitation for it is open{held}"));
+    Ok(())
+}
+
 fn recover(store: &Store, file: &Path) -> Result<(), Failure> {
     let keys = store.recover(file).with_context(|| format!("cannot recover with {}", file.display()))?;
     output::print(&keys.to_string());
-    output::eprint(
-        "the recovery key signs from now on: every machine that trusts the fleet accepts it, and nothing has to be signed again. \
-         If the other key may be in wrong hands, make a new fleet on another machine, and have every machine trust that instead",
-    );
+    let signed = store.signed();
+    let renewed = if signed.read()?.iter().next().is_some() {
+        "as before, `devstream fleet sign` renews it".to_owned()
+    } else {
+        format!(
+            "nothing renews it before its end, since there is no list of it here: copy the file `signed` of the former machine to {}, or \
+             sign each machine anew, with an invitation or by hand",
+            signed.path().display()
+        )
+    };
+    output::eprint(&format!(
+        "the recovery key signs from now on, and every machine that trusts the fleet accepts it. What the other key signed holds until \
+         its end; {renewed}. If the other key may be in wrong hands, make a new fleet on another machine, and have every machine \
+         trust that instead"
+    ));
     Ok(())
 }

@@ -78,7 +78,7 @@ async fn one(store: &Store, client: &Client, owner: &Principal) -> Result<(), Fa
 
 /// Signs every machine that has proved to have an invitation, and renews every certificate that ends soon.
 async fn all(store: &Store, client: &Client) -> Result<(), Failure> {
-    let mut done = Outcomes::default();
+    let mut done = Outcomes::new(client);
     let mut awaited = store.invitations()?.awaited();
     if store.invitations()?.has_unnamed(Role::Device) {
         let signed = store.signed().read()?;
@@ -99,7 +99,7 @@ async fn all(store: &Store, client: &Client) -> Result<(), Failure> {
                 let by_hand = "sign by hand: devstream fleet sign ID --role ROLE --key KEY";
                 return Err(Failure::Other(anyhow::anyhow!("{}; {by_hand}", NotSigned::EarlierHub)));
             }
-            outcome => done.add(owner, outcome),
+            outcome => done.add(owner, "invited", outcome),
         }
     }
     let (signed, now) = (store.signed().read()?, clock::now_utc());
@@ -108,7 +108,7 @@ async fn all(store: &Store, client: &Client) -> Result<(), Failure> {
         validity.is_due(now) && now <= validity.not_after
     };
     for (owner, known) in signed.iter().filter(|(_, known)| is_in_window(known)) {
-        done.add(owner, renew(store, client, owner, known.key).await);
+        done.add(owner, "signed", renew(store, client, owner, known.key).await);
     }
     done.into_result()
 }
@@ -146,23 +146,50 @@ async fn hand_over(store: &Store, client: &Client, owner: &Principal, signed: &S
     }
 }
 
+/// Reports whether the hub refused since that machine is disabled, and not this one.
+fn is_of_disabled(refusal: &Refusal, owner: &Principal) -> bool {
+    refusal.kind == RefusalKind::Disabled && refusal.detail.as_str().eq_ignore_ascii_case(&owner.to_string())
+}
+
 /// What became of the machines.
-#[derive(Default)]
-struct Outcomes {
+struct Outcomes<'a> {
+    client: &'a Client,
     any: bool,
     failed: bool,
     wrong_proof: bool,
 }
 
-impl Outcomes {
+impl<'a> Outcomes<'a> {
+    fn new(client: &'a Client) -> Self {
+        Self { client, any: false, failed: false, wrong_proof: false }
+    }
+
     fn say(&mut self, line: String) {
         self.any = true;
         output::print(&line);
     }
 
-    fn add(&mut self, owner: &Principal, outcome: Result<String, NotSigned>) {
+    fn add(&mut self, owner: &Principal, how_known: &str, outcome: Result<String, NotSigned>) {
+        let Principal { role, id } = owner;
+        let forget = format!("if it was removed: devstream fleet forget {id} --role {role}");
         match outcome {
             Ok(line) => self.say(line),
+            // Whoever disabled it decided so, and that is no failure of a timer's.
+            Err(NotSigned::Refused(refusal)) if is_of_disabled(&refusal, owner) => {
+                self.say(format!("{owner}: not signed, since it is disabled at the hub; {forget}"));
+            }
+            Err(NotSigned::Refused(refusal)) if refusal.kind == RefusalKind::UnknownDevice => {
+                self.any = true;
+                self.failed = true;
+                let own = &self.client.principal().id;
+                let why = format!("{how_known}, but this hub has no such device, or {own} may not reach it");
+                output::warning(&format!("{owner}: {why}; {forget}"));
+            }
+            Err(NotSigned::Refused(refusal)) if refusal.kind == RefusalKind::BadRequest => {
+                self.any = true;
+                self.failed = true;
+                output::warning(&format!("{owner}: {}; {forget}", refusal.message()));
+            }
             Err(why) => {
                 self.any = true;
                 self.failed = true;

@@ -96,6 +96,10 @@ async fn sign(store: &Store, client: &Client, peer: &Principal) -> Option<Vouche
             tracing::warn!(target: "end-to-end", "{id}: {}; sign it by hand: {by_hand}", NotSigned::EarlierHub);
             return None;
         }
+        Err(NotSigned::Failed(error)) => {
+            tracing::warn!(target: "end-to-end", "{id}: cannot look for a new proof: {error:#}");
+            return None;
+        }
         Err(why) => {
             tracing::warn!(target: "end-to-end", "{id}: not signed: {why}");
             return None;

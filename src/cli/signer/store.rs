@@ -160,6 +160,11 @@ impl Store {
         })?
     }
 
+    /// Ends all invitations for a machine, and reports whether there were any.
+    pub(in crate::cli) fn forget_invitations(&self, owner: &Principal) -> anyhow::Result<bool> {
+        self.change_invitations(|all| Ok(all.forget(owner)))?
+    }
+
     /// Reports whether this machine may be waiting to be signed.
     pub(in crate::cli) fn awaits(&self, owner: &Principal) -> anyhow::Result<bool> {
         let invitations = self.invitations()?;

@@ -59,6 +59,7 @@ async fn endorsements(
     owner: Principal,
 ) -> Result<Endorsements, Refusal> {
     let (_, record, _turn) = authorized(shared, context, request, owner, false).await?;
+    ensure_enabled(&record)?;
     let owner = record.principal.clone();
     let found = shared.registry.with(move |registry| registry.endorsements(&owner)).await;
     let mut keys = found.map_err(|error| error.to_public_refusal())?;
@@ -73,7 +74,9 @@ async fn store_certificate(
     request: &HttpRequest,
     owner: Principal,
 ) -> Result<(), Refusal> {
-    let (service, Record { principal: owner, .. }, _turn) = authorized(shared, context, request, owner, true).await?;
+    let (service, record, _turn) = authorized(shared, context, request, owner, true).await?;
+    ensure_enabled(&record)?;
+    let owner = record.principal;
     let stored = serde_json::from_slice::<StoredCertificate>(&request.body).ok();
     let Some(StoredCertificate { key, certificate }) = stored.filter(|stored| is_opaque_text(&stored.certificate))
     else {
@@ -106,6 +109,11 @@ async fn store_certificate(
         }
         error.to_public_refusal()
     })
+}
+
+/// Fails for an identity that is disabled: its machine may be in wrong hands, and is not to be signed.
+fn ensure_enabled(Record { principal, disabled, .. }: &Record) -> Result<(), Refusal> {
+    if *disabled { Err(Refusal::new(RefusalKind::Disabled, principal.to_string())) } else { Ok(()) }
 }
 
 /// Authenticates and authorises a service, waits for its turn, and returns its record and that of the identity that it asks

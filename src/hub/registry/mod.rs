@@ -250,7 +250,7 @@ pub trait Registry: Send + Sync {
     /// A new service may reach everything.
     fn enrol(&self, principal: &Principal, key: &PublicKey, now: Timestamp) -> Result<Enrolled, RegistryError>;
 
-    /// Sets the proof of a key that has none. It goes with the key.
+    /// Sets the proof of a key, which only the holder of the key and its code has. It goes with the key.
     fn set_proof(&self, principal: &Principal, key: &PublicKey, proof: &str) -> Result<(), RegistryError>;
 
     /// Sets the certificate of a key for a service, and reports whether that is another one than before. It goes with the

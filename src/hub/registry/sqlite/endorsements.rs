@@ -15,7 +15,7 @@ pub(super) fn set_proof(
     proof: &str,
 ) -> Result<(), RegistryError> {
     let (role, id) = columns(principal);
-    let sql = "UPDATE key SET proof = ? WHERE role = ? AND id = ? AND public = ? AND proof IS NULL";
+    let sql = "UPDATE key SET proof = ?1 WHERE role = ?2 AND id = ?3 AND public = ?4 AND proof IS NOT ?1";
     connection.execute(sql, params![proof, role, id, key.bytes()])?;
     Ok(())
 }

@@ -381,8 +381,8 @@ fn a_proof_and_a_certificate_go_with_their_key() {
     assert!(!set("B", "bob", false).unwrap(), "the same");
     assert!(matches!(set("C", "bob", false), Err(RegistryError::StoredByAnother(_))));
     assert!(set("C", "bob", true).unwrap() && set("B", "bob", false).unwrap());
-    let first = (key(1), Some("first".to_owned()), Some("B".to_owned()));
-    assert_eq!(of_pi(), std::slice::from_ref(&first), "a proof is kept, a certificate replaced");
+    let first = (key(1), Some("second".to_owned()), Some("B".to_owned()));
+    assert_eq!(of_pi(), std::slice::from_ref(&first), "both are replaced");
     registry.rotate(&pi, &good(2), OVERLAP).unwrap();
     assert!(registry.joins(&pi, 2, 2, 10));
     assert_eq!(of_pi(), [(key(2), None, None), first], "the new key has none");
