@@ -12,8 +12,8 @@ use super::{Joined, json, key, stream};
 use crate::support::DEVICE;
 use crate::support::machine::Machine;
 use crate::support::process::Finished;
-use crate::support::roles::{Agent, Hub};
-use crate::support::targets::Target;
+use crate::support::roles::{Agent, Hub, ServiceProxy};
+use crate::support::targets::{Target, is_alive};
 
 /// What a stream from the owner's machine says when it has signed the device.
 pub(super) const SIGNED: &str = "pi-42: proof of the invitation checked; signed for 400 days";
@@ -345,4 +345,28 @@ fn a_hub_of_an_earlier_version_is_told_from_one_that_refuses() {
     }
     let unknown = owner.machine.run(&["fleet", "sign", DEVICE]);
     assert_eq!(unknown.code, Some(i32::from(RefusalKind::UnknownDevice.row().exit)), "{unknown:?}");
+}
+
+#[test]
+fn a_check_and_a_local_port_sign_a_device_as_well_and_streams_at_the_same_time_do_it_once() {
+    let (invited, target) = (Invited::new(), Target::echo());
+    let laptop = &invited.owner.machine;
+    {
+        let device = invited.device();
+        let _agent = start(&device, &target);
+        let checked = laptop.run(&["check", DEVICE]);
+        let said = checked.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(checked.code == Some(0) && said.contains("signed just now by its invitation"), "{checked:?}");
+    }
+    let device = Machine::new();
+    invited.join(&device, &invited.hub.link(&["device", "rotate", DEVICE, "--overlap", "0s"]));
+    let agent = start(&device, &target);
+    let proxy = ServiceProxy::start_with(laptop, DEVICE, "0=target", &[]);
+    let mut streams: Vec<_> = (0..8).map(|_| proxy.connect()).collect();
+    streams.iter_mut().for_each(is_alive);
+    proxy.process.wait_line(SIGNED);
+    agent.process.wait_line("the fleet has signed this device's key");
+    assert_eq!(proxy.process.errors().matches(SIGNED).count(), 1, "{}", proxy.process.errors());
+    let stored = invited.hub.activity().into_iter().filter(|event| event["resultType"] == "certified");
+    assert_eq!(stored.filter(|event| event["properties"]["deviceId"] == DEVICE).count(), 2, "one for each key");
 }
