@@ -188,7 +188,7 @@ impl Joining {
     fn trusts(&self, fleet: &Fleet) -> String {
         format!(
             "{} trusts the fleet {}, and refuses every peer whose key that has not signed; its own key is signed where the \
-             invitation was made, at the first stream from there or by: devstream fleet sign",
+             invitation was made: devstream fleet sign",
             self.principal,
             fleet.keys.short()
         )

@@ -370,3 +370,23 @@ fn a_check_and_a_local_port_sign_a_device_as_well_and_streams_at_the_same_time_d
     let stored = invited.hub.activity().into_iter().filter(|event| event["resultType"] == "certified");
     assert_eq!(stored.filter(|event| event["properties"]["deviceId"] == DEVICE).count(), 2, "one for each key");
 }
+
+#[test]
+fn an_owner_who_is_an_operator_with_few_rights_is_signed_by_the_first_stream_too() {
+    let (hub, owner, target) = (Hub::start(&Machine::new()), Owner::new(), Target::greeting_then_reading("hello\n"));
+    let invited = Invited { hub, owner };
+    let (laptop, device) = (&invited.owner.machine, Machine::new());
+    invited.join(laptop, &invited.hub.service_link_with("alice", &["--device", DEVICE]));
+    invited.join(&device, &invited.hub.device_link(DEVICE));
+    let _agent = start(&device, &target);
+    let said = stream(laptop);
+    assert_says_hello(&said, true);
+    assert!(
+        said.stderr.contains("alice: proof of the invitation checked") && !said.stderr.contains("warning"),
+        "{said:?}"
+    );
+    assert_says_hello(&stream(laptop), false);
+    assert_eq!(json(laptop, &["identity"])[0]["certificate"], "good");
+    let none = laptop.run(&["fleet", "sign"]);
+    assert!(none.code == Some(0) && none.stderr.contains("no machine waits to be signed"), "{none:?}");
+}
