@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::AgentConfig;
 use super::recent_requests::RequestPath;
 use super::responses::{QueuedResponse, ResponseSender};
-use super::{AgentContext, Event, REPLACED_HERE, identity_changed, standby, stream};
+use super::{ANOTHER_FLEET, AgentContext, Event, REPLACED_HERE, identity_changed, standby, stream};
 use crate::net::client::{Client, Connection};
 use crate::net::log_throttle::LogThrottle;
 use crate::net::os::clock;
@@ -38,8 +38,8 @@ pub(super) enum SessionEnd {
         /// The hub can refuse this one while the other one is there.
         yields: bool,
     },
-    /// The machine has joined again, and the open connection is another key's.
-    KeyReplacedHere,
+    /// The machine has another key, or trusts another fleet, than the open connection's client: as these words say.
+    ChangedHere(&'static str),
 }
 
 impl SessionEnd {
@@ -48,7 +48,7 @@ impl SessionEnd {
         match self {
             Self::Refused(refusal) => refusal.kind == RefusalKind::HubUnreachable,
             Self::Lost(_) => true,
-            Self::Displaced { .. } | Self::KeyReplacedHere => false,
+            Self::Displaced { .. } | Self::ChangedHere(_) => false,
         }
     }
 
@@ -56,7 +56,7 @@ impl SessionEnd {
     pub(super) fn is_replaced_key(&self) -> bool {
         match self {
             Self::Refused(refusal) => refusal.kind == RefusalKind::KeyReplaced,
-            Self::KeyReplacedHere => true,
+            Self::ChangedHere(_) => true,
             Self::Lost(_) | Self::Displaced { .. } => false,
         }
     }
@@ -65,7 +65,7 @@ impl SessionEnd {
     fn of(self, client: &Client) -> Self {
         match self {
             Self::Refused(refusal) => Self::Refused(refusal.of(client.principal())),
-            Self::Lost(_) | Self::Displaced { .. } | Self::KeyReplacedHere => self,
+            Self::Lost(_) | Self::Displaced { .. } | Self::ChangedHere(_) => self,
         }
     }
 
@@ -84,7 +84,7 @@ impl SessionEnd {
                     None => format!("{} ({from}); {}", row.sentence, row.hint),
                 }
             }
-            Self::KeyReplacedHere => REPLACED_HERE.to_owned(),
+            Self::ChangedHere(words) => (*words).to_owned(),
         }
     }
 }
@@ -131,26 +131,31 @@ pub(super) async fn session(
     let session = Session::new(context.clone(), client.clone());
     let end = tokio::select! {
         end = session.run(&mut channel, backoff) => Some(end),
-        () = another_key(context, &client, stored_at) => Some(SessionEnd::KeyReplacedHere),
+        words = identity_replaced(context, &client, stored_at) => Some(SessionEnd::ChangedHere(words)),
         () = stop.cancelled() => None,
     };
     let end = end.map(|end| end.of(&client));
     match &end {
         Some(SessionEnd::Lost(ended)) => channel.close_with_error(ended).await,
         Some(SessionEnd::Refused(_) | SessionEnd::Displaced { .. }) => {}
-        Some(SessionEnd::KeyReplacedHere) | None => channel.close().await,
+        Some(SessionEnd::ChangedHere(_)) | None => channel.close().await,
     }
     end
 }
 
-/// Returns once the machine has another key than the client, as its files say that have changed since then.
-async fn another_key(context: &AgentContext, client: &Client, mut stored_at: Option<SystemTime>) {
+/// Returns once the machine has another key than the client, or trusts another fleet, as its files say that have changed since
+/// then; with the words for that.
+async fn identity_replaced(context: &AgentContext, client: &Client, mut stored_at: Option<SystemTime>) -> &'static str {
     loop {
         stored_at = identity_changed(&context.config, stored_at).await;
-        if let Ok(stored) = context.config.client_factory.client().await
-            && !stored.has_same_key(client)
-        {
-            return;
+        let Ok(stored) = context.config.client_factory.client().await else { continue };
+        if !stored.has_same_key(client) {
+            return REPLACED_HERE;
+        }
+        if stored.fleet_keys() != client.fleet_keys() {
+            // What stands by verifies as before.
+            context.standby_pool.set_offer(&stored, None);
+            return ANOTHER_FLEET;
         }
     }
 }

@@ -187,7 +187,8 @@ async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Res
         if_offline = matches!(end, SessionEnd::Displaced { yields: true, .. }) || (if_offline && !was_online);
         // After a join on this machine its new key is stored; if it is another's, the next attempt says so.
         let is_expected = was_online && end.is_replaced_key() && action == RetryAction::Retry;
-        let reason = if is_expected { REPLACED_HERE.to_owned() } else { end.describe(context).await };
+        let is_refused = matches!(end, SessionEnd::Refused(_));
+        let reason = if is_expected && is_refused { REPLACED_HERE.to_owned() } else { end.describe(context).await };
         // The next attempt is one of many, and the first ones are a fraction of a second apart.
         let seconds = retry_delay.as_secs_f64().ceil().max(1.0);
         let or_now = if retry_delay >= LONG_WAIT { ", or at once if this agent is restarted" } else { "" };
@@ -239,6 +240,9 @@ async fn identity_changed(config: &AgentConfig, before: Option<SystemTime>) -> O
 const REPLACED_HERE: &str =
     "this key has been replaced by a newer one; connecting again with the key that is stored here";
 
+/// What an agent says whose machine trusts another fleet, or none any more.
+const ANOTHER_FLEET: &str = "this machine trusts another fleet than before; connecting again";
+
 /// The shortest time between two messages with the same reason: a person who comes back later still finds one.
 const REPEAT_AFTER: Duration = Duration::from_secs(300);
 
@@ -280,7 +284,7 @@ impl RetryAction {
             SessionEnd::Refused(_)
             | SessionEnd::Lost(_)
             | SessionEnd::Displaced { .. }
-            | SessionEnd::KeyReplacedHere => Self::Retry,
+            | SessionEnd::ChangedHere(_) => Self::Retry,
         }
     }
 
@@ -307,12 +311,12 @@ fn retry_delay(end: &SessionEnd, backoff: &mut ReconnectBackoff) -> Duration {
     if let SessionEnd::Refused(Refusal { kind: RefusalKind::ConnectionRejected, .. }) = end {
         return backoff.delay_after_rejection(clock::now(), random::u64());
     }
-    if matches!(end, SessionEnd::KeyReplacedHere) {
+    if matches!(end, SessionEnd::ChangedHere(_)) {
         return Duration::ZERO;
     }
     let next = backoff.next_delay(clock::now(), random::u64());
     match end {
-        SessionEnd::KeyReplacedHere | SessionEnd::Displaced { yields: true, .. } => next,
+        SessionEnd::ChangedHere(_) | SessionEnd::Displaced { yields: true, .. } => next,
         SessionEnd::Displaced { yields: false, .. } => DISPLACED_BACKOFF + jittered(DISPLACED_BACKOFF, random::u64()),
         SessionEnd::Refused(refusal)
             if matches!(refusal.kind, RefusalKind::AuthenticationFailed | RefusalKind::Disabled) =>

@@ -39,6 +39,10 @@ async fn standby_loop(context: AgentContext, mut standby: Standby) {
             Ok(None) => return standby.close(None).await,
             Err(ended) => return standby.close(Some(ended)).await,
         };
+        if context.standby_pool.is_outdated(&standby) {
+            // The hub requests the stream again, on the control connection.
+            return standby.close(None).await;
+        }
         if !request.stream.reusable {
             // The connection ends with this stream.
             refill(&context);

@@ -186,9 +186,10 @@ impl Joining {
 
     /// Words what a machine that was invited does from now on.
     fn trusts(&self, fleet: &Fleet) -> String {
+        let connect = if self.principal.role == Role::Device { "connect to it, or " } else { "" };
         format!(
-            "{} trusts the fleet {}, and refuses every peer whose key that has not signed; its own key is signed where the \
-             invitation was made: devstream fleet sign",
+            "{} trusts the fleet {}, and refuses every peer whose key this fleet has not signed; its own key is not signed yet: \
+             next, on the machine with the fleet key: {connect}devstream fleet sign",
             self.principal,
             fleet.keys.short()
         )
@@ -270,12 +271,11 @@ async fn running_or_next(principal: &Principal, profile: &Profile, hubs: &[HubAd
     let running = if installed.is_some() { None } else { running_role(principal, hubs).await };
     Ok(match running {
         Some(RoleStatus { role, process, .. }) if principal.role == Role::Device => {
-            format!("the running {role} (process {process}) takes the key up by itself, within seconds")
+            format!("the running {role} (process {process}) takes this up by itself, within seconds")
         }
-        Some(RoleStatus { role, process, .. }) => format!(
-            "the running {role} (process {process}) takes the key up once the hub no longer accepts the former one; restart it \
-             to use it now"
-        ),
+        Some(RoleStatus { role, process, .. }) => {
+            format!("the running {role} (process {process}) goes on as before; restart it to take this up now")
+        }
         None => next_step(profile, principal.role, &directory, None),
     })
 }

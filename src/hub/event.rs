@@ -123,10 +123,11 @@ impl Event {
     pub fn is_administrative(&self) -> bool {
         match self.operation {
             Operation::IdentityAdded
-            | Operation::IdentityChanged
             | Operation::IdentityRemoved
             | Operation::EnrolmentAdded
             | Operation::EnrolmentRemoved => true,
+            // Services have certificates stored, and not the hub's administrator.
+            Operation::IdentityChanged => self.result != CERTIFIED,
             Operation::Join => self.result == JOINED,
             Operation::HubStarted
             | Operation::HubStopped

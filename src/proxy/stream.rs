@@ -174,7 +174,8 @@ where
 {
     let on_event = &opener.config.observer;
     on_event(Event::Requested(info.clone()));
-    let (local, opened) = open_local(opener, name, local, &info.counters, EARLY_DATA_WAIT).await?;
+    // Of its own, or the stream would have the room for it as long as it lasts.
+    let (local, opened) = Box::pin(open_local(opener, name, local, &info.counters, EARLY_DATA_WAIT)).await?;
     on_event(Event::Accepted(info.clone()));
     let Some(session) = local.session() else {
         on_event(Event::Opened(info.clone()));

@@ -235,7 +235,7 @@ fn a_join_with_a_running_agent_says_that_this_takes_the_new_key_up() {
     let agent = Agent::start(&device, &["22"]).process;
     let printed = agent.lines();
     let joined = device.run(&["join", &hub.link(&["device", "rotate", DEVICE, "--overlap", "0s"])]);
-    let said = format!("the running device-agent (process {}) takes the key up by itself, within seconds", agent.id());
+    let said = format!("the running device-agent (process {}) takes this up by itself, within seconds", agent.id());
     assert!(joined.stderr.contains(&said) && !joined.stderr.contains("next:"), "{joined:?}");
     agent.wait_line_after(printed, &format!("device-agent: {DEVICE} is online"));
     // The same hub by another of its names.

@@ -80,6 +80,7 @@ fn error_with_advice(error: &RegistryError) -> String {
         RegistryError::UnknownEnrolment(_) => format!("{error}; list them with `devstream hub enroll list`"),
         RegistryError::DiffersInCase(_)
         | RegistryError::UnknownKey(_)
+        | RegistryError::StoredByAnother(_)
         | RegistryError::ScopeTooLarge
         | RegistryError::Store(_)
         | RegistryError::OldCopy { .. } => error.to_string(),

@@ -80,11 +80,12 @@ async fn store_certificate(
         let expected = format!("expected a key, and a certificate of 1 to {MAX_OPAQUE_BYTES} characters of base64url");
         return Err(Refusal::new(RefusalKind::BadRequest, expected));
     };
-    shared.admission.lists.store_certificate(&service)?;
+    shared.admission.lists.store_certificate(&service.principal)?;
     let (subject, activity, broker) = (owner.clone(), shared.activity.clone(), shared.streams.broker.clone());
-    let (source, by) = (Some(context.address), Some(format!("service:{}", service.id)));
+    let (source, by) = (Some(context.address), Some(format!("service:{}", service.principal.id)));
     let storing = shared.registry.change(&subject, move |registry| {
-        if !registry.set_certificate(&owner, &key, &certificate)? {
+        let stores = (&service.principal.id, service.scope.covers_everything());
+        if !registry.set_certificate(&owner, &key, &certificate, stores)? {
             return Ok(());
         }
         let event = Event::about(&owner, Operation::IdentityChanged, CERTIFIED);
@@ -97,21 +98,25 @@ async fn store_certificate(
         Ok(())
     });
     storing.await.map_err(|error| {
-        if let RegistryError::UnknownKey(owner) = &error {
-            return Refusal::new(RefusalKind::BadRequest, format!("{owner} has another key"));
+        if let RegistryError::UnknownKey(_) = error {
+            return Refusal::new(RefusalKind::BadRequest, error.to_string());
+        }
+        if let RegistryError::StoredByAnother(_) = error {
+            return Refusal::new(RefusalKind::NotPermitted, error.to_string());
         }
         error.to_public_refusal()
     })
 }
 
-/// Authenticates and authorises a service, waits for its turn, and returns it with the record of the identity that it asks about.
+/// Authenticates and authorises a service, waits for its turn, and returns its record and that of the identity that it asks
+/// about.
 async fn authorized(
     shared: &Shared,
     context: &ConnectionContext,
     request: &HttpRequest,
     owner: Principal,
     stores: bool,
-) -> Result<(Principal, Record, ListTurn), Refusal> {
+) -> Result<(Record, Record, ListTurn), Refusal> {
     let subject = context.authenticate(shared, request).await?.record;
     let found = match owner.role {
         Role::Device => shared.registry.find_ignoring_case(&owner).await,
@@ -130,5 +135,5 @@ async fn authorized(
     }
     let turn = shared.admission.lists.take_turn(&subject.principal).await?;
     let record = found.ok_or_else(|| Refusal::new(RefusalKind::BadRequest, format!("there is no {owner}")))?;
-    Ok((subject.principal, record, turn))
+    Ok((subject, record, turn))
 }

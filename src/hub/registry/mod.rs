@@ -178,6 +178,11 @@ pub enum RegistryError {
     /// The identity does not have the key.
     #[error("{0} has another key")]
     UnknownKey(Principal),
+    /// Another service has the hub keep a certificate for the key.
+    #[error(
+        "another service has stored the certificate of {0}; one that may reach every device and name can replace it"
+    )]
+    StoredByAnother(Principal),
     /// The enrolment key does not exist.
     #[error("there is no enrolment key {0}")]
     UnknownEnrolment(u64),
@@ -248,9 +253,15 @@ pub trait Registry: Send + Sync {
     /// Sets the proof of a key that has none. It goes with the key.
     fn set_proof(&self, principal: &Principal, key: &PublicKey, proof: &str) -> Result<(), RegistryError>;
 
-    /// Sets the certificate of a key, and reports whether that is another one than before. It goes with the key.
-    fn set_certificate(&self, principal: &Principal, key: &PublicKey, certificate: &str)
-    -> Result<bool, RegistryError>;
+    /// Sets the certificate of a key for a service, and reports whether that is another one than before. It goes with the
+    /// key. A service replaces its own; another's only if it may replace any.
+    fn set_certificate(
+        &self,
+        principal: &Principal,
+        key: &PublicKey,
+        certificate: &str,
+        by: (&PrincipalId, bool),
+    ) -> Result<bool, RegistryError>;
 
     /// Returns what is kept beside the keys of an identity, the newest key first.
     fn endorsements(&self, principal: &Principal) -> Result<Vec<Endorsement>, RegistryError>;

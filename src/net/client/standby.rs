@@ -194,6 +194,13 @@ impl StandbyPool {
         standby.slot.permit.evicted
     }
 
+    /// Reports whether the connection is of a client that trusts another fleet than the latest one: its next stream would be
+    /// verified by that.
+    pub fn is_outdated(&self, standby: &Standby) -> bool {
+        let fleet = standby.slot.client.fleet_keys();
+        self.state().offer.as_ref().is_none_or(|(client, _)| client.fleet_keys() != fleet)
+    }
+
     /// Opens the next connection of a refill; `None` when the refill is done or failed.
     pub async fn refill_next(&self) -> Option<Standby> {
         let (client, offer) = {

@@ -64,11 +64,13 @@ fn a_certificate_is_stored_for_a_key_in_reach_and_logged_with_its_service() {
     let everything = RawClient::join(&hub.service_link("alice"));
     let few = RawClient::join(&hub.service_link_with("bob", &["--device", "pi-4?", "--stream", "web"]));
     let none = RawClient::join(&hub.service_link_with("carol", &["--device", "pi-1"]));
+    let other = RawClient::join(&hub.service_link_with("mallory", &["--device", "pi-42"]));
     let key = device.public();
     let longest = "x".repeat(LONGEST);
     for (service, owner, key, certificate, status) in [
         (&few, "devices/pi-42", &key, longest.as_str(), 204),
         (&few, "devices/PI-42", &key, "A", 204),
+        (&other, "devices/pi-42", &key, "B", 403),
         (&few, "devices/pi-42", &key, &format!("{longest}x"), 400),
         (&few, "devices/pi-42", &key, "", 400),
         (&few, "devices/pi-42", &key, "a b", 400),

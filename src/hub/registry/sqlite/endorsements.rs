@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::RegistryError;
 use super::rows::columns;
 use crate::proto::endorsement::Endorsement;
-use crate::proto::id::Principal;
+use crate::proto::id::{Principal, PrincipalId};
 use crate::proto::key::PublicKey;
 
 pub(super) fn set_proof(
@@ -25,16 +25,21 @@ pub(super) fn set_certificate(
     principal: &Principal,
     key: &PublicKey,
     certificate: &str,
+    (by, replaces_any): (&PrincipalId, bool),
 ) -> Result<bool, RegistryError> {
     let (role, id) = columns(principal);
-    let select = "SELECT certificate FROM key WHERE role = ? AND id = ? AND public = ?";
-    let found = connection.query_row(select, params![role, id, key.bytes()], |row| row.get(0)).optional()?;
-    let present: Option<String> = found.ok_or_else(|| RegistryError::UnknownKey(principal.clone()))?;
+    let select = "SELECT certificate, certificate_by FROM key WHERE role = ? AND id = ? AND public = ?";
+    let kept = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Option<String>>(0)?, row.get::<_, Option<String>>(1)?));
+    let found = connection.query_row(select, params![role, id, key.bytes()], kept).optional()?;
+    let (present, stored_by) = found.ok_or_else(|| RegistryError::UnknownKey(principal.clone()))?;
     if present.as_deref() == Some(certificate) {
         return Ok(false);
     }
-    let update = "UPDATE key SET certificate = ? WHERE role = ? AND id = ? AND public = ?";
-    connection.execute(update, params![certificate, role, id, key.bytes()])?;
+    if !replaces_any && stored_by.is_some_and(|stored_by| stored_by != by.as_str()) {
+        return Err(RegistryError::StoredByAnother(principal.clone()));
+    }
+    let update = "UPDATE key SET certificate = ?, certificate_by = ? WHERE role = ? AND id = ? AND public = ?";
+    connection.execute(update, params![certificate, by.as_str(), role, id, key.bytes()])?;
     Ok(true)
 }
 

@@ -204,8 +204,9 @@ impl Registry for SqliteRegistry {
         principal: &Principal,
         key: &PublicKey,
         certificate: &str,
+        by: (&PrincipalId, bool),
     ) -> Result<bool, RegistryError> {
-        self.change(|transaction| endorsements::set_certificate(transaction, principal, key, certificate))
+        self.change(|transaction| endorsements::set_certificate(transaction, principal, key, certificate, by))
     }
 
     fn endorsements(&self, principal: &Principal) -> Result<Vec<Endorsement>, RegistryError> {

@@ -48,7 +48,8 @@ const MIGRATIONS: &[&str] = &[
     "ALTER TABLE code ADD COLUMN used INTEGER;",
     // What an owner of a fleet keeps beside a key.
     "ALTER TABLE key ADD COLUMN proof TEXT;
-    ALTER TABLE key ADD COLUMN certificate TEXT;",
+    ALTER TABLE key ADD COLUMN certificate TEXT;
+    ALTER TABLE key ADD COLUMN certificate_by TEXT;",
 ];
 
 /// Reports whether a file has no tables.

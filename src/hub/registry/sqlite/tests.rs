@@ -371,14 +371,16 @@ fn a_proof_and_a_certificate_go_with_their_key() {
         kept.into_iter().map(|kept| (kept.key, kept.proof, kept.certificate)).collect::<Vec<_>>()
     };
     assert_eq!(of_pi(), []);
-    assert!(matches!(registry.set_certificate(&pi, &key(1), "A"), Err(RegistryError::UnknownKey(_))));
+    let named = |id: &str| -> PrincipalId { id.parse().unwrap() };
+    let set = |text, by: &str, any| registry.set_certificate(&pi, &key(1), text, (&named(by), any));
+    assert!(matches!(set("A", "alice", true), Err(RegistryError::UnknownKey(_))));
     assert!(registry.joins(&pi, 1, 1, 0));
     registry.set_proof(&pi, &key(1), "first").unwrap();
     registry.set_proof(&pi, &key(1), "second").unwrap();
-    assert!(
-        registry.set_certificate(&pi, &key(1), "A").unwrap() && registry.set_certificate(&pi, &key(1), "B").unwrap()
-    );
-    assert!(!registry.set_certificate(&pi, &key(1), "B").unwrap(), "the same");
+    assert!(set("A", "alice", false).unwrap() && set("B", "alice", false).unwrap());
+    assert!(!set("B", "bob", false).unwrap(), "the same");
+    assert!(matches!(set("C", "bob", false), Err(RegistryError::StoredByAnother(_))));
+    assert!(set("C", "bob", true).unwrap() && set("B", "bob", false).unwrap());
     let first = (key(1), Some("first".to_owned()), Some("B".to_owned()));
     assert_eq!(of_pi(), std::slice::from_ref(&first), "a proof is kept, a certificate replaced");
     registry.rotate(&pi, &good(2), OVERLAP).unwrap();
