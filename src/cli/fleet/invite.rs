@@ -7,7 +7,7 @@ use crate::cli::trust::peer;
 use crate::cli::{Failure, output, pasted_link};
 use crate::net::os::clock;
 use crate::net::os::random;
-use crate::proto::id::{Principal, PrincipalId};
+use crate::proto::id::{Principal, PrincipalId, Role};
 use crate::proto::invitation::{FRAGMENT, Invitation};
 use crate::proto::invitations::{INVITATION_TIME, Issued};
 use crate::proto::join::JoinLink;
@@ -32,13 +32,15 @@ pub(super) fn run(store: &Store, id: Option<PrincipalId>) -> Result<(), Failure>
     let issued = Issued { secret, until, role, id: id.clone(), used: None };
     store.change_invitations(|all| all.add(issued))?.map_err(anyhow::Error::from)?;
     output::print(&format!("{}{FRAGMENT}{}", link.reveal(), invitation.reveal()));
-    let (who, next) = match id {
+    let (who, sign) = match id {
         Some(id) => (format!("{role} {id}"), format!("devstream fleet sign {id} --role {role}")),
         None => ("one machine".to_owned(), "devstream fleet sign".to_owned()),
     };
+    // Streams from here go to devices.
+    let when = if role == Role::Device { "at the first stream from here to it, or by" } else { "by" };
     output::eprint(&format!(
-        "the link is a secret, for {who}, until {day}: run `devstream join` there, without an argument, and paste it when asked. The \
-         machine trusts the fleet then; its key is signed when a stream from here first meets it, or by: {next}"
+        "this link is a secret, for {who}: run `devstream join` there, without an argument, while the hub's link works, and paste it \
+         when asked. The machine trusts the fleet then; its key is signed, if that is before {day}, {when}: {sign}"
     ));
     Ok(())
 }

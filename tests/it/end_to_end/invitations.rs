@@ -1,6 +1,7 @@
 //! Invitations to a fleet: a machine joins with a link that the owner's machine has added to, and is signed from there.
 
 use std::fs;
+use std::io::read_to_string;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -12,8 +13,8 @@ use super::{Joined, json, key, stream};
 use crate::support::DEVICE;
 use crate::support::machine::Machine;
 use crate::support::process::Finished;
-use crate::support::roles::{Agent, Hub};
-use crate::support::targets::Target;
+use crate::support::roles::{Agent, Hub, ServiceProxy};
+use crate::support::targets::{Target, is_alive};
 
 /// What a stream from the owner's machine says when it has signed the device.
 pub(super) const SIGNED: &str = "pi-42: proof of the invitation checked; signed for 400 days";
@@ -355,7 +356,8 @@ fn a_running_agent_trusts_the_fleet_that_its_machine_is_invited_to() {
     device.ask(&["join", &link]);
     outsider.ask(&["join", &invited.hub.service_link("mallory")]);
     let agent = start(&device, &target);
-    assert_says_hello(&stream(&outsider), false);
+    let proxy = ServiceProxy::start(&outsider);
+    assert_eq!(read_to_string(proxy.connect()).unwrap(), "hello\n");
     let lines = agent.process.lines();
     let joined = device.paste(&["join"], &invited.invite(&link));
     let running = format!("the running device-agent (process {}) takes this up by itself", agent.process.id());
@@ -364,21 +366,51 @@ fn a_running_agent_trusts_the_fleet_that_its_machine_is_invited_to() {
     agent.process.wait_line_after(lines, "pi-42 is online");
     // Also by what stood by.
     for _ in 0..2 {
-        let refused = stream(&outsider);
-        assert!(refused.code != Some(0) && refused.stdout.is_empty(), "{refused:?}");
+        assert_eq!(read_to_string(proxy.connect()).unwrap_or_default(), "");
     }
     assert_says_hello(&stream(&invited.owner.machine), true);
 }
 
 #[test]
-fn an_owners_machine_that_was_invited_itself_is_signed_with_its_first_stream() {
-    let (hub, target) = (Hub::start(&Machine::new()), Target::greeting_then_reading("hello\n"));
-    let invited = Invited { hub, owner: Owner::on(Machine::new()) };
-    let (device, laptop) = (Machine::new(), &invited.owner.machine);
-    invited.join(laptop, &invited.hub.service_link("alice"));
+fn a_check_and_a_local_port_sign_a_device_as_well_and_streams_at_the_same_time_do_it_once() {
+    let (invited, target) = (Invited::new(), Target::echo());
+    let laptop = &invited.owner.machine;
+    {
+        let device = invited.device();
+        let _agent = start(&device, &target);
+        let checked = laptop.run(&["check", DEVICE]);
+        let said = checked.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(checked.code == Some(0) && said.contains("signed just now by its invitation"), "{checked:?}");
+    }
+    let device = Machine::new();
+    invited.join(&device, &invited.hub.link(&["device", "rotate", DEVICE, "--overlap", "0s"]));
+    let agent = start(&device, &target);
+    let proxy = ServiceProxy::start_with(laptop, DEVICE, "0=target", &[]);
+    let mut streams: Vec<_> = (0..8).map(|_| proxy.connect()).collect();
+    streams.iter_mut().for_each(is_alive);
+    proxy.process.wait_line(SIGNED);
+    agent.process.wait_line("the fleet has signed this device's key");
+    assert_eq!(proxy.process.errors().matches(SIGNED).count(), 1, "{}", proxy.process.errors());
+    let stored = invited.hub.activity().into_iter().filter(|event| event["resultType"] == "certified");
+    assert_eq!(stored.filter(|event| event["properties"]["deviceId"] == DEVICE).count(), 2, "one for each key");
+}
+
+#[test]
+fn an_owner_who_is_an_operator_with_few_rights_is_signed_by_the_first_stream_too() {
+    let (hub, owner, target) = (Hub::start(&Machine::new()), Owner::new(), Target::greeting_then_reading("hello\n"));
+    let invited = Invited { hub, owner };
+    let (laptop, device) = (&invited.owner.machine, Machine::new());
+    invited.join(laptop, &invited.hub.service_link_with("alice", &["--device", DEVICE]));
     invited.join(&device, &invited.hub.device_link(DEVICE));
     let _agent = start(&device, &target);
     let said = stream(laptop);
     assert_says_hello(&said, true);
-    assert!(said.stderr.contains("alice: proof of the invitation checked; signed for 400 days"), "{said:?}");
+    assert!(
+        said.stderr.contains("alice: proof of the invitation checked") && !said.stderr.contains("warning"),
+        "{said:?}"
+    );
+    assert_says_hello(&stream(laptop), false);
+    assert_eq!(json(laptop, &["identity"])[0]["certificate"], "good");
+    let none = laptop.run(&["fleet", "sign"]);
+    assert!(none.code == Some(0) && none.stderr.contains("no machine waits to be signed"), "{none:?}");
 }
