@@ -5,16 +5,12 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::admission::relief::STALL_TIME;
+use super::admission::relief::QUEUE_INTERVAL;
 use super::shared::Shared;
 use crate::net::os::{clock, send_queues};
 use crate::proto::id::ServiceName;
 use crate::proto::limits::CLOSE_TIMEOUT;
 use crate::proto::refusal::{Refusal, RefusalKind};
-
-/// How often the kernel's queues are looked at while memory is short: a reader that takes something is seen several times
-/// within [`STALL_TIME`].
-const QUEUE_INTERVAL: Duration = Duration::from_secs(STALL_TIME.as_secs() / 5);
 
 /// The time for which a service waits for memory that others are to leave: the ends of their streams have
 /// [`CLOSE_TIMEOUT`] for their close frames.

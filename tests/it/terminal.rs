@@ -172,6 +172,29 @@ fn a_table_of_a_job_in_the_background_is_not_drawn_over_the_shell() {
     terminal.wait_line(&["no job"]);
 }
 
+#[test]
+fn a_job_in_the_background_of_a_terminal_that_stops_those_that_write_carries_streams_and_keeps_its_messages() {
+    let (machine, target, port) = (Machine::new(), Target::echo(), ports::reserve());
+    let _hub = Hub::start(&machine);
+    let _agent = Agent::start(&machine, &[&format!("echo={}", target.port)]);
+    let job = format!("{DEVSTREAM} service-proxy --device {DEVICE} --local {port}=echo");
+    let end = "read line; kill -KILL %1; wait; echo no job";
+    let mut terminal =
+        Terminal::start_shell(&machine, &format!("stty tostop; {job} & echo shell; read line; fg; {end}"));
+    terminal.wait_line(&["shell"]);
+    let mut local = poll("its port", || TcpStream::connect(("127.0.0.1", port)).ok());
+    is_alive_for_some_ticks(&mut local);
+    is_alive(&mut connect(port));
+    assert!(!terminal.screen().contains("service-proxy:"), "{}", terminal.screen());
+    terminal.type_keys("\n");
+    terminal.wait_line(&["service-proxy: pi-42/echo on 127.0.0.1:"]);
+    terminal.wait_line(&["pi-42/echo #2", "closed; up 1.00 KiB"]);
+    is_alive(&mut local);
+    terminal.type_keys("\x1a");
+    terminal.type_keys("\n");
+    terminal.wait_line(&["no job"]);
+}
+
 /// Uses a stream for longer than the table takes to be redrawn a few times.
 fn is_alive_for_some_ticks(local: &mut TcpStream) {
     let start = clock::now();

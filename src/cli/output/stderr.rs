@@ -62,6 +62,24 @@ fn is_raw_terminal(_: &io::Stderr) -> bool {
     false
 }
 
+/// Reports whether writing would stop this process, and its streams: it is a job in the background of a terminal that lets none
+/// of those write (stty(1), tostop).
+#[cfg(unix)]
+fn would_stop() -> bool {
+    use rustix::termios::{LocalModes, tcgetattr, tcgetpgrp};
+    let stderr = io::stderr();
+    let is_background = tcgetpgrp(&stderr).is_ok_and(|foreground| foreground != rustix::process::getpgrp());
+    is_background && tcgetattr(&stderr).is_ok_and(|modes| modes.local_modes.contains(LocalModes::TOSTOP))
+}
+
+#[cfg(not(unix))]
+fn would_stop() -> bool {
+    false
+}
+
+/// How often it is looked whether the process is in the foreground again.
+const BACKGROUND_INTERVAL: Duration = Duration::from_millis(250);
+
 /// Starts the thread that passes queued messages to the sink; `dropped_notice` words the message about lost ones. Where
 /// no thread can be started, messages are written directly.
 pub(super) fn start(
@@ -129,8 +147,12 @@ impl Queue {
     /// Writes batches until the process exits; a thread blocked in a write cannot be joined.
     fn write_out(&self, mut write: impl FnMut(&[u8]) -> io::Result<()>, dropped_notice: fn(u64) -> String) {
         loop {
+            let batch = self.next_batch();
+            while would_stop() {
+                std::thread::park_timeout(BACKGROUND_INTERVAL);
+            }
             // A failure to write to standard error cannot be reported anywhere.
-            join(self.next_batch()).iter().for_each(|messages| drop(write(messages)));
+            join(batch).iter().for_each(|messages| drop(write(messages)));
             // Read after the batch: messages are dropped while a write blocks.
             let dropped = std::mem::take(&mut self.lock().dropped);
             if dropped > 0 {

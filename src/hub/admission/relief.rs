@@ -1,18 +1,63 @@
 //! PURE. Which streams are ended when the hub is short of memory: those of the services that hold most of it, whose
-//! readers take nothing.
+//! readers take nothing, or next to nothing.
 //!
 //! A stream whose reader stops holds what was on its way, for as long as both ends live. One service with many of them
 //! would keep all others out.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::proto::id::{Role, ServiceName, StreamId};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
-/// The time for which a reader took nothing before its stream may be ended: longer than a mobile network's handover, and
-/// the others, who cannot open a stream meanwhile, still wait for it.
+/// The time by which a reader is behind before its stream may be ended: longer than a mobile network's handover, and the
+/// others, who cannot open a stream meanwhile, still wait for it.
 pub(in crate::hub) const STALL_TIME: Duration = Duration::from_secs(10);
+
+/// The bytes a second that a reader must take, or else it falls behind: half of what a 2G network carries. Whoever takes
+/// less on purpose, to keep the hub's memory from others, would otherwise need to take one byte now and then.
+pub(in crate::hub) const MINIMUM_RATE: u64 = 8 * 1024;
+
+/// How often the kernel's queues are looked at while memory is short.
+pub(in crate::hub) const QUEUE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What is known of a reader that something waits for.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::hub) struct Reader {
+    /// The bytes that it has taken, as seen last.
+    taken: u64,
+    /// The instant up to which they are enough, at [`MINIMUM_RATE`].
+    paid_until: Instant,
+    seen_at: Instant,
+}
+
+impl Reader {
+    /// Begins with a reader that has taken this many bytes by now.
+    pub(in crate::hub) fn new(taken: u64, now: Instant) -> Self {
+        Self { taken, paid_until: now, seen_at: now }
+    }
+
+    /// Notes how many it has taken by now. After a time without a look it may have been at rest, and begins anew.
+    #[must_use]
+    pub(in crate::hub) fn look(self, taken: u64, now: Instant) -> Self {
+        if self.is_stale(now) {
+            return Self::new(taken, now);
+        }
+        let more = taken.saturating_sub(self.taken);
+        let paid = Duration::from_micros(more.saturating_mul(1_000_000) / MINIMUM_RATE);
+        let paid_until = self.paid_until.checked_add(paid).map_or(now, |until| until.min(now));
+        Self { taken: self.taken.max(taken), paid_until, seen_at: now }
+    }
+
+    /// Returns the time by which it is behind.
+    pub(in crate::hub) fn behind(&self, now: Instant) -> Duration {
+        if self.is_stale(now) { Duration::ZERO } else { now.saturating_duration_since(self.paid_until) }
+    }
+
+    fn is_stale(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.seen_at) > 5 * QUEUE_INTERVAL
+    }
+}
 
 /// The memory that is missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,14 +76,16 @@ pub(in crate::hub) struct Holding {
     pub(in crate::hub) bytes: u64,
     /// The end that is to take them.
     pub(in crate::hub) reader: Role,
-    /// The time for which it took nothing.
-    pub(in crate::hub) stalled: Duration,
+    /// The time by which it is behind.
+    pub(in crate::hub) behind: Duration,
 }
 
 impl Holding {
     /// The refusal with which the stream is ended.
     pub(in crate::hub) fn refusal(&self) -> Refusal {
-        let detail = format!("the {} read nothing for {} s", self.reader, self.stalled.as_secs());
+        let (rate, seconds) = (MINIMUM_RATE / 1024, self.behind.as_secs());
+        // Short enough for a close frame beside the sentence.
+        let detail = format!("the {} took under {rate} KiB/s for {seconds} s", self.reader);
         Refusal::new(RefusalKind::NotRead, detail)
     }
 }
@@ -67,12 +114,12 @@ impl Holdings {
         self.of_service.get(service).is_some_and(|held| *held > self.share)
     }
 
-    /// Chooses the streams to end until enough is freed: of the service that then holds most, the one whose reader has
-    /// taken nothing for longest. None of a service within its share, and none whose reader takes something.
+    /// Chooses the streams to end until enough is freed: of the service that then holds most, the one whose reader is
+    /// furthest behind. None of a service within its share, and none whose reader keeps up with the minimum.
     pub(in crate::hub) fn choose(mut self, excess: u64) -> Vec<Holding> {
         let (mut chosen, mut freed) = (Vec::new(), 0);
-        self.streams.retain(|holding| holding.stalled >= STALL_TIME);
-        self.streams.sort_by_key(|holding| (holding.stalled, holding.stream));
+        self.streams.retain(|holding| holding.behind >= STALL_TIME);
+        self.streams.sort_by_key(|holding| (holding.behind, holding.stream));
         while freed < excess {
             let held = |holding: &Holding| self.of_service.get(&holding.service).copied().unwrap_or_default();
             let candidates = self.streams.iter().enumerate().filter(|(_, holding)| held(holding) > self.share);
@@ -92,6 +139,25 @@ impl Holdings {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_reader_that_trickles_falls_behind_and_one_that_reads_slowly_does_not() {
+        let start = crate::net::os::clock::now();
+        let behind_after = |seconds: u64, taken: &dyn Fn(u64) -> u64| {
+            let at = |second| start + Duration::from_secs(second);
+            let looked =
+                (1..=seconds).fold(Reader::new(0, start), |reader, second| reader.look(taken(second), at(second)));
+            looked.behind(at(seconds)).as_secs()
+        };
+        assert_eq!(behind_after(12, &|_| 0), 12, "nothing");
+        assert_eq!(behind_after(60, &|second| second), 59, "a byte a second");
+        assert_eq!(behind_after(20, &|second| second / 8 * 16 * 1024), 16, "a message every 8 s");
+        assert_eq!(behind_after(60, &|second| second * MINIMUM_RATE), 0, "the minimum");
+        assert_eq!(behind_after(29, &|second| second / 10 * 1024 * 1024), 9, "much of it after pauses");
+        let late = start + Duration::from_secs(3600);
+        assert_eq!(Reader::new(0, start).behind(late), Duration::ZERO, "nobody has looked");
+        assert_eq!(Reader::new(0, start).look(0, late).behind(late), Duration::ZERO, "it begins anew");
+    }
+
     /// Streams of 100 bytes each, numbered from `first`; the later ones have stalled for longer.
     fn streams(service: &str, first: u8, count: u8, stalled: u64) -> Vec<Holding> {
         let holding = |number| Holding {
@@ -99,7 +165,7 @@ mod tests {
             service: service.parse().unwrap(),
             bytes: 100,
             reader: Role::Device,
-            stalled: Duration::from_secs(stalled + u64::from(number)),
+            behind: Duration::from_secs(stalled + u64::from(number)),
         };
         (first..first + count).map(holding).collect()
     }

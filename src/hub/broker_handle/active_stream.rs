@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::hub::admission::relief::Reader;
 use crate::net::os::send_queues::Ends;
 use crate::net::tunnel::relay::{Backlog, Backlogs, ByteCounters};
 use crate::proto::id::Role;
@@ -25,16 +26,8 @@ pub(in crate::hub) struct ActiveStream {
     reason: OnceLock<Refusal>,
     /// The connections of the device and of the service.
     connections: OnceLock<[Option<Ends>; 2]>,
-    /// What the kernel holds for them, as seen last.
-    queues: Mutex<[Option<Queue>; 2]>,
-}
-
-/// What the kernel holds for an end.
-#[derive(Debug, Clone, Copy)]
-struct Queue {
-    length: u64,
-    /// The last time at which it was seen to have become shorter, or was seen first.
-    shrunk_at: Instant,
+    /// What they have taken, as seen last, where something waits for them.
+    readers: Mutex<[Option<Reader>; 2]>,
 }
 
 /// Bytes that wait for an end of a stream.
@@ -43,8 +36,8 @@ pub(super) struct UnreadBytes {
     pub(super) bytes: u64,
     /// The end.
     pub(super) reader: Role,
-    /// The time at which it was last known to take some, or may have.
-    pub(super) taken_at: Instant,
+    /// The time by which it is behind.
+    pub(super) behind: Duration,
 }
 
 impl ActiveStream {
@@ -69,33 +62,30 @@ impl ActiveStream {
         self.reason.get().cloned().unwrap_or_else(|| RefusalKind::Draining.into())
     }
 
-    /// Notes what the kernel holds for the ends that something waits for.
+    /// Notes what the kernel holds for the ends that something waits for: what was written and is not there was taken.
     pub(super) fn note_queues(&self, lengths: &HashMap<Ends, u64>, now: Instant) {
         let Some(connections) = self.connections.get() else { return };
-        let mut queues = self.queues.lock();
-        for ((queue, connection), (backlog, _)) in queues.iter_mut().zip(connections).zip(self.ends()) {
-            if backlog.waiting().is_none() {
-                *queue = None;
-                continue;
-            }
+        let mut readers = self.readers.lock();
+        for ((reader, connection), (backlog, _)) in readers.iter_mut().zip(connections).zip(self.ends()) {
             let length = connection.and_then(|ends| lengths.get(&ends)).copied().unwrap_or_default();
-            let shrunk_at = queue.filter(|before| before.length <= length).map_or(now, |before| before.shrunk_at);
-            *queue = Some(Queue { length, shrunk_at });
+            *reader = backlog.waiting().map(|waiting| {
+                let taken = waiting.written().saturating_sub(length);
+                reader.map_or_else(|| Reader::new(taken, now), |before| before.look(taken, now))
+            });
         }
     }
 
     /// Returns what waits for the stream's ends. One for whom the kernel's queue was never looked at may be reading.
     pub(super) fn held(&self, now: Instant) -> Option<UnreadBytes> {
-        let queues = *self.queues.lock();
-        let waiting = self.ends().into_iter().zip(queues).filter_map(|((backlog, reader), queue)| {
-            let waiting = backlog.waiting()?;
-            let taken_at = waiting.taken_at().max(queue.map_or(now, |queue| queue.shrunk_at));
-            Some(UnreadBytes { bytes: waiting.bytes, reader, taken_at })
+        let readers = *self.readers.lock();
+        let waiting = self.ends().into_iter().zip(readers).filter_map(|((backlog, role), reader)| {
+            let behind = reader.map_or(Duration::ZERO, |reader| reader.behind(now));
+            Some(UnreadBytes { bytes: backlog.waiting()?.bytes, reader: role, behind })
         });
         // A stream of which one end reads is not at rest.
         waiting.reduce(|one, other| UnreadBytes {
             bytes: one.bytes + other.bytes,
-            ..if one.taken_at > other.taken_at { one } else { other }
+            ..if one.behind < other.behind { one } else { other }
         })
     }
 
@@ -107,8 +97,8 @@ impl ActiveStream {
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
-    use std::time::Duration;
 
+    use tokio::io::AsyncWriteExt as _;
     use tokio::time::sleep;
 
     use super::*;
@@ -117,9 +107,11 @@ mod tests {
 
     /// The kernel takes nothing from the hub meanwhile: it still has much for the reader.
     #[tokio::test(start_paused = true)]
-    async fn a_reader_has_stalled_since_its_queue_in_the_kernel_became_no_shorter() {
+    async fn a_reader_is_behind_by_what_it_leaves_in_the_kernels_queue() {
         const SECOND: Duration = Duration::from_secs(1);
-        let (active, (_, liveness)) = (ActiveStream::default(), LivenessIo::new(tokio::io::empty()));
+        let (mut sink, liveness) = LivenessIo::new(tokio::io::sink());
+        sink.write_all(&[0; 100_000]).await.unwrap();
+        let active = ActiveStream::default();
         let ends = ((Ipv4Addr::LOCALHOST, 1).into(), (Ipv4Addr::LOCALHOST, 2).into());
         active.set_connections([Some(ends), None]);
         assert_eq!(active.held(clock::now()), None);
@@ -127,15 +119,14 @@ mod tests {
             sleep(20 * SECOND).await;
             let held = active.held(clock::now()).expect("a message waits");
             assert_eq!((held.bytes, held.reader), (300, Role::Device));
-            assert_eq!(held.taken_at, clock::now(), "nobody has looked at the queue");
-            let mut expected = Vec::new();
-            for length in [9000, 9000, 8000, 8000, 8500] {
+            assert_eq!(held.behind, Duration::ZERO, "nobody has looked at the queue");
+            let mut behind = Vec::new();
+            for length in [90_000, 90_000, 90_000, 80_000, 10_000, 10_000] {
                 active.note_queues(&HashMap::from([(ends, length)]), clock::now());
-                let held = active.held(clock::now()).expect("it still waits");
-                expected.push(clock::now().duration_since(held.taken_at).as_secs());
+                behind.push(active.held(clock::now()).expect("it still waits").behind.as_secs());
                 sleep(SECOND).await;
             }
-            assert_eq!(expected, [0, 1, 0, 1, 2]);
+            assert_eq!(behind, [0, 1, 2, 1, 0, 1]);
         };
         tokio::select! {
             () = active.backlogs.to_device.during(100, &liveness, std::future::pending()) => {}

@@ -355,9 +355,8 @@ impl<T: Transport> BrokerDriver<T> {
         let now = clock::now();
         let holding = |(id, active): (&StreamId, &Arc<ActiveStream>)| {
             let held = active.held(now)?;
-            let stalled = now.saturating_duration_since(held.taken_at);
             let service = self.broker.service_of(*id)?.clone();
-            Some(Holding { stream: *id, service, bytes: held.bytes, reader: held.reader, stalled })
+            Some(Holding { stream: *id, service, bytes: held.bytes, reader: held.reader, behind: held.behind })
         };
         Holdings::new(self.active.iter().filter_map(holding).collect(), self.broker.services(asking), room)
     }

@@ -124,11 +124,6 @@ impl Client {
         self.own.certificate().map(|certificate| self.judge(&certificate.to_string()))
     }
 
-    /// Reports whether the certificate that it presents is good.
-    pub fn is_signed(&self) -> bool {
-        self.verdict().is_some_and(|verdict| verdict.good().is_some())
-    }
-
     fn judge(&self, certificate: &str) -> CertificateVerdict {
         CertificateVerdict::of(certificate, &self.principal, &self.key.public(), self.fleet.as_ref(), clock::now_utc())
     }

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::net::os::clock;
 
-/// The instants of a connection's last read and last write.
+/// The instants of a connection's last read and last write, and the bytes written.
 #[derive(Debug)]
 pub struct Liveness {
     created_at: Instant,
@@ -27,11 +27,13 @@ pub struct Liveness {
     last_read: AtomicU64,
     /// In the same unit.
     last_write: AtomicU64,
+    written: AtomicU64,
 }
 
 impl Liveness {
     fn new() -> Arc<Self> {
-        Arc::new(Self { created_at: clock::now(), last_read: AtomicU64::new(0), last_write: AtomicU64::new(0) })
+        let [last_read, last_write, written] = [0; 3].map(AtomicU64::new);
+        Arc::new(Self { created_at: clock::now(), last_read, last_write, written })
     }
 
     /// The instant at which bytes from the peer were last read.
@@ -44,9 +46,19 @@ impl Liveness {
         self.created_at + Duration::from_nanos(self.last_write.load(Ordering::Relaxed))
     }
 
+    /// The number of bytes written to the peer, which the kernel has or the peer has taken.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
     /// Restarts the time since the last read, for a peer that was deliberately not read.
     pub(in crate::net) fn restart_read_timer(&self) {
         self.touch(&self.last_read);
+    }
+
+    fn record_write(&self, bytes: usize) {
+        self.touch(&self.last_write);
+        self.written.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     fn touch(&self, instant: &AtomicU64) {
@@ -93,7 +105,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for LivenessIo<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for LivenessIo<T> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.inner).poll_write(context, bytes))?;
-        self.liveness.touch(&self.liveness.last_write);
+        self.liveness.record_write(written);
         Poll::Ready(Ok(written))
     }
 
@@ -103,7 +115,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for LivenessIo<T> {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(context, bytes))?;
-        self.liveness.touch(&self.liveness.last_write);
+        self.liveness.record_write(written);
         Poll::Ready(Ok(written))
     }
 
@@ -137,6 +149,6 @@ mod tests {
         near.read_u8().await.unwrap();
         assert!(liveness.last_read() >= before);
         near.write_all(b"x").await.unwrap();
-        assert!(liveness.last_write() >= before);
+        assert!(liveness.last_write() >= before && liveness.written() == 1);
     }
 }

@@ -1,6 +1,7 @@
 //! Invitations to a fleet: a machine joins with a link that the owner's machine has added to, and is signed from there.
 
 use std::fs;
+use std::io::read_to_string;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -348,6 +349,29 @@ fn a_hub_of_an_earlier_version_is_told_from_one_that_refuses() {
 }
 
 #[test]
+fn a_running_agent_trusts_the_fleet_that_its_machine_is_invited_to() {
+    let (invited, target) = (Invited::new(), Target::greeting_then_reading("hello\n"));
+    let (device, outsider) = (Machine::new(), Machine::new());
+    let link = invited.hub.device_link(DEVICE);
+    device.ask(&["join", &link]);
+    outsider.ask(&["join", &invited.hub.service_link("mallory")]);
+    let agent = start(&device, &target);
+    let proxy = ServiceProxy::start(&outsider);
+    assert_eq!(read_to_string(proxy.connect()).unwrap(), "hello\n");
+    let lines = agent.process.lines();
+    let joined = device.paste(&["join"], &invited.invite(&link));
+    let running = format!("the running device-agent (process {}) takes this up by itself", agent.process.id());
+    assert!(joined.code == Some(0) && joined.stderr.contains(&running), "{joined:?}");
+    agent.process.wait_line_after(lines, "this machine trusts another fleet than before; connecting again");
+    agent.process.wait_line_after(lines, "pi-42 is online");
+    // Also by what stood by.
+    for _ in 0..2 {
+        assert_eq!(read_to_string(proxy.connect()).unwrap_or_default(), "");
+    }
+    assert_says_hello(&stream(&invited.owner.machine), true);
+}
+
+#[test]
 fn a_check_and_a_local_port_sign_a_device_as_well_and_streams_at_the_same_time_do_it_once() {
     let (invited, target) = (Invited::new(), Target::echo());
     let laptop = &invited.owner.machine;
@@ -389,40 +413,4 @@ fn an_owner_who_is_an_operator_with_few_rights_is_signed_by_the_first_stream_too
     assert_eq!(json(laptop, &["identity"])[0]["certificate"], "good");
     let none = laptop.run(&["fleet", "sign"]);
     assert!(none.code == Some(0) && none.stderr.contains("no machine waits to be signed"), "{none:?}");
-}
-
-#[test]
-fn a_running_agent_trusts_the_fleet_that_its_machine_is_invited_to() {
-    let (invited, target) = (Invited::new(), Target::greeting_then_reading("hello\n"));
-    let (device, outsider) = (Machine::new(), Machine::new());
-    let link = invited.hub.device_link(DEVICE);
-    device.ask(&["join", &link]);
-    outsider.ask(&["join", &invited.hub.service_link("mallory")]);
-    let agent = start(&device, &target);
-    assert_says_hello(&stream(&outsider), false);
-    let lines = agent.process.lines();
-    let joined = device.paste(&["join"], &invited.invite(&link));
-    let running = format!("the running device-agent (process {}) takes this up by itself", agent.process.id());
-    assert!(joined.code == Some(0) && joined.stderr.contains(&running), "{joined:?}");
-    agent.process.wait_line_after(lines, "this machine trusts another fleet than before; connecting again");
-    agent.process.wait_line_after(lines, "pi-42 is online");
-    // Also by what stood by.
-    for _ in 0..2 {
-        let refused = stream(&outsider);
-        assert!(refused.code != Some(0) && refused.stdout.is_empty(), "{refused:?}");
-    }
-    assert_says_hello(&stream(&invited.owner.machine), true);
-}
-
-#[test]
-fn an_owners_machine_that_was_invited_itself_is_signed_with_its_first_stream() {
-    let (hub, target) = (Hub::start(&Machine::new()), Target::greeting_then_reading("hello\n"));
-    let invited = Invited { hub, owner: Owner::on(Machine::new()) };
-    let (device, laptop) = (Machine::new(), &invited.owner.machine);
-    invited.join(laptop, &invited.hub.service_link("alice"));
-    invited.join(&device, &invited.hub.device_link(DEVICE));
-    let _agent = start(&device, &target);
-    let said = stream(laptop);
-    assert_says_hello(&said, true);
-    assert!(said.stderr.contains("alice: proof of the invitation checked; signed for 400 days"), "{said:?}");
 }

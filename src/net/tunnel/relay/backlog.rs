@@ -2,13 +2,11 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
 
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 
 use crate::net::liveness::Liveness;
-use crate::net::os::clock;
 use crate::proto::limits::MAX_SENT_MESSAGE_BYTES;
 
 /// The message that each direction of a stream could not pass on at once.
@@ -29,14 +27,13 @@ pub struct Backlog(Mutex<Option<Waiting>>);
 pub struct Waiting {
     /// The memory that it takes here, in bytes.
     pub bytes: u64,
-    since: Instant,
     sink: Arc<Liveness>,
 }
 
 impl Waiting {
-    /// Returns the instant at which the kernel last took some of it for the reader, or at which it began to wait.
-    pub fn taken_at(&self) -> Instant {
-        self.since.max(self.sink.last_write())
+    /// Returns the number of bytes that were written to the reader's connection so far.
+    pub fn written(&self) -> u64 {
+        self.sink.written()
     }
 }
 
@@ -53,7 +50,7 @@ impl Backlog {
         if let Some(sent) = sending.as_mut().now_or_never() {
             return sent;
         }
-        *self.0.lock() = Some(Waiting { bytes: memory(size), since: clock::now(), sink: sink.clone() });
+        *self.0.lock() = Some(Waiting { bytes: memory(size), sink: sink.clone() });
         let _ends = EndOnDrop(self);
         sending.await
     }
