@@ -40,7 +40,7 @@ async fn standby_loop(context: AgentContext, mut standby: Standby) {
             Err(ended) => return standby.close(Some(ended)).await,
         };
         if context.standby_pool.is_outdated(&standby) {
-            // The hub requests the stream again, on the control connection.
+            // A hub ends it with the control connection; one that does not has the stream requested again on the new one.
             return standby.close(None).await;
         }
         if !request.stream.reusable {

@@ -42,11 +42,14 @@ pub(super) async fn end_to_end(
 }
 
 fn found(at: &str, opened: &Result<SessionFacts, Refusal>, asked: Timestamp) -> Finding {
-    let SessionFacts { key, known, certificate, cipher, key_exchange, is_post_quantum } = match opened {
+    let SessionFacts { key, known, certificate, signed_here, cipher, key_exchange, is_post_quantum } = match opened {
         Ok(facts) => facts,
         Err(refusal) => return Finding::failed(hop_of(refusal.kind), at, refusal),
     };
     let known = match (certificate, known) {
+        (Some(validity), _) if *signed_here => {
+            format!("fleet, signed just now by its invitation, certificate until {}", day(validity))
+        }
         (Some(validity), _) => format!("fleet, certificate until {}", day(validity)),
         (None, Some(known)) if known.origin == Origin::FirstUse && known.since >= asked => {
             "by first use, just now; compare it with `devstream identity` there".into()

@@ -41,19 +41,17 @@ pub(super) fn run(store: &Store, given: Option<&str>) -> Result<(), Failure> {
     let issued = Issued { secret, until, role, invited: invited.clone(), used: None };
     store.change_invitations(|all| all.add(issued))?.map_err(anyhow::Error::from)?;
     output::print(&format!("{}{FRAGMENT}{}", link.reveal(), invitation.reveal()));
-    let (who, next) = match invited {
-        Invited::Id(id) => (
-            format!("{role} {id}"),
-            format!("when a stream from here first meets it, or by: devstream fleet sign {id} --role {role}"),
-        ),
-        Invited::Matching(glob) => {
-            (format!("one {role} whose id matches {glob}"), "by: devstream fleet sign".to_owned())
-        }
+    let is_named = matches!(invited, Invited::Id(_));
+    let (who, sign) = match invited {
+        Invited::Id(id) => (format!("{role} {id}"), format!("devstream fleet sign {id} --role {role}")),
+        Invited::Matching(glob) => (format!("one {role} whose id matches {glob}"), "devstream fleet sign".to_owned()),
     };
+    // Streams from here go to devices.
+    let when = if role == Role::Device && is_named { "at the first stream from here to it, or by" } else { "by" };
     output::eprint(&format!(
         "a secret link for {who}. Use it before the hub's link ends (15 minutes unless --link-for); the invitation itself ends {day}. \
          Run `devstream join` there, without an argument, and paste it when asked. The machine trusts the fleet then; its key is signed \
-         {next}"
+         {when}: {sign}"
     ));
     Ok(())
 }

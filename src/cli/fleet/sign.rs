@@ -2,7 +2,7 @@
 
 use crate::cli::args::{FleetSign, HubArgs};
 use crate::cli::identity::{client_factory, default_service_id};
-use crate::cli::signer::{NotSigned, Signed, Store, deliver, make, record, sign_proven};
+use crate::cli::signer::{NotSigned, Store, deliver, make, record, sign_proven};
 use crate::cli::trust::peer;
 use crate::cli::{Failure, output};
 use crate::net::client::Client;
@@ -116,7 +116,7 @@ async fn all(store: &Store, client: &Client) -> Result<(), Failure> {
 /// Signs a machine by its proof.
 async fn prove(store: &Store, client: &Client, owner: &Principal, occasion: Occasion) -> Result<String, NotSigned> {
     let signed = sign_proven(store, client, owner, occasion).await?;
-    hand_over(store, client, owner, &signed).await?;
+    deliver(store, client, owner, &signed).await?;
     let how = if signed.again {
         format!("its key {}, as before, signed again", signed.key.short())
     } else {
@@ -128,22 +128,10 @@ async fn prove(store: &Store, client: &Client, owner: &Principal, occasion: Occa
 /// Signs a key again that was signed before. The machine takes the certificate from the hub.
 async fn renew(store: &Store, client: &Client, owner: &Principal, key: PublicKey) -> Result<String, NotSigned> {
     let signed = make(store, owner, key)?;
-    hand_over(store, client, owner, &signed).await?;
+    deliver(store, client, owner, &signed).await?;
     // Not before: what did not arrive is tried again.
     record(store, owner, &signed)?;
     Ok(format!("{owner}: renewed until {}, for its key {}", signed.until(), key.short()))
-}
-
-/// Brings a certificate to its machine: by the hub, or, where that is this machine's own service, also here.
-async fn hand_over(store: &Store, client: &Client, owner: &Principal, signed: &Signed) -> Result<(), NotSigned> {
-    let is_own = client.principal() == owner && client.accept_certificate(&signed.certificate.to_string()).is_ok();
-    match deliver(store, client, owner, signed).await {
-        // A service may not store for itself, unless it may for all.
-        Err(NotSigned::Refused(refusal)) if is_own && refusal.kind == RefusalKind::NotPermitted => {
-            Ok(store.note_stored(owner, &signed.key)?)
-        }
-        delivered => delivered,
-    }
 }
 
 /// Reports whether the hub refused since that machine is disabled, and not this one.

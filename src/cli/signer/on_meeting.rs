@@ -46,17 +46,6 @@ impl FleetCertificates {
 
     async fn sign_on_meeting(&self, client: &Client, peer: &Principal) -> Option<Voucher> {
         let store = Store::of_user().ok().filter(Store::exists)?;
-        // The peer refuses whoever is not signed: this machine may have joined with an invitation of its own.
-        if !client.is_signed()
-            && let Some(own) = self.sign_once(&store, client, client.principal()).await
-        {
-            let _ = client.accept_certificate(&own.to_string());
-        }
-        self.sign_once(&store, client, peer).await
-    }
-
-    /// Signs what waits for it, or returns what came of that a moment ago.
-    async fn sign_once(&self, store: &Store, client: &Client, peer: &Principal) -> Option<Voucher> {
         let mut asked = self.asked.lock().await;
         if let Some((at, voucher)) = asked.get(peer) {
             let wait = if voucher.is_some() { HANDED_OVER } else { ASK_INTERVAL };
@@ -64,7 +53,7 @@ impl FleetCertificates {
                 return voucher.clone();
             }
         }
-        let signed = sign(store, client, peer).await;
+        let signed = sign(&store, client, peer).await;
         asked.remove(peer);
         asked.insert(peer.clone(), (clock::now(), signed.clone()));
         signed

@@ -124,11 +124,6 @@ impl Client {
         self.own.certificate().map(|certificate| self.judge(&certificate.to_string()))
     }
 
-    /// Reports whether the certificate that it presents is good.
-    pub fn is_signed(&self) -> bool {
-        self.verdict().is_some_and(|verdict| verdict.good().is_some())
-    }
-
     fn judge(&self, certificate: &str) -> CertificateVerdict {
         CertificateVerdict::of(certificate, &self.principal, &self.key.public(), self.fleet.as_ref(), clock::now_utc())
     }
@@ -164,19 +159,32 @@ impl Client {
         if present.is_some_and(|validity| !validity.is_due(clock::now_utc())) {
             return;
         }
-        let asked = timeout(OWN_TIMEOUT, Box::pin(self.endorsements(&self.principal))).await;
-        let Ok(Ok(Some(endorsements))) = asked else { return };
-        let own = endorsements.into_iter().find(|endorsement| endorsement.key == self.key.public());
-        let Some(certificate) = own.and_then(|own| own.certificate) else { return };
-        match self.accept_certificate(&certificate) {
-            Ok(Some(until)) => tracing::info!(
-                target: "end-to-end",
-                "the fleet has signed this machine's key, until {}",
-                &until.rfc3339()[..10]
-            ),
-            Ok(None) => {}
-            Err(unfit) => tracing::warn!(target: "end-to-end", "ignored a certificate from the hub: {unfit}"),
+        if !self.take_certificate().await {
+            // Where this machine has the fleet's key, it need not be told to sign itself.
+            if let Some(signed) = self.sign(&self.principal).await {
+                let _ = self.accept_certificate(&signed.to_string());
+            }
         }
+    }
+
+    /// Takes its own certificate from the hub, and reports whether it did.
+    async fn take_certificate(&self) -> bool {
+        let asked = timeout(OWN_TIMEOUT, Box::pin(self.endorsements(&self.principal))).await;
+        let Ok(Ok(Some(endorsements))) = asked else { return false };
+        let own = endorsements.into_iter().find(|endorsement| endorsement.key == self.key.public());
+        let Some(certificate) = own.and_then(|own| own.certificate) else { return false };
+        match self.accept_certificate(&certificate) {
+            Ok(Some(until)) => {
+                let until = &until.rfc3339()[..10];
+                tracing::info!(target: "end-to-end", "the fleet has signed this machine's key, until {until}");
+            }
+            Ok(None) => {}
+            Err(unfit) => {
+                tracing::warn!(target: "end-to-end", "ignored a certificate from the hub: {unfit}");
+                return false;
+            }
+        }
+        true
     }
 
     /// Signs a peer that waits for it, if this machine can.

@@ -94,6 +94,7 @@ impl SessionEnd {
             key,
             known: self.peer_keys.known(&self.expected.peer),
             certificate: validity,
+            signed_here: self.expected.is_certified_here(),
             cipher: format!("{:?}", self.tls.negotiated_cipher_suite()?.suite()),
             key_exchange: format!("{key_exchange:?}"),
             is_post_quantum: key_exchange == NamedGroup::X25519MLKEM768,

@@ -57,6 +57,11 @@ impl Expected {
         Self { certificate: certificate.map(|voucher| voucher.der().clone()), ..self }
     }
 
+    /// Reports whether there is a certificate that the peer may not have yet.
+    pub(super) fn is_certified_here(&self) -> bool {
+        self.certificate.is_some()
+    }
+
     /// Verifies that the fleet vouches for the peer's key, in the chain that it presents or by the certificate that is here.
     pub(super) fn certified(
         &self,

@@ -13,6 +13,8 @@ pub struct SessionFacts {
     pub known: Option<KnownPeer>,
     /// When the certificate holds by which the fleet of this machine vouches for the key; `None` without a fleet.
     pub certificate: Option<Validity>,
+    /// This machine, which has the fleet's key, signed the peer's for this session.
+    pub signed_here: bool,
     /// The cipher, by its name in TLS.
     pub cipher: String,
     /// The key exchange, by its name in TLS.

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use devstream::proto::refusal::RefusalKind;
 
-use super::fleet::assert_not_in_fleet;
-use super::invitations::{Invited, start};
+use super::fleet::{assert_not_in_fleet, identity_file};
+use super::invitations::{Invited, assert_says_hello, start};
 use super::stream;
 use crate::support::DEVICE;
 use crate::support::machine::Machine;
@@ -68,7 +68,7 @@ fn a_recovered_fleet_says_what_it_renews() {
     let invited = Invited::new();
     let own = invited.owner.machine.home().join(".local/share/devstream/fleet");
     let recovery = own.join("recovery");
-    let same = invited.owner.machine.clone();
+    let same = &invited.owner.machine;
     fs::remove_file(own.join("key")).unwrap();
     let recovered = same.run(&["fleet", "recover", recovery.to_str().unwrap()]);
     assert!(
@@ -119,4 +119,70 @@ fn a_stream_says_when_it_cannot_look_for_a_new_proof() {
     let refused = stream(&invited.owner.machine);
     assert_not_in_fleet(&refused);
     assert!(refused.stderr.contains("pi-42: cannot look for a new proof: "), "{refused:?}");
+}
+
+#[test]
+fn a_machine_that_has_joined_takes_an_invitation_with_the_same_link_and_none_of_another_fleet() {
+    let (invited, other) = (Invited::new(), Invited::new());
+    let (device, target) = (Machine::new(), Target::greeting_then_reading("hello\n"));
+    let link = invited.hub.device_link(DEVICE);
+    device.ask(&["join", &link]);
+    invited.join(&device, &link);
+    let _agent = start(&device, &target);
+    assert_says_hello(&stream(&invited.owner.machine), true);
+    let before = fs::read_to_string(identity_file(&device, "device")).unwrap();
+    let foreign = other.invite(&invited.hub.link(&["device", "rotate", DEVICE]));
+    let refused = device.paste(&["join"], &foreign);
+    assert!(refused.code == Some(2) && refused.stderr.contains("devstream trust fleet --remove"), "{refused:?}");
+    assert_eq!(fs::read_to_string(identity_file(&device, "device")).unwrap(), before);
+    // The refused link is still valid, and a new key needs an invitation of its own.
+    let rotated = invited.invite(foreign.split_once('#').unwrap().0);
+    let joined = device.paste(&["join"], &rotated);
+    assert_eq!(joined.code, Some(0), "{joined:?}");
+    drop(_agent);
+    let _agent = start(&device, &target);
+    // A stream does not replace a key that was signed, and says what does.
+    let refused = stream(&invited.owner.machine);
+    assert_not_in_fleet(&refused);
+    let advice = "was signed for it; if it has joined anew: devstream fleet sign pi-42 --role device";
+    assert!(refused.stderr.contains(advice), "{refused:?}");
+    let signed = invited.owner.machine.ask(&["fleet", "sign"]);
+    assert!(signed.contains("; instead of ") && signed.contains("was signed before for the same id"), "{signed}");
+    assert_says_hello(&stream(&invited.owner.machine), false);
+}
+
+#[test]
+fn an_enrolment_key_with_invitations_admits_one_machine_for_each() {
+    let (invited, target) = (Invited::new(), Target::greeting_then_reading("hello\n"));
+    let laptop = &invited.owner.machine;
+    let link = invited.hub.link(&["enroll", "add", "--device", "pi-*", "--uses", "9"]);
+    let unnamed = laptop.paste(&["fleet", "invite"], &link);
+    assert!(unnamed.code == Some(2) && unnamed.stderr.contains("say which one may use the invitation"), "{unnamed:?}");
+    let line = invited.invite_any(&link, &["PI-*"]);
+    let [first, second] = [(); 2].map(|()| Machine::new());
+    for (machine, id) in [(&first, "pi-1"), (&second, DEVICE)] {
+        let joined = machine.paste(&["join", "--id", id], &line);
+        assert_eq!(joined.code, Some(0), "{joined:?}");
+        let signed = laptop.run(&["fleet", "sign"]);
+        if id == "pi-1" {
+            assert!(
+                signed.stdout.contains("device pi-1: proof of the invitation checked; signed until 20"),
+                "{signed:?}"
+            );
+        } else {
+            assert!(signed.code == Some(0) && signed.stdout.is_empty(), "nothing is open: {signed:?}");
+        }
+    }
+    let _agent = start(&second, &target);
+    let one = laptop.run(&["fleet", "sign", DEVICE]);
+    assert!(one.code == Some(43) && one.stderr.contains("its invitation was used before, by pi-1"), "{one:?}");
+    assert!(one.stderr.contains("--key KEY"), "{one:?}");
+    assert_not_in_fleet(&stream(laptop));
+    let named = laptop.paste(&["fleet", "invite", "pi-9"], &link);
+    let third = Machine::new();
+    assert_eq!(third.paste(&["join", "--id", "pi-8"], &named.stdout).code, Some(0));
+    let one = laptop.run(&["fleet", "sign", "pi-8"]);
+    assert!(one.code == Some(43) && one.stderr.contains("its proof is of the invitation for pi-9"), "{one:?}");
+    let all = laptop.run(&["fleet", "sign"]);
+    assert!(all.code == Some(1) && all.stderr.contains("device pi-9"), "the hub knows none: {all:?}");
 }

@@ -1,19 +1,20 @@
 //! Invitations to a fleet: a machine joins with a link that the owner's machine has added to, and is signed from there.
 
 use std::fs;
+use std::io::read_to_string;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use devstream::proto::refusal::RefusalKind;
 use serde_json::Value;
 
-use super::fleet::{Owner, assert_not_in_fleet, identity_file};
+use super::fleet::{Owner, identity_file};
 use super::{Joined, json, key, stream};
 use crate::support::DEVICE;
 use crate::support::machine::Machine;
 use crate::support::process::Finished;
-use crate::support::roles::{Agent, Hub};
-use crate::support::targets::Target;
+use crate::support::roles::{Agent, Hub, ServiceProxy};
+use crate::support::targets::{Target, is_alive};
 
 /// What a stream from the owner's machine says when it has signed the device.
 pub(super) const SIGNED: &str = "pi-42: proof of the invitation checked; signed for 400 days";
@@ -43,7 +44,7 @@ impl Invited {
     }
 
     /// Adds an invitation to an enrolment key's link, for the ids that match.
-    fn invite_any(&self, link: &str, ids: &[&str]) -> String {
+    pub(super) fn invite_any(&self, link: &str, ids: &[&str]) -> String {
         let invited = self.owner.machine.paste(&[&["fleet", "invite"], ids].concat(), link);
         assert!(invited.code == Some(0) && invited.stderr.contains("devstream join"), "{invited:?}");
         let line = invited.stdout.trim().to_owned();
@@ -163,72 +164,6 @@ fn an_invitation_is_taken_on_standard_input_alone_and_added_to_a_link_once() {
     assert!(again.code == Some(0) && again.stderr.contains("gave the hub the proof"), "{again:?}");
     let invitations = invited.owner.machine.home().join(".local/share/devstream/fleet/invitations");
     assert_eq!(fs::metadata(invitations).unwrap().permissions().mode() & 0o777, 0o600);
-}
-
-#[test]
-fn a_machine_that_has_joined_takes_an_invitation_with_the_same_link_and_none_of_another_fleet() {
-    let (invited, other) = (Invited::new(), Invited::new());
-    let (device, target) = (Machine::new(), Target::greeting_then_reading("hello\n"));
-    let link = invited.hub.device_link(DEVICE);
-    device.ask(&["join", &link]);
-    invited.join(&device, &link);
-    let _agent = start(&device, &target);
-    assert_says_hello(&stream(&invited.owner.machine), true);
-    let before = fs::read_to_string(identity_file(&device, "device")).unwrap();
-    let foreign = other.invite(&invited.hub.link(&["device", "rotate", DEVICE]));
-    let refused = device.paste(&["join"], &foreign);
-    assert!(refused.code == Some(2) && refused.stderr.contains("devstream trust fleet --remove"), "{refused:?}");
-    assert_eq!(fs::read_to_string(identity_file(&device, "device")).unwrap(), before);
-    // The refused link is still valid, and a new key needs an invitation of its own.
-    let rotated = invited.invite(foreign.split_once('#').unwrap().0);
-    let joined = device.paste(&["join"], &rotated);
-    assert_eq!(joined.code, Some(0), "{joined:?}");
-    drop(_agent);
-    let _agent = start(&device, &target);
-    // A stream does not replace a key that was signed, and says what does.
-    let refused = stream(&invited.owner.machine);
-    assert_not_in_fleet(&refused);
-    let advice = "was signed for it; if it has joined anew: devstream fleet sign pi-42 --role device";
-    assert!(refused.stderr.contains(advice), "{refused:?}");
-    let signed = invited.owner.machine.ask(&["fleet", "sign"]);
-    assert!(signed.contains("; instead of ") && signed.contains("was signed before for the same id"), "{signed}");
-    assert_says_hello(&stream(&invited.owner.machine), false);
-}
-
-#[test]
-fn an_enrolment_key_with_invitations_admits_one_machine_for_each() {
-    let (invited, target) = (Invited::new(), Target::greeting_then_reading("hello\n"));
-    let laptop = &invited.owner.machine;
-    let link = invited.hub.link(&["enroll", "add", "--device", "pi-*", "--uses", "9"]);
-    let unnamed = laptop.paste(&["fleet", "invite"], &link);
-    assert!(unnamed.code == Some(2) && unnamed.stderr.contains("say which one may use the invitation"), "{unnamed:?}");
-    let line = invited.invite_any(&link, &["PI-*"]);
-    let [first, second] = [(); 2].map(|()| Machine::new());
-    for (machine, id) in [(&first, "pi-1"), (&second, DEVICE)] {
-        let joined = machine.paste(&["join", "--id", id], &line);
-        assert_eq!(joined.code, Some(0), "{joined:?}");
-        let signed = laptop.run(&["fleet", "sign"]);
-        if id == "pi-1" {
-            assert!(
-                signed.stdout.contains("device pi-1: proof of the invitation checked; signed until 20"),
-                "{signed:?}"
-            );
-        } else {
-            assert!(signed.code == Some(0) && signed.stdout.is_empty(), "nothing is open: {signed:?}");
-        }
-    }
-    let _agent = start(&second, &target);
-    let one = laptop.run(&["fleet", "sign", DEVICE]);
-    assert!(one.code == Some(43) && one.stderr.contains("its invitation was used before, by pi-1"), "{one:?}");
-    assert!(one.stderr.contains("--key KEY"), "{one:?}");
-    assert_not_in_fleet(&stream(laptop));
-    let named = laptop.paste(&["fleet", "invite", "pi-9"], &link);
-    let third = Machine::new();
-    assert_eq!(third.paste(&["join", "--id", "pi-8"], &named.stdout).code, Some(0));
-    let one = laptop.run(&["fleet", "sign", "pi-8"]);
-    assert!(one.code == Some(43) && one.stderr.contains("its proof is of the invitation for pi-9"), "{one:?}");
-    let all = laptop.run(&["fleet", "sign"]);
-    assert!(all.code == Some(1) && all.stderr.contains("device pi-9"), "the hub knows none: {all:?}");
 }
 
 #[test]
@@ -369,7 +304,8 @@ fn a_running_agent_trusts_the_fleet_that_its_machine_is_invited_to() {
     device.ask(&["join", &link]);
     outsider.ask(&["join", &invited.hub.service_link("mallory")]);
     let agent = start(&device, &target);
-    assert_says_hello(&stream(&outsider), false);
+    let proxy = ServiceProxy::start(&outsider);
+    assert_eq!(read_to_string(proxy.connect()).unwrap(), "hello\n");
     let lines = agent.process.lines();
     let joined = device.paste(&["join"], &invited.invite(&link));
     let running = format!("the running device-agent (process {}) takes this up by itself", agent.process.id());
@@ -378,21 +314,51 @@ fn a_running_agent_trusts_the_fleet_that_its_machine_is_invited_to() {
     agent.process.wait_line_after(lines, "pi-42 is online");
     // Also by what stood by.
     for _ in 0..2 {
-        let refused = stream(&outsider);
-        assert!(refused.code != Some(0) && refused.stdout.is_empty(), "{refused:?}");
+        assert_eq!(read_to_string(proxy.connect()).unwrap_or_default(), "");
     }
     assert_says_hello(&stream(&invited.owner.machine), true);
 }
 
 #[test]
-fn an_owners_machine_that_was_invited_itself_is_signed_with_its_first_stream() {
-    let (hub, target) = (Hub::start(&Machine::new()), Target::greeting_then_reading("hello\n"));
-    let invited = Invited { hub, owner: Owner::on(Machine::new()) };
-    let (device, laptop) = (Machine::new(), &invited.owner.machine);
-    invited.join(laptop, &invited.hub.service_link("alice"));
+fn a_check_and_a_local_port_sign_a_device_as_well_and_streams_at_the_same_time_do_it_once() {
+    let target = Target::echo();
+    {
+        let invited = Invited::new();
+        let device = invited.device();
+        let _agent = start(&device, &target);
+        let checked = invited.owner.machine.run(&["check", DEVICE]);
+        let said = checked.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(checked.code == Some(0) && said.contains("signed just now by its invitation"), "{checked:?}");
+    }
+    let invited = Invited::new();
+    let device = invited.device();
+    let agent = start(&device, &target);
+    let proxy = ServiceProxy::start_with(&invited.owner.machine, DEVICE, "0=target", &[]);
+    let mut streams: Vec<_> = (0..8).map(|_| proxy.connect()).collect();
+    streams.iter_mut().for_each(is_alive);
+    proxy.process.wait_line(SIGNED);
+    agent.process.wait_line("the fleet has signed this device's key");
+    assert_eq!(proxy.process.errors().matches(SIGNED).count(), 1, "{}", proxy.process.errors());
+    let stored = invited.hub.activity().into_iter().filter(|event| event["resultType"] == "certified");
+    assert_eq!(stored.filter(|event| event["properties"]["deviceId"] == DEVICE).count(), 1);
+}
+
+#[test]
+fn an_owner_who_is_an_operator_with_few_rights_is_signed_by_the_first_stream_too() {
+    let (hub, owner, target) = (Hub::start(&Machine::new()), Owner::new(), Target::greeting_then_reading("hello\n"));
+    let invited = Invited { hub, owner };
+    let (laptop, device) = (&invited.owner.machine, Machine::new());
+    invited.join(laptop, &invited.hub.service_link_with("alice", &["--device", DEVICE]));
     invited.join(&device, &invited.hub.device_link(DEVICE));
     let _agent = start(&device, &target);
     let said = stream(laptop);
     assert_says_hello(&said, true);
-    assert!(said.stderr.contains("alice: proof of the invitation checked; signed for 400 days"), "{said:?}");
+    assert!(
+        said.stderr.contains("alice: proof of the invitation checked") && !said.stderr.contains("warning"),
+        "{said:?}"
+    );
+    assert_says_hello(&stream(laptop), false);
+    assert_eq!(json(laptop, &["identity"])[0]["certificate"], "good");
+    let none = laptop.run(&["fleet", "sign"]);
+    assert!(none.code == Some(0) && none.stderr.contains("no machine waits to be signed"), "{none:?}");
 }
