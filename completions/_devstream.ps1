@@ -1291,6 +1291,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Make a fleet: its key, and a recovery key that you then move to another place')
             [CompletionResult]::new('invite', 'invite', [CompletionResultType]::ParameterValue, 'Add an invitation to a join link, which is read from standard input')
             [CompletionResult]::new('sign', 'sign', [CompletionResultType]::ParameterValue, 'Sign machines that joined with an invitation, and renew certificates that end within 60 days')
+            [CompletionResult]::new('forget', 'forget', [CompletionResultType]::ParameterValue, 'Renew a machine no more, and end its invitations')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the machines whose keys were signed here, and until when')
             [CompletionResult]::new('recover', 'recover', [CompletionResultType]::ParameterValue, 'Sign with the recovery key from now on, where the fleet key was lost')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -1336,6 +1337,18 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
+        'devstream;fleet;forget' {
+            [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'The machine''s role')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
         'devstream;fleet;list' {
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
@@ -1363,6 +1376,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Make a fleet: its key, and a recovery key that you then move to another place')
             [CompletionResult]::new('invite', 'invite', [CompletionResultType]::ParameterValue, 'Add an invitation to a join link, which is read from standard input')
             [CompletionResult]::new('sign', 'sign', [CompletionResultType]::ParameterValue, 'Sign machines that joined with an invitation, and renew certificates that end within 60 days')
+            [CompletionResult]::new('forget', 'forget', [CompletionResultType]::ParameterValue, 'Renew a machine no more, and end its invitations')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the machines whose keys were signed here, and until when')
             [CompletionResult]::new('recover', 'recover', [CompletionResultType]::ParameterValue, 'Sign with the recovery key from now on, where the fleet key was lost')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -1375,6 +1389,9 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             break
         }
         'devstream;fleet;help;sign' {
+            break
+        }
+        'devstream;fleet;help;forget' {
             break
         }
         'devstream;fleet;help;list' {
@@ -1693,6 +1710,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Make a fleet: its key, and a recovery key that you then move to another place')
             [CompletionResult]::new('invite', 'invite', [CompletionResultType]::ParameterValue, 'Add an invitation to a join link, which is read from standard input')
             [CompletionResult]::new('sign', 'sign', [CompletionResultType]::ParameterValue, 'Sign machines that joined with an invitation, and renew certificates that end within 60 days')
+            [CompletionResult]::new('forget', 'forget', [CompletionResultType]::ParameterValue, 'Renew a machine no more, and end its invitations')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List the machines whose keys were signed here, and until when')
             [CompletionResult]::new('recover', 'recover', [CompletionResultType]::ParameterValue, 'Sign with the recovery key from now on, where the fleet key was lost')
             break
@@ -1704,6 +1722,9 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             break
         }
         'devstream;help;fleet;sign' {
+            break
+        }
+        'devstream;help;fleet;forget' {
             break
         }
         'devstream;help;fleet;list' {

@@ -91,6 +91,9 @@ _devstream() {
             devstream__subcmd__config__subcmd__help,show)
                 cmd="devstream__subcmd__config__subcmd__help__subcmd__show"
                 ;;
+            devstream__subcmd__fleet,forget)
+                cmd="devstream__subcmd__fleet__subcmd__forget"
+                ;;
             devstream__subcmd__fleet,help)
                 cmd="devstream__subcmd__fleet__subcmd__help"
                 ;;
@@ -108,6 +111,9 @@ _devstream() {
                 ;;
             devstream__subcmd__fleet,sign)
                 cmd="devstream__subcmd__fleet__subcmd__sign"
+                ;;
+            devstream__subcmd__fleet__subcmd__help,forget)
+                cmd="devstream__subcmd__fleet__subcmd__help__subcmd__forget"
                 ;;
             devstream__subcmd__fleet__subcmd__help,help)
                 cmd="devstream__subcmd__fleet__subcmd__help__subcmd__help"
@@ -189,6 +195,9 @@ _devstream() {
                 ;;
             devstream__subcmd__help__subcmd__config,show)
                 cmd="devstream__subcmd__help__subcmd__config__subcmd__show"
+                ;;
+            devstream__subcmd__help__subcmd__fleet,forget)
+                cmd="devstream__subcmd__help__subcmd__fleet__subcmd__forget"
                 ;;
             devstream__subcmd__help__subcmd__fleet,init)
                 cmd="devstream__subcmd__help__subcmd__fleet__subcmd__init"
@@ -1186,7 +1195,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__fleet)
-            opts="-v -q -h --verbose --quiet --log-format --profile --help init invite sign list recover help"
+            opts="-v -q -h --verbose --quiet --log-format --profile --help init invite sign forget list recover help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1207,9 +1216,49 @@ _devstream() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        devstream__subcmd__fleet__subcmd__help)
-            opts="init invite sign list recover help"
+        devstream__subcmd__fleet__subcmd__forget)
+            opts="-v -q -h --role --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --role)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__fleet__subcmd__help)
+            opts="init invite sign forget list recover help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__fleet__subcmd__help__subcmd__forget)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1588,8 +1637,22 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__help__subcmd__fleet)
-            opts="init invite sign list recover"
+            opts="init invite sign forget list recover"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__fleet__subcmd__forget)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -527,18 +527,19 @@ complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_se
 complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from help" -f -a "fleet" -d 'Trust a fleet: refuse every peer whose key it has not signed (exit code 43), whatever else is known of it'
 complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from help" -f -a "reset" -d 'Forget the keys of all peers of an identity'
 complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign forget list recover help" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -s q -l quiet -d 'Show warnings and errors only'
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -f -a "init" -d 'Make a fleet: its key, and a recovery key that you then move to another place'
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -f -a "invite" -d 'Add an invitation to a join link, which is read from standard input'
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -f -a "sign" -d 'Sign machines that joined with an invitation, and renew certificates that end within 60 days'
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -f -a "list" -d 'List the machines whose keys were signed here, and until when'
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -f -a "recover" -d 'Sign with the recovery key from now on, where the fleet key was lost'
-complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign list recover help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign forget list recover help" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign forget list recover help" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign forget list recover help" -s q -l quiet -d 'Show warnings and errors only'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign forget list recover help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign forget list recover help" -f -a "init" -d 'Make a fleet: its key, and a recovery key that you then move to another place'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign forget list recover help" -f -a "invite" -d 'Add an invitation to a join link, which is read from standard input'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign forget list recover help" -f -a "sign" -d 'Sign machines that joined with an invitation, and renew certificates that end within 60 days'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign forget list recover help" -f -a "forget" -d 'Renew a machine no more, and end its invitations'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign forget list recover help" -f -a "list" -d 'List the machines whose keys were signed here, and until when'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign forget list recover help" -f -a "recover" -d 'Sign with the recovery key from now on, where the fleet key was lost'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and not __fish_seen_subcommand_from init invite sign forget list recover help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from init" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from init" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
@@ -564,6 +565,13 @@ complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_se
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from sign" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from sign" -s q -l quiet -d 'Show warnings and errors only'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from sign" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from forget" -l role -d 'The machine\'s role' -r
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from forget" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
+json\t'One JSON object each, with time, level, target, message and fields'"
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from forget" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from forget" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from forget" -s q -l quiet -d 'Show warnings and errors only'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from forget" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from list" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from list" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
@@ -580,6 +588,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_se
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from help" -f -a "init" -d 'Make a fleet: its key, and a recovery key that you then move to another place'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from help" -f -a "invite" -d 'Add an invitation to a join link, which is read from standard input'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from help" -f -a "sign" -d 'Sign machines that joined with an invitation, and renew certificates that end within 60 days'
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from help" -f -a "forget" -d 'Renew a machine no more, and end its invitations'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the machines whose keys were signed here, and until when'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from help" -f -a "recover" -d 'Sign with the recovery key from now on, where the fleet key was lost'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -663,6 +672,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_see
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from fleet" -f -a "init" -d 'Make a fleet: its key, and a recovery key that you then move to another place'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from fleet" -f -a "invite" -d 'Add an invitation to a join link, which is read from standard input'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from fleet" -f -a "sign" -d 'Sign machines that joined with an invitation, and renew certificates that end within 60 days'
+complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from fleet" -f -a "forget" -d 'Renew a machine no more, and end its invitations'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from fleet" -f -a "list" -d 'List the machines whose keys were signed here, and until when'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from fleet" -f -a "recover" -d 'Sign with the recovery key from now on, where the fleet key was lost'
 complete -c devstream -n "__fish_devstream_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "init" -d 'Write a file with every key in it, commented out, with its meaning and default'
