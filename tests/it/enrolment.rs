@@ -64,7 +64,8 @@ fn many_devices_join_with_one_secret_and_each_has_its_own_key() {
 #[test]
 fn an_interrupted_join_is_complete_and_logged_or_has_no_effect() {
     const MACHINES: usize = 20;
-    let hub = Hub::start(&Machine::new());
+    // On a busy machine the hub may see some leave before they ask, which counts against their address.
+    let hub = Hub::start_with(&Machine::new(), &["--penalty-exempt", "127.0.0.0/8"]);
     for number in 0..MACHINES {
         let link = hub.device_link(&format!("pi-{number}"));
         RawClient::before_joining(&link).redeem_and_leave(&link);

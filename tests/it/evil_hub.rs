@@ -154,11 +154,10 @@ fn neither_end_gives_up_encryption_when_the_offers_are_removed() {
     local.write_all(CANARY).unwrap();
     let request = hub.asked();
     assert!(request.end_to_end);
-    // The operator's machine is told that the device does not encrypt.
-    let mut service = hub.accepts(&request, false);
+    // The operator's machine is told that the device does not encrypt, and has left before a leg could come.
+    hub.says_that_it_accepts(&request, false);
     assert!(end_of(local).0.is_empty());
     proxy_says(&hub, RefusalKind::EndToEndNotBegun);
-    service.wait_closed();
     // The device is told that the service does not.
     let answer = hub.alice().open(FORWARD, &[]).answer();
     assert_eq!(answer.refusal_label(), RefusalKind::RejectedByDevice.row().label, "{answer:?}");

@@ -77,7 +77,8 @@ fn a_role_with_standbys_disabled_keeps_none_and_streams_work() {
         }
         let made = fixture.connections();
         if who != 1 {
-            assert_eq!(made[0] - above, 10, "a request and a stream of the proxy's for each: {who}");
+            // A request and a stream for each, and the question about the device that the proxy asks at its start.
+            assert!((10..=11).contains(&(made[0] - above)), "{made:?} {above} {who}");
             poll("the proxy to have none", || (fixture.above.live() == 0).then_some(()));
         }
         if who != 2 {

@@ -97,10 +97,15 @@ impl EvilHub {
 
     /// Accepts it, and returns its leg.
     pub(crate) fn accepts(&mut self, request: &StreamRequest, end_to_end: bool) -> Leg {
+        self.says_that_it_accepts(request, end_to_end);
+        Leg::attach(self.fake_device.identity.clone(), StreamGrant::from(request))
+    }
+
+    /// Accepts it, and brings no leg.
+    pub(crate) fn says_that_it_accepts(&mut self, request: &StreamRequest, end_to_end: bool) {
         let accepted = StreamResponse { request_id: request.request_id, accepted: true, end_to_end, reason: None };
         let text = encode(&ToHub::StreamResponse(accepted));
         self.fake_device.control.text(&text).expect("the hub takes a message");
-        Leg::attach(self.fake_device.identity.clone(), StreamGrant::from(request))
     }
 
     /// Refuses it with this text, as a device's message.
