@@ -48,7 +48,8 @@ fn root_finds_and_changes_what_its_installed_service_knows() {
     assert_eq!(owners, format!("{STATE}/known {OWNER} 600\n{STATE}/known.lock {OWNER} 600\n"));
 
     device.ask(&["trust", "forget", "service", "alice", "--yes"]);
-    assert_eq!(stream(&laptop).stdout, "hello\n", "without a restart of the service");
+    let again = stream(&laptop);
+    assert_eq!(again.stdout, "hello\n", "without a restart of the service: {again:?}");
 
     let trusted = device.run(&["trust", "fleet", &other]);
     assert!(
