@@ -240,7 +240,7 @@ async fn identity_changed(config: &AgentConfig, before: Option<SystemTime>) -> O
 const REPLACED_HERE: &str =
     "this key has been replaced by a newer one; connecting again with the key that is stored here";
 
-/// What an agent says whose machine trusts another fleet, or none any more.
+/// The words of an agent whose machine trusts another fleet, or none any more.
 const ANOTHER_FLEET: &str = "this machine trusts another fleet than before; connecting again";
 
 /// The shortest time between two messages with the same reason: a person who comes back later still finds one.

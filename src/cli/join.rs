@@ -29,7 +29,7 @@ use crate::proto::secret::KeySeed;
 use crate::proto::status::RoleStatus;
 use crate::proto::via::ProxySettings;
 
-/// What is said of an invitation that others have seen.
+/// The words about an invitation that others have seen.
 const INVITATION_IN_ARGUMENT: &str = "a link with an invitation, after its #, is a secret, and arguments are visible to every user: run \
     `devstream join` without it, and paste it when asked, or `devstream join < FILE`; if others use this machine, make another \
     one with `devstream fleet invite`";
@@ -94,7 +94,7 @@ pub(super) async fn run(join: Join) -> Result<(), Failure> {
 /// A machine and a link for it.
 struct Joining {
     link: JoinLink,
-    /// What the link has for the machine, and not for the hub.
+    /// The link's part for the machine, which the hub does not get.
     invitation: Option<Invitation>,
     principal: Principal,
     profile: Profile,

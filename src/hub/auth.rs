@@ -84,7 +84,7 @@ pub enum Action<'a> {
     Certificates {
         /// The identity.
         owner: &'a Principal,
-        /// It is registered.
+        /// The identity is registered.
         exists: bool,
         /// Have it keep one.
         stores: bool,

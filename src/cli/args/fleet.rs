@@ -46,7 +46,7 @@ pub(in crate::cli) enum FleetCommand {
     /// invitation, and keeps the proof that the machine had it: this machine checks that, and signs the key, when a stream from here
     /// first meets the machine or with `devstream fleet sign`. An invitation is good for one machine, and for 30 days.
     Invite {
-        /// Where the link is an enrolment key: the machine's id, or a pattern that its id matches, such as 'pi-*'
+        /// The machine's id, or a pattern that its id matches, such as 'pi-*', for the link of an enrolment key
         id: Option<String>,
     },
     /// Sign machines that joined with an invitation, and renew certificates that end within 60 days

@@ -12,7 +12,7 @@ use crate::proto::invitation::{FRAGMENT, Invitation};
 use crate::proto::invitations::{INVITATION_TIME, InvalidInvited, Invited, Issued};
 use crate::proto::join::JoinLink;
 
-/// What is said of a link that others have seen.
+/// The words about a link that others have seen.
 const LINK_IN_ARGUMENT: &str = "give no link as an argument, since arguments are visible to every user: run `devstream fleet invite`, \
     and paste it when asked; if others use this machine, have the hub make another link";
 

@@ -139,7 +139,7 @@ fn is_of_disabled(refusal: &Refusal, owner: &Principal) -> bool {
     refusal.kind == RefusalKind::Disabled && refusal.detail.as_str().eq_ignore_ascii_case(&owner.to_string())
 }
 
-/// What became of the machines.
+/// The machines' outcomes.
 struct Outcomes<'a> {
     client: &'a Client,
     any: bool,

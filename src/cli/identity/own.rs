@@ -37,7 +37,7 @@ pub(in crate::cli) struct OwnIdentity {
     /// The end of the certificate by which the fleet vouches for its key, or did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::cli) certificate_until: Option<Timestamp>,
-    /// What the certificate that it presents is worth.
+    /// The verdict on the certificate that it presents.
     #[serde(rename = "certificate", serialize_with = "word", skip_serializing_if = "Option::is_none")]
     pub(in crate::cli) verdict: Option<CertificateVerdict>,
 }

@@ -62,7 +62,7 @@ pub(super) enum NotSigned {
     /// Nothing proves that a key is the machine's.
     #[error("it has not joined with an invitation")]
     NoProof,
-    /// What should prove it does not.
+    /// The proof does not hold.
     #[error(transparent)]
     ProofError(#[from] ProofError),
     /// The hub refused, or could not be reached.

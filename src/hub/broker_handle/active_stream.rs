@@ -26,7 +26,7 @@ pub(in crate::hub) struct ActiveStream {
     reason: OnceLock<Refusal>,
     /// The connections of the device and of the service.
     connections: OnceLock<[Option<Ends>; 2]>,
-    /// What they have taken, as seen last, where something waits for them.
+    /// The ends' progress, as seen last, where something waits for them.
     readers: Mutex<[Option<Reader>; 2]>,
 }
 

@@ -166,7 +166,7 @@ struct DeviceSession<'a> {
     authority: &'a str,
     /// The key that authenticated it.
     key: PublicKey,
-    /// It trusts a fleet, and takes the certificates for its key.
+    /// The device trusts a fleet, and takes the certificates for its key.
     takes_certificates: bool,
     /// The certificate that it was sent last.
     certificate: Option<String>,

@@ -119,7 +119,7 @@ impl Client {
         self.fleet.is_some()
     }
 
-    /// What the certificate that it presents is worth to its fleet; `None` if it presents none.
+    /// Judges the certificate that it presents; `None` if it presents none.
     pub fn verdict(&self) -> Option<CertificateVerdict> {
         self.own.certificate().map(|certificate| self.judge(&certificate.to_string()))
     }
