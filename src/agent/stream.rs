@@ -299,8 +299,8 @@ fn reason_of_end(refusal: &Refusal) -> String {
 fn log_event(request: &StreamRequest, event: &StreamEvent) {
     let StreamRequest { stream_name, request_id, .. } = request;
     match event {
-        // Logged by the control connection, once for all streams.
-        StreamEvent::Draining(_) => {}
+        // The control connection logs the drain, once for all streams.
+        StreamEvent::SessionOpened | StreamEvent::Draining(_) => {}
         StreamEvent::Interrupted(why) => {
             tracing::info!(target: "device-agent", "{stream_name}: interrupted ({why}); reconnecting id={request_id}");
         }

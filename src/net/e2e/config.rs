@@ -4,6 +4,7 @@
 //! therefore asked for every session, and applies the same rule to the same certificate.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -114,6 +115,11 @@ impl SessionEnd {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The time before which this end does not answer, if there is one.
+    pub(in crate::net) fn answer_at(&self) -> Option<Instant> {
+        self.tickets.as_ref().and_then(|tickets| tickets.answer_at())
     }
 
     /// Classifies the error of the session, which may have been open.
