@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::config::AgentConfig;
 use super::recent_requests::RequestPath;
 use super::responses::{QueuedResponse, ResponseSender};
-use super::{ANOTHER_FLEET, AgentContext, Event, REPLACED_HERE, identity_changed, standby, stream};
-use crate::net::client::{Client, Connection};
+use super::{ANOTHER_FLEET, AgentContext, Event, REPLACED_HERE, standby, stream};
+use crate::net::client::{Client, Connection, IdentityChange};
 use crate::net::log_throttle::LogThrottle;
 use crate::net::os::clock;
 use crate::net::os::sd_notify;
@@ -147,15 +147,16 @@ pub(super) async fn session(
 /// then; with the words for that.
 async fn identity_replaced(context: &AgentContext, client: &Client, mut stored_at: Option<SystemTime>) -> &'static str {
     loop {
-        stored_at = identity_changed(&context.config, stored_at).await;
+        stored_at = context.config.identity_stored_at.changed(stored_at).await;
         let Ok(stored) = context.config.client_factory.client().await else { continue };
-        if !stored.has_same_key(client) {
-            return REPLACED_HERE;
-        }
-        if stored.fleet_keys() != client.fleet_keys() {
-            // What stands by verifies as before.
-            context.standby_pool.set_offer(&stored, None);
-            return ANOTHER_FLEET;
+        match client.change_to(&stored) {
+            Some(IdentityChange::Key) => return REPLACED_HERE,
+            Some(IdentityChange::Fleet) => {
+                // What stands by verifies as before.
+                context.standby_pool.set_offer(&stored, None);
+                return ANOTHER_FLEET;
+            }
+            None => client.accept_certificate_of(&stored),
         }
     }
 }

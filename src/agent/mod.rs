@@ -17,10 +17,9 @@ mod stream;
 mod targets;
 
 use std::fmt;
-use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{sleep, timeout};
@@ -174,14 +173,14 @@ async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Res
     let mut backoff = ReconnectBackoff::default();
     let (mut retry_log, mut if_offline) = (RetryLog::default(), false);
     while !stop.is_cancelled() {
-        let mut stored_at = identity_stored_at(config);
+        let mut stored_at = config.identity_stored_at.read();
         let Some(end) = control::session(context, &mut backoff, (stop, if_offline), stored_at).await else { break };
         let retry_delay = retry_delay(&end, &mut backoff);
         let action = RetryAction::for_end(&end, config.exit_when_key_refused);
         let was_online = context.was_online.swap(false, Ordering::Relaxed);
         if was_online && !end.is_replaced_key() {
             // What was stored meanwhile has nothing to do with this end, whose delay spreads the agents of a hub.
-            stored_at = identity_stored_at(config);
+            stored_at = config.identity_stored_at.read();
         }
         // An agent that was displaced takes the device over only once the other one has left it.
         if_offline = matches!(end, SessionEnd::Displaced { yields: true, .. }) || (if_offline && !was_online);
@@ -205,7 +204,7 @@ async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Res
         (config.observer)(Event::Offline(reason));
         tokio::select! {
             () = sleep(retry_delay) => action.into_result()?,
-            _ = identity_changed(config, stored_at) => backoff = ReconnectBackoff::default(),
+            _ = config.identity_stored_at.changed(stored_at) => backoff = ReconnectBackoff::default(),
             // A refusal does not depend on the network.
             () = network.changed(), if end.is_network_failure() => {}
             () = stop.cancelled() => {}
@@ -216,25 +215,6 @@ async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Res
 
 /// A wait that a person who has removed its cause does not sit out.
 const LONG_WAIT: Duration = Duration::from_secs(10);
-
-/// The interval of looking for another identity: a person who has just joined waits for it.
-const IDENTITY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-
-fn identity_stored_at(config: &AgentConfig) -> Option<SystemTime> {
-    config.identity_stored_at.as_ref().and_then(|read| read())
-}
-
-/// Returns once the machine's identity was stored again since then, with when that was.
-async fn identity_changed(config: &AgentConfig, before: Option<SystemTime>) -> Option<SystemTime> {
-    let Some(read) = &config.identity_stored_at else { return pending().await };
-    loop {
-        let stored_at = read();
-        if stored_at != before {
-            return stored_at;
-        }
-        sleep(IDENTITY_CHECK_INTERVAL).await;
-    }
-}
 
 /// What is said of a key that was replaced while it was in use.
 const REPLACED_HERE: &str =

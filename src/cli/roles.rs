@@ -26,7 +26,7 @@ use super::{Failure, output};
 use crate::agent;
 use crate::agent::config::{AccessPolicy, AgentConfig};
 use crate::hub::{BindError, Hub};
-use crate::net::client::ClientFactory;
+use crate::net::client::{ClientFactory, StoredAt};
 use crate::net::os::allocator::retain_freed_memory;
 use crate::net::os::rlimit::raise_descriptors;
 use crate::net::os::sd_notify;
@@ -168,7 +168,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
             let own = own.clone();
             Box::pin(async move { own.other_process().await })
         })),
-        identity_stored_at: Some(Arc::new(move || StoredIdentity::stored_at(&profile, Role::Device))),
+        identity_stored_at: StoredAt::new(move || StoredIdentity::stored_at(&profile, Role::Device)),
         observer: Arc::new(move |event| {
             if matches!(event, agent::Event::Online) {
                 observed.store(true, Ordering::Relaxed);
@@ -373,10 +373,12 @@ pub(super) fn proxy_config(
     observer: impl Fn(proxy::Event) + Send + Sync + 'static,
 ) -> Result<ProxyConfig, Failure> {
     let device = proxy.device().map_err(Failure::Usage)?;
+    let profile = Profile::resolve(proxy.hub.profile.as_ref())?;
     let stream = proxy.stream;
     let locals = proxy.local.into_iter().map(|local| LocalForward { stream: local.stream.or(stream.clone()), ..local });
     Ok(ProxyConfig {
-        client_factory: client_factory(principal, proxy.hub).with_limits(proxy.limits.limits()),
+        client_factory: joined_client_factory(principal, proxy.hub).with_limits(proxy.limits.limits()),
+        identity_stored_at: StoredAt::new(move || StoredIdentity::stored_at(&profile, Role::Service)),
         device,
         locals: locals.collect(),
         connect_timeout: proxy.connect_timeout,
