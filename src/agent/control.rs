@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::AgentConfig;
 use super::recent_requests::RequestPath;
 use super::responses::{QueuedResponse, ResponseSender};
+use super::target_watch::TargetReports;
 use super::{ANOTHER_FLEET, AgentContext, Event, REPLACED_HERE, standby, stream};
 use crate::net::client::{Client, Connection, IdentityChange};
 use crate::net::log_throttle::LogThrottle;
@@ -177,6 +178,7 @@ struct Session {
     pending: HashMap<StreamId, Arc<CancellationToken>>,
     response_sender: mpsc::Sender<QueuedResponse>,
     response_receiver: mpsc::Receiver<QueuedResponse>,
+    target_reports: TargetReports,
     /// A hub says each of these once on a connection. One that repeats them fills no disk.
     welcome_log: LogThrottle,
     drain_log: LogThrottle,
@@ -186,8 +188,8 @@ impl Session {
     fn new(context: AgentContext, client: Client) -> Self {
         let (response_sender, response_receiver) = mpsc::channel(PENDING_PER_DEVICE);
         let [welcome_log, drain_log] = [(); 2].map(|()| LogThrottle::default());
-        let pending = HashMap::new();
-        Self { context, client, pending, response_sender, response_receiver, welcome_log, drain_log }
+        let (pending, target_reports) = (HashMap::new(), context.target_watch.reports());
+        Self { context, client, pending, response_sender, response_receiver, target_reports, welcome_log, drain_log }
     }
 
     async fn run(mut self, channel: &mut ControlChannel<Connection>, backoff: &mut ReconnectBackoff) -> SessionEnd {
@@ -206,6 +208,7 @@ impl Session {
         let mut network = self.context.network.clone();
         loop {
             let step = tokio::select! {
+                report = self.target_reports.next() => channel.send(&report).await.map_err(SessionEnd::from),
                 () = network.changed() => channel.probe().await.map_err(SessionEnd::from),
                 message = channel.next() => match message {
                     Ok(message) => self.handle_message(message, backoff),
@@ -227,7 +230,10 @@ impl Session {
 
     fn handle_message(&mut self, message: ToDevice, backoff: &mut ReconnectBackoff) -> Result<(), SessionEnd> {
         match message {
-            ToDevice::Welcome { version, standby, opening_limit, certificate } => {
+            ToDevice::Welcome { version, standby, opening_limit, certificate, targets } => {
+                if targets {
+                    self.target_reports.begin();
+                }
                 if let Some(limit) = opening_limit {
                     self.context.config.client_factory.runtime().set_opening_limit(limit);
                 }

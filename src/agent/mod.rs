@@ -14,6 +14,7 @@ pub mod recent_requests;
 mod responses;
 mod standby;
 mod stream;
+mod target_watch;
 mod targets;
 
 use std::fmt;
@@ -29,6 +30,7 @@ use self::config::AgentConfig;
 use self::control::SessionEnd;
 pub use self::device::Device;
 use self::recent_requests::{Attempt, RecentRequests, RequestPath};
+use self::target_watch::TargetWatch;
 pub use self::targets::{Incoming, Targets};
 use crate::net::client::standby::StandbyPool;
 use crate::net::log_throttle::LogThrottle;
@@ -39,6 +41,7 @@ use crate::net::os::sd_notify;
 use crate::net::shutdown::{Shutdown, StreamStop};
 use crate::net::tasks::Tasks;
 use crate::proto::backoff::{ReconnectBackoff, jittered};
+use crate::proto::forward::Forward;
 use crate::proto::id::DeviceId;
 use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_BACKOFF};
 use crate::proto::message::StreamRequest;
@@ -55,6 +58,10 @@ pub enum Event {
     StreamRequested(u64, String),
     /// The stream has ended, or was refused.
     StreamClosed(u64),
+    /// A forward's target did not answer at the start, for this reason.
+    TargetDead(Forward, Refusal),
+    /// It does now.
+    TargetAnswers(Forward),
 }
 
 /// Runs until shutdown. Failures of the network or the hub are retried; the error is a refused key that only a restart
@@ -73,6 +80,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
         was_online: Arc::default(),
         device: Arc::new(Mutex::new(config.device.clone())),
         config: Arc::new(config),
+        target_watch: Arc::default(),
         network,
         run,
         stream_shutdown: StreamStop::default(),
@@ -80,6 +88,9 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
         stream_count: Arc::default(),
         handlers: Tasks::default(),
     };
+    for forward in context.config.targets.forwards() {
+        watch.spawn(context.target_watch.clone().watch(forward.clone(), context.config.observer.clone()));
+    }
     let handlers = context.handlers.clone();
     let config = context.config.clone();
     let done = stay_connected(&context, &shutdown.drain).await;
@@ -109,6 +120,7 @@ struct AgentContext {
     config: Arc<AgentConfig>,
     /// The id of the last client: the machine may join, or join again, while the agent runs.
     device: Arc<Mutex<DeviceId>>,
+    target_watch: Arc<TargetWatch>,
     network: NetworkMonitor,
     /// Random identifier of this run: the hub ends standbys and resumable streams of another one.
     run: u64,

@@ -177,18 +177,17 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
                 let hint = || connect_hint(&status.identity(), &offers);
                 hint_shown.call_once(|| output::role_message("device-agent", &hint()));
             }
+            preflight::on_target_event(&event);
             status.on_agent_event(event);
         }),
     };
     ensure_only_agent(&config.client_factory, &status_server).await?;
-    let forwards = agent.forward;
     retain_freed_memory();
     raise_descriptors();
     let signals = Signals::catch()?;
     sd_notify::ready("not yet connected");
     let shutdown = Shutdown::default();
-    let checks = preflight::check_targets(forwards);
-    let work = Box::pin(preflight::beside(checks, Box::pin(agent::run(config, shutdown.clone()))));
+    let work = Box::pin(agent::run(config, shutdown.clone()));
     let work = Box::pin(status_server.serve_while(&shutdown, work));
     let work = sd_notify::with_watchdog(work);
     signals.run_with_shutdown(&shutdown, work).await??;

@@ -46,7 +46,7 @@ impl Owner {
     }
 
     /// Has a machine trust the fleet, which has not signed its key.
-    fn trusted_by(&self, machine: &Machine) {
+    pub(super) fn trusted_by(&self, machine: &Machine) {
         let trusted = machine.run(&["trust", "fleet", &self.keys]);
         assert!(trusted.code == Some(0) && trusted.stderr.contains("its own key is not signed"), "{trusted:?}");
     }
