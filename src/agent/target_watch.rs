@@ -26,13 +26,8 @@ const LAST_RETRY: Duration = Duration::from_secs(60);
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The targets that did not answer when they were last tried.
+#[derive(Default)]
 pub(super) struct TargetWatch(watch::Sender<Vec<DeadTarget>>);
-
-impl Default for TargetWatch {
-    fn default() -> Self {
-        Self(watch::Sender::default())
-    }
-}
 
 impl TargetWatch {
     /// Tries a target, until dropped.
