@@ -96,11 +96,14 @@ pub const RECENT_REQUESTS_OF_HUB: usize = 8192;
 /// Size limit of a control message. The largest, a hello with every forward, has a few KiB.
 pub const CONTROL_MESSAGE_BYTES: usize = 64 * 1024;
 
-/// Nesting limit of a control message. Those of devstream need three levels.
+/// Nesting limit of a control message. Those of devstream need four levels.
 pub const CONTROL_MESSAGE_DEPTH: usize = 8;
 
 /// Limit of forwards of one device, so that a hello fits in a control message.
 pub const FORWARDS_PER_DEVICE: usize = 256;
+
+/// Limit of targets that a device reports as dead, so that they fit in a control message.
+pub const DEAD_TARGETS: usize = 16;
 
 /// Size limit of a data message that is sent: the maximum payload of Azure IoT Hub, so that any client accepts it.
 pub const MAX_SENT_MESSAGE_BYTES: usize = 64 * 1024;

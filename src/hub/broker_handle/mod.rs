@@ -5,9 +5,10 @@
 
 mod active_stream;
 mod driver;
+mod presence;
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
@@ -27,7 +28,7 @@ use crate::net::os::send_queues::Ends;
 use crate::net::tunnel::relay::Leg;
 use crate::net::websocket::Transport;
 use crate::net::websocket::channel::RoundTrip;
-use crate::proto::admin::{Presence, StreamStatus};
+use crate::proto::admin::StreamStatus;
 use crate::proto::id::{ConnectionId, DeviceId, ServiceName, StreamId};
 use crate::proto::message::{Hello, StreamResponse};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -209,27 +210,6 @@ impl<T: Transport> BrokerHandle<T> {
         let left = Input::LegLeft { leg: attach.leg, exit: LegExit::Lost(None, String::new()) };
         let attachment = self.with(|driver| driver.attach_leg(attach))?;
         Ok((attachment?, self.leave_guard(left)))
-    }
-
-    /// Returns the presence of an online device. Each device is looked up by itself: a list of all would block every
-    /// stream meanwhile.
-    pub(super) fn presence(&self, device: &DeviceId) -> Option<Presence> {
-        self.with(|driver| driver.presence(device)).ok().flatten()
-    }
-
-    /// Returns the number of online devices.
-    pub(super) fn devices_online(&self) -> usize {
-        self.with(|driver| driver.devices_online()).unwrap_or_default()
-    }
-
-    /// Notes that a device's agent was told to end, and has disconnected.
-    pub(super) fn note_ending(&self, device: DeviceId) {
-        let _ = self.with(|driver| driver.note_ending(device));
-    }
-
-    /// Returns the devices whose agent was told to end and that have open streams.
-    pub(super) fn ending_devices(&self) -> HashSet<DeviceId> {
-        self.with(|driver| driver.ending_devices()).unwrap_or_default()
     }
 
     /// Returns every stream, the oldest first.
