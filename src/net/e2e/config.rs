@@ -124,6 +124,11 @@ impl SessionEnd {
 
     /// Classifies the error of the session, which may have been open.
     pub(in crate::net) fn failure(&self, error: &Error, was_open: bool) -> Failure {
+        // A device refuses a service's key after its own part of the handshake, which protects what it says.
+        if matches!((error, &*self.tls), (Error::AlertReceived(_), Connection::Client(client)) if client.is_handshaking())
+        {
+            return Failure::Altered(format!("{error}, which anybody in between can have sent"));
+        }
         let not_signed = Error::from(CertificateError::ApplicationVerificationFailure);
         let expired = Error::from(CertificateError::Expired);
         let causes = [(not_signed, FleetCause::NotSigned), (expired, FleetCause::Expired)];

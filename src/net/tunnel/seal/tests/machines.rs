@@ -293,6 +293,19 @@ async fn a_peer_without_end_to_end_encryption_is_named_as_such() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_alert_in_the_clear_says_nothing_of_keys() {
+    // bad_certificate, certificate_expired, unknown_ca, access_denied, certificate_required: RFC 8446 section 6.2.
+    for alert in [42, 45, 48, 49, 116] {
+        let (service, _device) = ends(true);
+        let End { mut reader, mut writer, view, application: _application } = service;
+        assert!(reader.read(&mut [0; 4096]).await.unwrap() > 0);
+        assert!(writer.write_all(&[0x15, 3, 3, 0, 2, 2, alert]).await.is_err());
+        let refusal = view.failure().unwrap();
+        assert_eq!(refusal.kind, RefusalKind::StreamAltered, "{}", refusal.with_hint());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_waits_for_a_session_hears_of_a_stream_that_ends_first() {
     let killed = Refusal::from(RefusalKind::StreamKilled);
     for (refusal, kind) in [(None, RefusalKind::EndToEndNotBegun), (Some(killed), RefusalKind::StreamKilled)] {
