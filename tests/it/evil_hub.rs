@@ -297,6 +297,27 @@ fn the_start_of_a_session_that_an_agent_has_taken_delivers_nothing_to_the_next_r
 }
 
 #[test]
+fn a_session_that_was_begun_before_the_device_trusts_a_fleet_does_not_open_after() {
+    let (mut hub, target, _) = start();
+    hub.carry_faithfully(b"known from now on");
+    assert!(target.seen().bytes > 0);
+    let mut local = hub.proxy.connect();
+    local.write_all(CANARY).unwrap();
+    let request = hub.asked();
+    let mut service = hub.accepts(&request, true);
+    let hello = service.bytes();
+    let mut device = hub.asks(FORWARD);
+    let keys = Machine::new().ask(&["fleet", "init"]);
+    hub.device.ask(&["trust", "fleet", keys.trim()]);
+    hub.agent.process.wait_line("this machine trusts another fleet than before");
+    let _ = device.send(&Frame::Bytes(hello));
+    relay(service, device, |_, frame| vec![frame]);
+    let (received, clean) = end_of(local);
+    assert!(received.is_empty() && !clean, "{received:?}");
+    assert_eq!(target.seen().bytes, 0);
+}
+
+#[test]
 fn its_words_about_keys_are_only_words() {
     let (mut hub, _target, _other) = start();
     hub.carry_faithfully(b"known from now on");
