@@ -388,7 +388,7 @@ fn a_restore_of_many_identities_lists_some_and_says_how_to_list_all() {
         "start it with the same --hostname and --listen as before: `devstream hub --state-dir beside`",
         "copy its activity*.jsonl and administration.jsonl here before restoring: move beside away",
         "with `devstream hub --state-dir beside device|service remove|rotate ID`",
-        "`devstream hub --state-dir beside enroll remove`",
+        "`devstream hub --state-dir beside enroll remove ID`",
     ] {
         assert!(told.stderr.contains(what), "{what}: {told:?}");
     }
