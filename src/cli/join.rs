@@ -115,7 +115,7 @@ impl Joining {
                 if is_new {
                     identity_dir.discard_pending_seed();
                 }
-                return Err(refusal.into());
+                return Err(unreached(refusal).into());
             }
             Err(RequestError::Lost(refusal)) => {
                 output::warning(&format!(
@@ -214,6 +214,9 @@ impl Joining {
                      another machine has joined"
                 )
             }
+            (None, RefusalKind::IdNotCovered) => {
+                return Ok(Refusal::new(refusal.kind, format!("{id}; {}", refusal.detail)).into());
+            }
             (None, RefusalKind::IdTaken) if self.has_joined()? => {
                 let hub = &self.link.hub;
                 let already = format!(
@@ -239,6 +242,22 @@ impl Joining {
         Ok(stored.is_some_and(|stored| stored.id == self.principal.id && stored.matches_hub(&self.link)))
     }
 }
+
+/// Replaces what a machine that has joined does about a hub that it does not reach: this one has none to set an address for.
+fn unreached(refusal: Refusal) -> Refusal {
+    let advice = refusal.advice().unwrap_or(refusal.kind.row().hint).to_owned();
+    if !advice.contains(SET_HUB) {
+        return refusal;
+    }
+    let others = advice.split("; ").filter(|part| !part.contains(SET_HUB)).map(str::to_owned);
+    let new_link =
+        "if this machine knows the hub by another name: start it with that as --hostname, and make a new link";
+    let all: Vec<_> = others.chain([new_link.to_owned()]).collect();
+    refusal.advised(all.join("; "))
+}
+
+/// The command that changes the address of a hub that was joined.
+const SET_HUB: &str = "devstream profiles set";
 
 /// Words what this profile has joined as besides: a link that was pasted on the wrong machine shows by that.
 fn other_role(profile: &Profile, Principal { role, id: own }: &Principal) -> anyhow::Result<Option<String>> {

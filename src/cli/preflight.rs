@@ -196,7 +196,8 @@ impl DeviceCheck {
         for (address, name) in &self.streams {
             match (name, presence.forwards.first()) {
                 (Some(name), Some(_)) if !offered.contains(&name.as_str()) && !presence.accepts_any_name => {
-                    let detail = format!("asked for {name}; offered: {}", offered.join(", "));
+                    // Of what it offers to others alone, the hub says nothing.
+                    let detail = format!("asked for {name}; it offers this service: {}", offered.join(", "));
                     refusals.push((id.clone(), Refusal::new(RefusalKind::StreamNotOffered, detail)));
                 }
                 (None, Some(first)) => show_url(self.role, first, *address),

@@ -310,7 +310,10 @@ fn an_id_outside_of_an_enrolment_keys_pattern_is_told_the_pattern() {
     let link = hub.link(&["enroll", "add", "--device", "plant-*", "--uses", "2"]);
     let finished = join(&Machine::new(), &link, &["--id", "pi-1"]);
     assert_is(&finished, RefusalKind::IdNotCovered);
-    assert!(finished.stderr.contains("(it is for plant-*); choose an id that it is for with --id"), "{finished:?}");
+    assert!(
+        finished.stderr.contains("(pi-1; it is for plant-*); choose an id that it is for with --id"),
+        "{finished:?}"
+    );
     assert_eq!(key(&hub, 1).used, 0);
 }
 

@@ -17,6 +17,7 @@ fn words_from_elsewhere_are_answered_with_the_command_that_was_meant() {
     for (typed, said) in [
         ("agent --forward 22", "tip: did you mean `devstream device-agent`?"),
         ("-v proxy pi-42", "tip: did you mean `devstream service-proxy`?"),
+        ("device-agent", "tip: for example --forward 22"),
         ("server", "tip: did you mean `devstream hub`?"),
         ("device", "tip: did you mean `devstream hub device`?"),
         ("service-proxy pi-42 --listen", "\nUsage: devstream service-proxy [OPTIONS] [DEVICE]\n"),
@@ -207,4 +208,15 @@ fn access_that_is_taken_away_is_said_to_have_ended_and_a_wrong_port_is_asked_abo
     let asked = "the server does not speak TLS: is this the hub's port?";
     assert!(wrong.code == Some(25) && wrong.stderr.contains(asked), "{wrong:?}");
     assert!(!wrong.stderr.contains("InvalidContentType"), "{wrong:?}");
+}
+
+#[test]
+fn a_join_whose_hub_has_no_such_name_here_asks_for_a_link_with_another() {
+    let hub = Hub::start_with(&Machine::new(), &["--hostname", "hub.invalid"]);
+    let joined = Machine::new().run(&["join", &hub.device_link(DEVICE)]);
+    let next = "if this machine knows the hub by another name: start it with that as --hostname, and make a new link";
+    assert!(joined.code == Some(25) && joined.stderr.contains("cannot resolve hub.invalid"), "{joined:?}");
+    assert!(joined.stderr.contains(next) && !joined.stderr.contains("profiles set"), "{joined:?}");
+    let set = Machine::new().run(&["profiles", "set", "--hub", "hub.invalid"]);
+    assert!(set.stderr.contains("; first run the `devstream join` command that the hub printed"), "{set:?}");
 }
