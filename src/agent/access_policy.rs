@@ -22,6 +22,9 @@ use crate::proto::refusal::{Refusal, RefusalKind};
 /// Time to read the output that an exited command has left in its pipe.
 const OUTPUT_GRACE: Duration = Duration::from_millis(100);
 
+/// The exit statuses of a shell that cannot run a command: it is not executable, or not found.
+const NOT_RUN: [Option<i32>; 2] = [Some(126), Some(127)];
+
 /// Checks the request against the policy; the error says which part rejected it.
 pub(super) async fn check(policy: &AccessPolicy, device: &DeviceId, request: &StreamRequest) -> Result<(), Refusal> {
     let allowed = &policy.services;
@@ -59,7 +62,8 @@ async fn run_accept_command(command: &str, device: &DeviceId, request: &StreamRe
     match ended {
         Ok(Ok((status, _))) if status.success() => Ok(()),
         Ok(Ok((status, captured))) => {
-            Err(rejected(captured.unwrap_or_else(|| format!("its accept command rejected it: {status}"))))
+            let what = if NOT_RUN.contains(&status.code()) { "cannot be run" } else { "rejected it" };
+            Err(rejected(captured.unwrap_or_else(|| format!("its accept command {what}: {status}"))))
         }
         Ok(Err(error)) => Err(rejected(format!("its accept command failed: {error}"))),
         Err(_) => Err(rejected(format!("its accept command took more than {} s", ACCEPT_COMMAND_TIMEOUT.as_secs()))),

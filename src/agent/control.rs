@@ -74,6 +74,8 @@ impl SessionEnd {
     /// Words it for the agent's operator.
     pub(super) async fn describe(&self, context: &AgentContext) -> String {
         match self {
+            // The agent tries again by itself.
+            Self::Refused(refusal) if refusal.kind == RefusalKind::Draining => refusal.message(),
             Self::Refused(refusal) => refusal.with_hint(),
             Self::Lost(ended) => format!("lost the connection to the hub ({ended})"),
             Self::Displaced { from, .. } => {

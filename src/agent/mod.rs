@@ -195,7 +195,8 @@ async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Res
             stored_at = config.identity_stored_at.read();
         }
         // An agent that was displaced takes the device over only once the other one has left it.
-        if_offline = matches!(end, SessionEnd::Displaced { yields: true, .. }) || (if_offline && !was_online);
+        let yields = matches!(end, SessionEnd::Displaced { yields: true, .. });
+        if_offline = yields || (if_offline && !was_online);
         // After a join on this machine its new key is stored; if it is another's, the next attempt says so.
         let is_expected = was_online && end.is_replaced_key() && action == RetryAction::Retry;
         let is_refused = matches!(end, SessionEnd::Refused(_));
@@ -203,7 +204,8 @@ async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Res
         // The next attempt is one of many, and the first ones are a fraction of a second apart.
         let seconds = retry_delay.as_secs_f64().ceil().max(1.0);
         let or_now = if retry_delay >= LONG_WAIT { ", or at once if this agent is restarted" } else { "" };
-        let waiting = format!("{}: {reason}; {action} in {seconds} s{or_now}", context.device());
+        let until = if yields { ", and again until the other agent has left" } else { "" };
+        let waiting = format!("{}: {reason}; {action} in {seconds} s{until}{or_now}", context.device());
         let should_log = retry_log.should_log(&reason, was_online);
         if should_log && is_expected {
             tracing::info!(target: "device-agent", "{}: {reason}", context.device());

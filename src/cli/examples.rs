@@ -41,7 +41,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("devstream hub logs --follow --json", "Print events as they happen"),
     ("devstream hub backup /var/backups/hub.backup", "Back up identities, keys and certificates"),
     ("devstream hub restore /var/backups/hub.backup", "Restore a hub from that file"),
-    ("devstream join", "Paste the join link that the hub printed, and press Ctrl-D"),
+    ("devstream join", "Paste the join link that the hub printed, and press Enter"),
     ("devstream join --profile plant", "Join a second hub, beside the first"),
     ("devstream device-agent --forward 22 --forward web=8080", "Offer ssh and a web server of this machine"),
     (

@@ -11,7 +11,7 @@ use super::identity::{IdentityDir, StoredIdentity, code_hash, machine_id, trust}
 use crate::cli::args::{Join, TrustArgs};
 use crate::cli::profile::Profile;
 use crate::cli::service::service_with_key;
-use crate::cli::status::running_role;
+use crate::cli::status::{running_role, waiting_role};
 use crate::cli::trust::forget_former_hub;
 use crate::cli::{Failure, output, pasted_link};
 use crate::net::client::{Client, RequestError, RequestOptions, response_refusal};
@@ -115,7 +115,7 @@ impl Joining {
                 if is_new {
                     identity_dir.discard_pending_seed();
                 }
-                return Err(refusal.into());
+                return Err(unreached(refusal).into());
             }
             Err(RequestError::Lost(refusal)) => {
                 output::warning(&format!(
@@ -130,7 +130,7 @@ impl Joining {
             if is_new {
                 identity_dir.discard_pending_seed();
             }
-            return Err(self.explain(response_refusal(&response)));
+            return Err(self.explain(response_refusal(&response))?);
         }
         let streaming_endpoint = streaming_endpoint(&response)?;
         let (hub, code_hash) = (link.hub.clone(), Some(code_hash(link)));
@@ -199,7 +199,7 @@ impl Joining {
     }
 
     /// Adds to a refused link what it was, and the hub's command for another.
-    fn explain(&self, refusal: Refusal) -> Failure {
+    fn explain(&self, refusal: Refusal) -> Result<Failure, Failure> {
         let Principal { role, id } = &self.principal;
         let another = match (&self.link.id, refusal.kind) {
             (None, RefusalKind::LinkSpent | RefusalKind::AuthenticationFailed) => {
@@ -214,16 +214,50 @@ impl Joining {
                      another machine has joined"
                 )
             }
-            _ => return refusal.of(&self.principal).into(),
+            (None, RefusalKind::IdNotCovered) => {
+                return Ok(Refusal::new(refusal.kind, format!("{id}; {}", refusal.detail)).into());
+            }
+            (None, RefusalKind::IdTaken) if self.has_joined()? => {
+                let hub = &self.link.hub;
+                let already = format!(
+                    "this machine has joined {hub} as {} before, and an enrolment key gives an id once; nothing was changed",
+                    self.principal
+                );
+                let new_key = format!("for a new key: on the hub, `devstream hub {role} rotate {id}`");
+                return Ok(Failure::Advised(Refusal::worded(refusal.kind, already), new_key));
+            }
+            _ => return Ok(refusal.of(&self.principal).into()),
         };
         if refusal.kind == RefusalKind::LinkSpent {
-            return Failure::Advised(refusal, another);
+            return Ok(Failure::Advised(refusal, another));
         }
         let unknown = "the hub does not know this join link: its code was altered, a newer one has replaced it, it was removed, \
                        or it is another hub's";
-        Failure::Advised(Refusal::worded(refusal.kind, unknown), another)
+        Ok(Failure::Advised(Refusal::worded(refusal.kind, unknown), another))
+    }
+
+    /// Reports whether this machine has the identity that the link would give it.
+    fn has_joined(&self) -> anyhow::Result<bool> {
+        let stored = StoredIdentity::load(&self.profile, self.principal.role)?;
+        Ok(stored.is_some_and(|stored| stored.id == self.principal.id && stored.matches_hub(&self.link)))
     }
 }
+
+/// Replaces what a machine that has joined does about a hub that it does not reach: this one has none to set an address for.
+fn unreached(refusal: Refusal) -> Refusal {
+    let advice = refusal.advice().unwrap_or(refusal.kind.row().hint).to_owned();
+    if !advice.contains(SET_HUB) {
+        return refusal;
+    }
+    let others = advice.split("; ").filter(|part| !part.contains(SET_HUB)).map(str::to_owned);
+    let new_link =
+        "if this machine knows the hub by another name: start it with that as --hostname, and make a new link";
+    let all: Vec<_> = others.chain([new_link.to_owned()]).collect();
+    refusal.advised(all.join("; "))
+}
+
+/// The command that changes the address of a hub that was joined.
+const SET_HUB: &str = "devstream profiles set";
 
 /// Words what this profile has joined as besides: a link that was pasted on the wrong machine shows by that.
 fn other_role(profile: &Profile, Principal { role, id: own }: &Principal) -> anyhow::Result<Option<String>> {
@@ -271,7 +305,10 @@ fn unsigned(Principal { role, id }: &Principal, profile: &Profile) -> anyhow::Re
 async fn running_or_next(principal: &Principal, profile: &Profile, hubs: &[HubAddress]) -> anyhow::Result<String> {
     let directory = profile.identity_directory(principal.role)?;
     let installed = service_with_key(profile, principal.role, &directory, None);
-    let running = if installed.is_some() { None } else { running_role(principal, hubs).await };
+    let mut running = if installed.is_some() { None } else { running_role(principal, hubs).await };
+    if installed.is_none() && running.is_none() && profile.is_default() {
+        running = waiting_role(principal.role).await;
+    }
     Ok(match running {
         Some(RoleStatus { role, process, .. }) => {
             format!("the running {role} (process {process}) takes this up by itself, within seconds")
@@ -309,7 +346,7 @@ fn ensure_same_identity(
     let (role, before, hub) = (principal.role.as_str(), &joined.id, &joined.hub);
     bail!(
         "profile {profile} has already joined {hub} as {role} {before}: join with another profile (--profile NAME), or \
-         replace that identity (--replace); the link is still valid"
+         replace that identity (--replace); the link was not used"
     )
 }
 
@@ -318,7 +355,7 @@ fn ensure_same_fleet(stored: &StoredIdentity, invitation: &Invitation) -> anyhow
     match stored.fleet {
         Some(Fleet { keys, .. }) if keys != invitation.keys => bail!(
             "this machine trusts the fleet {}, and the invitation is of {}; if that is right, first: devstream trust fleet --remove; \
-             the link is still valid",
+             the link was not used",
             keys.short(),
             invitation.keys.short()
         ),

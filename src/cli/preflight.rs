@@ -6,11 +6,14 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::pending;
+use std::io::IsTerminal as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::anyhow;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::output::advice::Advice;
 use super::{Failure, output};
@@ -50,6 +53,26 @@ pub(super) fn ensure_distinct(forwards: &[Forward]) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+/// Warns about an accept command that cannot be run, as far as its path shows that.
+#[cfg(unix)]
+pub(super) fn check_accept_command(command: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let program = command.split_whitespace().next().filter(|word| word.starts_with('/'));
+    let Some(program) = program.filter(|word| !word.contains(|c: char| "'\"\\$`;&|<>(){}*?[]~".contains(c))) else {
+        return;
+    };
+    let why = match std::fs::metadata(program) {
+        Ok(found) if found.permissions().mode() & 0o111 == 0 => "it is not executable".to_owned(),
+        Ok(_) => return,
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!(target: "device-agent", "--accept-command: cannot run {program}: {why}; every stream will be refused");
+}
+
+/// The shell of Windows finds programs by other rules.
+#[cfg(not(unix))]
+pub(super) fn check_accept_command(_: &str) {}
 
 /// Warns about a forward whose target does not answer at the agent's start, and says when it does.
 pub(super) fn on_target_event(event: &agent::Event) {
@@ -173,7 +196,8 @@ impl DeviceCheck {
         for (address, name) in &self.streams {
             match (name, presence.forwards.first()) {
                 (Some(name), Some(_)) if !offered.contains(&name.as_str()) && !presence.accepts_any_name => {
-                    let detail = format!("asked for {name}; offered: {}", offered.join(", "));
+                    // Of what it offers to others alone, the hub says nothing.
+                    let detail = format!("asked for {name}; it offers this service: {}", offered.join(", "));
                     refusals.push((id.clone(), Refusal::new(RefusalKind::StreamNotOffered, detail)));
                 }
                 (None, Some(first)) => show_url(self.role, first, *address),
@@ -220,6 +244,28 @@ fn dead_target(device: &DeviceId, DeadTarget { name, target, reason }: &DeadTarg
 fn concerns_identity(kind: RefusalKind) -> bool {
     use RefusalKind::{AccessEnded, AuthenticationFailed, Disabled, KeyReplaced};
     matches!(kind, AuthenticationFailed | Disabled | AccessEnded | KeyReplaced)
+}
+
+/// A stream that is not open after this long waits for its device, most likely; most are open much earlier.
+const NOTICE_DELAY: Duration = Duration::from_secs(1);
+
+/// Tells a person at a terminal why nothing happens yet: that the device is waited for, and when that was long enough for one
+/// that is offline, that it does not answer.
+pub(super) async fn waiting_notice(
+    device: DeviceId,
+    (offline, answer): (Duration, Duration),
+    is_open: Arc<AtomicBool>,
+) {
+    let waits = || !is_open.load(Ordering::Relaxed) && std::io::stderr().is_terminal();
+    sleep(NOTICE_DELAY).await;
+    if offline > NOTICE_DELAY && waits() {
+        tracing::info!(target: "service-proxy", "waiting for {device} (up to {} s)", offline.as_secs_f64().ceil());
+    }
+    sleep(offline).await;
+    if answer > offline && waits() {
+        let seconds = answer.as_secs_f64().ceil();
+        tracing::info!(target: "service-proxy", "{device} is connected to the hub, and does not answer yet (up to {seconds} s)");
+    }
 }
 
 /// Says how a proxy's streams are encrypted.

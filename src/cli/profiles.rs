@@ -208,7 +208,11 @@ async fn set_hub(profile: &Profile, moved: &MovedHub, role: Option<Role>) -> any
             ));
         }
     }
-    anyhow::ensure!(is_set, "profile {profile} has not joined as {}", role.map_or("anything", Role::as_str));
+    anyhow::ensure!(
+        is_set,
+        "profile {profile} has not joined as {}; first run the `devstream join` command that the hub printed",
+        role.map_or("anything", Role::as_str)
+    );
     output::eprint(&format!("next: devstream check{}", profile.flag()));
     Ok(())
 }

@@ -5,10 +5,8 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once, OnceLock};
-use std::time::Duration;
 
 use anyhow::anyhow;
-use tokio::time::sleep;
 
 use super::args::{DeviceAgent, HubServe, ServiceProxy};
 use super::identity::{
@@ -34,7 +32,7 @@ use crate::net::os::socket_activation::InheritedSockets;
 use crate::net::shutdown::{Reload, Shutdown};
 use crate::proto::admin::HubInfo;
 use crate::proto::forward::{Forward, LocalForward};
-use crate::proto::id::{DeviceId, Principal, Role};
+use crate::proto::id::{Principal, Role};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::status::RoleState;
 use crate::proto::text;
@@ -77,8 +75,9 @@ fn not_bound(error: anyhow::Error) -> Failure {
 
 /// Prints the next steps for a person who has just started a hub.
 fn advise(info: &HubInfo) {
-    let loopback = info.hostname.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    let is_loopback = |address: IpAddr| address.is_loopback();
     let HubInfo { hostname, loopback_only, .. } = info;
+    let loopback = hostname.parse().is_ok_and(is_loopback) || (hostname == "localhost" && !loopback_only);
     match (loopback, loopback_only) {
         (true, true) => {
             return output::role_message(
@@ -182,6 +181,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
         }),
     };
     ensure_only_agent(&config.client_factory, &status_server).await?;
+    config.access_policy.command.iter().for_each(|command| preflight::check_accept_command(command));
     retain_freed_memory();
     raise_descriptors();
     let signals = Signals::catch()?;
@@ -332,7 +332,7 @@ async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
     let named = stream.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
     let at = format!("{}{named}", config.device);
     status_server.set_endpoints(vec![format!("{at} on standard input and output")]);
-    let notice = waiting_notice(config.device.clone(), wait, is_open.clone());
+    let notice = preflight::waiting_notice(config.device.clone(), (wait, config.response_timeout), is_open.clone());
     let signals = Signals::catch()?;
     // `ssh` ends its ProxyCommand with SIGHUP: the stream is closed then, instead of waiting to be resumed.
     let (hangup, hung_up) = (HangupSignal::listen()?, Reload::default());
@@ -351,17 +351,6 @@ async fn serve_stdio(proxy: ServiceProxy) -> Result<(), Failure> {
     match (done, pipe_error.get()) {
         (Ok(()), Some(error)) => Err(Failure::Other(anyhow!("{error}"))),
         (done, _) => done.map_err(|(_, refusal)| Failure::with_advice(refusal, advice)),
-    }
-}
-
-/// A stream that is not open after this long waits for its device, most likely; most are open much earlier.
-const NOTICE_DELAY: Duration = Duration::from_secs(1);
-
-/// Tells a person at a terminal why nothing happens yet.
-async fn waiting_notice(device: DeviceId, wait: Duration, is_open: Arc<AtomicBool>) {
-    sleep(NOTICE_DELAY).await;
-    if wait > NOTICE_DELAY && !is_open.load(Ordering::Relaxed) && std::io::stderr().is_terminal() {
-        tracing::info!(target: "service-proxy", "waiting for {device} (up to {} s)", wait.as_secs_f64().ceil());
     }
 }
 

@@ -330,7 +330,9 @@ impl Refusal {
 
     /// Returns the message with what to do about it, in terms of the commands. `Display` leaves that out, for programs.
     pub fn with_hint(&self) -> String {
-        let hint = if self.names_next_step() { "" } else { self.kind.row().hint };
+        // A device that gives its reason has no more in its log.
+        let has_reason = self.kind == RefusalKind::RejectedByDevice && !self.detail.is_empty();
+        let hint = if self.names_next_step() || has_reason { "" } else { self.kind.row().hint };
         let named = self.advice_for_named();
         match self.advice().or(named.as_deref()).unwrap_or(hint) {
             "" => self.message(),
@@ -341,7 +343,13 @@ impl Refusal {
     /// Reports whether the detail says what brings the device online, in place of the table's hint: it is disabled or has not
     /// joined, and nothing runs there that could be waited for.
     pub fn names_next_step(&self) -> bool {
-        self.kind == RefusalKind::DeviceOffline && self.detail.as_str().contains("`devstream ")
+        self.next_step().is_some()
+    }
+
+    /// Returns what the detail says so.
+    pub fn next_step(&self) -> Option<&str> {
+        let (_, next) = self.detail.as_str().split_once(": ")?;
+        (self.kind == RefusalKind::DeviceOffline && next.contains("`devstream ")).then_some(next)
     }
 
     /// Returns the refusal for a close code and reason, if the code is in the table.
@@ -400,6 +408,13 @@ mod tests {
             assert!(!shown.contains("--") && !shown.contains("devstream ") && !shown.contains(row.hint), "{shown}");
             assert!(refusal.with_hint().ends_with(row.hint));
         }
+    }
+
+    #[test]
+    fn a_device_that_gives_its_reason_has_no_more_in_its_log() {
+        let rejected = |reason| Refusal::new(RefusalKind::RejectedByDevice, reason).with_hint();
+        assert_eq!(rejected("only from 8 to 18 h"), "the device rejected the stream (only from 8 to 18 h)");
+        assert!(rejected("").ends_with("; see the device's log"));
     }
 
     #[test]

@@ -93,7 +93,7 @@ fn a_narrower_list_of_stream_names_ends_only_the_streams_outside_it() {
     // The first forward is no longer permitted, and another one does not take its place.
     let finished = laptop.run(&["service-proxy", "--device", DEVICE, "--stdio"]);
     assert_is(&finished, RefusalKind::StreamNotOffered);
-    assert!(finished.stderr.contains("asked for its first; offered: ssh"), "{finished:?}");
+    assert!(finished.stderr.contains("asked for the device's first; offered: ssh"), "{finished:?}");
     let finished = laptop.run(&["service-proxy", "--device", DEVICE, "--stdio", "--stream", "web"]);
     assert_is(&finished, RefusalKind::NotPermitted);
     hub.wait_activity("invoke", Some(RefusalKind::NotPermitted.row().label));

@@ -60,7 +60,7 @@ fn an_accept_commands_status_decides_and_its_first_line_is_the_reason() {
         (&fixture.laptop, "reason", "(closed for repairs)"),
         (&fixture.laptop, "verbose", "(indeed)"),
         (&fixture.laptop, "unfair", "its accept command rejected it: signal: 9"),
-        (&fixture.laptop, "missing", "its accept command rejected it: exit status: 127"),
+        (&fixture.laptop, "missing", "its accept command cannot be run: exit status: 127"),
     ] {
         assert_rejected(&ask(machine, name, &[]), reason);
     }

@@ -240,7 +240,7 @@ fn a_file_that_is_no_backup_is_reported_and_restores_nothing() {
     let registry = state(&machine).join("registry.sqlite");
     let good = fs::read(machine.home().join("good")).expect("the backup");
     for (name, content, why) in [
-        ("text", b"once upon a time".to_vec(), "is not a hub backup"),
+        ("text", b"once upon a time".to_vec(), "is not a hub backup\n"),
         ("empty", Vec::new(), "is not a hub backup"),
         ("half", good[..good.len() / 2].to_vec(), ""),
         ("short", good[..good.len() - 1].to_vec(), "is truncated"),
@@ -388,7 +388,7 @@ fn a_restore_of_many_identities_lists_some_and_says_how_to_list_all() {
         "start it with the same --hostname and --listen as before: `devstream hub --state-dir beside`",
         "copy its activity*.jsonl and administration.jsonl here before restoring: move beside away",
         "with `devstream hub --state-dir beside device|service remove|rotate ID`",
-        "`devstream hub --state-dir beside enroll remove`",
+        "`devstream hub --state-dir beside enroll remove ID`",
     ] {
         assert!(told.stderr.contains(what), "{what}: {told:?}");
     }

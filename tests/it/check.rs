@@ -83,7 +83,8 @@ fn check_names_the_failing_hop_to_the_hub() {
     let hub = Hub::start_at(&near.machine(), "10.0.0.1:0", &["--hostname", "hub.test"]);
     laptop.ask(&["join", &hub.service_link("alice")]);
     let login = laptop.home().join("login").display().to_string();
-    far.run(&format!("umask 077 && echo '{USER}:{PASSWORD}' > {login}"));
+    let wrong = format!("{login}-wrong");
+    far.run(&format!("umask 077 && echo '{USER}:{PASSWORD}' > {login} && echo '{USER}:wrong' > {wrong}"));
     let via = format!("http://{}", squid.address());
 
     CheckReport::on(&laptop, &[]).is_well(&HUB_PATH);
@@ -116,6 +117,7 @@ fn check_names_the_failing_hop_to_the_hub() {
         (&["--hub", "nosuch.test"][..], "dns", "cannot resolve nosuch.test", "this network's DNS"),
         (&["--hub", "hub.test:1"], "tcp", "Connection refused", "check that the hub is running"),
         (&["--via", &via], "proxy", "407", "pass it with --via-login FILE"),
+        (&["--via", &via, "--via-login", &wrong], "proxy", "rejected the user", "correct USER:PASSWORD in that file"),
         (&["--via", "http://10.0.0.1:1"], "proxyTcp", "Connection refused", "check that the proxy is running"),
         (&["--via", "http://nosuch.test:1"], "proxyDns", "nosuch.test", "check the proxy's name"),
     ] {

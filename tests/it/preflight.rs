@@ -63,7 +63,10 @@ fn a_proxy_warns_at_its_start_about_a_stream_that_the_device_does_not_offer() {
     let _agent = Agent::start(&machine, &[&format!("ssh={port}"), &format!("metrics={port}")]);
     let proxy = ServiceProxy::start_with(&machine, DEVICE, "0=wbe", &["--local", "0=ssh"]);
     let line = proxy.process.wait_line("warning: pi-42: ");
-    assert!(line.contains("(asked for wbe; offered: ssh, metrics)") && line.contains("--local PORT=NAME"), "{line}");
+    assert!(
+        line.contains("(asked for wbe; it offers this service: ssh, metrics)") && line.contains("--local PORT=NAME"),
+        "{line}"
+    );
     assert_eq!(proxy.process.errors().matches("warning").count(), 1, "{}", proxy.process);
 
     let _any = RawDevice::accepting_any_name(RawClient::join(&hub.device_link("any")), &["web"]);

@@ -67,6 +67,30 @@ fn the_stream_table_is_cut_to_the_terminals_width_and_leaves_nothing_behind_when
 }
 
 #[test]
+fn the_stream_table_in_tmux_is_not_in_what_a_narrower_window_moves_to_the_history() {
+    let (machine, target) = (Machine::new(), Target::echo());
+    let _hub = Hub::start(&machine);
+    let _agent = Agent::start(&machine, &[&format!("echo={}", target.port)]);
+    let mut command = machine.command(DEVSTREAM);
+    let command = command.env("TMUX", "/tmp/tmux-0/default,1,0");
+    let terminal = Terminal::start(command.args(["service-proxy", DEVICE, "--local", "0=echo"]));
+    let port = port(&terminal);
+    let mut locals = [(); 3].map(|()| connect(port));
+    let is_whole = || {
+        let screen = terminal.screen();
+        let parts = ["FROM", "echo #1", "echo #2", "echo #3"];
+        parts.iter().all(|part| screen.matches(part).count() == 1).then_some(())
+    };
+    for columns in [100, 60, 30] {
+        locals.iter_mut().for_each(is_alive);
+        poll("the table", is_whole);
+        let history = terminal.narrow_as_tmux(columns);
+        assert!(!history.iter().any(|line| line.contains("FROM") || line.contains('#')), "{history:#?}");
+    }
+    poll("the table", is_whole);
+}
+
+#[test]
 fn a_session_that_waits_for_its_device_says_so_and_every_line_begins_in_the_first_column() {
     let machine = Machine::new();
     let hub = Hub::start(&machine);
@@ -76,6 +100,19 @@ fn a_session_that_waits_for_its_device_says_so_and_every_line_begins_in_the_firs
     terminal.wait_line(&["waiting for pi-42 (up to 5 s)"]);
     let line = terminal.wait_line(&["the device is offline"]);
     assert!(line.starts_with("service-proxy: "), "{line}");
+}
+
+#[test]
+fn a_session_whose_device_is_connected_and_hangs_says_so() {
+    let machine = Machine::new();
+    let _hub = Hub::start(&machine);
+    let agent = Agent::start(&machine, &["22"]);
+    agent.process.signal("STOP");
+    let mut command = machine.command(DEVSTREAM);
+    let command = command.args(["service-proxy", DEVICE, "--stdio", "--connect-timeout", "2"]);
+    let terminal = Terminal::start(command);
+    terminal.wait_line(&["waiting for pi-42 (up to 2 s)"]);
+    terminal.wait_line(&["pi-42 is connected to the hub, and does not answer yet (up to 60 s)"]);
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub(super) fn tell(restored: &Restored, state: &Path) {
             "no log there tells what has changed since; if the old directory still exists, copy its activity*.jsonl and \
              administration.jsonl here before restoring: move {directory} away, copy them into a new one, and restore again. \
              Otherwise remove once more what was removed, and rotate what has got another key, with `devstream hub \
-             device|service remove|rotate ID` and `devstream hub enroll remove`",
+             device|service remove|rotate ID` and `devstream hub enroll remove ID`",
         )),
         Err(error) => eprint(&format!(
             "cannot read the logs there: {error}; remove once more what was removed since, and rotate what has got \

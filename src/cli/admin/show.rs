@@ -93,15 +93,13 @@ impl ListedDevice {
     }
 }
 
-/// Prints the devices that a service may reach.
-pub(super) fn devices(devices: &[ListedDevice], as_json: bool) -> anyhow::Result<()> {
+/// Prints the devices that a service may reach; `none` if there is none.
+pub(super) fn devices(devices: &[ListedDevice], as_json: bool, none: &str) -> anyhow::Result<()> {
     if as_json {
         return json(devices);
     }
     if devices.is_empty() {
-        output::eprint(
-            "no devices that you may reach; ask the hub's operator: devstream hub service set NAME --device ID",
-        );
+        output::eprint(none);
         return Ok(());
     }
     let rows = devices.iter().map(|ListedDevice { status, end_to_end_key, .. }| {

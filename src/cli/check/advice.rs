@@ -88,10 +88,13 @@ fn unreachable_hub(hop: Hop, cause: Option<Cause>) -> Option<&'static str> {
         (Hop::Proxy, Some(Cause::Dial(DialCause::ProxyAuthRequired))) => {
             "put USER:PASSWORD for this proxy into a file, and pass it with --via-login FILE"
         }
+        (Hop::Proxy, Some(Cause::Dial(DialCause::ProxyLoginRejected))) => {
+            "correct USER:PASSWORD in that file, and run this check again"
+        }
         (Hop::Proxy, Some(Cause::Dial(DialCause::BeyondProxy))) => BEYOND_PROXY,
         (Hop::Proxy, Some(Cause::Dial(DialCause::ProxyForbidsPort))) => {
             "proxies often allow port 443 only: have the hub listen there as well (devstream hub --listen '[::]:443'), and \
-             set --hub HOST:443 here; or ask the proxy's administrator to allow CONNECT to this port"
+             here `devstream profiles set --hub HOST:443`; or ask the proxy's administrator to allow CONNECT to this port"
         }
         (Hop::Proxy, _) => {
             "ask the proxy's administrator to allow CONNECT to the hub's name and port; --via URL sets another proxy"
@@ -122,13 +125,11 @@ fn unreachable_hub(hop: Hop, cause: Option<Cause>) -> Option<&'static str> {
 /// Returns the hop at which a request for a stream was refused. The hub and its authentication are checked before.
 pub(super) fn hop_of(kind: RefusalKind) -> Hop {
     const DEVICE: [RefusalKind; 2] = [RefusalKind::UnknownDevice, RefusalKind::DeviceOffline];
-    const TARGET: [RefusalKind; 3] =
-        [RefusalKind::TargetRefused, RefusalKind::TargetUnreachable, RefusalKind::TargetTimedOut];
     if kind.is_of_session() {
         Hop::EndToEnd
     } else if DEVICE.contains(&kind) {
         Hop::Device
-    } else if TARGET.contains(&kind) {
+    } else if kind.is_of_target() {
         Hop::Target
     } else {
         Hop::Stream
@@ -156,6 +157,7 @@ mod tests {
             ((Hop::Stream, RefusalKind::PeerGone, None), "on the device"),
             (dial(Hop::ProxyTcp, unreachable, DialCause::NotConnected), "the proxy is running"),
             (dial(Hop::Proxy, unreachable, DialCause::ProxyAuthRequired), "--via-login"),
+            (dial(Hop::Proxy, unreachable, DialCause::ProxyLoginRejected), "in that file"),
             (dial(Hop::Proxy, unreachable, DialCause::ProxyFailed), "the proxy's administrator"),
             (dial(Hop::Proxy, unreachable, DialCause::ProxyForbidsPort), "--listen '[::]:443'"),
             (dial(Hop::Proxy, unreachable, DialCause::BeyondProxy), "profiles set --hub"),

@@ -42,7 +42,11 @@ impl Verdict {
     /// A refusal at this hop, with the advice for it.
     pub(super) fn failed(hop: Hop, refusal: &Refusal, cause: Option<Cause>) -> Self {
         if refusal.is_local() {
-            return Self::because(refusal, "correct that, and run this check again".to_owned());
+            let own = refusal.advice().filter(|own| !own.is_empty());
+            return Self::because(refusal, own.unwrap_or("correct that, and run this check again").to_owned());
+        }
+        if let Some(next) = refusal.next_step() {
+            return Self::because(refusal, next.to_owned());
         }
         // The others' advice is that of roles, which do not know the hop.
         let is_complete = hop == Hop::Identity || refusal.kind.is_of_session() || refusal.kind.is_of_identity();

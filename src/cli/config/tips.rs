@@ -55,6 +55,9 @@ fn tip(error: &clap::Error, command: &Command, words: &[&str]) -> Option<String>
         _ => false,
     };
     let is = |kind| error.kind() == kind;
+    if is(ErrorKind::MissingRequiredArgument) && words.contains(&"device-agent") && concerns("--forward") {
+        return Some("for example --forward 22, or --forward web=8080".into());
+    }
     if is(ErrorKind::MissingRequiredArgument) && words.contains(&"service-proxy") && concerns("--local") {
         return Some("for example --local 2222, or --stdio for ssh's ProxyCommand".into());
     }

@@ -62,10 +62,7 @@ async fn one(store: &Store, client: &Client, owner: &Principal) -> Result<(), Fa
         output::print(&format!("{line}{unused}"));
         return Ok(());
     }
-    let by_hand = format!(
-        "by hand: devstream fleet sign {} --role {} --key KEY, with the key that `devstream identity` shows there",
-        owner.id, owner.role
-    );
+    let by_hand = by_hand_command(owner);
     Err(match why {
         NotSigned::Refused(refusal) => refusal.into(),
         NotSigned::Failed(error) => error.into(),
@@ -74,6 +71,13 @@ async fn one(store: &Store, client: &Client, owner: &Principal) -> Result<(), Fa
             Refusal::worded(RefusalKind::NotInFleet, format!("{owner} is not signed: {why}")).advised(by_hand).into()
         }
     })
+}
+
+/// Words how a machine is signed that has no proof of an invitation for it.
+fn by_hand_command(Principal { role, id }: &Principal) -> String {
+    format!(
+        "by hand: devstream fleet sign {id} --role {role} --key KEY, with the key that `devstream identity` shows there"
+    )
 }
 
 /// Signs every machine that has proved to have an invitation, and renews every certificate that ends soon.
@@ -181,8 +185,10 @@ impl<'a> Outcomes<'a> {
             Err(why) => {
                 self.any = true;
                 self.failed = true;
-                self.wrong_proof |= matches!(why, NotSigned::ProofError(_));
-                output::warning(&format!("{owner}: {why}"));
+                let is_wrong = matches!(why, NotSigned::ProofError(_));
+                let next = if is_wrong { format!("; {}", by_hand_command(owner)) } else { String::new() };
+                self.wrong_proof |= is_wrong;
+                output::warning(&format!("{owner}: {why}{next}"));
             }
         }
     }

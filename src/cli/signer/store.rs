@@ -102,7 +102,10 @@ impl Store {
     pub(in crate::cli) fn load(&self) -> anyhow::Result<(FleetKeys, PrivateKey)> {
         let [key, public] = [KEY, PUBLIC].map(|name| self.directory.join(name));
         self.ensure_key_not_lost()?;
-        ensure!(key.exists(), "there is no fleet on this machine; make one: devstream fleet init");
+        ensure!(
+            key.try_exists().at_path("cannot read", &key)?,
+            "there is no fleet on this machine; make one: devstream fleet init"
+        );
         let seed = KeySeed::parse(read_private(&key)?.trim());
         let seed = seed.with_context(|| format!("invalid key in {}", key.display()))?;
         let keys: Result<FleetKeys, _> = read_private(&public)?.trim().parse();

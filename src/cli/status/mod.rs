@@ -126,6 +126,19 @@ pub(super) async fn running_role(identity: &Principal, hubs: &[HubAddress]) -> O
     roles.into_iter().find(is_own)
 }
 
+/// Returns the socket of a role of this machine that does not answer.
+pub(super) async fn silent_role(role: &str) -> Option<PathBuf> {
+    let silent = running_roles().await.map(|report| report.unresponsive).unwrap_or_default();
+    let is_role = |name: &str| name.starts_with(role);
+    silent.into_iter().find(|socket| socket.file_name().and_then(|name| name.to_str()).is_some_and(is_role))
+}
+
+/// Returns a role of this machine that was started before it joined a hub, and takes whatever it joins as.
+pub(super) async fn waiting_role(kind: Role) -> Option<RoleStatus> {
+    let roles = running_roles().await.map(|report| report.roles).unwrap_or_default();
+    roles.into_iter().find(|role| role.identity.role == kind && role.hub.is_none())
+}
+
 async fn running_roles() -> anyhow::Result<Report> {
     let mut report = Report::default();
     let mut found = Vec::new();

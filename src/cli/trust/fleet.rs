@@ -97,7 +97,7 @@ fn trust(
             None => "its own key is not signed: peers in the fleet refuse it".to_owned(),
         };
         output::eprint(&format!(
-            "{role} {} trusts the fleet {}, and refuses every peer whose key that has not signed; {own}{}{}",
+            "{role} {} trusts the fleet {}, and refuses every peer whose key this fleet has not signed; {own}{}{}",
             stored.id,
             keys.short(),
             dropped.map(no_recovery).unwrap_or_default(),

@@ -243,9 +243,13 @@ fn ended(broker: &BrokerHandle<Socket>, Principal { role, id }: &Principal) -> S
 fn scope_in_words(Scope { devices, streams, until, max_streams }: &Scope) -> String {
     let list = |globs: &[Glob]| globs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let devices = if devices.is_empty() { "no device".into() } else { list(devices) };
-    let until = until.map(|until| format!(", until {until}")).unwrap_or_default();
+    let until = until.map(|until| match until <= clock::now_utc() {
+        true => format!("; its access has ended ({until})"),
+        false => format!(", until {until}"),
+    });
+    let until = until.unwrap_or_default();
     let at_once = max_streams.map(|max| format!(", {max} at once")).unwrap_or_default();
-    format!("{devices}, streams {}{until}{at_once}", if streams.is_empty() { "none".into() } else { list(streams) })
+    format!("{devices}, streams {}{at_once}{until}", if streams.is_empty() { "none".into() } else { list(streams) })
 }
 
 fn new_code(seconds: u64) -> (JoinCode, CodeHash) {

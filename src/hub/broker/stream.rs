@@ -173,7 +173,7 @@ impl Stream {
         if let Some(name) = offered.clone().find(is_requested) {
             return Ok(name.clone());
         }
-        let requested = self.request.name.as_ref().map_or("its first", StreamName::as_str);
+        let requested = self.request.name.as_ref().map_or("the device's first", StreamName::as_str);
         let first = offered.next().map_or("nothing", StreamName::as_str).to_owned();
         let offered = offered.fold(first, |list, name| format!("{list}, {name}"));
         Err(Refusal::new(RefusalKind::StreamNotOffered, format!("asked for {requested}; offered: {offered}")))

@@ -67,7 +67,10 @@ pub fn explain(error: &rustls::Error) -> Refusal {
         rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
             Refusal::new(RefusalKind::CertificateNotTrusted, error.to_string())
         }
-        rustls::Error::InvalidMessage(_) => unreachable("the server does not speak TLS", error),
+        // What rustls says of the bytes helps nobody.
+        rustls::Error::InvalidMessage(_) => {
+            Refusal::new(RefusalKind::HubUnreachable, "the server does not speak TLS: is this the hub's port?")
+        }
         error if is_old_version(error) => unreachable("the server does not speak TLS 1.3, as every hub does", error),
         error if is_altered(error) => unreachable(
             "the server cannot read what arrives there: a load balancer may put a PROXY protocol header in front of it",
@@ -102,7 +105,7 @@ mod tests {
     #[test]
     fn a_server_without_tls_or_with_an_old_version_is_reported_as_such() {
         for (error, expected) in [
-            (rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType), "does not speak TLS: "),
+            (rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType), "TLS: is this the hub's port?"),
             (rustls::Error::AlertReceived(AlertDescription::ProtocolVersion), "does not speak TLS 1.3"),
             (rustls::Error::AlertReceived(AlertDescription::HandshakeFailure), "does not speak TLS 1.3"),
             (rustls::Error::PeerIncompatible(PeerIncompatible::Tls12NotOffered), "does not speak TLS 1.3"),

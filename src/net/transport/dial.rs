@@ -56,6 +56,8 @@ pub enum DialCause {
     TimedOut,
     /// The proxy demands credentials, or other ones.
     ProxyAuthRequired,
+    /// The proxy rejected the credentials.
+    ProxyLoginRejected,
     /// The proxy does not open tunnels to a port other than HTTPS's, or not to the hub's.
     ProxyForbidsPort,
     /// The proxy does not get to the hub.
@@ -187,6 +189,7 @@ pub async fn dial(
 fn not_tunnelled(hub: &HubAddress, proxy: &ProxyUrl, address: SocketAddr, error: TunnelError) -> DialError {
     let TunnelError { message, wants_credentials, is_forbidden, is_beyond } = error;
     let cause = match (wants_credentials, is_forbidden && hub.port != DEFAULT_PORT) {
+        (true, _) if proxy.credentials.is_some() => DialCause::ProxyLoginRejected,
         (true, _) => DialCause::ProxyAuthRequired,
         (false, true) => DialCause::ProxyForbidsPort,
         (false, false) if is_beyond => DialCause::BeyondProxy,
@@ -206,10 +209,15 @@ fn not_tunnelled(hub: &HubAddress, proxy: &ProxyUrl, address: SocketAddr, error:
 pub const BEYOND_PROXY: &str = "the proxy itself answers: check that the hub runs, and that its name and port are right, which the proxy \
     looks up; if the hub has moved: devstream profiles set --hub HOST:PORT; --via direct uses no proxy";
 
+/// The address with its port, also where that is the default: the person may have forgotten it.
+fn with_port(hub: &HubAddress) -> String {
+    HostPort(&hub.host, hub.port).to_string()
+}
+
 /// Names what did not answer: a server that accepts connections and is silent in TLS is behind a path that loses large
 /// packets, which those of TLS are first.
 fn timed_out(hub: &HubAddress, trace: &DialTrace<'_>) -> DialError {
-    let seconds = DIAL_TIMEOUT.as_secs();
+    let (seconds, hub) = (DIAL_TIMEOUT.as_secs(), with_port(hub));
     if trace.steps.last().is_some_and(|step| step.hop == Hop::Tls) {
         let why = "connected, but got no answer to TLS";
         let may = "large packets may be lost on the path, whose MTU is smaller than this machine's";
@@ -246,7 +254,7 @@ async fn connect(
     let (stream, address) = winner.map_err(|failures| match failures.as_slice() {
         [] => unresolved("the name has no address"),
         failures => {
-            let server = proxy.map_or_else(|| target.to_string(), |proxy| format!("the proxy {proxy}"));
+            let server = proxy.map_or_else(|| with_port(target), |proxy| format!("the proxy {proxy}"));
             let failed =
                 unreachable(cause_of_attempts(failures), format!("{server}{}", describe_attempts(target, failures)));
             match proxy {

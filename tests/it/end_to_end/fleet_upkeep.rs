@@ -185,6 +185,11 @@ fn an_enrolment_key_with_invitations_admits_one_machine_for_each() {
     assert!(one.code == Some(43) && one.stderr.contains("its proof is of the invitation for pi-9"), "{one:?}");
     let all = laptop.run(&["fleet", "sign"]);
     assert!(all.code == Some(1) && all.stderr.contains("device pi-9"), "the hub knows none: {all:?}");
+    let other = laptop.paste(&["fleet", "invite", "pi-7"], &link);
+    assert_eq!(Machine::new().paste(&["join", "--id", "pi-9"], &other.stdout).code, Some(0));
+    let wrong = laptop.run(&["fleet", "sign"]).stderr;
+    let why = "device pi-9: its proof is of the invitation for pi-7; by hand: devstream fleet sign pi-9 --role device";
+    assert!(wrong.contains(why), "{wrong}");
 }
 
 #[test]

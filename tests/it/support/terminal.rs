@@ -70,6 +70,30 @@ impl Terminal {
         tcsetwinsize(&self.keyboard, size).expect("a terminal has a size");
     }
 
+    /// Makes it narrower as tmux does: what is too long is wrapped, with the empty lines below it kept, and the first lines go
+    /// to the history. Returns those.
+    pub(crate) fn narrow_as_tmux(&self, columns: u16) -> Vec<String> {
+        let size = Winsize { ws_row: LINES, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let mut parser = self.screen.lock().expect("nothing panics");
+        let (mut lines, mut cursor) = (Vec::new(), 0);
+        for (index, row) in parser.screen().rows(0, COLUMNS).enumerate() {
+            if index == usize::from(parser.screen().cursor_position().0) {
+                cursor = lines.len();
+            }
+            let cells: Vec<char> = row.trim_end().chars().collect();
+            let wrapped = cells.chunks(columns.into()).map(|cells| cells.iter().collect::<String>());
+            lines.extend(wrapped.chain(cells.is_empty().then(String::new)));
+        }
+        let history: Vec<_> = lines.drain(..lines.len().saturating_sub(LINES.into())).collect();
+        *parser = vt100::Parser::new(LINES, columns, 0);
+        parser.process(lines.join("\r\n").as_bytes());
+        let cursor = cursor.saturating_sub(history.len()) + 1;
+        parser.process(format!("\x1b[{cursor};1H").as_bytes());
+        drop(parser);
+        tcsetwinsize(&self.keyboard, size).expect("a terminal has a size");
+        history
+    }
+
     /// Types this.
     pub(crate) fn type_keys(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).expect("the terminal takes keys");

@@ -4,6 +4,10 @@
 //! The cursor rests at the start of the table's first line. Whatever a terminal does to lines when it is resized, wrap them
 //! or cut them, the table is then all that is below the cursor; a count of lines would be wrong. What others write goes
 //! over the table, which is painted anew below it.
+//!
+//! tmux counts the empty lines below the cursor when it wraps lines, and moves as many lines from the top to its history as
+//! there are more: the table with them, where nothing removes it, if there is little above it. So it is painted in the last
+//! lines there.
 
 use std::io;
 
@@ -20,11 +24,14 @@ pub(super) struct Screen {
     is_painted: bool,
     /// Nothing is painted until [`Screen::resume`].
     is_suspended: bool,
+    /// The table begins in the terminal's last lines.
+    is_at_bottom: bool,
 }
 
 impl Screen {
     pub(super) fn on_stderr() -> Self {
-        Self { term: Term::buffered_stderr(), is_painted: false, is_suspended: false }
+        let is_at_bottom = std::env::var_os("TMUX").is_some();
+        Self { term: Term::buffered_stderr(), is_painted: false, is_suspended: false, is_at_bottom }
     }
 
     /// Paints the lines that `table` returns for the terminal's number of lines. A terminal of another job is left alone.
@@ -35,7 +42,7 @@ impl Screen {
         }
         let (rows, columns) = self.term.size();
         // An error of a terminal cannot be reported on it.
-        let _ = self.try_paint(&table(rows.into()), columns.into());
+        let _ = self.try_paint(&table(rows.into()), (rows.into(), columns.into()));
     }
 
     /// Removes the table, and paints none until [`Screen::resume`].
@@ -65,13 +72,19 @@ impl Screen {
         self.term.flush()
     }
 
-    fn try_paint(&mut self, lines: &[String], columns: usize) -> io::Result<()> {
+    fn try_paint(&mut self, lines: &[String], (rows, columns): (usize, usize)) -> io::Result<()> {
         let Some((last, above)) = lines.split_last() else {
             self.erase();
             return Ok(());
         };
-        self.is_painted = true;
+        let was_painted = std::mem::replace(&mut self.is_painted, true);
         self.term.write_str(WRAPPING[0])?;
+        if self.is_at_bottom && !was_painted {
+            // Room for the table below what is there, and no further than the last line.
+            self.term.write_str(&"\r\n".repeat(above.len()))?;
+            self.term.move_cursor_down(rows)?;
+            self.term.move_cursor_up(above.len())?;
+        }
         for line in above {
             self.term.clear_line()?;
             self.term.write_str(&(fit(line, columns) + "\r\n"))?;
