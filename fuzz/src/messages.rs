@@ -15,6 +15,10 @@ pub fn check(bytes: &[u8]) {
     match read::<ToHub>(text) {
         Some(ToHub::Hello(Hello { version, .. })) => short(&version),
         Some(ToHub::StreamResponse(StreamResponse { reason: Some(reason), .. })) => refusal(&reason),
+        Some(ToHub::Targets { dead }) => dead.iter().for_each(|dead| {
+            short(&dead.target);
+            refusal(&dead.reason);
+        }),
         Some(ToHub::StreamResponse(StreamResponse { reason: None, .. })) | None => {}
     }
     read::<ToDevice>(text);

@@ -2,11 +2,11 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::Event;
 use super::targets::Targets;
-use crate::net::client::ClientFactory;
+use crate::net::client::{ClientFactory, StoredAt};
 use crate::net::tunnel::pump::TransportOptions;
 use crate::proto::id::DeviceId;
 use crate::proto::scope::Glob;
@@ -24,9 +24,6 @@ pub struct AccessPolicy {
 
 /// Searches this machine for another agent of the same device, and returns its process id.
 pub type FindOtherAgent = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Option<u32>> + Send>> + Send + Sync>;
-
-/// Returns when the machine's identity was stored, if there is one.
-pub type IdentityStoredAt = Arc<dyn Fn() -> Option<SystemTime> + Send + Sync>;
 
 /// Settings of one agent.
 #[derive(Clone)]
@@ -47,8 +44,8 @@ pub struct AgentConfig {
     pub drain: Duration,
     /// Names the agent that displaces this one, if it runs on this machine too.
     pub find_other_agent: Option<FindOtherAgent>,
-    /// Tells of another identity than that of the last attempt, which is then not waited for.
-    pub identity_stored_at: Option<IdentityStoredAt>,
+    /// When the machine's identity was stored: a running agent takes another one up, and does not wait for it.
+    pub identity_stored_at: StoredAt,
     /// Receives every [`Event`].
     pub observer: Arc<dyn Fn(Event) + Send + Sync>,
 }

@@ -30,6 +30,11 @@ pub async fn probe(forward: &Forward) -> Result<(), Refusal> {
     connect_untuned(forward).await.map(drop)
 }
 
+/// Reports whether a target is certainly on this machine.
+pub fn is_local(forward: &Forward) -> bool {
+    !local_addresses(forward).is_empty()
+}
+
 /// The addresses of a target that is certainly on this machine.
 fn local_addresses(forward: &Forward) -> Vec<SocketAddr> {
     match (forward.loopback_addresses(), forward.host.parse::<IpAddr>()) {

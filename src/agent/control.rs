@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::config::AgentConfig;
 use super::recent_requests::RequestPath;
 use super::responses::{QueuedResponse, ResponseSender};
-use super::{ANOTHER_FLEET, AgentContext, Event, REPLACED_HERE, identity_changed, standby, stream};
-use crate::net::client::{Client, Connection};
+use super::target_watch::TargetReports;
+use super::{ANOTHER_FLEET, AgentContext, Event, REPLACED_HERE, standby, stream};
+use crate::net::client::{Client, Connection, IdentityChange};
 use crate::net::log_throttle::LogThrottle;
 use crate::net::os::clock;
 use crate::net::os::sd_notify;
@@ -147,15 +148,16 @@ pub(super) async fn session(
 /// then; with the words for that.
 async fn identity_replaced(context: &AgentContext, client: &Client, mut stored_at: Option<SystemTime>) -> &'static str {
     loop {
-        stored_at = identity_changed(&context.config, stored_at).await;
+        stored_at = context.config.identity_stored_at.changed(stored_at).await;
         let Ok(stored) = context.config.client_factory.client().await else { continue };
-        if !stored.has_same_key(client) {
-            return REPLACED_HERE;
-        }
-        if stored.fleet_keys() != client.fleet_keys() {
-            // What stands by verifies as before.
-            context.standby_pool.set_offer(&stored, None);
-            return ANOTHER_FLEET;
+        match client.change_to(&stored) {
+            Some(IdentityChange::Key) => return REPLACED_HERE,
+            Some(IdentityChange::Fleet) => {
+                // What stands by verifies as before.
+                context.standby_pool.set_offer(&stored, None);
+                return ANOTHER_FLEET;
+            }
+            None => client.accept_certificate_of(&stored),
         }
     }
 }
@@ -176,6 +178,7 @@ struct Session {
     pending: HashMap<StreamId, Arc<CancellationToken>>,
     response_sender: mpsc::Sender<QueuedResponse>,
     response_receiver: mpsc::Receiver<QueuedResponse>,
+    target_reports: TargetReports,
     /// A hub says each of these once on a connection. One that repeats them fills no disk.
     welcome_log: LogThrottle,
     drain_log: LogThrottle,
@@ -185,8 +188,8 @@ impl Session {
     fn new(context: AgentContext, client: Client) -> Self {
         let (response_sender, response_receiver) = mpsc::channel(PENDING_PER_DEVICE);
         let [welcome_log, drain_log] = [(); 2].map(|()| LogThrottle::default());
-        let pending = HashMap::new();
-        Self { context, client, pending, response_sender, response_receiver, welcome_log, drain_log }
+        let (pending, target_reports) = (HashMap::new(), context.target_watch.reports());
+        Self { context, client, pending, response_sender, response_receiver, target_reports, welcome_log, drain_log }
     }
 
     async fn run(mut self, channel: &mut ControlChannel<Connection>, backoff: &mut ReconnectBackoff) -> SessionEnd {
@@ -205,6 +208,7 @@ impl Session {
         let mut network = self.context.network.clone();
         loop {
             let step = tokio::select! {
+                report = self.target_reports.next() => channel.send(&report).await.map_err(SessionEnd::from),
                 () = network.changed() => channel.probe().await.map_err(SessionEnd::from),
                 message = channel.next() => match message {
                     Ok(message) => self.handle_message(message, backoff),
@@ -226,7 +230,10 @@ impl Session {
 
     fn handle_message(&mut self, message: ToDevice, backoff: &mut ReconnectBackoff) -> Result<(), SessionEnd> {
         match message {
-            ToDevice::Welcome { version, standby, opening_limit, certificate } => {
+            ToDevice::Welcome { version, standby, opening_limit, certificate, targets } => {
+                if targets {
+                    self.target_reports.begin();
+                }
                 if let Some(limit) = opening_limit {
                     self.context.config.client_factory.runtime().set_opening_limit(limit);
                 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Event;
 use super::config::{AccessPolicy, AgentConfig};
 use super::targets::{Incoming, Targets};
+use crate::net::client::StoredAt;
 use crate::net::identity::Identity;
 use crate::net::shutdown::Shutdown;
 use crate::net::tunnel::pump::TransportOptions;
@@ -35,7 +36,7 @@ impl Device {
             transport: TransportOptions::default(),
             drain: DRAIN,
             find_other_agent: None,
-            identity_stored_at: None,
+            identity_stored_at: StoredAt::default(),
             observer: Arc::new(|_| {}),
         };
         Ok(Self { config })

@@ -14,13 +14,13 @@ pub mod recent_requests;
 mod responses;
 mod standby;
 mod stream;
+mod target_watch;
 mod targets;
 
 use std::fmt;
-use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{sleep, timeout};
@@ -30,6 +30,7 @@ use self::config::AgentConfig;
 use self::control::SessionEnd;
 pub use self::device::Device;
 use self::recent_requests::{Attempt, RecentRequests, RequestPath};
+use self::target_watch::TargetWatch;
 pub use self::targets::{Incoming, Targets};
 use crate::net::client::standby::StandbyPool;
 use crate::net::log_throttle::LogThrottle;
@@ -40,6 +41,7 @@ use crate::net::os::sd_notify;
 use crate::net::shutdown::{Shutdown, StreamStop};
 use crate::net::tasks::Tasks;
 use crate::proto::backoff::{ReconnectBackoff, jittered};
+use crate::proto::forward::Forward;
 use crate::proto::id::DeviceId;
 use crate::proto::limits::{BACKOFF_BASE, BACKOFF_CAP, DISPLACED_BACKOFF};
 use crate::proto::message::StreamRequest;
@@ -56,6 +58,10 @@ pub enum Event {
     StreamRequested(u64, String),
     /// The stream has ended, or was refused.
     StreamClosed(u64),
+    /// A forward's target did not answer at the start, for this reason.
+    TargetDead(Forward, Refusal),
+    /// It does now.
+    TargetAnswers(Forward),
 }
 
 /// Runs until shutdown. Failures of the network or the hub are retried; the error is a refused key that only a restart
@@ -74,6 +80,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
         was_online: Arc::default(),
         device: Arc::new(Mutex::new(config.device.clone())),
         config: Arc::new(config),
+        target_watch: Arc::default(),
         network,
         run,
         stream_shutdown: StreamStop::default(),
@@ -81,6 +88,9 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
         stream_count: Arc::default(),
         handlers: Tasks::default(),
     };
+    for forward in context.config.targets.forwards() {
+        watch.spawn(context.target_watch.clone().watch(forward.clone(), context.config.observer.clone()));
+    }
     let handlers = context.handlers.clone();
     let config = context.config.clone();
     let done = stay_connected(&context, &shutdown.drain).await;
@@ -110,6 +120,7 @@ struct AgentContext {
     config: Arc<AgentConfig>,
     /// The id of the last client: the machine may join, or join again, while the agent runs.
     device: Arc<Mutex<DeviceId>>,
+    target_watch: Arc<TargetWatch>,
     network: NetworkMonitor,
     /// Random identifier of this run: the hub ends standbys and resumable streams of another one.
     run: u64,
@@ -174,14 +185,14 @@ async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Res
     let mut backoff = ReconnectBackoff::default();
     let (mut retry_log, mut if_offline) = (RetryLog::default(), false);
     while !stop.is_cancelled() {
-        let mut stored_at = identity_stored_at(config);
+        let mut stored_at = config.identity_stored_at.read();
         let Some(end) = control::session(context, &mut backoff, (stop, if_offline), stored_at).await else { break };
         let retry_delay = retry_delay(&end, &mut backoff);
         let action = RetryAction::for_end(&end, config.exit_when_key_refused);
         let was_online = context.was_online.swap(false, Ordering::Relaxed);
         if was_online && !end.is_replaced_key() {
             // What was stored meanwhile has nothing to do with this end, whose delay spreads the agents of a hub.
-            stored_at = identity_stored_at(config);
+            stored_at = config.identity_stored_at.read();
         }
         // An agent that was displaced takes the device over only once the other one has left it.
         if_offline = matches!(end, SessionEnd::Displaced { yields: true, .. }) || (if_offline && !was_online);
@@ -205,7 +216,7 @@ async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Res
         (config.observer)(Event::Offline(reason));
         tokio::select! {
             () = sleep(retry_delay) => action.into_result()?,
-            _ = identity_changed(config, stored_at) => backoff = ReconnectBackoff::default(),
+            _ = config.identity_stored_at.changed(stored_at) => backoff = ReconnectBackoff::default(),
             // A refusal does not depend on the network.
             () = network.changed(), if end.is_network_failure() => {}
             () = stop.cancelled() => {}
@@ -216,25 +227,6 @@ async fn stay_connected(context: &AgentContext, stop: &CancellationToken) -> Res
 
 /// A wait that a person who has removed its cause does not sit out.
 const LONG_WAIT: Duration = Duration::from_secs(10);
-
-/// The interval of looking for another identity: a person who has just joined waits for it.
-const IDENTITY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-
-fn identity_stored_at(config: &AgentConfig) -> Option<SystemTime> {
-    config.identity_stored_at.as_ref().and_then(|read| read())
-}
-
-/// Returns once the machine's identity was stored again since then, with when that was.
-async fn identity_changed(config: &AgentConfig, before: Option<SystemTime>) -> Option<SystemTime> {
-    let Some(read) = &config.identity_stored_at else { return pending().await };
-    loop {
-        let stored_at = read();
-        if stored_at != before {
-            return stored_at;
-        }
-        sleep(IDENTITY_CHECK_INTERVAL).await;
-    }
-}
 
 /// What is said of a key that was replaced while it was in use.
 const REPLACED_HERE: &str =

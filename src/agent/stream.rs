@@ -143,7 +143,11 @@ async fn connect_target(
     let target = config.targets.find(&request.stream_name).ok_or(RefusalKind::StreamNotOffered)?;
     let session = session_for(config, client, request).await?;
     access_policy::check(&config.access_policy, &context.device(), request).await?;
-    Ok(Connected { target: target.open(request, &context.handlers).await?, resume_target, session })
+    let opened = target.open(request, &context.handlers).await;
+    if let Some(forward) = target.forward() {
+        context.target_watch.note(forward, opened.as_ref().err());
+    }
+    Ok(Connected { target: opened?, resume_target, session })
 }
 
 /// Creates the device's end of the stream's session. A plain stream has none; only the services that this device's operator
@@ -299,8 +303,8 @@ fn reason_of_end(refusal: &Refusal) -> String {
 fn log_event(request: &StreamRequest, event: &StreamEvent) {
     let StreamRequest { stream_name, request_id, .. } = request;
     match event {
-        // Logged by the control connection, once for all streams.
-        StreamEvent::Draining(_) => {}
+        // The control connection logs the drain, once for all streams.
+        StreamEvent::SessionOpened | StreamEvent::Draining(_) => {}
         StreamEvent::Interrupted(why) => {
             tracing::info!(target: "device-agent", "{stream_name}: interrupted ({why}); reconnecting id={request_id}");
         }

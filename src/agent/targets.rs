@@ -79,6 +79,14 @@ pub(super) enum TargetKind {
 }
 
 impl TargetKind {
+    /// The forward, if it is one.
+    pub(super) fn forward(&self) -> Option<&Forward> {
+        match self {
+            Self::Forward(forward) => Some(forward),
+            Self::Handler(_) => None,
+        }
+    }
+
     /// Connects the target, or has the handler decide.
     pub(super) async fn open(&self, request: &StreamRequest, handlers: &Tasks) -> Result<TargetConnection, Refusal> {
         match self {
@@ -122,6 +130,11 @@ impl Targets {
     /// Names of the targets, the default first.
     pub(super) fn names(&self) -> Vec<StreamName> {
         self.named.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The forwards, without handlers.
+    pub(super) fn forwards(&self) -> impl Iterator<Item = &Forward> {
+        self.named.iter().filter_map(|(_, target)| target.forward())
     }
 
     /// Reports whether services get this target if they name none.

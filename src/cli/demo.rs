@@ -22,7 +22,7 @@ use crate::hub::activity;
 use crate::hub::broker::Settings;
 use crate::hub::certificate::Source;
 use crate::hub::config::{HubConfig, Limits};
-use crate::net::client::ClientFactory;
+use crate::net::client::{ClientFactory, StoredAt};
 use crate::net::os::socket_activation::InheritedSockets;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
@@ -64,12 +64,13 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
         transport: TransportOptions::default(),
         drain: DRAIN,
         find_other_agent: None,
-        identity_stored_at: None,
+        identity_stored_at: StoredAt::default(),
         observer: Arc::new(|_| {}),
     };
     let monitor = StreamMonitor::new(table.clone(), ADVICE, shutdown.clone());
     let proxy = ServiceProxy::bind(ProxyConfig {
         client_factory: enrolled(Role::Service)?,
+        identity_stored_at: StoredAt::default(),
         device,
         locals: vec![demo.local.clone()],
         connect_timeout: Duration::from_secs(10),

@@ -273,11 +273,8 @@ async fn running_or_next(principal: &Principal, profile: &Profile, hubs: &[HubAd
     let installed = service_with_key(profile, principal.role, &directory, None);
     let running = if installed.is_some() { None } else { running_role(principal, hubs).await };
     Ok(match running {
-        Some(RoleStatus { role, process, .. }) if principal.role == Role::Device => {
-            format!("the running {role} (process {process}) takes this up by itself, within seconds")
-        }
         Some(RoleStatus { role, process, .. }) => {
-            format!("the running {role} (process {process}) goes on as before; restart it to take this up now")
+            format!("the running {role} (process {process}) takes this up by itself, within seconds")
         }
         None => next_step(profile, principal.role, &directory, None),
     })

@@ -3,23 +3,24 @@
 //! In: a device-agent's forwards, or a proxy's device and streams. Out: warnings. The role runs meanwhile, and nothing
 //! depends on the result.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::pending;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::anyhow;
-use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use super::output::advice::Advice;
 use super::{Failure, output};
-use crate::agent::connect::probe;
+use crate::agent;
 use crate::net::client::{ClientFactory, response_refusal};
 use crate::proto::admin::{DeviceStatus, NOT_JOINED_YET, disabled_at_the_hub};
 use crate::proto::forward::{Forward, HostPort};
 use crate::proto::id::{DeviceId, StreamName};
 use crate::proto::limits::FORWARDS_PER_DEVICE;
+use crate::proto::message::DeadTarget;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proxy::devices::request_devices;
 
@@ -50,16 +51,22 @@ pub(super) fn ensure_distinct(forwards: &[Forward]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Warns about each forward whose target does not answer.
-pub(super) async fn check_targets(forwards: Vec<Forward>) {
-    join_all(forwards.iter().map(check_target)).await;
-}
-
-async fn check_target(forward: &Forward) {
-    if let Err(refusal) = probe(forward).await
-        && let Some(warning) = target_warning(forward, &refusal)
-    {
-        tracing::warn!(target: "device-agent", "forward {}: {warning}", forward.name);
+/// Warns about a forward whose target does not answer at the agent's start, and says when it does.
+pub(super) fn on_target_event(event: &agent::Event) {
+    match event {
+        agent::Event::TargetDead(forward, refusal) => {
+            if let Some(warning) = target_warning(forward, refusal) {
+                tracing::warn!(target: "device-agent", "forward {}: {warning}", forward.name);
+            }
+        }
+        agent::Event::TargetAnswers(Forward { name, host, port, .. }) => {
+            let target = HostPort(host, *port);
+            tracing::info!(target: "device-agent", "forward {name}: {target} answers now");
+        }
+        agent::Event::Online
+        | agent::Event::Offline(_)
+        | agent::Event::StreamRequested(..)
+        | agent::Event::StreamClosed(_) => {}
     }
 }
 
@@ -107,11 +114,14 @@ impl DeviceCheck {
         match self.devices().await {
             Ok(Some(devices)) => {
                 let refusals = self.judge(&devices);
-                refusals.iter().for_each(|(id, refusal)| self.warn(id, &self.advice.describe(refusal)));
+                refusals
+                    .iter()
+                    .for_each(|(id, refusal)| self.warn(&format!("{id}: {}", self.advice.describe(refusal))));
+                self.dead_targets(&devices).iter().for_each(|warning| self.warn(warning));
             }
             // An older hub may not answer this.
             Ok(None) => {}
-            Err(refusal) => self.warn(&self.device, &refusal.with_hint()),
+            Err(refusal) => self.warn(&format!("{}: {}", self.device, refusal.with_hint())),
         }
     }
 
@@ -122,7 +132,10 @@ impl DeviceCheck {
         match self.judge(&devices).into_iter().next() {
             Some((_, refusal)) if refusal.kind == RefusalKind::DeviceOffline && self.advice.wait_is_chosen => Ok(false),
             Some((_, refusal)) => Err(refusal),
-            None => Ok(true),
+            None => {
+                self.dead_targets(&devices).iter().for_each(|warning| self.warn(warning));
+                Ok(true)
+            }
         }
     }
 
@@ -141,8 +154,7 @@ impl DeviceCheck {
 
     /// Returns what the hub would refuse now, with the device.
     fn judge(&self, devices: &[DeviceStatus]) -> Vec<(DeviceId, Refusal)> {
-        // As the hub finds it.
-        let found = devices.iter().find(|status| status.id.as_str().eq_ignore_ascii_case(self.device.as_str()));
+        let found = self.find(devices);
         let Some(DeviceStatus { id, last_seen, online, joined, ending, disabled }) = found else {
             return vec![(self.device.clone(), RefusalKind::UnknownDevice.into())];
         };
@@ -171,13 +183,37 @@ impl DeviceCheck {
         refusals
     }
 
-    fn warn(&self, device: &DeviceId, why: &str) {
+    /// Words which of the streams the device would refuse now: it says that their targets do not answer.
+    fn dead_targets(&self, devices: &[DeviceStatus]) -> Vec<String> {
+        let Some(DeviceStatus { id, online: Some(presence), .. }) = self.find(devices) else { return Vec::new() };
+        let first = presence.forwards.first();
+        let wanted: BTreeSet<_> = self.streams.iter().filter_map(|(_, name)| name.as_ref().or(first)).collect();
+        let dead = wanted.into_iter().filter_map(|name| presence.dead_targets.iter().find(|dead| dead.name == *name));
+        dead.map(|dead| dead_target(id, dead)).collect()
+    }
+
+    /// Finds the device as the hub does.
+    fn find<'a>(&self, devices: &'a [DeviceStatus]) -> Option<&'a DeviceStatus> {
+        devices.iter().find(|status| status.id.as_str().eq_ignore_ascii_case(self.device.as_str()))
+    }
+
+    fn warn(&self, warning: &str) {
         // The target of a log event is fixed where it is written.
         match self.role {
-            "rdp" => tracing::warn!(target: "rdp", "{device}: {why}"),
-            _ => tracing::warn!(target: "service-proxy", "{device}: {why}"),
+            "rdp" => tracing::warn!(target: "rdp", "{warning}"),
+            _ => tracing::warn!(target: "service-proxy", "{warning}"),
         }
     }
+}
+
+/// Words that a device offers a stream in vain.
+fn dead_target(device: &DeviceId, DeadTarget { name, target, reason }: &DeadTarget) -> String {
+    if reason.kind == RefusalKind::TargetRefused {
+        return format!(
+            "{device} offers {name}, but nothing listens on {target} there; streams to it will be refused until something does"
+        );
+    }
+    format!("{device} offers {name}, but {}; streams to it will be refused until that is mended", reason.message())
 }
 
 /// Reports whether the hub refuses the identity, whatever it requests.

@@ -26,7 +26,7 @@ use super::{Failure, output};
 use crate::agent;
 use crate::agent::config::{AccessPolicy, AgentConfig};
 use crate::hub::{BindError, Hub};
-use crate::net::client::ClientFactory;
+use crate::net::client::{ClientFactory, StoredAt};
 use crate::net::os::allocator::retain_freed_memory;
 use crate::net::os::rlimit::raise_descriptors;
 use crate::net::os::sd_notify;
@@ -168,7 +168,7 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
             let own = own.clone();
             Box::pin(async move { own.other_process().await })
         })),
-        identity_stored_at: Some(Arc::new(move || StoredIdentity::stored_at(&profile, Role::Device))),
+        identity_stored_at: StoredAt::new(move || StoredIdentity::stored_at(&profile, Role::Device)),
         observer: Arc::new(move |event| {
             if matches!(event, agent::Event::Online) {
                 observed.store(true, Ordering::Relaxed);
@@ -177,18 +177,17 @@ pub(super) async fn device_agent(agent: DeviceAgent) -> Result<(), Failure> {
                 let hint = || connect_hint(&status.identity(), &offers);
                 hint_shown.call_once(|| output::role_message("device-agent", &hint()));
             }
+            preflight::on_target_event(&event);
             status.on_agent_event(event);
         }),
     };
     ensure_only_agent(&config.client_factory, &status_server).await?;
-    let forwards = agent.forward;
     retain_freed_memory();
     raise_descriptors();
     let signals = Signals::catch()?;
     sd_notify::ready("not yet connected");
     let shutdown = Shutdown::default();
-    let checks = preflight::check_targets(forwards);
-    let work = Box::pin(preflight::beside(checks, Box::pin(agent::run(config, shutdown.clone()))));
+    let work = Box::pin(agent::run(config, shutdown.clone()));
     let work = Box::pin(status_server.serve_while(&shutdown, work));
     let work = sd_notify::with_watchdog(work);
     signals.run_with_shutdown(&shutdown, work).await??;
@@ -373,10 +372,12 @@ pub(super) fn proxy_config(
     observer: impl Fn(proxy::Event) + Send + Sync + 'static,
 ) -> Result<ProxyConfig, Failure> {
     let device = proxy.device().map_err(Failure::Usage)?;
+    let profile = Profile::resolve(proxy.hub.profile.as_ref())?;
     let stream = proxy.stream;
     let locals = proxy.local.into_iter().map(|local| LocalForward { stream: local.stream.or(stream.clone()), ..local });
     Ok(ProxyConfig {
-        client_factory: client_factory(principal, proxy.hub).with_limits(proxy.limits.limits()),
+        client_factory: joined_client_factory(principal, proxy.hub).with_limits(proxy.limits.limits()),
+        identity_stored_at: StoredAt::new(move || StoredIdentity::stored_at(&profile, Role::Service)),
         device,
         locals: locals.collect(),
         connect_timeout: proxy.connect_timeout,

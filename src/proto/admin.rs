@@ -10,6 +10,7 @@ pub use self::device::{DeviceStatus, NOT_JOINED_YET, disabled_at_the_hub};
 use super::id::{DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
 use super::join::{HubAddress, Pin};
 use super::key::PublicKey;
+use super::message::DeadTarget;
 use super::refusal::Detail;
 use super::scope::{Glob, Scope, ScopeChange};
 use super::timestamp::Timestamp;
@@ -254,6 +255,9 @@ pub struct Presence {
     /// `true` if it may accept other names too.
     #[serde(rename = "others", default, skip_serializing_if = "super::message::is_false")]
     pub accepts_any_name: bool,
+    /// Those of its forwards whose targets did not answer when it last tried them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dead_targets: Vec<DeadTarget>,
     /// Round-trip time of the last ping, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round_trip_us: Option<u64>,

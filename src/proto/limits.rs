@@ -96,11 +96,14 @@ pub const RECENT_REQUESTS_OF_HUB: usize = 8192;
 /// Size limit of a control message. The largest, a hello with every forward, has a few KiB.
 pub const CONTROL_MESSAGE_BYTES: usize = 64 * 1024;
 
-/// Nesting limit of a control message. Those of devstream need three levels.
+/// Nesting limit of a control message. Those of devstream need four levels.
 pub const CONTROL_MESSAGE_DEPTH: usize = 8;
 
 /// Limit of forwards of one device, so that a hello fits in a control message.
 pub const FORWARDS_PER_DEVICE: usize = 256;
+
+/// Limit of targets that a device reports as dead, so that they fit in a control message.
+pub const DEAD_TARGETS: usize = 16;
 
 /// Size limit of a data message that is sent: the maximum payload of Azure IoT Hub, so that any client accepts it.
 pub const MAX_SENT_MESSAGE_BYTES: usize = 64 * 1024;
@@ -152,6 +155,13 @@ pub const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for which a part of the end-to-end handshake that nobody waits for is held back, to go out with the answer or the end
 /// of the application: most come within it.
 pub const HANDSHAKE_HOLD: Duration = Duration::from_millis(1);
+
+/// Time from its start before which an agent does not answer a ticket that it does not know. A service that comes back to it
+/// right after a restart waits that long once; on a slow link, what the agent declined is repeated within it.
+pub const FRESH_AGENT_TIME: Duration = Duration::from_secs(3);
+
+/// The time within which a service repeats what the agent declined: less than [`FRESH_AGENT_TIME`], since no two clocks run alike.
+pub const EARLY_REPEAT_TIME: Duration = Duration::from_millis(2950);
 
 /// Time in which the alert of a failed end-to-end session is sent to the peer, before the stream is reset.
 pub const SESSION_ALERT_TIME: Duration = Duration::from_secs(1);

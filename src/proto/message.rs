@@ -20,6 +20,12 @@ pub enum ToHub {
     Hello(Hello),
     /// The response to a [`StreamRequest`].
     StreamResponse(StreamResponse),
+    /// The forwards whose targets do not answer, in place of those of the message before. Only a hub that
+    /// [takes](ToDevice::Welcome::targets) them gets this.
+    Targets {
+        /// The forwards; others have answered, or were not tried.
+        dead: Vec<DeadTarget>,
+    },
 }
 
 /// A message from the hub to a device.
@@ -39,6 +45,9 @@ pub enum ToDevice {
         /// The certificate of a fleet that the hub keeps for the device's key.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         certificate: Option<String>,
+        /// `true` if the hub takes [`ToHub::Targets`].
+        #[serde(default, skip_serializing_if = "is_false")]
+        targets: bool,
     },
     /// The hub has another certificate for the device's key. Only a device that [takes](Hello::certificates) some gets this.
     Certificate {
@@ -102,6 +111,18 @@ pub struct Hello {
     /// `true` if it trusts a fleet, and takes the fleet's certificates for its key.
     #[serde(default, skip_serializing_if = "is_false")]
     pub certificates: bool,
+}
+
+/// A forward whose target did not answer when the device last tried it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadTarget {
+    /// The forward.
+    pub name: StreamName,
+    /// Its target's host and port.
+    pub target: Detail,
+    /// What a stream to it would be refused with.
+    pub reason: Refusal,
 }
 
 /// A service's request for a stream.

@@ -227,6 +227,11 @@ impl RefusalKind {
         matches!(self, Self::AnotherPeerKey | Self::NotInFleet | Self::EndToEndNotBegun | Self::StreamAltered)
     }
 
+    /// Reports whether the device does not reach the target.
+    pub fn is_of_target(self) -> bool {
+        matches!(self, Self::TargetRefused | Self::TargetUnreachable | Self::TargetTimedOut)
+    }
+
     /// Reports whether the hub or the device has no capacity for the moment: the same request may succeed shortly.
     pub fn is_busy(self) -> bool {
         matches!(self, Self::HubBusy | Self::DeviceBusy | Self::ConnectionRejected)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Event;
-use crate::net::client::ClientFactory;
+use crate::net::client::{ClientFactory, StoredAt};
 use crate::net::tunnel::pump::TransportOptions;
 use crate::proto::forward::LocalForward;
 use crate::proto::id::DeviceId;
@@ -14,6 +14,8 @@ use crate::proto::id::DeviceId;
 pub struct ProxyConfig {
     /// Creates clients of the hub, with the current key.
     pub client_factory: ClientFactory,
+    /// When the machine's identity was stored: a running proxy takes another key up.
+    pub identity_stored_at: StoredAt,
     /// Device that streams are opened to.
     pub device: DeviceId,
     /// Local addresses to listen on, each with its stream name.

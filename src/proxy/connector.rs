@@ -8,6 +8,7 @@ use super::devices::list_devices;
 use super::drain_streams;
 use super::opener::Opener;
 use super::stream;
+use crate::net::client::StoredAt;
 use crate::net::identity::Identity;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;
@@ -45,6 +46,7 @@ impl Connector {
     pub fn new(identity: &Identity) -> Result<Self, Refusal> {
         let config = ProxyConfig {
             client_factory: identity.client_factory_for(Role::Service)?,
+            identity_stored_at: StoredAt::default(),
             // Replaced for each stream.
             device: identity.principal().id.clone().into(),
             locals: Vec::new(),

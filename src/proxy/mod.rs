@@ -7,6 +7,7 @@
 pub mod config;
 mod connector;
 pub mod devices;
+mod identity;
 mod opener;
 mod request;
 mod standby;
@@ -122,6 +123,8 @@ impl ServiceProxy {
         let (network, monitor_task) = config.client_factory.runtime().monitor_network();
         watch.spawn(monitor_task);
         let opener = Arc::new(Opener::new(config.clone(), network));
+        let following = opener.clone();
+        watch.spawn(async move { following.follow_identity().await });
         let next_number = Arc::new(AtomicU64::new(1));
         // Of further connections one waits here, and the others in the listen backlog, where they cost no descriptors.
         let limits = *config.client_factory.runtime().limits();

@@ -39,7 +39,7 @@ const FIRST_READ_BYTES: usize = 4 * 1024;
 pub(super) struct Opener {
     pub(super) config: Arc<ProxyConfig>,
     /// The client that worked last; enrolling again for every connection would cost a round trip.
-    client: Arc<Mutex<Option<Client>>>,
+    pub(super) client: Arc<Mutex<Option<Client>>>,
     network: NetworkMonitor,
     pub(super) standbys: Standbys,
     busy_log: Arc<LogThrottle>,
@@ -287,6 +287,11 @@ impl Opener {
         }
     }
 
+    /// Reports whether no other client has taken this one's place.
+    async fn is_current(&self, client: &Client) -> bool {
+        self.client.lock().await.as_ref().is_some_and(|current| current.is_same_enrolment(client))
+    }
+
     async fn open_as(
         &self,
         client: &Client,
@@ -296,7 +301,9 @@ impl Opener {
         let grant = request_by_http(&self.config, client, name, state.id).await?;
         // The early data of the lost request was not passed on, and is not any more.
         state.id = None;
-        self.standbys.update_offer(client, grant.standby_offer);
+        if self.is_current(client).await {
+            self.standbys.update_offer(client, grant.standby_offer);
+        }
         if let Some(limit) = grant.opening_limit {
             self.config.client_factory.runtime().set_opening_limit(limit);
         }
@@ -359,6 +366,7 @@ fn is_stale(kind: RefusalKind) -> bool {
         kind,
         RefusalKind::HubUnreachable
             | RefusalKind::AuthenticationFailed
+            | RefusalKind::KeyReplaced
             | RefusalKind::CertificateNotTrusted
             | RefusalKind::WrongHubName
     )

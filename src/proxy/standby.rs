@@ -64,6 +64,12 @@ impl Standbys {
         self.refill();
     }
 
+    /// Has only connections of this client carry further streams.
+    pub(super) fn change_client(&self, client: &Client) {
+        self.0.pool.change_client(client);
+        self.clear_idle();
+    }
+
     /// Opens standbys in the background, if the pool is short of them.
     pub(super) fn refill(&self) {
         if !self.0.pool.needs_refill() {

@@ -228,6 +228,48 @@ fn a_running_proxy_switches_to_the_new_key() {
     is_alive(&mut proxy.connect());
 }
 
+/// The former key is good meanwhile: nobody makes the proxy do so.
+#[test]
+fn a_running_proxy_takes_a_new_key_up_by_itself_for_new_streams_and_their_connections() {
+    let target = Target::echo();
+    let ThreeMachines { proxy, agent: _agent, laptop, device: _device, hub } =
+        ThreeMachines::forwarding(target.port, EVERYTHING);
+    let mut running = proxy.connect();
+    is_alive(&mut running);
+    // Its connection stands by for the next stream.
+    is_alive(&mut proxy.connect());
+    let lines = proxy.process.lines();
+    let joined = laptop.run(&["join", &hub.link(&["service", "rotate", "alice", "--overlap", "4s"])]);
+    let id = proxy.process.id();
+    let said = format!("the running service-proxy (process {id}) takes this up by itself, within seconds");
+    assert!(joined.stderr.contains(&said) && !joined.stderr.contains("restart"), "{joined:?}");
+    let taken_up = "service alice: this key has been replaced by a newer one; new streams use that from now on";
+    within(SOON, "the new key", || proxy.process.wait_line_after(lines, taken_up));
+    is_alive(&mut running);
+    let mut of_the_new_key = proxy.connect();
+    is_alive(&mut of_the_new_key);
+    let lines = proxy.process.lines();
+    let ended = || hub.ask(&["service", "show", "alice"]).contains(", replaced, ended 20").then_some(());
+    within(SOON, "the overlap", || poll("the former key's end", ended));
+    proxy.process.wait_line_after(lines, "#1 from ");
+    is_alive(&mut running);
+    is_alive(&mut of_the_new_key);
+    is_alive(&mut proxy.connect());
+    assert_eq!(proxy.process.find_line(lines, "#3", std::time::Duration::ZERO), None, "{}", proxy.process);
+}
+
+#[test]
+fn a_proxy_that_was_started_before_its_machine_joined_carries_streams_after_that() {
+    let (hub, target) = (Hub::start(&Machine::new()), Target::echo());
+    let (laptop, device) = (Machine::new(), Machine::new());
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    let _agent = Agent::start(&device, &[&target.port.to_string()]);
+    let proxy = ServiceProxy::start(&laptop);
+    proxy.process.wait_line("this machine has not joined a hub");
+    laptop.ask(&["join", &hub.service_link("another-name")]);
+    is_alive(&mut proxy.connect());
+}
+
 #[test]
 fn a_join_with_a_running_agent_says_that_this_takes_the_new_key_up() {
     let (hub, device) = (Hub::start(&Machine::new()), Machine::new());

@@ -5,9 +5,9 @@ use std::net::TcpListener;
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::Process;
 use crate::support::raw::{RawClient, RawDevice};
-use crate::support::roles::{Agent, Hub, ServiceProxy};
+use crate::support::roles::{Agent, Hub, ServiceProxy, pipe};
 use crate::support::targets::{Target, closed_port, is_alive};
-use crate::support::{DEVICE, SOON, within};
+use crate::support::{DEVICE, SOON, poll, within};
 
 #[test]
 fn a_proxy_warns_at_its_start_about_a_wrong_device() {
@@ -120,6 +120,51 @@ fn an_agent_warns_at_its_start_about_a_target_where_nothing_listens() {
     agent.process.wait_line("did you mean --forward web=8080?");
     assert!(!agent.process.errors().contains("forward echo"), "{}", agent.process);
     assert_eq!(target.connections(), 0, "a listener of this machine is not connected to");
+}
+
+#[test]
+fn a_proxy_warns_at_its_start_about_a_target_where_nothing_listens_and_not_once_something_does() {
+    let (machine, echo, closed) = (Machine::new(), Target::echo(), closed_port());
+    let hub = Hub::start(&machine);
+    let forwards = [format!("ssh={closed}"), format!("echo={}", echo.port)];
+    let agent = Agent::start(&machine, &forwards.each_ref().map(String::as_str)).process;
+    let is_dead = || machine.ask(&["devices", "--json"]).contains("deadTargets");
+    let becomes_dead = |dead| within(SOON, "the report", || poll("the report", || (is_dead() == dead).then_some(())));
+    becomes_dead(true);
+    let warning = format!(
+        "warning: pi-42 offers ssh, but nothing listens on 127.0.0.1:{closed} there; streams to it will be refused until \
+         something does"
+    );
+    for local in ["0", "0=ssh"] {
+        let proxy = ServiceProxy::start_with(&machine, DEVICE, local, &[]);
+        proxy.process.wait_line(&format!("service-proxy: {warning}"));
+    }
+    for client in [&["--no-client"][..], &[]] {
+        let rdp = machine.start(&[&["rdp", "--stream", "ssh", DEVICE], client].concat());
+        rdp.wait_line(&format!("rdp: {warning}"));
+    }
+    // `ssh` opens its stream at once.
+    let refused = pipe(&machine, DEVICE);
+    let said = format!("the target refused the connection (127.0.0.1:{closed}: ");
+    assert!(refused.stderr.contains(&said), "{refused:?}");
+
+    // Who may not open it learns nothing of it.
+    let bob = Machine::new();
+    bob.ask(&["join", &hub.service_link_with("bob", &["--device", "*", "--stream", "echo"])]);
+    let seen = bob.ask(&["devices", "--json"]);
+    assert!(seen.contains("echo") && !seen.contains(&closed.to_string()), "{seen}");
+
+    let listener = TcpListener::bind(("127.0.0.1", closed)).expect("its port");
+    agent.wait_line(&format!("device-agent: forward ssh: 127.0.0.1:{closed} answers now"));
+    becomes_dead(false);
+    let proxy = ServiceProxy::start_with(&machine, DEVICE, "0=ssh", &["--local", "0"]);
+    let _carried = proxy.connect();
+    proxy.process.wait_line(": opened");
+    assert!(!proxy.process.errors().contains("warning"), "{}", proxy.process);
+    drop(listener);
+    // A stream shows it too.
+    drop(proxy.connect());
+    becomes_dead(true);
 }
 
 #[test]

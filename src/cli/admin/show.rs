@@ -183,7 +183,7 @@ fn state(identity: &Identity) -> Option<&'static str> {
 
 /// Returns the cells of [`PRESENCE`] after the id; `offline` words the state of a device that is not online.
 fn presence(online: Option<&Presence>, last_seen: Option<Timestamp>, offline: &str) -> Vec<String> {
-    let Some(Presence { since, address, version, forwards, round_trip_us, accepts_any_name: _ }) = online else {
+    let Some(Presence { since, address, version, forwards, round_trip_us, .. }) = online else {
         let since = last_seen.map_or_else(|| "-".into(), |seen| seen.to_string());
         let unknown = ["-", "-", "-", "-"].map(str::to_owned);
         return [vec![offline.to_owned(), since], unknown.to_vec()].concat();

@@ -99,6 +99,7 @@ impl StatusServer {
             agent::Event::Offline(reason) => inner.mark_failed(RoleState::Retrying, reason),
             agent::Event::StreamRequested(number, description) => inner.stream_started(number, description, false),
             agent::Event::StreamClosed(number) => drop(inner.streams.remove(&number)),
+            agent::Event::TargetDead(..) | agent::Event::TargetAnswers(_) => {}
         }
     }
 

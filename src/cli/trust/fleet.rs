@@ -157,8 +157,8 @@ fn restart(profile: &Profile, role: Role) -> anyhow::Result<String> {
     Ok(match service_with_key(profile, role, &directory, None) {
         Some(service) => format!("; next: systemctl restart {}", service.name),
         None => match role {
-            Role::Device => "; restart its device-agent if it runs".into(),
-            Role::Service => "; restart its service-proxies if any run".into(),
+            Role::Device => "; its device-agent, if it runs, takes this up by itself within seconds".into(),
+            Role::Service => "; its service-proxies, if any run, take this up by themselves within seconds".into(),
         },
     })
 }

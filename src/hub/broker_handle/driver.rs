@@ -1,5 +1,7 @@
 //! The broker's driver: processes one input at a time, then executes every output that it caused.
 
+mod presence;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,8 +21,9 @@ use crate::net::os::random;
 use crate::net::tunnel::relay::WaitingBytes;
 use crate::net::websocket::Transport;
 use crate::net::websocket::channel::RoundTrip;
-use crate::proto::admin::{Presence, StreamStatus};
+use crate::proto::admin::StreamStatus;
 use crate::proto::id::{ConnectionId, DeviceId, StreamId};
+use crate::proto::message::DeadTarget;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::timestamp::Timestamp;
 
@@ -34,6 +37,8 @@ struct Device {
     standbys: Vec<oneshot::Sender<StandbyRequest>>,
     /// Requests on standby connections without a response: dropping the guard withdraws the request.
     withdrawals: HashMap<StreamId, DropGuard>,
+    /// Its forwards whose targets do not answer.
+    dead_targets: Vec<DeadTarget>,
 }
 
 /// The broker and the channels to everyone it serves.
@@ -88,8 +93,14 @@ impl<T: Transport> BrokerDriver<T> {
     /// Registers an online device.
     pub(super) fn register_device(&mut self, device: DeviceId, registration: DeviceRegistration) {
         let DeviceRegistration { connection, hello, address, round_trip, commands } = registration;
-        let device_at =
-            Device { commands, since: clock::now_utc(), round_trip, standbys: Vec::new(), withdrawals: HashMap::new() };
+        let device_at = Device {
+            commands,
+            since: clock::now_utc(),
+            round_trip,
+            standbys: Vec::new(),
+            withdrawals: HashMap::new(),
+            dead_targets: Vec::new(),
+        };
         self.devices.insert(connection, device_at);
         self.ending.remove(&device);
         self.handle(Input::DeviceConnected { device, connection, hello, address });
@@ -312,39 +323,10 @@ impl<T: Transport> BrokerDriver<T> {
         }
     }
 
-    pub(super) fn presence(&self, device: &DeviceId) -> Option<Presence> {
-        let (connection, hello, address) = self.broker.online(device)?;
-        let reached = self.devices.get(&connection);
-        Some(Presence {
-            since: reached.map_or_else(clock::now_utc, |device| device.since),
-            address,
-            version: hello.version.clone(),
-            forwards: hello.forwards.clone(),
-            accepts_any_name: hello.accepts_any_name,
-            round_trip_us: reached.and_then(|device| device.round_trip.micros()),
-        })
-    }
-
-    pub(super) fn devices_online(&self) -> usize {
-        self.broker.devices_online()
-    }
-
     /// Returns the bytes relayed by all open streams, to devices and to services.
     pub(super) fn bytes_carried(&self) -> (u64, u64) {
         let totals = self.active.values().map(|active| active.counters.total());
         totals.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
-    }
-
-    /// Those that are back, or have no open streams, are forgotten.
-    pub(super) fn note_ending(&mut self, device: DeviceId) {
-        self.ending.insert(device);
-        self.ending = self.ending_devices();
-    }
-
-    pub(super) fn ending_devices(&self) -> HashSet<DeviceId> {
-        let open = self.broker.all_streams().filter(|(_, _, state, _)| *state == "open");
-        let of = open.map(|(_, request, ..)| &request.device);
-        of.filter(|&device| self.ending.contains(device) && self.broker.online(device).is_none()).cloned().collect()
     }
 
     pub(super) fn streams(&self) -> Vec<StreamStatus> {

@@ -7,9 +7,9 @@
 mod active_stream;
 mod driver;
 mod memory;
+mod presence;
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
@@ -27,7 +27,7 @@ use super::broker::{
 use crate::net::tunnel::relay::{Leg, WaitingBytes};
 use crate::net::websocket::Transport;
 use crate::net::websocket::channel::RoundTrip;
-use crate::proto::admin::{Presence, StreamStatus};
+use crate::proto::admin::StreamStatus;
 use crate::proto::id::{ConnectionId, DeviceId, StreamId};
 use crate::proto::message::{Hello, StreamResponse};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -211,27 +211,6 @@ impl<T: Transport> BrokerHandle<T> {
         let left = Input::LegLeft { leg: attach.leg, exit: LegExit::Lost(None, String::new()) };
         let attachment = self.with(|driver| driver.attach_leg(attach))?;
         Ok((attachment?, self.leave_guard(left)))
-    }
-
-    /// Returns the presence of an online device. Each device is looked up by itself: a list of all would block every
-    /// stream meanwhile.
-    pub(super) fn presence(&self, device: &DeviceId) -> Option<Presence> {
-        self.with(|driver| driver.presence(device)).ok().flatten()
-    }
-
-    /// Returns the number of online devices.
-    pub(super) fn devices_online(&self) -> usize {
-        self.with(|driver| driver.devices_online()).unwrap_or_default()
-    }
-
-    /// Notes that a device's agent was told to end, and has disconnected.
-    pub(super) fn note_ending(&self, device: DeviceId) {
-        let _ = self.with(|driver| driver.note_ending(device));
-    }
-
-    /// Returns the devices whose agent was told to end and that have open streams.
-    pub(super) fn ending_devices(&self) -> HashSet<DeviceId> {
-        self.with(|driver| driver.ending_devices()).unwrap_or_default()
     }
 
     /// Returns every stream, the oldest first.

@@ -1,5 +1,6 @@
 //! A device's control connection: its messages become the broker's inputs, the broker's commands its messages.
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use http::header;
@@ -19,10 +20,10 @@ use crate::net::transport::http_server::{HttpOutcome, HttpRequest};
 use crate::net::websocket::channel::{ChannelError, ControlChannel};
 use crate::net::websocket::{CLOSE_POLICY, SocketKind, WebSocket, WebSocketError};
 use crate::proto::http::{CONTROL_PROTOCOL, IF_OFFLINE_HEADER, list_contains};
-use crate::proto::id::{DeviceId, Principal, Role};
+use crate::proto::id::{DeviceId, Principal, Role, StreamName};
 use crate::proto::key::PublicKey;
-use crate::proto::limits::{FORWARDS_PER_DEVICE, REQUEST_HEAD_TIMEOUT};
-use crate::proto::message::{Hello, ToDevice, ToHub};
+use crate::proto::limits::{DEAD_TARGETS, FORWARDS_PER_DEVICE, REQUEST_HEAD_TIMEOUT};
+use crate::proto::message::{DeadTarget, Hello, ToDevice, ToHub};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::StreamProtocol;
 use crate::proto::token_bucket::{Rate, TokenBucket};
@@ -85,6 +86,7 @@ pub(in crate::hub) async fn run(
     drop(awaited);
     let Some(hello) = hello else { return channel.refuse(RefusalKind::BadRequest).await };
     let (round_trip, takes_certificates) = (channel.round_trip(), hello.certificates);
+    let forwards = hello.forwards.iter().cloned().collect();
     let registered =
         shared.streams.broker.register_device(device.clone(), context.id, hello, context.address, round_trip);
     let Ok((mut commands, mut guard)) = registered else {
@@ -99,6 +101,7 @@ pub(in crate::hub) async fn run(
         principal: &principal,
         authority: &authority,
         key,
+        forwards,
         takes_certificates,
         certificate: None,
     };
@@ -166,6 +169,8 @@ struct DeviceSession<'a> {
     authority: &'a str,
     /// The key that authenticated it.
     key: PublicKey,
+    /// The names of its forwards.
+    forwards: HashSet<StreamName>,
     /// The device trusts a fleet, and takes the certificates for its key.
     takes_certificates: bool,
     /// The certificate that it was sent last.
@@ -191,12 +196,16 @@ impl DeviceSession<'_> {
         loop {
             tokio::select! {
                 message = channel.next() => match message {
-                    Ok(ToHub::StreamResponse(_)) if !responses.is_acceptable() => {
-                        let violation = WebSocketError::Violation(CLOSE_POLICY, "responses to no request".into());
-                        return ChannelError::Broken(violation).into();
-                    }
+                    Ok(ToHub::StreamResponse(_)) if !responses.is_acceptable() => return violation("responses to no request"),
                     Ok(ToHub::StreamResponse(response)) => {
                         shared.streams.broker.device_responded(self.context.id, response, false);
+                    }
+                    Ok(ToHub::Targets { .. }) if !responses.unasked.take(clock::now()) => {
+                        return violation("too many reports of its targets");
+                    }
+                    Ok(ToHub::Targets { dead }) => {
+                        let dead = self.offered(dead);
+                        shared.streams.broker.note_dead_targets(self.context.id, dead);
                     }
                     Ok(ToHub::Hello(_)) => return ControlEnd::Refused(RefusalKind::BadRequest),
                     Err(error) => return error.into(),
@@ -220,13 +229,24 @@ impl DeviceSession<'_> {
         }
     }
 
+    /// What a report says about targets that the device offers, once of each.
+    fn offered(&self, mut dead: Vec<DeadTarget>) -> Vec<DeadTarget> {
+        let mut seen = HashSet::new();
+        dead.retain(|DeadTarget { name, reason, .. }| {
+            reason.kind.is_of_target() && self.forwards.contains(name) && seen.insert(name.clone())
+        });
+        dead.truncate(DEAD_TARGETS);
+        dead.shrink_to_fit();
+        dead
+    }
+
     /// Confirms that the device is online. The ping measures the first round trip.
     async fn send_welcome(&mut self, channel: &mut ControlChannel<Socket>) -> Result<(), ChannelError> {
         let standby = self.shared.standby_offer(self.authority);
         let opening_limit = Some(self.shared.opening_limit());
         let version = env!("CARGO_PKG_VERSION").into();
         let certificate = self.new_certificate().await;
-        channel.send(&ToDevice::Welcome { version, standby, opening_limit, certificate }).await?;
+        channel.send(&ToDevice::Welcome { version, standby, opening_limit, certificate, targets: true }).await?;
         channel.ping().await
     }
 
@@ -275,6 +295,11 @@ impl DeviceSession<'_> {
         let valid = revalidate(&self.shared.registry, self.principal, &self.key, action).await;
         valid.map(|valid| valid.key_expiry).map_err(|refusal| refusal.kind)
     }
+}
+
+/// The end of a connection whose device does what no agent does.
+fn violation(why: &'static str) -> ControlEnd {
+    ChannelError::Broken(WebSocketError::Violation(CLOSE_POLICY, why.into())).into()
 }
 
 /// The responses that a device may send: one for each command of the hub, and a few more a second.

@@ -149,6 +149,13 @@ impl Client {
         Ok(Some(validity.not_after))
     }
 
+    /// Presents the certificate of a client of the stored identity from now on, if that is a better one for the same key.
+    pub fn accept_certificate_of(&self, stored: &Self) {
+        if let Some(certificate) = stored.own.certificate() {
+            let _ = self.accept_certificate(&certificate.to_string());
+        }
+    }
+
     /// Asks the hub for its own certificate, if a fleet is trusted and it has none, or one that ends soon.
     pub async fn fetch_certificate(&self) {
         // Judging the present one costs as much as half a handshake.

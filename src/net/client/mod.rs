@@ -13,6 +13,7 @@ mod request;
 mod response;
 mod resume;
 pub mod standby;
+mod stored;
 mod upgrade;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub use self::request::RequestOptions;
 use self::request::{ResponseLimits, header_value, sensitive_header};
 pub use self::response::{RequestError, UpgradedParts, response_refusal, round_trip};
 pub use self::resume::ResumeTarget;
+pub use self::stored::{IdentityChange, StoredAt};
 use self::upgrade::{chose_unmasked, without_unmasked};
 use crate::net::e2e::leaf::Leaf;
 use crate::net::e2e::peers::{FirstUse, PeerKeys};

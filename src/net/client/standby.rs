@@ -128,6 +128,12 @@ struct State {
     refilling: bool,
 }
 
+impl State {
+    fn is_outdated(&self, standby: &Standby) -> bool {
+        self.offer.as_ref().is_none_or(|(client, _)| standby.slot.client.change_to(client).is_some())
+    }
+}
+
 impl StandbyPool {
     /// Creates an empty pool.
     pub fn new(transport: TransportOptions, run: Option<u64>) -> Self {
@@ -165,6 +171,13 @@ impl StandbyPool {
         state.offer.clone().filter(|(_, offer)| !is_backing_off && has_room(offer))
     }
 
+    /// Has connections be opened as another client from now on.
+    pub fn change_client(&self, client: &Client) {
+        if let Some((former, _)) = &mut self.state().offer {
+            *former = client.clone();
+        }
+    }
+
     /// Returns the number of connections, those that carry streams included.
     pub fn connections(&self) -> usize {
         self.counts.all.load(Ordering::Relaxed)
@@ -180,25 +193,24 @@ impl StandbyPool {
         }
     }
 
-    /// Marks the connection as evicted if the pool is over its limit, and reports whether it is. Only as many are
-    /// evicted as exceed the limit, also when all check at the same time.
+    /// Marks the connection as evicted if it is outdated or the pool is over its limit, and reports whether it is. Only as
+    /// many are evicted as exceed the limit, also when all check at the same time.
     pub fn should_evict(&self, standby: &mut Standby) -> bool {
         let state = self.state();
         let limit = state.offer.as_ref().map_or(0, |(_, offer)| offer.limit.min(self.transport.standbys));
         let PoolCounts { all, evicting } = &*self.counts;
         let remaining = all.load(Ordering::Relaxed).saturating_sub(evicting.load(Ordering::Relaxed));
-        if remaining > limit && !standby.slot.permit.evicted {
+        if (remaining > limit || state.is_outdated(standby)) && !standby.slot.permit.evicted {
             standby.slot.permit.evicted = true;
             evicting.fetch_add(1, Ordering::Relaxed);
         }
         standby.slot.permit.evicted
     }
 
-    /// Reports whether the connection is of a client that trusts another fleet than the latest one: its next stream would be
-    /// verified by that.
+    /// Reports whether the connection is of a client with another key than the latest one, or that trusts another fleet: its
+    /// next stream would be that one's.
     pub fn is_outdated(&self, standby: &Standby) -> bool {
-        let fleet = standby.slot.client.fleet_keys();
-        self.state().offer.as_ref().is_none_or(|(client, _)| client.fleet_keys() != fleet)
+        self.state().is_outdated(standby)
     }
 
     /// Opens the next connection of a refill; `None` when the refill is done or failed.

@@ -4,6 +4,7 @@
 //! therefore asked for every session, and applies the same rule to the same certificate.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -116,8 +117,18 @@ impl SessionEnd {
         }
     }
 
+    /// The time before which this end does not answer, if there is one.
+    pub(in crate::net) fn answer_at(&self) -> Option<Instant> {
+        self.tickets.as_ref().and_then(|tickets| tickets.answer_at())
+    }
+
     /// Classifies the error of the session, which may have been open.
     pub(in crate::net) fn failure(&self, error: &Error, was_open: bool) -> Failure {
+        // A device refuses a service's key after its own part of the handshake, which protects what it says.
+        if matches!((error, &*self.tls), (Error::AlertReceived(_), Connection::Client(client)) if client.is_handshaking())
+        {
+            return Failure::Altered(format!("{error}, which anybody in between can have sent"));
+        }
         let not_signed = Error::from(CertificateError::ApplicationVerificationFailure);
         let expired = Error::from(CertificateError::Expired);
         let causes = [(not_signed, FleetCause::NotSigned), (expired, FleetCause::Expired)];

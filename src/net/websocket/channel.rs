@@ -272,8 +272,13 @@ mod tests {
     async fn a_peer_that_reads_nothing_does_not_hold_up_a_sender_for_ever() {
         let (near, _far) = duplex(64);
         let mut channel = channel(near, WebSocketRole::Server);
-        let long =
-            ToDevice::Welcome { version: "x".repeat(200), standby: None, opening_limit: None, certificate: None };
+        let long = ToDevice::Welcome {
+            version: "x".repeat(200),
+            standby: None,
+            opening_limit: None,
+            certificate: None,
+            targets: false,
+        };
         assert!(matches!(channel.send(&long).await, Err(ChannelError::Silent)));
     }
 }

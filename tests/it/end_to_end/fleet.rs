@@ -9,10 +9,11 @@ use serde_json::Value;
 
 use super::{Joined, json, key, known, stream};
 use crate::support::DEVICE;
+use crate::support::bytes::drain;
 use crate::support::machine::Machine;
 use crate::support::process::{Finished, Process};
-use crate::support::roles::{Agent, assert_is};
-use crate::support::targets::Target;
+use crate::support::roles::{Agent, ServiceProxy, assert_is};
+use crate::support::targets::{Target, is_alive};
 
 /// A machine with a fleet, which joins nothing.
 pub(super) struct Owner {
@@ -45,7 +46,7 @@ impl Owner {
     }
 
     /// Has a machine trust the fleet, which has not signed its key.
-    fn trusted_by(&self, machine: &Machine) {
+    pub(super) fn trusted_by(&self, machine: &Machine) {
         let trusted = machine.run(&["trust", "fleet", &self.keys]);
         assert!(trusted.code == Some(0) && trusted.stderr.contains("its own key is not signed"), "{trusted:?}");
     }
@@ -315,6 +316,37 @@ fn check_warns_of_a_certificate_that_is_about_to_end_and_one_that_has_ended_is_r
     assert_not_in_fleet(&refused);
     assert!(refused.stderr.contains("its certificate has expired"), "{refused:?}");
     assert!(joined.device.ask(&["identity"]).trim().ends_with("expired"));
+}
+
+#[test]
+fn a_running_proxy_verifies_new_streams_by_the_fleet_that_its_machine_trusts_meanwhile() {
+    let (joined, owner) = (Joined::new(), Owner::new());
+    let target = Target::echo();
+    let _agent = joined.agent(target.port);
+    let proxy = ServiceProxy::start(&joined.laptop);
+    let mut running = proxy.connect();
+    is_alive(&mut running);
+    for (command, own, ends) in [
+        (vec!["trust", "fleet", &owner.keys], "its own key is not signed: peers in the fleet refuse it", true),
+        (vec!["trust", "fleet", "--remove", "--yes"], "trusts no fleet any more", false),
+    ] {
+        let lines = proxy.process.lines();
+        let said = joined.laptop.run(&command);
+        let itself = "; its service-proxies, if any run, take this up by themselves within seconds";
+        assert!(said.code == Some(0) && said.stderr.contains(own) && said.stderr.contains(itself), "{said:?}");
+        proxy.process.wait_line_after(
+            lines,
+            "service alice: this machine trusts another fleet than before; new streams use that from now on",
+        );
+        let mut new = proxy.connect();
+        if ends {
+            assert_eq!(drain(&mut new).bytes, 0);
+            proxy.process.wait_line_after(lines, RefusalKind::NotInFleet.row().sentence);
+        } else {
+            is_alive(&mut new);
+        }
+        is_alive(&mut running);
+    }
 }
 
 #[test]

@@ -7,16 +7,19 @@ use devstream::net::os::clock;
 use devstream::net::websocket::{SocketKind, WebSocket as Ours, WebSocketRole};
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
 use devstream::proto::id::StreamId;
-use devstream::proto::limits::{CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, MAX_RECEIVED_MESSAGE_BYTES};
-use devstream::proto::message::{StreamResponse, ToHub, encode};
+use devstream::proto::limits::{
+    CONTROL_FRAME_BURST, CONTROL_FRAMES_PER_SECOND, DEAD_TARGETS, MAX_RECEIVED_MESSAGE_BYTES,
+};
+use devstream::proto::message::{DeadTarget, StreamResponse, ToHub, encode};
+use devstream::proto::refusal::{Refusal, RefusalKind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::time::timeout;
 
 use super::HostileFixture;
-use crate::support::STREAM_PROTOCOL;
 use crate::support::bytes::{KIB, MIB, Pattern};
 use crate::support::raw::{RawClient, RawDevice};
 use crate::support::websocket::{BINARY, FINAL, PING, PONG, TEXT, WebSocket, frame};
+use crate::support::{STREAM_PROTOCOL, poll};
 
 const CONTINUATION: u8 = 0;
 
@@ -72,6 +75,35 @@ fn a_flood_of_responses_that_nobody_asked_for_ends_its_connection() {
     let response =
         StreamResponse { request_id: StreamId::from_bytes([7; 16]), accepted: true, end_to_end: false, reason: None };
     flood(&mut flooded.control, &frame(true, FINAL | TEXT, encode(&ToHub::StreamResponse(response)).as_bytes()));
+    drop(flooded);
+    hostile.end();
+}
+
+#[test]
+fn a_device_reports_no_targets_but_its_own_and_not_without_end() {
+    let hostile = HostileFixture::begin();
+    let mut flooded = device(&hostile, "flooded");
+    let dead = |name: &str, kind| DeadTarget {
+        name: name.parse().unwrap(),
+        target: "10.0.0.9:22".into(),
+        reason: Refusal::new(kind, "no answer"),
+    };
+    let mut reported = vec![dead("other", RefusalKind::TargetTimedOut), dead("ssh", RefusalKind::KeyReplaced)];
+    let send = |device: &mut RawDevice, dead: &[DeadTarget]| {
+        device.control.text(&encode(&ToHub::Targets { dead: dead.to_vec() })).unwrap();
+    };
+    let listed = || hostile.alice.ask("GET", "/devices", &[], "").body;
+    send(&mut flooded, &reported);
+    reported.extend(vec![dead("ssh", RefusalKind::TargetTimedOut); 2 * DEAD_TARGETS]);
+    send(&mut flooded, &reported);
+    let is_listed = || Some(listed()).filter(|listed| listed.contains("deadTargets"));
+    let seen = poll("the report", is_listed);
+    assert!(!seen.contains("other") && !seen.contains("keyReplaced"), "{seen}");
+    assert_eq!(seen.matches("targetTimedOut").count(), 1, "{seen}");
+    send(&mut flooded, &[]);
+    poll("the last report", || (!listed().contains("deadTargets")).then_some(()));
+    let report = encode(&ToHub::Targets { dead: reported });
+    flood(&mut flooded.control, &frame(true, FINAL | TEXT, report.as_bytes()));
     drop(flooded);
     hostile.end();
 }

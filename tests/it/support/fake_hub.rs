@@ -88,8 +88,13 @@ impl FakeHub {
         let mut control = request.upgrade();
         let Ok(Frame::Text(hello)) = control.next() else { panic!("no hello") };
         assert!(hello.contains("\"hello\""), "{hello}");
-        let welcome =
-            ToDevice::Welcome { version: "0.0.0".into(), standby: None, opening_limit: None, certificate: None };
+        let welcome = ToDevice::Welcome {
+            version: "0.0.0".into(),
+            standby: None,
+            opening_limit: None,
+            certificate: None,
+            targets: false,
+        };
         control.text(&encode(&welcome)).expect("the agent reads");
         control
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use devstream::agent;
 use devstream::agent::config::{AccessPolicy, AgentConfig};
-use devstream::net::client::{Client, ClientFactory, RequestOptions};
+use devstream::net::client::{Client, ClientFactory, RequestOptions, StoredAt};
 use devstream::net::os::clock;
 use devstream::net::os::random;
 use devstream::net::shutdown::Shutdown;
@@ -119,7 +119,7 @@ fn config(client: Client) -> AgentConfig {
         transport: TransportOptions::default(),
         drain: Duration::ZERO,
         find_other_agent: None,
-        identity_stored_at: None,
+        identity_stored_at: StoredAt::default(),
         observer: Arc::new(|_| {}),
     }
 }
