@@ -25,6 +25,7 @@ use crate::proto::id::{DeviceId, StreamId};
 use crate::proto::limits::PENDING_PER_DEVICE;
 use crate::proto::message::{Hello, StreamRequest, ToDevice, ToHub};
 use crate::proto::refusal::{Detail, Refusal, RefusalKind};
+use crate::proto::text;
 
 /// The reason that a control connection ended or could not be opened.
 pub(super) enum SessionEnd {
@@ -153,12 +154,27 @@ async fn identity_replaced(context: &AgentContext, client: &Client, mut stored_a
         match client.change_to(&stored) {
             Some(IdentityChange::Key) => return REPLACED_HERE,
             Some(IdentityChange::Fleet) => {
-                // What stands by verifies as before.
+                // What stands by verifies as before, and so do streams whose sessions have not begun.
                 context.standby_pool.set_offer(&stored, None);
+                context.unverified.end();
+                warn_of_former_streams(context);
                 return ANOTHER_FLEET;
             }
             None => client.accept_certificate_of(&stored),
         }
+    }
+}
+
+/// Those whose peers were verified before go on: the command that had the agent trust the fleet may have come by one.
+fn warn_of_former_streams(context: &AgentContext) {
+    let device = context.device();
+    match context.streams.count() {
+        0 => {}
+        count => tracing::warn!(
+            target: "device-agent",
+            "{device}: {} of before the change of the fleet may go on, with peers that it has not verified; to end them, restart the agent",
+            text::count(count, "stream")
+        ),
     }
 }
 

@@ -16,6 +16,7 @@ mod standby;
 mod stream;
 mod target_watch;
 mod targets;
+mod unverified;
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub use self::device::Device;
 use self::recent_requests::{Attempt, RecentRequests, RequestPath};
 use self::target_watch::TargetWatch;
 pub use self::targets::{Incoming, Targets};
+use self::unverified::UnverifiedStreams;
 use crate::net::client::standby::StandbyPool;
 use crate::net::log_throttle::LogThrottle;
 use crate::net::os::clock;
@@ -84,6 +86,7 @@ pub async fn run(config: AgentConfig, shutdown: Shutdown) -> Result<(), Refusal>
         network,
         run,
         stream_shutdown: StreamStop::default(),
+        unverified: UnverifiedStreams::default(),
         streams: tasks.clone(),
         stream_count: Arc::default(),
         handlers: Tasks::default(),
@@ -126,6 +129,7 @@ struct AgentContext {
     run: u64,
     /// Closes every stream with a message to its peer.
     stream_shutdown: StreamStop,
+    unverified: UnverifiedStreams,
     standby_pool: Arc<StandbyPool>,
     /// Tasks of connections on standby.
     standbys: Tasks,

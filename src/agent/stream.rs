@@ -10,6 +10,7 @@ use super::config::AgentConfig;
 use super::recent_requests::Attempt;
 use super::responses::ResponseSender;
 use super::targets::TargetConnection;
+use super::unverified::Era;
 use super::{AgentContext, access_policy};
 use crate::net::client::standby::Standby;
 use crate::net::client::{Client, Connection, RequestError, ResumeTarget};
@@ -125,6 +126,7 @@ struct Connected {
     resume_target: ResumeTarget,
     /// The end of its session, unless the stream is plain.
     session: Option<SessionEnd>,
+    era: Era,
 }
 
 /// Connects the target, or calls its handler, if the request is to be served, its URL is one to connect to, the access
@@ -141,13 +143,14 @@ async fn connect_target(
     let config: &AgentConfig = &context.config;
     let resume_target = client.resume_target(config.client_factory.clone(), &request.url)?;
     let target = config.targets.find(&request.stream_name).ok_or(RefusalKind::StreamNotOffered)?;
+    let era = context.unverified.era();
     let session = session_for(config, client, request).await?;
     access_policy::check(&config.access_policy, &context.device(), request).await?;
     let opened = target.open(request, &context.handlers).await;
     if let Some(forward) = target.forward() {
         context.target_watch.note(forward, opened.as_ref().err());
     }
-    Ok(Connected { target: opened?, resume_target, session })
+    Ok(Connected { target: opened?, resume_target, session, era })
 }
 
 /// Creates the device's end of the stream's session. A plain stream has none; only the services that this device's operator
@@ -263,20 +266,30 @@ async fn carry(
     context: &AgentContext,
     request: &StreamRequest,
     counters: &Arc<Counters>,
-    Connected { target, resume_target, session }: Connected,
+    Connected { target, resume_target, session, era }: Connected,
     tunnel: Tunnel<Connection>,
 ) -> Option<WebSocket<Connection>> {
     let StreamRequest { stream_name, service, source, request_id, .. } = request;
     let how = if session.is_some() { "end-to-end" } else { "not encrypted end to end" };
     tracing::info!(target: "device-agent", "{stream_name}: opened for {service} at {source}, {how} id={request_id}");
+    let unverified = context.unverified.add(era, &context.stream_shutdown);
+    if session.is_none() {
+        unverified.verified();
+    }
+    let on_event = |event| {
+        if matches!(event, StreamEvent::SessionOpened) {
+            unverified.verified();
+        }
+        log_event(request, &event);
+    };
     let pump_context = PumpContext {
         counters,
-        on_event: &|event| log_event(request, &event),
+        on_event: &on_event,
         rejoin: resume_target,
         runtime: context.config.client_factory.runtime(),
         idle_timeout: context.config.transport.idle_timeout,
         network: context.network.clone(),
-        stop: &context.stream_shutdown,
+        stop: &unverified.stop,
     };
     let (Outcome { ending, refusal }, socket, target) = target.carry(session, counters, tunnel, pump_context).await;
     let (to_target, from_target) = counters.received_and_sent();

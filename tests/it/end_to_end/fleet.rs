@@ -4,16 +4,19 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
+use devstream::net::os::clock;
+use devstream::proto::e2e::{END_TO_END, END_TO_END_HEADER};
 use devstream::proto::refusal::RefusalKind;
 use serde_json::Value;
 
 use super::{Joined, json, key, known, stream};
-use crate::support::DEVICE;
 use crate::support::bytes::drain;
 use crate::support::machine::Machine;
 use crate::support::process::{Finished, Process};
-use crate::support::roles::{Agent, ServiceProxy, assert_is};
+use crate::support::raw::RawClient;
+use crate::support::roles::{Agent, Hub, ServiceProxy, assert_is};
 use crate::support::targets::{Target, is_alive};
+use crate::support::{DEVICE, SOON, STREAM_PROTOCOL};
 
 /// A machine with a fleet, which joins nothing.
 pub(super) struct Owner {
@@ -316,6 +319,26 @@ fn check_warns_of_a_certificate_that_is_about_to_end_and_one_that_has_ended_is_r
     assert_not_in_fleet(&refused);
     assert!(refused.stderr.contains("its certificate has expired"), "{refused:?}");
     assert!(joined.device.ask(&["identity"]).trim().ends_with("expired"));
+}
+
+#[test]
+fn a_stream_whose_peer_is_not_verified_yet_ends_when_a_running_agent_takes_a_fleet_up() {
+    let (machine, device, owner) = (Machine::new(), Machine::new(), Owner::new());
+    let (hub, target) = (Hub::start(&machine), Target::echo());
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    let agent = Agent::start_as(&device, DEVICE, &[&target.port.to_string()]);
+    let mallory = RawClient::join(&hub.service_link("mallory"));
+    let headers = [("devstream-stream-protocol", STREAM_PROTOCOL), (END_TO_END_HEADER, END_TO_END)];
+    let grant = mallory.open(&target.port.to_string(), &headers).answer().grant();
+    // It says nothing: the session would begin whenever it likes to.
+    let mut waiting = mallory.attach(&grant).expect("a leg");
+    agent.process.wait_line("opened for mallory");
+    let trusted = device.run(&["trust", "fleet", &owner.keys]);
+    assert_eq!(trusted.code, Some(0), "{trusted:?}");
+    agent.process.wait_line(" of before the change of the fleet may go on");
+    let since = clock::now();
+    assert_eq!(waiting.expect_close(), RefusalKind::PeerGone.row().close);
+    assert!(since.elapsed() < SOON, "the session has 30 s to begin");
 }
 
 #[test]
