@@ -226,8 +226,9 @@ fn the_old_key_of_a_device_whose_successor_is_awaited_is_not_signed_again() {
     let all = owned.owner.run(&["fleet", "sign"]);
     assert!(all.code == Some(0) && all.stdout == "device pi-42: has not joined with its invitation yet\n", "{all:?}");
     assert_eq!(owned.kept("certificate", DEVICE), before);
-    let named = owned.owner.ask(&["fleet", "sign", DEVICE]);
-    assert!(named.contains("as before, signed again until 20"), "{named}");
+    let named = owned.owner.run(&["fleet", "sign", DEVICE]);
+    assert!(named.code == Some(43) && named.stderr.contains("an invitation for it is open"), "{named:?}");
+    assert_eq!(owned.kept("certificate", DEVICE), before);
     let successor = Machine::new();
     let joined = successor.paste(&["join"], &link);
     assert_eq!(joined.code, Some(0), "{joined:?}");
