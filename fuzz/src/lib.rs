@@ -13,6 +13,7 @@ pub mod frames;
 pub mod grammars;
 pub mod heads;
 pub mod input;
+pub mod invitations;
 pub mod known;
 pub mod leaf;
 pub mod messages;
@@ -29,7 +30,7 @@ mod world;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     ("messages", messages::check),
     ("stream", stream::check),
     ("broker", broker::check),
@@ -42,5 +43,6 @@ pub const TARGETS: [Target; 13] = [
     ("credentials", credentials::check),
     ("known", known::check),
     ("leaf", leaf::check),
+    ("invitations", invitations::check),
     ("seal", seal::check),
 ];

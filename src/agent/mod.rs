@@ -235,7 +235,8 @@ const REPLACED_HERE: &str =
     "this key has been replaced by a newer one; connecting again with the key that is stored here";
 
 /// The words of an agent whose machine trusts another fleet, or none any more.
-const ANOTHER_FLEET: &str = "this machine trusts another fleet than before; connecting again";
+const ANOTHER_FLEET: &str =
+    "this machine trusts another fleet than before; streams that are open go on, and new ones need its signature";
 
 /// The shortest time between two messages with the same reason: a person who comes back later still finds one.
 const REPEAT_AFTER: Duration = Duration::from_secs(300);

@@ -164,11 +164,12 @@ async fn session_for(
     }
     let principal = Principal { role: Role::Service, id: service.clone().into() };
     let is_named = config.access_policy.allow_plain.iter().any(|glob| glob.matches(service.as_str()));
-    match (is_named, client.peer_keys().known(&principal)) {
-        (true, None) => Ok(None),
-        (true, Some(_)) => Err(Refusal::new(RefusalKind::RejectedByDevice, KNOWN_AS_END_TO_END)),
-        (false, _) => Err(Refusal::new(RefusalKind::RejectedByDevice, NOT_END_TO_END)),
-    }
+    let why = match is_named {
+        false => NOT_END_TO_END,
+        true if client.has_known_key(&principal)? => KNOWN_AS_END_TO_END,
+        true => return Ok(None),
+    };
+    Err(Refusal::new(RefusalKind::RejectedByDevice, why))
 }
 
 /// The device's reason for a plain stream of a service that it does not expect one of.
@@ -303,8 +304,8 @@ fn reason_of_end(refusal: &Refusal) -> String {
 fn log_event(request: &StreamRequest, event: &StreamEvent) {
     let StreamRequest { stream_name, request_id, .. } = request;
     match event {
-        // Logged by the control connection, once for all streams.
-        StreamEvent::Draining(_) => {}
+        // The control connection logs the drain, once for all streams.
+        StreamEvent::SessionOpened | StreamEvent::Draining(_) => {}
         StreamEvent::Interrupted(why) => {
             tracing::info!(target: "device-agent", "{stream_name}: interrupted ({why}); reconnecting id={request_id}");
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::admission::relief::QUEUE_INTERVAL;
 use super::shared::Shared;
@@ -19,19 +19,23 @@ const RELIEF_TIMEOUT: Duration = Duration::from_secs(CLOSE_TIMEOUT.as_secs() + 1
 /// The interval at which a service that waits looks for memory.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Checks that there is capacity for one more stream of this service, and ends streams that are not read if others hold
-/// too much. Near the limit, a service that holds more than its share gets none: else it would take what is freed.
+/// The part of the room for streams by which more waits for readers before the memory is looked at, out of turn: they can
+/// fill in a moment what is left.
+const RISE_PARTS: u64 = 32;
+
+/// The part of the room that waits for readers from which on they are watched: those that stall are known when memory is
+/// short.
+const WATCHED_PARTS: u64 = 4;
+
+/// Checks that there is capacity for one more stream of this service, and has streams of others give way that hold too
+/// much. Near the limit, a service that holds more than its share gets none: else it would take what is freed.
 pub(super) async fn stream_capacity(shared: &Shared, service: &ServiceName) -> Result<(), Refusal> {
     let (pressure, broker) = (&shared.admission.pressure, &shared.streams.broker);
     let deadline = clock::now() + RELIEF_TIMEOUT;
     loop {
-        let refusal = match (pressure.check_stream_capacity(), pressure.scarce_room()) {
-            (Ok(()), Some((room, percent))) if broker.exceeds_share(service, room) => {
-                let detail = format!("{percent} % of the memory budget used, by this service more than its share");
-                return Err(Refusal::new(RefusalKind::HubBusy, detail));
-            }
-            (Ok(()), _) => return Ok(()),
-            (Err(refusal), _) => refusal,
+        let refusal = match pressure.check_stream_capacity() {
+            Ok(()) => return return_capacity(shared, service),
+            Err(refusal) => refusal,
         };
         let is_freed = pressure.shortage().is_some_and(|shortage| broker.relieve(Some(service), shortage));
         if !is_freed || clock::now() >= deadline {
@@ -41,19 +45,36 @@ pub(super) async fn stream_capacity(shared: &Shared, service: &ServiceName) -> R
     }
 }
 
-/// Looks, while memory is short, at what the kernel holds for readers. Where not even connections are taken, nobody can ask
-/// for a stream, and memory is freed for whoever would.
+/// Checks that a stream of this service may return: near the limit, one of a service that holds more than its share waits.
+pub(super) fn return_capacity(shared: &Shared, service: &ServiceName) -> Result<(), Refusal> {
+    match shared.admission.pressure.scarce_room() {
+        Some((room, percent)) if shared.streams.broker.exceeds_share(service, room) => {
+            let detail = format!("{percent} % of the memory budget used, by this service more than its share");
+            Err(Refusal::new(RefusalKind::HubBusy, detail))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Watches what waits for readers, and what the kernel holds for them. Where so little is left that not even connections are
+/// taken, nobody can ask for a stream, and memory is freed for whoever would.
 pub(super) async fn run(shared: Arc<Shared>) {
     let (pressure, broker) = (&shared.admission.pressure, &shared.streams.broker);
+    let mut next_look = clock::now();
     loop {
-        sleep(QUEUE_INTERVAL).await;
-        if pressure.scarce_room().is_none() {
+        let Some(room) = pressure.read_room() else {
+            sleep(QUEUE_INTERVAL).await;
             continue;
-        }
-        let queues = tokio::task::spawn_blocking(send_queues::read).await.ok().flatten();
-        broker.note_queues(&queues.unwrap_or_default());
-        if let Some(shortage) = pressure.shortage().filter(|_| pressure.refuses_connections()) {
+        };
+        if let Some(shortage) = pressure.shortage().filter(|shortage| shortage.is_critical) {
             broker.relieve(None, shortage);
         }
+        let is_watched = pressure.scarce_room().is_some() || broker.waiting().sum() >= room.bytes / WATCHED_PARTS;
+        if is_watched && clock::now() >= next_look {
+            next_look = clock::now() + QUEUE_INTERVAL;
+            let queues = tokio::task::spawn_blocking(send_queues::read).await.ok().flatten();
+            broker.note_queues(&queues.unwrap_or_default());
+        }
+        let _ = timeout(QUEUE_INTERVAL, broker.waiting().rise_by(room.bytes / RISE_PARTS)).await;
     }
 }

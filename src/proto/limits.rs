@@ -156,6 +156,13 @@ pub const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 /// of the application: most come within it.
 pub const HANDSHAKE_HOLD: Duration = Duration::from_millis(1);
 
+/// Time from its start before which an agent does not answer a ticket that it does not know. A service that comes back to it
+/// right after a restart waits that long once; on a slow link, what the agent declined is repeated within it.
+pub const FRESH_AGENT_TIME: Duration = Duration::from_secs(3);
+
+/// The time within which a service repeats what the agent declined: less than [`FRESH_AGENT_TIME`], since no two clocks run alike.
+pub const EARLY_REPEAT_TIME: Duration = Duration::from_millis(2950);
+
 /// Time in which the alert of a failed end-to-end session is sent to the peer, before the stream is reset.
 pub const SESSION_ALERT_TIME: Duration = Duration::from_secs(1);
 

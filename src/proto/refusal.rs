@@ -94,8 +94,8 @@ table! {
         "one end of the stream has no memory left for it"
         "other streams use up the --memory-budget of the agent or of the proxy; close some, or allow more";
     NotRead "not-read" 0 0 "" 4447 56
-        "one end of the stream was not reading while the hub was short of memory"
-        "have the application there read, or end it; then connect again";
+        "the stream held memory that the hub was short of"
+        "have the applications at its ends read on, or use fewer streams at once; then connect again";
     Draining "draining" 503 503001 "ServiceUnavailable" 4503 20
         "the hub is shutting down or restarting"
         "try again shortly";

@@ -121,16 +121,16 @@ impl Opener {
             return client.service_session(device, name).await.map(Some);
         }
         let peer = Principal { role: Role::Device, id: device.lower_case().into() };
-        match client.peer_keys().known(&peer) {
-            None => Ok(None),
-            Some(_) => Err(Refusal::worded(
-                RefusalKind::EndToEndNotBegun,
-                format!(
-                    "{device} encrypts its streams end to end: drop --plain, or, if it no longer does, devstream trust forget \
-                     device {device}"
-                ),
-            )),
+        if !client.has_known_key(&peer)? {
+            return Ok(None);
         }
+        Err(Refusal::worded(
+            RefusalKind::EndToEndNotBegun,
+            format!(
+                "{device} encrypts its streams end to end: drop --plain, or, if it no longer does, devstream trust forget \
+                 device {device}"
+            ),
+        ))
     }
 
     /// Reports whether another key of the device is known than when this session was begun, and nothing of the application

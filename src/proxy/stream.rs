@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -177,39 +178,37 @@ where
     // Of its own, or the stream would have the room for it as long as it lasts.
     let (local, opened) = Box::pin(open_local(opener, name, local, &info.counters, EARLY_DATA_WAIT)).await?;
     on_event(Event::Accepted(info.clone()));
-    let Some(session) = local.session() else {
-        on_event(Event::Opened(info.clone()));
-        return Ok(carry(opener, local, opened, info).await);
-    };
-    let mut carrying = Box::pin(carry(opener, local, opened, info));
-    let (settled, outcome) = tokio::select! {
-        settled = session.opened() => (settled.is_ok(), None),
-        outcome = &mut carrying => (session.is_open(), Some(outcome)),
-    };
-    if settled {
+    if local.session().is_none() {
         on_event(Event::Opened(info.clone()));
     }
-    let outcome = match outcome {
-        Some(outcome) => outcome,
-        None => carrying.await,
-    };
+    let (outcome, has_begun) = carry(opener, local, opened, info).await;
     match outcome.refusal {
         // Nothing was carried.
-        Some(refusal) if !settled && refusal.kind.is_of_session() => Err(refusal),
+        Some(refusal) if !has_begun && refusal.kind.is_of_session() => Err(refusal),
         refusal => Ok(Outcome { refusal, ..outcome }),
     }
 }
 
 /// Carries the stream's bytes until both directions have ended, and keeps its connection on standby if it may be
-/// reused.
-async fn carry<R, W>(opener: &Opener, local: LocalSide<R, W>, opened: OpenedTunnel, info: &Arc<StreamInfo>) -> Outcome
+/// reused. Reports whether the device was authorised, if it had to be.
+async fn carry<R, W>(
+    opener: &Opener,
+    local: LocalSide<R, W>,
+    opened: OpenedTunnel,
+    info: &Arc<StreamInfo>,
+) -> (Outcome, bool)
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
+    let has_begun = AtomicBool::new(local.session().is_none());
     let on_event = |event| {
         let info = info.clone();
         (opener.config.observer)(match event {
+            StreamEvent::SessionOpened => {
+                has_begun.store(true, Ordering::Relaxed);
+                Event::Opened(info)
+            }
             StreamEvent::Draining(left) => Event::Draining(info, left),
             StreamEvent::Interrupted(why) => Event::Interrupted(info, why),
             StreamEvent::Resumed(after) => Event::Resumed(info, after),
@@ -224,5 +223,5 @@ where
         tracing::debug!(target: "service-proxy", "{} #{}: its first bytes took {trips}", info.to, info.number);
     }
     opener.put_back(socket, opened.slot, &info.counters);
-    outcome
+    (outcome, has_begun.into_inner())
 }

@@ -261,18 +261,60 @@ fn the_start_of_a_session_delivers_once_however_often_it_is_presented() {
     let (received, clean) = end_of(local);
     assert!(received.is_empty() && !clean, "{received:?}");
     let mut third = hub.asks(FORWARD);
-    third.send(&Frame::Bytes(hello.clone())).unwrap();
+    third.send(&Frame::Bytes(hello)).unwrap();
     third.wait_closed();
-    // Nor does it to an agent that was restarted, which knows no ticket: it asks for a handshake that only alice can complete.
-    hub.agent.process.signal("TERM");
+    drop(first);
+    let seen: Vec<_> = (0..3).map(|_| target.seen().bytes).collect();
+    assert_eq!(seen.iter().filter(|bytes| **bytes > 0).count(), 1, "{seen:?}");
+}
+
+#[test]
+fn the_start_of_a_session_that_an_agent_has_taken_delivers_nothing_to_the_next_run_of_it() {
+    let (mut hub, target, _) = start();
+    (0..3).for_each(|_| hub.carry_faithfully(b"tickets for later"));
+    let before: u64 = (0..3).map(|_| target.seen().bytes).sum();
+    assert!(before > 0);
+    let mut local = hub.proxy.connect();
+    local.write_all(CANARY).unwrap();
+    let request = hub.asked();
+    let mut service = hub.accepts(&request, true);
+    let hello = service.bytes();
+    let mut former = hub.asks(FORWARD);
+    former.send(&Frame::Bytes(hello.clone())).unwrap();
+    // The answer is withheld until the agent was restarted, which knows no ticket then, while the service still waits.
+    let _answer = former.bytes();
+    hub.agent.process.signal("KILL");
     hub.agent.process.wait_end();
     hub.agent = Agent::start(&hub.device, &[&format!("{FORWARD}={}", target.port)]);
-    let mut fourth = hub.asks(FORWARD);
-    fourth.send(&Frame::Bytes(hello)).unwrap();
-    let _declined = fourth.bytes();
-    drop((first, fourth));
-    let seen: Vec<_> = (0..4).map(|_| target.seen().bytes).collect();
-    assert_eq!(seen.iter().filter(|bytes| **bytes > 0).count(), 1, "{seen:?}");
+    let mut next = hub.asks(FORWARD);
+    next.send(&Frame::Bytes(hello)).unwrap();
+    relay(service, next, |_, frame| vec![frame]);
+    let (received, clean) = end_of(local);
+    assert!(received.is_empty() && !clean, "{received:?}");
+    proxy_says(&hub, RefusalKind::LostWhileOpening);
+    let seen = [target.seen().bytes, target.seen().bytes];
+    assert!(seen[0] > 0 && seen[1] == 0, "{seen:?}");
+}
+
+#[test]
+fn a_session_that_was_begun_before_the_device_trusts_a_fleet_does_not_open_after() {
+    let (mut hub, target, _) = start();
+    hub.carry_faithfully(b"known from now on");
+    assert!(target.seen().bytes > 0);
+    let mut local = hub.proxy.connect();
+    local.write_all(CANARY).unwrap();
+    let request = hub.asked();
+    let mut service = hub.accepts(&request, true);
+    let hello = service.bytes();
+    let mut device = hub.asks(FORWARD);
+    let keys = Machine::new().ask(&["fleet", "init"]);
+    hub.device.ask(&["trust", "fleet", keys.trim()]);
+    hub.agent.process.wait_line("this machine trusts another fleet than before");
+    let _ = device.send(&Frame::Bytes(hello));
+    relay(service, device, |_, frame| vec![frame]);
+    let (received, clean) = end_of(local);
+    assert!(received.is_empty() && !clean, "{received:?}");
+    assert_eq!(target.seen().bytes, 0);
 }
 
 #[test]

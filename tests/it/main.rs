@@ -33,6 +33,7 @@ mod inspection;
 mod lifecycle;
 mod load;
 mod masking;
+mod memory_shares;
 mod migration;
 mod mistakes;
 mod monitoring;

@@ -240,7 +240,7 @@ fn run_out_of_memory(machine: &Machine, hub: &Hub) {
     assert!(hub.process.is_running());
 
     drop(readers);
-    poll("a hub that takes streams again", || (!hub.ask(&["status"]).contains("no new streams")).then_some(()));
+    poll("a hub that takes streams again", || (!hub.ask(&["status"]).contains("no new streams:")).then_some(()));
     is_alive(&mut proxy.connect());
     is_alive(&mut running);
 }

@@ -157,8 +157,12 @@ fn restart(profile: &Profile, role: Role) -> anyhow::Result<String> {
     Ok(match service_with_key(profile, role, &directory, None) {
         Some(service) => format!("; next: systemctl restart {}", service.name),
         None => match role {
-            Role::Device => "; its device-agent, if it runs, takes this up by itself within seconds".into(),
-            Role::Service => "; its service-proxies, if any run, take this up by themselves within seconds".into(),
+            Role::Device => {
+                "; its device-agent, if it runs, takes this up within seconds; streams that are open go on".into()
+            }
+            Role::Service => {
+                "; its service-proxies, if any run, take this up within seconds; streams that are open go on".into()
+            }
         },
     })
 }

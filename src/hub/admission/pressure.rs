@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::relief::Shortage;
+use super::relief::{Room, Shortage};
 use crate::net::os::usage::{self, MemoryUse};
 use crate::net::os::{allocator, clock};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -143,28 +143,42 @@ impl Pressure {
     pub(in crate::hub) fn shortage(&self) -> Option<Shortage> {
         let memory = self.memory().filter(|memory| memory.permille() >= STREAM_REFUSAL_SHARE)?;
         let excess = memory.used.saturating_sub(memory.limit / 1000 * SCARCE_SHARE);
-        Some(Shortage { room: self.room(memory), excess })
+        let is_critical = memory.permille() >= CONNECTION_REFUSAL_SHARE;
+        Some(Shortage { room: self.room(memory), excess, is_critical })
     }
 
-    /// Returns what all streams together may take, in bytes, and the part of the memory that is used, in percent, where
+    /// Returns the room for streams, and the part of the memory that is used, in percent, where
     /// little is left.
-    pub(in crate::hub) fn scarce_room(&self) -> Option<(u64, u64)> {
+    pub(in crate::hub) fn scarce_room(&self) -> Option<(Room, u64)> {
         let memory = self.memory().filter(|memory| memory.permille() >= SCARCE_SHARE)?;
         Some((self.room(memory), memory.permille() / 10))
     }
 
+    /// Returns the room for streams after a new reading; `None` without a limit.
+    pub(in crate::hub) fn read_room(&self) -> Option<Room> {
+        let mut memory = self.memory.lock();
+        memory.read(clock::now(), self.budget);
+        memory.tightest.map(|memory| self.room(memory))
+    }
+
     /// Reports whether connections are refused for lack of memory.
-    pub(in crate::hub) fn refuses_connections(&self) -> bool {
+    fn refuses_connections(&self) -> bool {
         self.memory_permille() >= CONNECTION_REFUSAL_SHARE
     }
 
-    fn room(&self, memory: MemoryUse) -> u64 {
-        memory.limit.saturating_sub(self.initial_memory)
+    fn room(&self, memory: MemoryUse) -> Room {
+        let [bytes, used] = [memory.limit, memory.used].map(|bytes| bytes.saturating_sub(self.initial_memory));
+        Room { bytes, used }
     }
 
-    /// Returns a warning if new streams are refused.
+    /// Returns a warning if new streams are refused, at least to some.
     pub(in crate::hub) fn warning(&self) -> Option<String> {
-        self.check_stream_capacity().err().map(|refusal| format!("no new streams: {}", refusal.detail.as_str()))
+        let none = self.check_stream_capacity().err();
+        let none = none.map(|refusal| format!("no new streams: {}", refusal.detail.as_str()));
+        let few = |(_, percent)| {
+            format!("no new streams for whoever has more than its share: {percent} % of the memory budget used")
+        };
+        none.or_else(|| self.scarce_room().map(few))
     }
 
     fn memory_permille(&self) -> u64 {

@@ -159,8 +159,8 @@ pub enum Input {
     KeysChanged { principal: Principal, keys: Vec<LegKey> },
     /// The operator ends a stream.
     StreamKilled { stream: StreamId },
-    /// A stream is not read while the hub is short of memory; it ends with this refusal.
-    NotRead { stream: StreamId, refusal: Refusal },
+    /// A stream gives way while the hub is short of memory: it is interrupted, or ends with this refusal.
+    GivesWay { stream: StreamId, refusal: Refusal },
     /// The hub takes no more new streams.
     Drain,
 }

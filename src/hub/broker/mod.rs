@@ -126,7 +126,10 @@ impl Broker {
             Input::IdentityRevoked { principal, reason } => self.identity_revoked(&principal, &reason, now),
             Input::ScopeChanged { service, scope, until } => self.scope_changed(&service, &scope, until, now),
             Input::KeysChanged { principal, keys } => self.keys_changed(&principal, keys, now),
-            Input::NotRead { stream, refusal } => self.end(stream, refusal, now),
+            Input::GivesWay { stream, refusal } if refusal.kind == RefusalKind::Interrupted => {
+                self.interrupt_for_memory(stream, refusal, now);
+            }
+            Input::GivesWay { stream, refusal } => self.end(stream, refusal, now),
             Input::StreamKilled { stream } => self.end(stream, RefusalKind::StreamKilled.into(), now),
             Input::Drain => self.drain(now),
         }
@@ -154,9 +157,10 @@ impl Broker {
         self.stream_counts.total()
     }
 
-    /// Returns the service of a stream.
-    pub fn service_of(&self, stream: StreamId) -> Option<&ServiceName> {
-        self.streams.get(&stream).map(|stream| &stream.request.service)
+    /// Returns the service of a joined stream, and whether its ends resume it.
+    pub fn joined(&self, stream: StreamId) -> Option<(&ServiceName, bool)> {
+        let joined = self.streams.get(&stream).filter(|stream| stream.phase == Phase::Joined)?;
+        Some((&joined.request.service, joined.resumes()))
     }
 
     /// Returns the number of services that have streams or ask for one; `asking` is `None` for one that is not known.

@@ -39,6 +39,15 @@ impl Broker {
         self.await_legs(id, now);
     }
 
+    /// Interrupts a joined stream whose ends resume it when there is memory again.
+    pub(super) fn interrupt_for_memory(&mut self, id: StreamId, refusal: Refusal, now: Instant) {
+        if self.streams.get(&id).is_some_and(|stream| stream.phase == Phase::Joined && stream.resumes()) {
+            let reason = format!("the hub is short of memory: {}", refusal.detail);
+            self.outputs.push_back(Output::EndStream { stream: id, refusal });
+            self.interrupt(id, (None, reason), now);
+        }
+    }
+
     fn await_legs(&mut self, id: StreamId, now: Instant) {
         let grace = self.settings.resume.unwrap_or_default();
         let Some(stream) = self.streams.get_mut(&id) else { return };

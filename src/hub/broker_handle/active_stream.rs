@@ -1,15 +1,17 @@
 //! A joined stream, for the tasks that observe or end it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::hub::admission::relief::Reader;
+use crate::hub::admission::relief::{Awaited, HeldBytes, Progress};
+use crate::net::liveness::Liveness;
 use crate::net::os::send_queues::Ends;
-use crate::net::tunnel::relay::{Backlog, Backlogs, ByteCounters};
+use crate::net::tunnel::relay::{Backlog, Backlogs, ByteCounters, WaitingBytes};
 use crate::proto::id::Role;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
@@ -24,30 +26,30 @@ pub(in crate::hub) struct ActiveStream {
     pub cancel: CancellationToken,
     /// The reason, if the hub ended the stream.
     reason: OnceLock<Refusal>,
+    /// The stream ends for its memory.
+    is_freed: AtomicBool,
     /// The connections of the device and of the service.
-    connections: OnceLock<[Option<Ends>; 2]>,
-    /// The ends' progress, as seen last, where something waits for them.
-    readers: Mutex<[Option<Reader>; 2]>,
+    connections: OnceLock<[EndConnection; 2]>,
+    /// The progress of the device's and the service's reading, then of their sending, as seen last.
+    progress: Mutex<[Option<Progress>; 4]>,
 }
 
-/// Bytes that wait for an end of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct UnreadBytes {
-    pub(super) bytes: u64,
-    /// The end.
-    pub(super) reader: Role,
-    /// The time by which it is behind.
-    pub(super) behind: Duration,
+/// The connection of one end of a stream.
+#[derive(Debug)]
+pub(in crate::hub) struct EndConnection {
+    /// Its addresses, as the kernel lists them.
+    pub(in crate::hub) ends: Option<Ends>,
+    pub(in crate::hub) liveness: Arc<Liveness>,
 }
 
 impl ActiveStream {
     /// A stream that goes on with the counters of an earlier connection.
-    pub(super) fn with_counters(counters: Arc<ByteCounters>) -> Self {
-        Self { counters, ..Self::default() }
+    pub(super) fn with_counters(counters: Arc<ByteCounters>, waiting: &Arc<WaitingBytes>) -> Self {
+        Self { counters, backlogs: Backlogs::new(waiting), ..Self::default() }
     }
 
     /// Sets the connections of the device and of the service.
-    pub(in crate::hub) fn set_connections(&self, connections: [Option<Ends>; 2]) {
+    pub(in crate::hub) fn set_connections(&self, connections: [EndConnection; 2]) {
         let _ = self.connections.set(connections);
     }
 
@@ -57,39 +59,63 @@ impl ActiveStream {
         self.cancel.cancel();
     }
 
+    /// Has the stream free its memory soon when it ends.
+    pub(super) fn free(&self) {
+        self.is_freed.store(true, Ordering::Relaxed);
+    }
+
+    /// Reports whether the stream is to free its memory soon.
+    pub(in crate::hub) fn is_freed(&self) -> bool {
+        self.is_freed.load(Ordering::Relaxed)
+    }
+
     /// Returns the reason for which the hub ended the stream.
     pub(in crate::hub) fn end_reason(&self) -> Refusal {
         self.reason.get().cloned().unwrap_or_else(|| RefusalKind::Draining.into())
     }
 
-    /// Notes what the kernel holds for the ends that something waits for: what was written and is not there was taken.
+    /// Notes how far the ends have come that something waits for. What was written and is not in the kernel's queue was
+    /// taken.
     pub(super) fn note_queues(&self, lengths: &HashMap<Ends, u64>, now: Instant) {
         let Some(connections) = self.connections.get() else { return };
-        let mut readers = self.readers.lock();
-        for ((reader, connection), (backlog, _)) in readers.iter_mut().zip(connections).zip(self.ends()) {
-            let length = connection.and_then(|ends| lengths.get(&ends)).copied().unwrap_or_default();
-            *reader = backlog.waiting().map(|waiting| {
-                let taken = waiting.written().saturating_sub(length);
-                reader.map_or_else(|| Reader::new(taken, now), |before| before.look(taken, now))
+        let taken = self.readings().map(|(backlog, _)| backlog.waiting()).into_iter().zip(connections);
+        let taken = taken.map(|(waiting, connection)| {
+            let length = connection.ends.and_then(|ends| lengths.get(&ends)).copied().unwrap_or_default();
+            waiting.map(|waiting| waiting.written().saturating_sub(length))
+        });
+        let sent = connections.iter().map(|connection| Some(connection.liveness.incomplete()).filter(|sent| *sent > 0));
+        for (progress, moved) in self.progress.lock().iter_mut().zip(taken.chain(sent)) {
+            *progress = moved.map(|moved| match *progress {
+                // A message after the one before is as good as all of it.
+                Some(before) if moved >= before.moved() => before.look(moved, now),
+                _ => Progress::new(moved, now),
             });
         }
     }
 
-    /// Returns what waits for the stream's ends. One for whom the kernel's queue was never looked at may be reading.
-    pub(super) fn held(&self, now: Instant) -> Option<UnreadBytes> {
-        let readers = *self.readers.lock();
-        let waiting = self.ends().into_iter().zip(readers).filter_map(|((backlog, role), reader)| {
-            let behind = reader.map_or(Duration::ZERO, |reader| reader.behind(now));
-            Some(UnreadBytes { bytes: backlog.waiting()?.bytes, reader: role, behind })
+    /// Returns what is held until the stream's ends go on. One that was never looked at may be doing so.
+    pub(super) fn held(&self, now: Instant) -> Option<HeldBytes> {
+        let progress = *self.progress.lock();
+        let unread =
+            self.readings().map(|(backlog, role)| (role, Awaited::Reading, backlog.waiting().map(|it| it.bytes)));
+        let unsent = self.connections.get().into_iter().flatten().zip([Role::Device, Role::Service]);
+        let unsent = unsent.map(|(connection, role)| {
+            (role, Awaited::Sending, Some(connection.liveness.incomplete()).filter(|sent| *sent > 0))
         });
-        // A stream of which one end reads is not at rest.
-        waiting.reduce(|one, other| UnreadBytes {
+        let held = unread.into_iter().chain(unsent).zip(progress).filter_map(|((end, awaited, bytes), progress)| {
+            let behind = progress.map_or(Duration::ZERO, |progress| progress.behind(now));
+            let watched = progress.map_or(Duration::ZERO, |progress| progress.watched(now));
+            Some(HeldBytes { bytes: bytes?, end, awaited, behind, watched })
+        });
+        // A stream of which one end goes on is not at rest.
+        held.reduce(|one, other| HeldBytes {
             bytes: one.bytes + other.bytes,
+            watched: one.watched.max(other.watched),
             ..if one.behind < other.behind { one } else { other }
         })
     }
 
-    fn ends(&self) -> [(&Backlog, Role); 2] {
+    fn readings(&self) -> [(&Backlog, Role); 2] {
         [(&self.backlogs.to_device, Role::Device), (&self.backlogs.to_service, Role::Service)]
     }
 }
@@ -113,12 +139,13 @@ mod tests {
         sink.write_all(&[0; 100_000]).await.unwrap();
         let active = ActiveStream::default();
         let ends = ((Ipv4Addr::LOCALHOST, 1).into(), (Ipv4Addr::LOCALHOST, 2).into());
-        active.set_connections([Some(ends), None]);
+        let [device, service] = [Some(ends), None].map(|ends| EndConnection { ends, liveness: liveness.clone() });
+        active.set_connections([device, service]);
         assert_eq!(active.held(clock::now()), None);
         let script = async {
             sleep(20 * SECOND).await;
             let held = active.held(clock::now()).expect("a message waits");
-            assert_eq!((held.bytes, held.reader), (300, Role::Device));
+            assert_eq!((held.bytes, held.end), (300, Role::Device));
             assert_eq!(held.behind, Duration::ZERO, "nobody has looked at the queue");
             let mut behind = Vec::new();
             for length in [90_000, 90_000, 90_000, 80_000, 10_000, 10_000] {

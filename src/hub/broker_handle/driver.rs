@@ -4,7 +4,7 @@ mod presence;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -14,17 +14,15 @@ use super::{
     StandbyRequest, StreamTotals,
 };
 use crate::hub::activity::Activity;
-use crate::hub::admission::relief::{Holding, Holdings, Shortage};
 use crate::hub::broker::{Broker, DeviceRequest, Input, JoinedStream, LegAttach, OpenRequest, Output, Settings};
 use crate::hub::event::Operation;
 use crate::net::os::clock;
 use crate::net::os::random;
-use crate::net::os::send_queues::Ends;
+use crate::net::tunnel::relay::WaitingBytes;
 use crate::net::websocket::Transport;
 use crate::net::websocket::channel::RoundTrip;
 use crate::proto::admin::StreamStatus;
-use crate::proto::id::{ConnectionId, DeviceId, ServiceName, StreamId};
-use crate::proto::limits::CLOSE_TIMEOUT;
+use crate::proto::id::{ConnectionId, DeviceId, StreamId};
 use crate::proto::message::DeadTarget;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::timestamp::Timestamp;
@@ -45,7 +43,7 @@ struct Device {
 
 /// The broker and the channels to everyone it serves.
 pub(super) struct BrokerDriver<T> {
-    broker: Broker,
+    pub(super) broker: Broker,
     activity: Activity,
     devices: HashMap<ConnectionId, Device>,
     /// Devices with open streams whose agent was told to end.
@@ -55,22 +53,25 @@ pub(super) struct BrokerDriver<T> {
     attaching: Option<ConnectionId>,
     attachment: Option<Result<Attachment<T>, Refusal>>,
     rendezvous: HashMap<ConnectionId, oneshot::Sender<JoinOutcome<T>>>,
-    active: HashMap<StreamId, Arc<ActiveStream>>,
+    pub(super) active: HashMap<StreamId, Arc<ActiveStream>>,
     totals: watch::Sender<StreamTotals>,
     draining: bool,
     /// The deadline that the timer task sleeps for.
     armed_deadline: Option<Instant>,
-    /// The last time at which streams were ended for lack of memory.
-    relieved_at: Option<Instant>,
+    /// When streams gave way for lack of memory last, and what was to be freed then.
+    pub(super) relieved: Option<(Instant, u64)>,
+    /// What waits for the readers of all streams.
+    waiting: Arc<WaitingBytes>,
 }
-
-/// The time after which more streams are ended where those before have not freed enough: the memory of a few is only freed
-/// when their ends have had their close frames.
-const RELIEF_INTERVAL: Duration = Duration::from_secs(1);
 
 impl<T: Transport> BrokerDriver<T> {
     /// A broker without devices or streams. `totals` publishes the numbers of streams.
-    pub(super) fn new(settings: Settings, activity: Activity, totals: watch::Sender<StreamTotals>) -> Self {
+    pub(super) fn new(
+        settings: Settings,
+        activity: Activity,
+        totals: watch::Sender<StreamTotals>,
+        waiting: Arc<WaitingBytes>,
+    ) -> Self {
         Self {
             broker: Broker::new(settings, random::bytes),
             activity,
@@ -84,7 +85,8 @@ impl<T: Transport> BrokerDriver<T> {
             totals,
             draining: false,
             armed_deadline: None,
-            relieved_at: None,
+            relieved: None,
+            waiting,
         }
     }
 
@@ -194,7 +196,7 @@ impl<T: Transport> BrokerDriver<T> {
             | Input::ScopeChanged { .. }
             | Input::KeysChanged { .. }
             | Input::StreamKilled { .. }
-            | Input::NotRead { .. }
+            | Input::GivesWay { .. }
             | Input::Drain => {}
         }
     }
@@ -306,7 +308,7 @@ impl<T: Transport> BrokerDriver<T> {
         let (sender, receiver) = oneshot::channel();
         // A resumed stream keeps its counters.
         let counters = self.active.remove(&joined.stream).map(|active| active.counters.clone()).unwrap_or_default();
-        let active = Arc::new(ActiveStream::with_counters(counters));
+        let active = Arc::new(ActiveStream::with_counters(counters, &self.waiting));
         self.active.insert(joined.stream, active.clone());
         let _ = device.send(JoinOutcome::SendLeg(sender));
         let _ = service.send(JoinOutcome::Relay(receiver, Box::new(joined), active));
@@ -325,39 +327,6 @@ impl<T: Transport> BrokerDriver<T> {
     pub(super) fn bytes_carried(&self) -> (u64, u64) {
         let totals = self.active.values().map(|active| active.counters.total());
         totals.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
-    }
-
-    pub(super) fn note_queues(&mut self, queues: &HashMap<Ends, u64>) {
-        let now = clock::now();
-        self.active.values().for_each(|active| active.note_queues(queues, now));
-    }
-
-    /// Returns what waits for the readers of all streams, where `asking` is one service more if it has none.
-    pub(super) fn holdings(&self, asking: Option<&ServiceName>, room: u64) -> Holdings {
-        let now = clock::now();
-        let holding = |(id, active): (&StreamId, &Arc<ActiveStream>)| {
-            let held = active.held(now)?;
-            let service = self.broker.service_of(*id)?.clone();
-            Some(Holding { stream: *id, service, bytes: held.bytes, reader: held.reader, behind: held.behind })
-        };
-        Holdings::new(self.active.iter().filter_map(holding).collect(), self.broker.services(asking), room)
-    }
-
-    pub(super) fn relieve(&mut self, asking: Option<&ServiceName>, shortage: Shortage) -> bool {
-        let holdings = self.holdings(asking, shortage.room);
-        if asking.is_some_and(|service| holdings.exceeds_share(service)) {
-            return false;
-        }
-        let now = clock::now();
-        if self.relieved_at.is_some_and(|at| now < at + RELIEF_INTERVAL) {
-            return true;
-        }
-        let chosen = holdings.choose(shortage.excess);
-        for holding in &chosen {
-            self.handle(Input::NotRead { stream: holding.stream, refusal: holding.refusal() });
-            self.relieved_at = Some(now);
-        }
-        !chosen.is_empty() || self.relieved_at.is_some_and(|at| now < at + CLOSE_TIMEOUT)
     }
 
     pub(super) fn streams(&self) -> Vec<StreamStatus> {

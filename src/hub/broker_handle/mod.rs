@@ -1,14 +1,15 @@
 //! The handle to the broker, shared by all connections.
 //!
 //! In: the broker's inputs from any task, one processed at a time. Out: results, commands to devices, and legs handed
-//! from one task to the other. `driver` executes the broker's outputs.
+//! from one task to the other. `driver` executes the broker's outputs, and `memory` has streams give way where memory is
+//! short.
 
 mod active_stream;
 mod driver;
+mod memory;
 mod presence;
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
@@ -17,19 +18,17 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-pub(super) use self::active_stream::ActiveStream;
+pub(super) use self::active_stream::{ActiveStream, EndConnection};
 use self::driver::BrokerDriver;
 use super::activity::Activity;
-use super::admission::relief::Shortage;
 use super::broker::{
     DeviceRequest, Grant, Input, JoinedStream, LegAdmission, LegAttach, LegExit, OpenRequest, Settings,
 };
-use crate::net::os::send_queues::Ends;
-use crate::net::tunnel::relay::Leg;
+use crate::net::tunnel::relay::{Leg, WaitingBytes};
 use crate::net::websocket::Transport;
 use crate::net::websocket::channel::RoundTrip;
 use crate::proto::admin::StreamStatus;
-use crate::proto::id::{ConnectionId, DeviceId, ServiceName, StreamId};
+use crate::proto::id::{ConnectionId, DeviceId, StreamId};
 use crate::proto::message::{Hello, StreamResponse};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
@@ -129,6 +128,7 @@ struct Inner<T> {
     /// Notified when a deadline precedes the one that is slept for.
     earlier_deadline: Notify,
     totals: watch::Receiver<StreamTotals>,
+    waiting: Arc<WaitingBytes>,
 }
 
 impl<T> Clone for BrokerHandle<T> {
@@ -144,8 +144,9 @@ impl<T: Transport> BrokerHandle<T> {
     /// A broker without devices or streams.
     pub(super) fn new(settings: Settings, activity: Activity) -> Self {
         let (sender, totals) = watch::channel(StreamTotals::default());
-        let driver = Mutex::new(BrokerDriver::new(settings, activity, sender));
-        Self(Arc::new(Inner { driver, earlier_deadline: Notify::new(), totals }))
+        let waiting = Arc::new(WaitingBytes::default());
+        let driver = Mutex::new(BrokerDriver::new(settings, activity, sender, waiting.clone()));
+        Self(Arc::new(Inner { driver, earlier_deadline: Notify::new(), totals, waiting }))
     }
 
     /// Runs the broker's deadlines until dropped.
@@ -239,22 +240,6 @@ impl<T: Transport> BrokerHandle<T> {
     /// Ends a stream for the operator.
     pub(super) fn kill_stream(&self, stream: StreamId) {
         self.handle(Input::StreamKilled { stream });
-    }
-
-    /// Reports whether the streams of a service hold more than its part of the room that all have.
-    pub(super) fn exceeds_share(&self, service: &ServiceName, room: u64) -> bool {
-        self.with(|driver| driver.holdings(Some(service), room).exceeds_share(service)).unwrap_or_default()
-    }
-
-    /// Ends streams that are not read, of services that hold more than their share, unless the one that asks is such a
-    /// one. Reports whether memory is being freed.
-    pub(super) fn relieve(&self, asking: Option<&ServiceName>, shortage: Shortage) -> bool {
-        self.with(|driver| driver.relieve(asking, shortage)).unwrap_or_default()
-    }
-
-    /// Notes what the kernel holds for the ends of streams.
-    pub(super) fn note_queues(&self, queues: &HashMap<Ends, u64>) {
-        let _ = self.with(|driver| driver.note_queues(queues));
     }
 
     /// Refuses new streams from now on.

@@ -9,9 +9,10 @@ use tokio::time::timeout;
 
 use crate::hub::auth::Action;
 use crate::hub::broker::{JoinedStream, LegAdmission, LegAttach, LegCredential, LegExit};
-use crate::hub::broker_handle::{ActiveStream, Handover, JoinOutcome, LeaveGuard};
+use crate::hub::broker_handle::{ActiveStream, EndConnection, Handover, JoinOutcome, LeaveGuard};
 use crate::hub::connection::{AuthenticatedIdentity, ConnectionContext};
 use crate::hub::event::{Event, Operation};
+use crate::hub::relief;
 use crate::hub::responses;
 use crate::hub::revalidation::{access_deadline, leg_key};
 use crate::hub::shared::Shared;
@@ -83,6 +84,11 @@ pub(in crate::hub) async fn upgrade(
         let refusal = context.auth_failed(shared, Some(&record.principal), "missing or invalid stream token");
         return HttpOutcome::Reply(responses::refusal(&refusal));
     };
+    if let LegCredential::Ticket(ticket) = &credential
+        && let Err(refusal) = relief::return_capacity(shared, &ticket.service)
+    {
+        return HttpOutcome::Reply(responses::refusal(&refusal));
+    }
     let attach = LegAttach {
         leg: context.id,
         bridge,
@@ -229,7 +235,7 @@ async fn relay_stream(
 ) -> Option<Leg<Socket>> {
     let Handover { leg: device, return_to } = device;
     let resumable = joined.protocol == Some(StreamProtocol::Resumable);
-    active.set_connections([ends(&device), ends(&service)]);
+    active.set_connections([&device, &service].map(|leg| EndConnection { ends: ends(leg), liveness: leg.liveness() }));
     let relay_context = RelayContext {
         has_stream_protocol: joined.protocol.is_some(),
         resumable,
@@ -265,7 +271,7 @@ async fn relay_stream(
     }
     if left.as_ref().is_some_and(|(_, clean, _)| *clean) {
         // The stream stays open until the other leg has all of its data.
-        Box::pin(relay_end.close(&relay_context, || active.end_reason())).await;
+        Box::pin(relay_end.close(&relay_context, || (active.end_reason(), active.is_freed()))).await;
         record_end(shared, *joined, active, left);
         return None;
     }
@@ -274,7 +280,7 @@ async fn relay_stream(
     }
     // The broker learns of the end first, so that legs may return before the remaining one is closed.
     drop(guard);
-    Box::pin(relay_end.close(&relay_context, || active.end_reason())).await;
+    Box::pin(relay_end.close(&relay_context, || (active.end_reason(), active.is_freed()))).await;
     None
 }
 

@@ -28,6 +28,12 @@ impl Client {
         &self.peer_keys
     }
 
+    /// Reports whether a key of a peer is known, which then encrypts its streams. An error if what is known cannot be read.
+    pub fn has_known_key(&self, peer: &Principal) -> Result<bool, Refusal> {
+        self.peer_keys.ensure_readable()?;
+        Ok(self.peer_keys.known(peer).is_some())
+    }
+
     /// Creates the service's end of a session for a stream; without a name it is the device's default.
     pub async fn service_session(&self, device: &DeviceId, stream: Option<&StreamName>) -> Result<SessionEnd, Refusal> {
         let binding = StreamBinding::new(device, self.principal.id.clone().into(), stream.cloned());

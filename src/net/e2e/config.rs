@@ -4,19 +4,18 @@
 //! therefore asked for every session, and applies the same rule to the same certificate.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, TicketRequest};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::version::TLS13;
 use rustls::{
-    CertificateError, CipherSuite, ClientConfig, ClientConnection, Connection, DigitallySignedStruct,
-    DistinguishedName, Error, NamedGroup, ServerConfig, ServerConnection, SignatureScheme,
+    CertificateError, CipherSuite, ClientConfig, ClientConnection, Connection, Error, NamedGroup, ServerConfig,
+    ServerConnection,
 };
 
 pub use super::expected::Expected;
@@ -28,9 +27,11 @@ use super::leaf::{self, Leaf};
 use super::peers::{Anchors, KeepError, PeerKeys};
 use super::tickets::{ConnectionTickets, DeviceTickets, ServiceTickets};
 use super::verified::VerifiedChains;
+use super::verifier::Verifier;
 use crate::net::os::clock;
 use crate::net::tls::provider;
 use crate::proto::bounded_map::BoundedMap;
+use crate::proto::fleet::FleetKeys;
 use crate::proto::id::Principal;
 use crate::proto::limits::EARLY_DATA_BYTES;
 use crate::proto::refusal::Refusal;
@@ -55,7 +56,11 @@ pub struct SessionEnd {
     tickets: Option<Arc<ConnectionTickets>>,
     verified: Arc<VerifiedChains>,
     passed: Arc<Passed>,
+    trusted: Arc<TrustedFleet>,
 }
+
+/// The fleet that the machine has come to trust while it runs, or that it trusts none any more; nothing if neither.
+type TrustedFleet = Mutex<Option<Option<FleetKeys>>>;
 
 impl SessionEnd {
     /// Decides whether the peer is the one that the stream is for, and the stream the one meant; keeps the key of a peer that
@@ -64,6 +69,11 @@ impl SessionEnd {
         let protocols = self.expected.alpn_protocols();
         if self.tls.alpn_protocol().is_none_or(|agreed| !protocols.iter().any(|protocol| protocol == agreed)) {
             return Err(Error::NoApplicationProtocol);
+        }
+        let keys = self.expected.fleet.map(|fleet| fleet.keys);
+        if self.trusted.lock().is_some_and(|trusted| trusted != keys) {
+            // The session was begun before.
+            return Err(CertificateError::ApplicationVerificationFailure.into());
         }
         let chain = self.tls.peer_certificates().unwrap_or_default();
         let verify = || self.expected.verify(chain, UnixTime::now(), &self.passed);
@@ -116,8 +126,18 @@ impl SessionEnd {
         }
     }
 
+    /// The time before which this end does not answer, if there is one.
+    pub(in crate::net) fn answer_at(&self) -> Option<Instant> {
+        self.tickets.as_ref().and_then(|tickets| tickets.answer_at())
+    }
+
     /// Classifies the error of the session, which may have been open.
     pub(in crate::net) fn failure(&self, error: &Error, was_open: bool) -> Failure {
+        // A device refuses a service's key after its own part of the handshake, which protects what it says.
+        if matches!((error, &*self.tls), (Error::AlertReceived(_), Connection::Client(client)) if client.is_handshaking())
+        {
+            return Failure::Altered(format!("{error}, which anybody in between can have sent"));
+        }
         let not_signed = Error::from(CertificateError::ApplicationVerificationFailure);
         let expired = Error::from(CertificateError::Expired);
         let causes = [(not_signed, FleetCause::NotSigned), (expired, FleetCause::Expired)];
@@ -143,6 +163,7 @@ pub struct Sessions {
     tickets: Arc<DeviceTickets>,
     verified: Arc<VerifiedChains>,
     passed: Arc<Passed>,
+    trusted: Arc<TrustedFleet>,
     /// The wall clock, by which the age of a ticket is measured.
     clock: Arc<dyn TimeProvider>,
 }
@@ -158,8 +179,13 @@ impl Sessions {
     pub(in crate::net) fn with_clock(clock: Arc<dyn TimeProvider>) -> Self {
         let (services, devices) = (BoundedMap::new(KEPT_CONFIGS), BoundedMap::new(KEPT_CONFIGS));
         let (services, devices) = (Mutex::new(services), Mutex::new(devices));
-        let (tickets, verified, passed) = (Arc::default(), Arc::default(), Arc::default());
-        Self { services, devices, tickets, verified, passed, clock }
+        let (tickets, verified, passed, trusted) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+        Self { services, devices, tickets, verified, passed, trusted, clock }
+    }
+
+    /// The machine trusts this fleet from now on: no session that was begun under another one opens.
+    pub fn trust(&self, fleet: Option<FleetKeys>) {
+        *self.trusted.lock() = Some(fleet);
     }
 
     /// Creates the service's end of a session. Sessions are resumed only with a device of which the same is known.
@@ -180,12 +206,12 @@ impl Sessions {
             tickets: None,
             passed: self.passed.clone(),
             verified: self.verified.clone(),
+            trusted: self.trusted.clone(),
         })
     }
 
     fn verifier(&self, expected: &Expected) -> Arc<Verifier> {
-        let algorithms = provider().signature_verification_algorithms;
-        Arc::new(Verifier { expected: expected.clone(), algorithms, passed: self.passed.clone() })
+        Arc::new(Verifier::new(expected.clone(), self.passed.clone()))
     }
 
     /// Creates the device's end of a session.
@@ -208,6 +234,7 @@ impl Sessions {
             tickets: Some(tickets),
             passed: self.passed.clone(),
             verified: self.verified.clone(),
+            trusted: self.trusted.clone(),
         })
     }
 }
@@ -279,107 +306,4 @@ fn has_aes() -> bool {
 #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
 fn has_aes() -> bool {
     false
-}
-
-/// Verifies the peer's leaf during the handshake.
-#[derive(Debug)]
-struct Verifier {
-    expected: Expected,
-    algorithms: WebPkiSupportedAlgorithms,
-    passed: Arc<Passed>,
-}
-
-impl Verifier {
-    fn verify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
-        self.expected.verify(chain, now, &self.passed).map(drop)
-    }
-
-    fn verify_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls13_signature(message, leaf, signature, &self.algorithms)
-    }
-}
-
-fn chain<'a>(leaf: &CertificateDer<'a>, vouchers: &[CertificateDer<'a>]) -> Vec<CertificateDer<'a>> {
-    [std::slice::from_ref(leaf), vouchers].concat()
-}
-
-fn no_tls12() -> Result<HandshakeSignatureValid, Error> {
-    Err(Error::General("TLS 1.2 is not offered".into()))
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        vouchers: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        self.verify(&chain(leaf, vouchers), now).map(|()| ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        no_tls12()
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verify_signature(message, leaf, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
-    }
-}
-
-impl ClientCertVerifier for Verifier {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        vouchers: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        self.verify(&chain(leaf, vouchers), now).map(|()| ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        no_tls12()
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verify_signature(message, leaf, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
-    }
 }

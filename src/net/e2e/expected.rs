@@ -108,6 +108,6 @@ impl Expected {
 }
 
 /// Wraps a failure of ours into TLS's error, which ends the session with an alert.
-pub(super) fn other(failure: Failure) -> Error {
+pub(in crate::net) fn other(failure: Failure) -> Error {
     CertificateError::Other(OtherError(Arc::new(failure))).into()
 }

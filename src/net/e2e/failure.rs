@@ -34,6 +34,9 @@ pub enum Failure {
     /// The peer sent something else than the start of a session, or nothing.
     #[error("the other end did not begin a session")]
     NotBegun,
+    /// The device declined the first bytes, and a former run of its agent may have taken them.
+    #[error("the first bytes may have arrived already")]
+    MayHaveArrived,
     /// Bytes were changed, left out or added on the way, or the two ends were asked for different streams.
     #[error("{0}")]
     Altered(String),
@@ -97,6 +100,10 @@ impl Failure {
             Self::NotInFleet(cause) => not_in_fleet(peer, *cause),
             Self::NotInPeersFleet(cause) => not_in_peers_fleet(peer, *cause),
             Self::NotBegun => Refusal::new(RefusalKind::EndToEndNotBegun, id.as_str()).advised(not_begun_advice(*role)),
+            Self::MayHaveArrived => Refusal::new(
+                RefusalKind::LostWhileOpening,
+                format!("the agent of {id} was started meanwhile, and a former one may have the first bytes already"),
+            ),
             Self::Altered(why) => Refusal::new(RefusalKind::StreamAltered, why),
         }
     }

@@ -126,6 +126,10 @@ impl PeerKeys for KnownFile {
         Box::pin(ready(anchors))
     }
 
+    fn ensure_readable(&self) -> Result<(), Refusal> {
+        self.read().map(drop).map_err(|error| Refusal::local(format!("{error:#}")))
+    }
+
     fn known(&self, peer: &Principal) -> Option<KnownPeer> {
         let known = self.read().ok().and_then(|peers| peers.get(peer).copied());
         known.or_else(|| self.unwritten.known(peer))

@@ -16,3 +16,4 @@ pub mod peers;
 mod tickets;
 pub mod verdict;
 mod verified;
+mod verifier;

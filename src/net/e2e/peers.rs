@@ -26,6 +26,11 @@ pub trait PeerKeys: fmt::Debug + Send + Sync {
     /// Returns what is known of this peer on this machine.
     fn known(&self, peer: &Principal) -> Option<KnownPeer>;
 
+    /// An error if what is known cannot be read: nothing is known then, and nothing that rests on that may be done.
+    fn ensure_readable(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
     /// Returns the flag with which a person selects this identity in `devstream trust`, after a space; none where the default
     /// is this one.
     fn trust_flag(&self) -> &str {

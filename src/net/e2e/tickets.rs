@@ -3,6 +3,10 @@
 //! Whoever carries that message can repeat it. The device therefore keeps its tickets in memory alone, takes each one once,
 //! and remembers the ones that it has taken: rustls would merely decline the bytes that come with a repetition, whereupon a
 //! service whose answer was withheld sends them a second time.
+//!
+//! What a run of the device has taken, the next one does not know. It answers a ticket that it does not know no sooner than
+//! [`FRESH_AGENT_TIME`] after its start, and a service sends declined bytes again only within that time of its message: whichever device
+//! declined them has then run since before they went out, and would know if it had taken them.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -19,6 +23,7 @@ use rustls::server::StoresServerSessions;
 use super::peers::Anchors;
 use crate::net::os::clock;
 use crate::proto::bounded_map::BoundedMap;
+use crate::proto::limits::FRESH_AGENT_TIME;
 
 /// Tickets that a device keeps, the oldest lost first; a session is about 300 bytes.
 const DEVICE_TICKETS: usize = 1024;
@@ -36,7 +41,10 @@ const SERVICE_TICKETS: usize = 64;
 type TicketId = [u8; 16];
 
 /// The tickets that a device has issued, and those that were used.
-pub(super) struct DeviceTickets(Mutex<Issued>);
+pub(super) struct DeviceTickets {
+    started_at: Instant,
+    issued: Mutex<Issued>,
+}
 
 struct Issued {
     /// Sessions, each with the keys that vouched for the service then. Where others do now, the session is not resumed: a full
@@ -49,7 +57,7 @@ struct Issued {
 impl Default for DeviceTickets {
     fn default() -> Self {
         let (sessions, used) = (BoundedMap::new(DEVICE_TICKETS), BoundedMap::new(USED_TICKETS));
-        Self(Mutex::new(Issued { sessions, used }))
+        Self { started_at: clock::now(), issued: Mutex::new(Issued { sessions, used }) }
     }
 }
 
@@ -63,6 +71,8 @@ impl fmt::Debug for DeviceTickets {
 #[derive(Debug, PartialEq, Eq)]
 enum Presented {
     Session(Vec<u8>),
+    /// Other keys vouch for the service than when it was issued.
+    Outdated,
     Unknown,
     Used,
 }
@@ -72,7 +82,7 @@ impl DeviceTickets {
     /// one, none is taken.
     fn take(&self, ticket: &[u8], anchors: &Anchors) -> Presented {
         let (Some(ticket), now) = (id_of(ticket), clock::now()) else { return Presented::Unknown };
-        let Issued { sessions, used } = &mut *self.0.lock();
+        let Issued { sessions, used } = &mut *self.issued.lock();
         used.evict_while(|at| now.saturating_duration_since(*at) > USED_FOR);
         if used.contains(&ticket) {
             return Presented::Used;
@@ -82,13 +92,13 @@ impl DeviceTickets {
         }
         let Some((session, vouched)) = sessions.remove(&ticket) else { return Presented::Unknown };
         used.insert(ticket, now);
-        if vouched == *anchors { Presented::Session(session) } else { Presented::Unknown }
+        if vouched == *anchors { Presented::Session(session) } else { Presented::Outdated }
     }
 
     /// Keeps the session of a new ticket; reports whether it did.
     fn put(&self, ticket: &[u8], session: Vec<u8>, anchors: Anchors) -> bool {
         let id = id_of(ticket);
-        id.map(|id| self.0.lock().sessions.insert(id, (session, anchors))).is_some()
+        id.map(|id| self.issued.lock().sessions.insert(id, (session, anchors))).is_some()
     }
 }
 
@@ -101,11 +111,17 @@ pub(super) struct ConnectionTickets {
     all: Arc<DeviceTickets>,
     anchors: Anchors,
     is_replayed: AtomicBool,
+    is_unknown: AtomicBool,
 }
 
 impl ConnectionTickets {
     pub(super) fn new(all: Arc<DeviceTickets>, anchors: Anchors) -> Self {
-        Self { all, anchors, is_replayed: AtomicBool::new(false) }
+        Self { all, anchors, is_replayed: AtomicBool::default(), is_unknown: AtomicBool::default() }
+    }
+
+    /// The time before which the session is not answered: a ticket was presented that a former run may have taken.
+    pub(super) fn answer_at(&self) -> Option<Instant> {
+        self.is_unknown.load(Ordering::Relaxed).then(|| self.all.started_at + FRESH_AGENT_TIME)
     }
 
     /// Reports whether a ticket was presented that was used before.
@@ -132,7 +148,11 @@ impl StoresServerSessions for ConnectionTickets {
     fn take(&self, ticket: &[u8]) -> Option<Vec<u8>> {
         match self.all.take(ticket, &self.anchors) {
             Presented::Session(session) => Some(session),
-            Presented::Unknown => None,
+            Presented::Outdated => None,
+            Presented::Unknown => {
+                self.is_unknown.store(true, Ordering::Relaxed);
+                None
+            }
             Presented::Used => {
                 self.is_replayed.store(true, Ordering::Relaxed);
                 None
@@ -215,7 +235,7 @@ mod tests {
         let tickets = DeviceTickets::default();
         for (id, then, now) in [([1; 16], key(1), key(2)), ([2; 16], None, key(1)), ([3; 16], key(1), None)] {
             tickets.put(&id, vec![1], then);
-            assert_eq!(tickets.take(&id, &now), Presented::Unknown);
+            assert_eq!(tickets.take(&id, &now), Presented::Outdated);
         }
     }
 

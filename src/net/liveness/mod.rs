@@ -18,7 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::net::os::clock;
 
-/// The instants of a connection's last read and last write, and the bytes written.
+/// The instants of a connection's last read and last write, the bytes written, and those of a message that has arrived in
+/// part.
 #[derive(Debug)]
 pub struct Liveness {
     created_at: Instant,
@@ -28,12 +29,13 @@ pub struct Liveness {
     /// In the same unit.
     last_write: AtomicU64,
     written: AtomicU64,
+    incomplete: AtomicU64,
 }
 
 impl Liveness {
     fn new() -> Arc<Self> {
-        let [last_read, last_write, written] = [0; 3].map(AtomicU64::new);
-        Arc::new(Self { created_at: clock::now(), last_read, last_write, written })
+        let [last_read, last_write, written, incomplete] = [0; 4].map(AtomicU64::new);
+        Arc::new(Self { created_at: clock::now(), last_read, last_write, written, incomplete })
     }
 
     /// The instant at which bytes from the peer were last read.
@@ -49,6 +51,15 @@ impl Liveness {
     /// The number of bytes written to the peer, which the kernel has or the peer has taken.
     pub fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
+    }
+
+    /// The number of bytes that the peer has sent of a message that is not complete.
+    pub fn incomplete(&self) -> u64 {
+        self.incomplete.load(Ordering::Relaxed)
+    }
+
+    pub(in crate::net) fn set_incomplete(&self, bytes: u64) {
+        self.incomplete.store(bytes, Ordering::Relaxed);
     }
 
     /// Restarts the time since the last read, for a peer that was deliberately not read.
@@ -84,6 +95,11 @@ impl<T> LivenessIo<T> {
     /// Returns the transport.
     pub fn get_ref(&self) -> &T {
         &self.inner
+    }
+
+    /// Returns the record.
+    pub fn liveness(&self) -> &Liveness {
+        &self.liveness
     }
 }
 

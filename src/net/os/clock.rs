@@ -37,22 +37,34 @@ pub async fn stepped() {
 /// Both clocks at one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Reading {
-    wall: Timestamp,
+    wall: OffsetDateTime,
     monotonic: Instant,
 }
 
 impl Reading {
     /// The present moment.
     pub fn now() -> Self {
-        Self { wall: now_utc(), monotonic: now() }
+        Self { wall: OffsetDateTime::now_utc(), monotonic: now() }
+    }
+
+    /// The time since this moment, by the clock that says more: the monotonic one stands still while the machine sleeps.
+    pub fn elapsed(self) -> Duration {
+        Duration::try_from(self.by_wall_clock()).unwrap_or_default().max(self.by_monotonic_clock())
+    }
+
+    fn by_wall_clock(self) -> time::Duration {
+        OffsetDateTime::now_utc() - self.wall
+    }
+
+    fn by_monotonic_clock(self) -> Duration {
+        now().saturating_duration_since(self.monotonic)
     }
 
     /// Returns once the clocks differ by [`CLOCK_JUMP`] more than at this moment.
     pub async fn stepped(self) {
         loop {
             sleep(COMPARISON_INTERVAL).await;
-            let elapsed = i64::try_from((now() - self.monotonic).as_secs()).unwrap_or(i64::MAX);
-            if (now_utc().0 - self.wall.0).saturating_sub(elapsed).unsigned_abs() >= CLOCK_JUMP.as_secs() {
+            if (self.by_wall_clock() - self.by_monotonic_clock()).unsigned_abs() >= CLOCK_JUMP {
                 return;
             }
         }

@@ -137,6 +137,7 @@ impl<T: Transport> FrameIo<T> {
         self.limit_output_to_answers();
         match self.protocol.read(&mut self.tracked.io(context)) {
             Ok(message) => {
+                self.tracked.note_incomplete();
                 self.on_message(&message);
                 if self.is_answer_due {
                     let _ = self.poll_flush(context);
@@ -147,6 +148,7 @@ impl<T: Transport> FrameIo<T> {
                 }
             }
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.tracked.note_incomplete();
                 if self.tracked.bounds.is_pause_due() {
                     self.tracked.bounds.paused();
                     self.pause = Some(Box::pin(sleep(FRAGMENT_PAUSE)));

@@ -223,6 +223,22 @@ impl<T: Transport> WebSocket<T> {
         self.close_with_timeout(refusal.kind.row().close, &refusal.close_reason()).await;
     }
 
+    /// Closes and frees the messages that wait in either direction: a peer that does not take the close frame soon is dropped.
+    pub async fn close_and_free(mut self, code: u16, reason: &str) {
+        // Fails after a close of the peer's own.
+        if tokio::time::timeout(FREEING_TIME, self.writer.close(code, reason)).await.is_ok() {
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, Box::pin(self.linger())).await;
+        }
+    }
+
+    /// Frees all but the connection, and lingers on that until the peer has read everything.
+    async fn linger(self) {
+        drop(self.reader);
+        if let Some(io) = Arc::into_inner(self.writer.io) {
+            linger(io.into_inner().into_transport()).await;
+        }
+    }
+
     /// Closes with the code for the peer's violation, and lingers until the peer has read it. A lost connection is only
     /// dropped.
     pub async fn close_with_error(mut self, error: &WebSocketError) {
@@ -232,16 +248,17 @@ impl<T: Transport> WebSocket<T> {
                 // tungstenite has already queued an answer to some violations.
                 let _ = self.writer.flush().await;
             }
-            drop(self.reader);
-            if let Some(io) = Arc::into_inner(self.writer.io) {
-                linger(io.into_inner().into_transport()).await;
-            }
+            self.linger().await;
         };
         if tokio::time::timeout(CLOSE_TIMEOUT, Box::pin(close)).await.is_err() {
             tracing::trace!("a WebSocket did not close in time and was dropped");
         }
     }
 }
+
+/// The time for which a peer may take the close frame of a connection whose memory is needed: most of that is a message that
+/// the peer has not taken.
+const FREEING_TIME: Duration = Duration::from_millis(500);
 
 /// Shuts down the sending side, then reads and discards. A socket that is closed with unread bytes sends a reset, at
 /// which the peer discards the close frame unread.

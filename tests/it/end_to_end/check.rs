@@ -1,5 +1,8 @@
 //! The hop `end-to-end` of `devstream check`.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
 use devstream::proto::refusal::RefusalKind;
 use serde_json::Value;
 
@@ -103,4 +106,22 @@ fn a_proxy_says_at_its_start_whether_its_streams_are_encrypted_end_to_end() {
     assert!(command.contains("service-proxy --plain --device="), "{command}");
     let rdp = joined.laptop.start(&["rdp", "--plain", "--no-client", DEVICE]);
     rdp.wait_line("rdp: streams will not be encrypted end-to-end: --plain");
+}
+
+#[test]
+fn where_what_is_known_cannot_be_read_no_stream_is_plain() {
+    let (joined, target) = (Joined::new(), Target::greeting_then_reading("hello\n"));
+    let port = format!("target={}", target.port);
+    let agent = joined.device.start(&["device-agent", "--forward", &port, "--allow-plain", "alice"]);
+    agent.wait_line("is online");
+    for (machine, role, exit) in [(&joined.device, "device", 13), (&joined.laptop, "service", 1)] {
+        let known = machine.home().join(".local/share/devstream").join(role).join("known");
+        fs::write(&known, "damaged").unwrap();
+        fs::set_permissions(&known, Permissions::from_mode(0o600)).unwrap();
+        let refused = joined.laptop.run(&["service-proxy", DEVICE, "--stdio", "--plain"]);
+        assert_eq!((refused.code, refused.stdout.as_str()), (Some(exit), ""), "{role}: {refused:?}");
+        if role == "service" {
+            assert!(refused.stderr.contains(known.to_str().unwrap()), "{refused:?}");
+        }
+    }
 }

@@ -191,3 +191,17 @@ fn an_enrolment_key_with_invitations_admits_one_machine_for_each() {
     let why = "device pi-9: its proof is of the invitation for pi-7; by hand: devstream fleet sign pi-9 --role device";
     assert!(wrong.contains(why), "{wrong}");
 }
+
+#[test]
+fn a_certificate_that_came_before_the_devices_clock_was_set_is_taken_up_once_it_is() {
+    let invited = Invited::on(Machine::new().off_by("+40d"));
+    let (device, clock) = Machine::with_settable_clock("+0d");
+    let target = Target::greeting_then_reading("hello\n");
+    invited.join(&device, &invited.hub.device_link(DEVICE));
+    let agent = start(&device, &target);
+    let signed = invited.owner.machine.ask(&["fleet", "sign"]);
+    assert!(signed.starts_with("device pi-42: proof of the invitation checked; signed until 20"), "{signed}");
+    agent.process.wait_line("pi-42: ignored a certificate from the hub: it begins on ");
+    fs::write(clock, "+40d").unwrap();
+    agent.process.wait_line("pi-42: the fleet has signed this device's key, until 20");
+}

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::path::PathBuf;
 
 use devstream::net::os::clock::now_rfc3339;
 use devstream::proto::refusal::RefusalKind;
@@ -42,7 +41,7 @@ fn a_clock_that_is_years_ahead_is_reported_as_the_cause() {
 #[test]
 fn a_hub_that_started_with_a_wrong_clock_lets_machines_in_soon_after_the_clock_is_set() {
     for wrong in ["-10y", "+10y"] {
-        let (machine, offset) = with_settable_clock(wrong);
+        let (machine, offset) = Machine::with_settable_clock(wrong);
         let hub = Hub::start(&machine);
         fs::write(&offset, "+0").unwrap();
         hub.process.wait_line("renewed the hub's own certificate");
@@ -79,7 +78,8 @@ struct SteppedHub {
 impl SteppedHub {
     fn new(before: &str, after: &str) -> Self {
         let target = Target::echo();
-        let ((machine, offset), device, laptop) = (with_settable_clock(before), Machine::new(), Machine::new());
+        let ((machine, offset), device, laptop) =
+            (Machine::with_settable_clock(before), Machine::new(), Machine::new());
         let hub = Hub::start(&machine);
         device.ask(&["join", &hub.device_link(DEVICE)]);
         laptop.ask(&["join", &hub.service_link_with("alice", &["--device", "*", "--for", "1h"])]);
@@ -90,15 +90,4 @@ impl SteppedHub {
         fs::write(&offset, after).unwrap();
         Self { hub, proxy, local, _agent: agent, _target: target }
     }
-}
-
-/// A machine, and the file that sets its wall clock.
-fn with_settable_clock(offset: &str) -> (Machine, PathBuf) {
-    let machine = Machine::new();
-    let file = machine.home().join("offset");
-    fs::write(&file, offset).unwrap();
-    // `FAKETIME` would come before the file.
-    let machine = machine.with("LD_PRELOAD", "/usr/$LIB/faketime/libfaketime.so.1");
-    let machine = machine.with("FAKETIME_TIMESTAMP_FILE", &file.display().to_string()).with("FAKETIME_NO_CACHE", "1");
-    (machine.with("FAKETIME_DONT_FAKE_MONOTONIC", "1").with("DONT_FAKE_MONOTONIC", "1"), file)
 }

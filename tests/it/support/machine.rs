@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::{env, fs};
@@ -66,6 +66,18 @@ impl Machine {
     /// Hides the roles that it starts from others in the same home, as those of another machine are.
     pub(crate) fn hidden(&self) -> Self {
         self.clone().with("RUNTIME_DIRECTORY", &self.home().join("hidden").display().to_string())
+    }
+
+    /// A machine, and the file that sets its wall clock, as in `+40d`.
+    pub(crate) fn with_settable_clock(offset: &str) -> (Self, PathBuf) {
+        let machine = Self::new();
+        let file = machine.home().join("offset");
+        fs::write(&file, offset).expect("a file");
+        // `FAKETIME` would come before the file.
+        let machine = machine.with("LD_PRELOAD", "/usr/$LIB/faketime/libfaketime.so.1");
+        let machine =
+            machine.with("FAKETIME_TIMESTAMP_FILE", &file.display().to_string()).with("FAKETIME_NO_CACHE", "1");
+        (machine.with("FAKETIME_DONT_FAKE_MONOTONIC", "1").with("DONT_FAKE_MONOTONIC", "1"), file)
     }
 
     /// Shifts its wall clock by this much; the monotonic clock is unchanged.

@@ -1,5 +1,6 @@
 //! A connection of the pump: one WebSocket of a stream, from its first message until it is lost or the stream is over.
 
+use std::future::ready;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -153,14 +154,14 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
     let (mut buffer, mut block) = (BytesMut::new(), MIN_READ_BLOCK);
     // What was queued before the stream began goes out with its first bytes, if they come soon.
     let (mut held_until, mut flush) = (writer.is_holding().then(|| clock::now() + MAX_HOLD), false);
+    // The bytes just read may be the last: their end, if it is there already, goes out with them.
+    let mut may_end = false;
     loop {
-        match send_pending(writer, state, std::mem::take(&mut flush), &context.counters.sent).await {
-            Ok(true) => held_until = None,
-            Ok(false) => {}
-            Err(broken) => {
-                // Meanwhile the other direction reads the hub's close frame, if it sent one.
-                sleep(if state.is_resumable() { FINAL_READ_TIMEOUT } else { CLOSE_TIMEOUT }).await;
-                return broken.into();
+        if !may_end {
+            match send_pending(writer, state, std::mem::take(&mut flush), &context.counters.sent).await {
+                Ok(true) => held_until = None,
+                Ok(false) => {}
+                Err(broken) => return lost_while_sending(broken, state).await,
             }
         }
         let room = state.capacity();
@@ -173,23 +174,33 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
         let mut source = (&mut *local).take(room);
         tokio::select! {
             biased;
-            () = state.sender_woken() => {}
-            () = wait_until(held_until) => flush = true,
+            () = state.sender_woken() => may_end = false,
+            () = wait_until(held_until) => (flush, may_end) = (true, false),
             read = source.read_buf(&mut buffer), if room > 0 => match read {
                 // The system reports a reset once. If the writer got it, the reader sees an end of file.
                 Ok(0) if state.is_local_reset() => return std::future::pending().await,
                 Ok(read) => {
                     state.push_local(take_read(&mut buffer));
+                    may_end = !may_end && (1..size).contains(&read);
                     // A large read suggests that the next one is large too.
                     block = (2 * read).clamp(MIN_READ_BLOCK, FULL_MESSAGE_BYTES);
                 }
                 Err(_) => {
+                    // What came before the reset still goes out.
+                    let _ = send_pending(writer, state, false, &context.counters.sent).await;
                     state.mark_local_reset();
                     return std::future::pending().await;
                 }
             },
+            () = ready(()), if may_end => may_end = false,
         }
     }
+}
+
+/// The WebSocket was lost while something was sent. Meanwhile the other direction reads the hub's close frame, if it sent one.
+async fn lost_while_sending<T>(broken: WebSocketError, state: &PumpState) -> ConnectionEnd<T> {
+    sleep(if state.is_resumable() { FINAL_READ_TIMEOUT } else { CLOSE_TIMEOUT }).await;
+    broken.into()
 }
 
 /// Takes what was read out of the buffer. A small read is moved out of a large block, which it would keep alive.
@@ -213,6 +224,7 @@ async fn send_pending<T: Transport>(
     while let Some(next) = state.next_send() {
         match next {
             NextSend::Text(control) => writer.buffer_text(control.encode()).await?,
+            NextSend::Bytes(bytes) if bytes.len() < MIN_READ_BLOCK => writer.buffer_bytes(bytes).await?,
             NextSend::Bytes(bytes) => writer.bytes(bytes).await?,
             NextSend::Ping => writer.buffer_ping().await?,
             NextSend::Close => writer.close(CLOSE_NORMAL, "").await?,

@@ -89,6 +89,8 @@ impl From<Refusal> for Outcome {
 /// An event in the life of an open stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamEvent {
+    /// The peer is authorised end to end; never of a plain stream.
+    SessionOpened,
     /// The hub is shutting down and will end the stream after this time.
     Draining(Duration),
     /// The WebSocket was lost, for this reason; both ends are rejoining.

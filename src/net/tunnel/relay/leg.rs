@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::timeout;
 
+use crate::net::liveness::Liveness;
 use crate::net::liveness::keepalive::{KeepaliveTimer, PeerDead};
 use crate::net::websocket::{CLOSE_NORMAL, Incoming, Transport, WebSocket, WebSocketError};
 use crate::proto::keepalive::IdleTimeout;
@@ -34,6 +36,11 @@ impl<T: Transport> Leg<T> {
     /// Calls `with` on the transport.
     pub fn with_transport<O>(&self, with: impl FnOnce(&T) -> O) -> O {
         self.socket.with_transport(with)
+    }
+
+    /// Returns the record of what its connection carries.
+    pub fn liveness(&self) -> Arc<Liveness> {
+        self.socket.liveness.clone()
     }
 
     /// Puts bytes ahead of everything else that the leg has sent.
@@ -140,6 +147,11 @@ impl<T: Transport> Leg<T> {
     /// Closes the leg with a refusal.
     pub async fn refuse(self, refusal: &Refusal) {
         self.socket.refuse(refusal).await;
+    }
+
+    /// Closes the leg with a refusal, and frees what it holds.
+    pub(super) async fn refuse_and_free(self, refusal: &Refusal) {
+        self.socket.close_and_free(refusal.kind.row().close, &refusal.close_reason()).await;
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-pub use self::backlog::{Backlog, Backlogs, Waiting};
+pub use self::backlog::{Backlog, Backlogs, Waiting, WaitingBytes};
 use self::direction::{Direction, Side};
 pub use self::leg::{Leg, LegClose};
 use crate::net::liveness::keepalive::wait_until_dead;
@@ -170,12 +170,19 @@ impl<T: Transport> RelayEnd<T> {
         self.closed_first.as_ref().map(|(role, leg_close)| (*role, leg_close))
     }
 
-    /// Closes both legs. If the hub ended the stream, both get the refusal that `why` returns.
-    pub async fn close(self, context: &RelayContext<'_>, why: impl Fn() -> Refusal) {
+    /// Closes both legs. If the hub ended the stream, both get the refusal that `why` returns; what they hold is freed soon if
+    /// that says so.
+    pub async fn close(self, context: &RelayContext<'_>, why: impl Fn() -> (Refusal, bool)) {
         let Self { device, service, closed_first, .. } = self;
         let Some((role, leg_close)) = closed_first else {
-            let refusal = why();
-            tokio::join!(device.refuse(&refusal), service.refuse(&refusal));
+            match why() {
+                (refusal, true) => {
+                    tokio::join!(device.refuse_and_free(&refusal), service.refuse_and_free(&refusal));
+                }
+                (refusal, false) => {
+                    tokio::join!(device.refuse(&refusal), service.refuse(&refusal));
+                }
+            }
             return;
         };
         let (closed, other) = if role == Role::Device { (device, service) } else { (service, device) };

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{SealedReader, SealedWriter, SessionView, seal};
 use crate::net::e2e::config::SessionEnd;
-use crate::net::tunnel::pump::{Counters, Outcome, PumpContext, Rejoin, Tunnel, pump};
+use crate::net::tunnel::pump::{Counters, Outcome, PumpContext, Rejoin, StreamEvent, Tunnel, pump};
 use crate::net::tunnel::stream::StreamOwner;
 use crate::net::websocket::{Transport, WebSocket};
 
@@ -59,9 +59,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> LocalSide<R, W> {
             Self::Plain(local) => Box::pin(pump(local, tunnel, context)).await,
             Self::Sealed(sealed) => {
                 let (local, session) = sealed.begin();
+                let on_opened = || (context.on_event)(StreamEvent::SessionOpened);
                 // The application's bytes are counted where they pass.
                 let context = PumpContext { counters: &Counters::default(), ..context };
-                let (outcome, socket) = Box::pin(pump(local, tunnel, context)).await;
+                let (outcome, socket) = session.drive(Box::pin(pump(local, tunnel, context)), on_opened).await;
                 (session.outcome(outcome), socket)
             }
         }
@@ -82,7 +83,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> LocalSide<R, W> {
                 let (local, session) = sealed.begin();
                 let context = PumpContext { counters: &Counters::default(), ..context };
                 let verification = async { session.opened().await.map(|facts| Some(facts.key)) };
-                Box::pin(owner.drive(local, verification, |outcome| session.outcome(outcome), tunnel, context)).await
+                let work = owner.drive(local, verification, |outcome| session.outcome(outcome), tunnel, context);
+                session.drive(Box::pin(work), || {}).await
             }
         }
     }

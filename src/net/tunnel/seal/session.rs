@@ -1,10 +1,11 @@
 //! The session of a sealed pair, which both halves share.
 
-use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::io::{self, BufRead as _, Write as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
+use std::time::Instant;
 
 use rustls::{Connection, HandshakeKind};
 use tokio::io::ReadBuf;
@@ -12,13 +13,16 @@ use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
 use super::Unfilled;
+use super::early::{EarlyBytes, Undelivered};
 use crate::net::e2e::config::SessionEnd;
+use crate::net::e2e::expected::other;
 use crate::net::e2e::facts::SessionFacts;
 use crate::net::e2e::failure::Failure;
 use crate::net::e2e::peers::Anchors;
+use crate::net::os::clock;
 use crate::net::tunnel::pump::Counters;
 use crate::proto::id::Principal;
-use crate::proto::limits::{EARLY_DATA_BYTES, FULL_MESSAGE_BYTES, SESSION_TIMEOUT};
+use crate::proto::limits::{FULL_MESSAGE_BYTES, HANDSHAKE_HOLD, SESSION_TIMEOUT};
 use crate::proto::refusal::Refusal;
 
 pub(super) struct Session {
@@ -28,16 +32,13 @@ pub(super) struct Session {
     waiting_reader: Option<Waker>,
     /// When a handshake that is not over fails; `None` before the stream is open.
     deadline: Option<Pin<Box<Sleep>>>,
-    /// A service's bytes that went out ahead of the handshake: again after it, if the device declined them.
-    early_sent: Vec<u8>,
-    /// A device's bytes that came ahead of the handshake, and how many of them the application has.
-    early_received: Vec<u8>,
-    early_delivered: usize,
-    /// Decrypted bytes that go to the application in one write, and how many of them it has.
-    staged: Vec<u8>,
-    staged_delivered: usize,
+    early: EarlyBytes,
+    /// Decrypted bytes that go to the application in one write.
+    staged: Undelivered,
     /// What is due for the peer may wait for bytes of the application.
     may_hold: bool,
+    /// It waits until then.
+    answer_at: Option<Instant>,
     /// The application has ended its direction.
     has_local_ended: bool,
     /// The peer learns that it has.
@@ -48,6 +49,17 @@ pub(super) struct Session {
     stream_end: Option<Option<Refusal>>,
     /// Wakes whoever waits for the session to open.
     changed: Arc<Notify>,
+    /// What has come about since [`SessionView::drive`] last looked; `None` if each half is woken by itself.
+    news: Option<News>,
+}
+
+/// What the work that carries a stream has to know after it was polled.
+#[derive(Clone, Copy, Default)]
+pub(super) struct News {
+    /// The peer is authorised now.
+    pub(super) has_opened: bool,
+    /// The reading half may have something to send.
+    pub(super) is_reader_due: bool,
 }
 
 enum State {
@@ -68,18 +80,22 @@ impl Session {
             state: State::Opening,
             waiting_reader: None,
             deadline: None,
-            early_sent: Vec::new(),
-            early_received: Vec::new(),
-            early_delivered: 0,
-            staged: Vec::new(),
-            staged_delivered: 0,
+            early: EarlyBytes::default(),
+            staged: Undelivered::default(),
             may_hold: false,
+            answer_at: None,
             has_local_ended: false,
             has_ended: false,
             has_peer_ended: false,
             stream_end: None,
             changed: Arc::default(),
+            news: None,
         }
+    }
+
+    /// Takes what has come about since the last call, and has it kept for the next.
+    pub(super) fn take_news(&mut self) -> News {
+        self.news.replace(News::default()).unwrap_or_default()
     }
 
     pub(super) fn changed(&self) -> Arc<Notify> {
@@ -104,6 +120,9 @@ impl Session {
 
     fn set_state(&mut self, state: State) {
         self.state = state;
+        if let Some(news) = &mut self.news {
+            news.has_opened |= matches!(self.state, State::Open);
+        }
         self.changed.notify_waiters();
     }
 
@@ -117,7 +136,7 @@ impl Session {
     }
 
     pub(super) fn has_sent_early(&self) -> bool {
-        !self.early_sent.is_empty()
+        self.early.has_sent()
     }
 
     pub(super) fn is_early_accepted(&self) -> bool {
@@ -135,9 +154,7 @@ impl Session {
 
     /// The number of bytes that a ticket still protects ahead of the handshake.
     pub(super) fn early_room(&mut self) -> usize {
-        let Connection::Client(client) = &mut *self.end.tls else { return 0 };
-        let left = client.early_data().map_or(0, |early| early.bytes_left());
-        left.min(EARLY_DATA_BYTES.saturating_sub(self.early_sent.len()))
+        self.early.room(&mut self.end.tls)
     }
 
     /// An error once the session has failed.
@@ -163,9 +180,10 @@ impl Session {
         matches!(self.state, State::Failed(_))
     }
 
-    /// Reports once that what is due for the peer may wait for bytes of the application.
-    pub(super) fn takes_hold(&mut self) -> bool {
-        std::mem::take(&mut self.may_hold) && !self.has_ended
+    /// Returns once until when what is due for the peer may wait: for bytes of the application, or because it must.
+    pub(super) fn take_hold(&mut self) -> Option<Instant> {
+        let may_hold = std::mem::take(&mut self.may_hold) && !self.has_ended;
+        self.answer_at.take().or_else(|| may_hold.then(|| clock::now() + HANDSHAKE_HOLD))
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -182,7 +200,23 @@ impl Session {
 
     /// Wakes the reading half once the peer has sent something.
     pub(super) fn wake_when_changed(&mut self, context: &Context<'_>) {
-        self.waiting_reader = Some(context.waker().clone());
+        match &mut self.waiting_reader {
+            Some(waiting) => waiting.clone_from(context.waker()),
+            None => self.waiting_reader = Some(context.waker().clone()),
+        }
+    }
+
+    /// Reports whether the handshake is over and nothing is due for the peer.
+    fn is_settled(&self) -> bool {
+        self.is_open() && !self.end.tls.is_handshaking() && !self.end.tls.wants_write()
+    }
+
+    fn wake_reader(&mut self) {
+        match (&mut self.news, &self.waiting_reader) {
+            (Some(news), _) => news.is_reader_due = true,
+            (None, Some(waiting)) => waiting.wake_by_ref(),
+            (None, None) => {}
+        }
     }
 
     /// Fails a handshake that takes too long.
@@ -212,11 +246,8 @@ impl Session {
             self.end_when_established();
             return Ok(());
         }
-        if let (State::Opening, Connection::Client(client)) = (&self.state, &mut *self.end.tls)
-            && let Some(mut early) = client.early_data()
-        {
-            self.early_sent.extend_from_slice(plaintext);
-            return early.write_all(plaintext);
+        if matches!(self.state, State::Opening) && self.early.send(plaintext, &mut self.end.tls)? {
+            return Ok(());
         }
         self.end.tls.writer().write_all(plaintext)
     }
@@ -234,7 +265,7 @@ impl Session {
     /// their number. The reading half may have something to send then.
     pub(super) fn decrypt(&mut self, ciphertext: &[u8]) -> io::Result<usize> {
         let mut taken = self.decrypt_some(ciphertext)?;
-        while taken < ciphertext.len() && self.staged.len() < FULL_MESSAGE_BYTES {
+        while taken < ciphertext.len() && self.staged.bytes.len() < FULL_MESSAGE_BYTES {
             self.stage();
             taken += self.decrypt_some(&ciphertext[taken..])?;
         }
@@ -250,7 +281,7 @@ impl Session {
         let mut reader = self.end.tls.reader();
         while let Ok(plaintext @ [_, ..]) = reader.fill_buf() {
             let length = plaintext.len();
-            self.staged.extend_from_slice(plaintext);
+            self.staged.bytes.extend_from_slice(plaintext);
             reader.consume(length);
         }
     }
@@ -260,12 +291,13 @@ impl Session {
             self.set_state(State::Failed(Failure::Altered("bytes after the end of the session".into())));
             return self.check().map(|()| 0);
         }
+        let was_settled = self.is_settled();
         let taken = self.end.tls.read_tls(&mut ciphertext)?;
         if let Err(error) = self.advance() {
             self.set_state(State::Failed(self.end.failure(&error, self.is_open())));
         }
-        if let Some(reader) = self.waiting_reader.take() {
-            reader.wake();
+        if !(was_settled && self.is_settled()) {
+            self.wake_reader();
         }
         self.check().map(|()| taken)
     }
@@ -278,13 +310,18 @@ impl Session {
         self.end.ensure_not_replayed()?;
         let is_established = !self.end.tls.is_handshaking();
         let was_open = self.is_open();
-        let is_early = self.receive_early();
+        let is_early = self.early.receive(&mut self.end.tls);
+        if is_established && was_handshaking {
+            self.ensure_not_arrived()?;
+        } else if was_handshaking {
+            self.answer_at = self.end.answer_at();
+        }
         if matches!(self.state, State::Opening) && (is_established || is_early) {
             self.end.authorise()?;
             self.set_state(State::Open);
         }
         if is_established {
-            self.repeat_declined_early()?;
+            self.repeat_declined()?;
             self.may_hold |= was_handshaking && !self.is_awaited();
             self.end_when_established();
         } else {
@@ -294,29 +331,26 @@ impl Session {
         Ok(())
     }
 
-    /// Takes the bytes that the service sent ahead of the handshake; reports whether the device accepts such.
-    fn receive_early(&mut self) -> bool {
-        let Connection::Server(server) = &mut *self.end.tls else { return false };
-        let Some(mut early) = server.early_data() else { return false };
-        // All that has arrived is there; rustls limits it to what the configuration allows.
-        let _ = early.read_to_end(&mut self.early_received);
-        true
-    }
-
     /// Reports whether the peer waits for the last message of the handshake: a device that has accepted early bytes does
     /// not, and no service waits for tickets.
     fn is_awaited(&self) -> bool {
         matches!(&*self.end.tls, Connection::Client(_)) && !self.is_early_accepted()
     }
 
-    /// Sends the bytes again that went out ahead of the handshake, if the device has not taken them.
-    fn repeat_declined_early(&mut self) -> Result<(), rustls::Error> {
-        let early = std::mem::take(&mut self.early_sent);
-        let Connection::Client(client) = &mut *self.end.tls else { return Ok(()) };
-        if early.is_empty() || client.is_early_data_accepted() {
-            return Ok(());
+    /// Fails if bytes that the device declined may have arrived before.
+    fn ensure_not_arrived(&self) -> Result<(), rustls::Error> {
+        match &*self.end.tls {
+            Connection::Client(client) if self.early.may_have_arrived(client, self.is_resumed()) => {
+                Err(other(Failure::MayHaveArrived))
+            }
+            Connection::Client(_) | Connection::Server(_) => Ok(()),
         }
-        client.writer().write_all(&early).map_err(|error| rustls::Error::General(error.to_string()))
+    }
+
+    /// Sends the bytes again that went out ahead of the handshake, if the device has not taken them.
+    fn repeat_declined(&mut self) -> Result<(), rustls::Error> {
+        let Connection::Client(client) = &mut *self.end.tls else { return Ok(()) };
+        self.early.repeat_declined(client).map_err(|error| rustls::Error::General(error.to_string()))
     }
 
     /// The next decrypted bytes for the application, if there are any.
@@ -324,11 +358,9 @@ impl Session {
         if !self.is_open() {
             return Ok(None);
         }
-        if self.early_delivered < self.early_received.len() {
-            return Ok(Some(&self.early_received[self.early_delivered..]));
-        }
-        if self.staged_delivered < self.staged.len() {
-            return Ok(Some(&self.staged[self.staged_delivered..]));
+        let waiting = [&self.early.received, &self.staged].into_iter().find(|waiting| !waiting.is_empty());
+        if let Some(waiting) = waiting {
+            return Ok(Some(waiting.rest()));
         }
         match self.end.tls.reader().into_first_chunk() {
             Ok([]) => Ok(None),
@@ -340,12 +372,9 @@ impl Session {
 
     /// Removes bytes that the application has taken.
     pub(super) fn consume(&mut self, taken: usize) {
-        if !self.early_received.is_empty() {
-            consume_from(&mut self.early_received, &mut self.early_delivered, taken);
-        } else if !self.staged.is_empty() {
-            consume_from(&mut self.staged, &mut self.staged_delivered, taken);
-        } else {
-            self.end.tls.reader().consume(taken);
+        match [&mut self.early.received, &mut self.staged].into_iter().find(|waiting| !waiting.is_empty()) {
+            Some(waiting) => waiting.consume(taken),
+            None => self.end.tls.reader().consume(taken),
         }
     }
 
@@ -358,13 +387,5 @@ impl Session {
         let failure = if self.is_open() { Failure::Altered("it ends in the middle".into()) } else { Failure::NotBegun };
         self.set_state(State::Failed(failure));
         Err(io::ErrorKind::UnexpectedEof.into())
-    }
-}
-
-/// Counts what was taken of a buffer, and releases it once that is all.
-fn consume_from(buffer: &mut Vec<u8>, delivered: &mut usize, taken: usize) {
-    *delivered += taken;
-    if *delivered == buffer.len() {
-        (*buffer, *delivered) = (Vec::new(), 0);
     }
 }

@@ -1,6 +1,7 @@
 //! Two sealed pairs back to back.
 
 mod machines;
+mod wakeups;
 
 use std::io;
 use std::pin::Pin;

@@ -1,6 +1,8 @@
 //! What a role sees of a session while its bytes pass.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -26,6 +28,26 @@ impl SessionView {
     /// Has the session fail if the peer does not begin it in time, counted from now: the stream is open.
     pub fn start_deadline(&self) {
         self.0.lock().start_deadline();
+    }
+
+    /// Carries the stream, both halves in the task of this work, and reports once that the peer is authorised. Where one half
+    /// has something to do for the other, all is polled once more: a waker would schedule the whole task again, and wake
+    /// another thread for it.
+    pub(super) async fn drive<O>(&self, mut work: Pin<Box<impl Future<Output = O>>>, on_opened: impl Fn()) -> O {
+        self.0.lock().take_news();
+        poll_fn(|context| {
+            loop {
+                let polled = work.as_mut().poll(context);
+                let news = self.0.lock().take_news();
+                if news.has_opened {
+                    on_opened();
+                }
+                if polled.is_ready() || !news.is_reader_due {
+                    return polled;
+                }
+            }
+        })
+        .await
     }
 
     /// Reports whether the peer is authorised.

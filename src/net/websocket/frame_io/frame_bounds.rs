@@ -25,6 +25,8 @@ pub(super) struct FrameBounds {
     payload: u64,
     /// Continuation frames of a message are still to come.
     is_fragmented: bool,
+    /// Bytes of the current message that have arrived, or of the last one.
+    arrived: u64,
     /// Small fragments since the last pause.
     small_fragments: u32,
 }
@@ -41,6 +43,11 @@ impl FrameBounds {
     /// Reports whether all messages so far are complete.
     pub(super) fn is_between_messages(&self) -> bool {
         self.is_at_header() && !self.is_fragmented
+    }
+
+    /// Returns the number of bytes that have arrived of a message that is not complete.
+    pub(super) fn incomplete(&self) -> u64 {
+        if self.is_between_messages() { 0 } else { self.arrived }
     }
 
     /// Reports whether a header is read next.
@@ -65,6 +72,7 @@ impl FrameBounds {
             bytes = rest;
             if self.payload > 0 {
                 self.payload -= read.len() as u64;
+                self.arrived += read.len() as u64;
             } else {
                 self.header[self.header_len..][..read.len()].copy_from_slice(read);
                 self.header_len += read.len();
@@ -78,6 +86,9 @@ impl FrameBounds {
     fn parse_header(&mut self) {
         // A header that is refused here is one that tungstenite refuses as well; it reads nothing after it.
         if let Ok(Some((header, length))) = FrameHeader::parse(&mut Cursor::new(self.header())) {
+            if let OpCode::Data(Data::Text | Data::Binary) = header.opcode {
+                self.arrived = 0;
+            }
             if let OpCode::Data(Data::Continue | Data::Text | Data::Binary) = header.opcode {
                 self.is_fragmented = !header.is_final;
                 self.small_fragments += u32::from(!header.is_final && length < SMALL_FRAGMENT);

@@ -32,6 +32,11 @@ impl<T: Transport> TrackedTransport<T> {
         NonblockingIo { tracked: self, context, frames: 0 }
     }
 
+    /// Notes how much has arrived of a message that is not complete, for those who look for what is held.
+    pub(super) fn note_incomplete(&self) {
+        self.transport.liveness().set_incomplete(self.bounds.incomplete());
+    }
+
     pub(super) fn write_failed(&mut self, error: &io::Error) {
         self.write_error.get_or_insert_with(|| (error.kind(), error.to_string()));
     }

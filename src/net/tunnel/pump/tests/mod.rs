@@ -42,8 +42,8 @@ fn sockets() -> (WebSocket<DuplexStream>, WebSocket<DuplexStream>) {
 /// Refuses every rejoin.
 struct NoRejoin;
 
-impl Rejoin<DuplexStream> for NoRejoin {
-    async fn rejoin(&self, _: &ResumeCredential) -> Result<Tunnel<DuplexStream>, Refusal> {
+impl<T: Transport> Rejoin<T> for NoRejoin {
+    async fn rejoin(&self, _: &ResumeCredential) -> Result<Tunnel<T>, Refusal> {
         Err(RefusalKind::PeerGone.into())
     }
 }
@@ -255,5 +255,56 @@ async fn a_reset_reported_to_the_writer_is_not_an_end_of_file() {
         };
         let ((outcome, _), received) = tokio::join!(pump, peer);
         assert_eq!((outcome.ending, received), (Ending::LocalReset, Some(CLOSE_RESET)));
+    }
+}
+
+/// Counts the writes to a pipe.
+struct CountedWrites(DuplexStream, Arc<AtomicU64>);
+
+impl AsyncRead for CountedWrites {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for CountedWrites {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let Self(pipe, writes) = self.get_mut();
+        writes.fetch_add(1, Ordering::Relaxed);
+        Pin::new(pipe).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_shutdown(context)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_bytes_and_the_end_are_one_write() {
+    let (near, far) = duplex(PIPE);
+    let writes = Arc::default();
+    let socket =
+        WebSocket::new(CountedWrites(near, Arc::clone(&writes)), &[], WebSocketRole::Client, SocketKind::Stream);
+    let settings = Settings::default();
+    let tunnel = Tunnel::new(socket, Some(StreamProtocol::V1), None);
+    let (application, local) = duplex(PIPE);
+    let (_open, mut ending) = split(application);
+    ending.write_all(b"last").await.unwrap();
+    ending.shutdown().await.unwrap();
+    let pump = pump(split(local), tunnel, settings.context(NoRejoin));
+    let mut far = self::socket(far, WebSocketRole::Server);
+    let received = async {
+        let bytes = far.reader.next().await.unwrap();
+        let end = far.reader.next().await.unwrap();
+        assert_eq!((bytes, writes.load(Ordering::Relaxed)), (Incoming::Bytes(Bytes::from_static(b"last")), 1));
+        assert!(matches!(&end, Incoming::Text(text) if text.contains("end")), "{end:?}");
+    };
+    tokio::select! {
+        _ = pump => unreachable!("the other direction is open"),
+        () = received => {}
     }
 }

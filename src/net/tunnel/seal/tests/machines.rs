@@ -8,7 +8,7 @@ use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{DOWN, End, Hub, UP, binding, ends, key, leaf, run};
 use crate::net::e2e::config::{Expected, Sessions};
@@ -16,7 +16,7 @@ use crate::net::e2e::leaf::Leaf;
 use crate::net::e2e::peers::{FirstUse, PeerKeys as _};
 use crate::net::tunnel::pump::Outcome;
 use crate::proto::id::Role;
-use crate::proto::limits::SESSION_TIMEOUT;
+use crate::proto::limits::{EARLY_REPEAT_TIME, FRESH_AGENT_TIME, SESSION_TIMEOUT};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::Ending;
 
@@ -185,9 +185,39 @@ async fn early_bytes_that_are_delayed_by_more_than_a_minute_wait_for_the_handsha
 async fn a_device_that_was_restarted_declines_early_bytes_and_gets_them_once() {
     let (alice, pi_42) = acquainted().await;
     drop(pi_42);
-    let restarted = Machine::pi_42();
+    let (restarted, restarted_at) = (Machine::pi_42(), Instant::now());
+    sleep(EARLY_REPEAT_TIME / 2).await;
     carry_one(&alice, &restarted).await;
+    assert!(restarted_at.elapsed() >= FRESH_AGENT_TIME, "answered while the message may be of an earlier run's time");
+    let answered_at = Instant::now();
     carry_one(&alice, &restarted).await;
+    assert!(answered_at.elapsed() < EARLY_REPEAT_TIME / 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn early_bytes_that_a_former_run_of_the_device_has_taken_are_not_sent_to_the_next() {
+    // The hub waits until the next run answers at once, or not.
+    for wait in [Duration::ZERO, EARLY_REPEAT_TIME / 2, FRESH_AGENT_TIME] {
+        let (alice, pi_42) = acquainted().await;
+        let mut service = alice.opens(None).await;
+        service.application.write_all(UP).await.unwrap();
+        let hello = read_now(&mut service.reader).await;
+        let mut first = pi_42.accepts(None).await;
+        first.writer.write_all(&hello).await.unwrap();
+        first.writer.flush().await.unwrap();
+        assert_eq!(read_now(&mut first.application).await, UP);
+        // The hub withholds the answer, and presents the same message to the next run.
+        drop((first, pi_42));
+        let restarted = Machine::pi_42();
+        sleep(wait).await;
+        let mut second = restarted.accepts(None).await;
+        second.writer.write_all(&hello).await.unwrap();
+        second.writer.flush().await.unwrap();
+        let view = service.view.clone();
+        let (carried, _, at_device) = run((service, second), (b"", DOWN), [Hub::Honest(4096); 2]).await;
+        assert!(carried.is_err() && at_device.is_empty(), "delivered twice, after {wait:?}");
+        assert_eq!(view.failure().map(|refusal| refusal.kind), Some(RefusalKind::LostWhileOpening));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -260,6 +290,19 @@ async fn a_peer_without_end_to_end_encryption_is_named_as_such() {
     let refusal = view.failure().unwrap();
     assert_eq!(refusal.kind, RefusalKind::EndToEndNotBegun);
     assert!(refusal.with_hint().contains("--allow-plain"), "{}", refusal.with_hint());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_in_the_clear_says_nothing_of_keys() {
+    // bad_certificate, certificate_expired, unknown_ca, access_denied, certificate_required: RFC 8446 section 6.2.
+    for alert in [42, 45, 48, 49, 116] {
+        let (service, _device) = ends(true);
+        let End { mut reader, mut writer, view, application: _application } = service;
+        assert!(reader.read(&mut [0; 4096]).await.unwrap() > 0);
+        assert!(writer.write_all(&[0x15, 3, 3, 0, 2, 2, alert]).await.is_err());
+        let refusal = view.failure().unwrap();
+        assert_eq!(refusal.kind, RefusalKind::StreamAltered, "{}", refusal.with_hint());
+    }
 }
 
 #[tokio::test(start_paused = true)]

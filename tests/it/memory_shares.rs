@@ -1,0 +1,171 @@
+//! A service that takes all it can of a hub's little memory, in every way it has: another one's streams open and carry.
+
+use std::sync::mpsc::Receiver;
+use std::thread;
+use std::time::Duration;
+
+use devstream::net::os::clock;
+use devstream::proto::message::StreamRequest;
+use devstream::proto::refusal::RefusalKind;
+use devstream::proto::resume::RESUME_TOKEN_HEADER;
+use devstream::proto::stream::StreamProtocol;
+
+use crate::support::machine::Machine;
+use crate::support::raw::{RawClient, RawDevice, StreamGrant};
+use crate::support::response::HttpResponse;
+use crate::support::roles::{Agent, Hub, ServiceProxy};
+use crate::support::targets::{Target, is_alive};
+use crate::support::websocket::WebSocket;
+use crate::support::{DEVICE, poll};
+
+/// The largest message that a hub takes, less its header.
+const MESSAGE: usize = 255 * 1024;
+
+/// Streams that take more than the hub's memory if each holds a message.
+const STREAMS: usize = 50;
+
+/// Most of it is a busy machine's. A stream is ended for its stalled reader after 10 s.
+const SERVED_WITHIN: Duration = Duration::from_secs(8);
+
+#[test]
+fn a_service_whose_streams_all_stall_at_once_does_not_keep_others_out() {
+    let site = Site::new(StreamProtocol::V1);
+    let (streams, readers) = site.alice.streams().take(STREAMS).unzip();
+    site.expect_bob_served_while_all_stall(streams, readers);
+    site.hub.wait_activity("streamClosed", Some("ended"));
+}
+
+#[test]
+fn a_service_that_leaves_its_messages_unfinished_does_not_keep_others_out() {
+    let site = Site::new(StreamProtocol::V1);
+    let (mut streams, _readers): (Vec<_>, Vec<_>) = site.alice.streams().take(STREAMS).unzip();
+    for leg in streams.iter_mut().map(|stream| &mut stream.leg) {
+        // The hub may end one by then.
+        let _ = leg.announce(256 * 1024).and_then(|()| leg.garbage(&vec![0; MESSAGE]));
+    }
+    site.expect_bob_served();
+    site.hub.wait_activity("streamClosed", Some("ended"));
+}
+
+#[test]
+fn a_service_with_as_many_streams_as_it_gets_does_not_keep_others_out() {
+    let site = Site::new(StreamProtocol::V1);
+    let streams: Vec<_> = site.alice.streams().take(1000).collect();
+    assert!(streams.len() < 1000, "memory does not fill");
+    let refused = site.hub.wait_activity("invoke", Some(RefusalKind::HubBusy.row().label));
+    let reason = refused["properties"]["reason"].as_str().expect("a reason");
+    assert!(reason.ends_with("by this service more than its share"), "{reason}");
+    site.expect_bob_served();
+}
+
+#[test]
+fn streams_that_can_be_resumed_wait_for_the_memory_that_others_need_and_return() {
+    let site = Site::new(StreamProtocol::Resumable);
+    let (streams, readers) = site.alice.streams().take(STREAMS).unzip();
+    let mut streams = site.expect_bob_served_while_all_stall(streams, readers);
+    let interrupted = site.hub.wait_activity("streamInterrupted", Some("interrupted"));
+    let id = interrupted["properties"]["streamId"].as_str().expect("a stream");
+    let at = streams.iter().position(|stream| stream.request.request_id.to_string() == id).expect("one of hers");
+    let mut stream = streams.swap_remove(at);
+    assert_eq!(stream.leg.expect_close(), RefusalKind::Interrupted.row().close, "the service is told");
+    drop(streams);
+    let (service, device) = &stream.tickets;
+    let (mut leg, _) =
+        poll("the service's return", || site.alice.client.resume(&stream.grant, service.as_deref()?).ok());
+    let grant = StreamGrant::from(&stream.request);
+    let (mut reader, _) = poll("the device's return", || site.alice.at_device.resume(&grant, device.as_deref()?).ok());
+    leg.bytes(b"more").expect("the hub takes it");
+    assert_eq!(reader.expect_bytes(4), b"more");
+}
+
+/// A hub with little memory, a service, bob, that was served by a device's echo, and another one, alice.
+struct Site {
+    hub: Hub,
+    bob: ServiceProxy,
+    alice: Alice,
+    _machines: [Machine; 2],
+    _agent: Agent,
+    _echo: Target,
+}
+
+impl Site {
+    fn new(protocol: StreamProtocol) -> Self {
+        let (machine, laptop, echo) = (Machine::new(), Machine::new(), Target::echo());
+        let hub = Hub::start_with(&machine, &["--memory-budget", "16MiB"]);
+        let agent = Agent::start_as(&machine, "echo", &[&echo.port.to_string()]);
+        laptop.ask(&["join", &hub.service_link("bob")]);
+        let bob = ServiceProxy::start_with(&laptop, "echo", "0", &[]);
+        is_alive(&mut bob.connect());
+        let alice = Alice::at(&hub, protocol);
+        Self { hub, bob, alice, _machines: [machine, laptop], _agent: agent, _echo: echo }
+    }
+
+    /// The same while all these streams are sent more than their readers take. Returns the streams without the readers.
+    fn expect_bob_served_while_all_stall(&self, mut streams: Vec<Stream>, readers: Vec<WebSocket>) -> Vec<Stream> {
+        thread::scope(|scope| {
+            for stream in &mut streams {
+                scope.spawn(|| stream.stall());
+            }
+            self.expect_bob_served();
+            drop(readers);
+        });
+        streams
+    }
+
+    /// Bob is served before a reader counts as stalled, and the hub lives.
+    fn expect_bob_served(&self) {
+        let start = clock::now();
+        is_alive(&mut self.bob.connect());
+        assert!(start.elapsed() < SERVED_WITHIN, "it took {:?}", start.elapsed());
+        assert!(self.hub.process.is_running());
+    }
+}
+
+/// A service and the device of its streams.
+struct Alice {
+    client: RawClient,
+    at_device: RawClient,
+    requests: Receiver<StreamRequest>,
+    protocol: StreamProtocol,
+}
+
+impl Alice {
+    fn at(hub: &Hub, protocol: StreamProtocol) -> Self {
+        let device = RawClient::join(&hub.device_link(DEVICE));
+        let device = RawDevice::speaking(device, &["web"], &[protocol.as_str()]);
+        let client = RawClient::join(&hub.service_link("alice"));
+        Self { client, at_device: device.identity.clone(), requests: device.accepting(), protocol }
+    }
+
+    /// Streams and their readers, until the hub refuses one.
+    fn streams(&self) -> impl Iterator<Item = (Stream, WebSocket)> {
+        std::iter::from_fn(|| {
+            let answer = self.client.open("web", &[("devstream-stream-protocol", self.protocol.as_str())]).answer();
+            let grant = (answer.status == 200).then(|| answer.grant())?;
+            let request = self.requests.recv().expect("the hub asks the device");
+            let (reader, at_device) = self.at_device.attach_with_response(&StreamGrant::from(&request)).expect("a leg");
+            reader.receive_little();
+            let (leg, at_service) = self.client.attach_with_response(&grant).expect("a leg");
+            let ticket = |answer: &HttpResponse| answer.header(RESUME_TOKEN_HEADER).map(str::to_owned);
+            let tickets = (ticket(&at_service), ticket(&at_device));
+            Some((Stream { request, grant, leg, tickets }, reader))
+        })
+    }
+}
+
+/// A stream that the device does not read.
+struct Stream {
+    request: StreamRequest,
+    grant: StreamGrant,
+    leg: WebSocket,
+    /// With which the service and the device resume it.
+    tickets: (Option<String>, Option<String>),
+}
+
+impl Stream {
+    /// Sends more than the kernel holds on the way to the device.
+    fn stall(&mut self) {
+        let message = vec![0; MESSAGE];
+        let _all = (0..24).all(|_| self.leg.bytes(&message).is_ok());
+    }
+}
