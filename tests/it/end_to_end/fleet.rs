@@ -332,7 +332,7 @@ fn a_running_proxy_verifies_new_streams_by_the_fleet_that_its_machine_trusts_mea
     ] {
         let lines = proxy.process.lines();
         let said = joined.laptop.run(&command);
-        let itself = "; its service-proxies, if any run, take this up by themselves within seconds";
+        let itself = "; its service-proxies, if any run, take this up";
         assert!(said.code == Some(0) && said.stderr.contains(own) && said.stderr.contains(itself), "{said:?}");
         proxy.process.wait_line_after(
             lines,
