@@ -15,7 +15,6 @@ use super::responses::{QueuedResponse, ResponseSender};
 use super::target_watch::TargetReports;
 use super::{ANOTHER_FLEET, AgentContext, Event, REPLACED_HERE, standby, stream};
 use crate::net::client::{Client, Connection, IdentityChange};
-use crate::net::e2e::verdict::CertificateVerdict;
 use crate::net::log_throttle::LogThrottle;
 use crate::net::os::clock;
 use crate::net::os::sd_notify;
@@ -26,6 +25,7 @@ use crate::proto::id::{DeviceId, StreamId};
 use crate::proto::limits::PENDING_PER_DEVICE;
 use crate::proto::message::{Hello, StreamRequest, ToDevice, ToHub};
 use crate::proto::refusal::{Detail, Refusal, RefusalKind};
+use crate::proto::text;
 
 /// The reason that a control connection ended or could not be opened.
 pub(super) enum SessionEnd {
@@ -158,10 +158,24 @@ async fn identity_replaced(context: &AgentContext, client: &Client, mut stored_a
             Some(IdentityChange::Fleet) => {
                 // What stands by verifies as before.
                 context.standby_pool.set_offer(&stored, None);
+                warn_of_former_streams(context);
                 return ANOTHER_FLEET;
             }
             None => client.accept_certificate_of(&stored),
         }
+    }
+}
+
+/// Streams that were verified before go on: the command that had this machine trust the fleet may have come by one.
+fn warn_of_former_streams(context: &AgentContext) {
+    let device = context.device();
+    match context.streams.count() {
+        0 => {}
+        count => tracing::warn!(
+            target: "device-agent",
+            "{device}: {} from before this change may go on, with peers that no fleet has signed; to end them, restart the agent",
+            text::count(count, "stream")
+        ),
     }
 }
 
@@ -182,8 +196,6 @@ struct Session {
     response_sender: mpsc::Sender<QueuedResponse>,
     response_receiver: mpsc::Receiver<QueuedResponse>,
     target_reports: TargetReports,
-    /// The last certificate that begins later than this machine's clock shows.
-    later_certificate: Option<Box<str>>,
     /// A hub says each of these once on a connection. One that repeats them fills no disk.
     welcome_log: LogThrottle,
     drain_log: LogThrottle,
@@ -194,17 +206,7 @@ impl Session {
         let (response_sender, response_receiver) = mpsc::channel(PENDING_PER_DEVICE);
         let [welcome_log, drain_log] = [(); 2].map(|()| LogThrottle::default());
         let (pending, target_reports) = (HashMap::new(), context.target_watch.reports());
-        Self {
-            context,
-            client,
-            pending,
-            response_sender,
-            response_receiver,
-            target_reports,
-            later_certificate: None,
-            welcome_log,
-            drain_log,
-        }
+        Self { context, client, pending, response_sender, response_receiver, target_reports, welcome_log, drain_log }
     }
 
     async fn run(mut self, channel: &mut ControlChannel<Connection>, backoff: &mut ReconnectBackoff) -> SessionEnd {
@@ -224,11 +226,7 @@ impl Session {
         loop {
             let step = tokio::select! {
                 report = self.target_reports.next() => channel.send(&report).await.map_err(SessionEnd::from),
-                () = network.changed() => {
-                    // The clock may have been set.
-                    self.later_certificate.take().iter().for_each(|certificate| self.take_certificate(certificate));
-                    channel.probe().await.map_err(SessionEnd::from)
-                }
+                () = network.changed() => channel.probe().await.map_err(SessionEnd::from),
                 message = channel.next() => match message {
                     Ok(message) => self.handle_message(message, backoff),
                     Err(ended) => Err(ended.into()),
@@ -284,7 +282,7 @@ impl Session {
     }
 
     /// Presents a certificate from now on, if it is one of this device's fleet for its key and ends later than the present one.
-    fn take_certificate(&mut self, certificate: &str) {
+    fn take_certificate(&self, certificate: &str) {
         let device = self.context.device();
         match self.client.accept_certificate(certificate) {
             Ok(Some(until)) => {
@@ -292,14 +290,10 @@ impl Session {
                 tracing::info!(target: "device-agent", "{device}: the fleet has signed this device's key, until {until}");
             }
             Ok(None) => {}
-            Err(unfit) => {
-                if matches!(unfit, CertificateVerdict::NotYetValid(_)) {
-                    self.later_certificate = Some(certificate.into());
-                }
-                if self.context.certificate_log.should_log() {
-                    tracing::warn!(target: "device-agent", "{device}: ignored a certificate from the hub: {unfit}");
-                }
+            Err(unfit) if self.context.certificate_log.should_log() => {
+                tracing::warn!(target: "device-agent", "{device}: ignored a certificate from the hub: {unfit}");
             }
+            Err(_) => {}
         }
     }
 

@@ -235,8 +235,7 @@ const REPLACED_HERE: &str =
     "this key has been replaced by a newer one; connecting again with the key that is stored here";
 
 /// The words of an agent whose machine trusts another fleet, or none any more.
-const ANOTHER_FLEET: &str =
-    "this machine trusts another fleet than before; streams that are open go on, and new ones need its signature";
+const ANOTHER_FLEET: &str = "this machine trusts another fleet than before; connecting again";
 
 /// The shortest time between two messages with the same reason: a person who comes back later still finds one.
 const REPEAT_AFTER: Duration = Duration::from_secs(300);

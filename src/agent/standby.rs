@@ -31,7 +31,7 @@ pub(super) fn keep(context: &AgentContext, standby: Standby) {
 /// among the agent's own tasks, so that its limit and its shutdown include them.
 async fn standby_loop(context: AgentContext, mut standby: Standby) {
     loop {
-        if context.standby_pool.should_evict(&mut standby) {
+        if context.standby_pool.should_evict(&mut standby.slot) {
             return standby.close(None).await;
         }
         let (request, early) = match next_request(&context, &mut standby).await {
@@ -39,7 +39,7 @@ async fn standby_loop(context: AgentContext, mut standby: Standby) {
             Ok(None) => return standby.close(None).await,
             Err(ended) => return standby.close(Some(ended)).await,
         };
-        if context.standby_pool.is_outdated(&standby) {
+        if context.standby_pool.is_outdated(&standby.slot) {
             // A hub ends it with the control connection; one that does not has the stream requested again on the new one.
             return standby.close(None).await;
         }

@@ -5,12 +5,16 @@
 //! machine's certificate.
 //!
 //! A lost link must not be good for another machine later: whatever settles which key is an id's ends the other invitations
-//! for that id.
+//! for that id, those that have ended by the clock too, which may be wrong. A machine that was forgotten is none that an
+//! invitation without an id is for: a line `forgotten` with its role and id, for as long as there are such invitations.
+
+mod errors;
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+pub use self::errors::{InvalidLine, ProofError, TooMany};
 use super::id::{Principal, PrincipalId, Role};
 use super::invitation::{InvitationSecret, verifies};
 use super::key::PublicKey;
@@ -30,8 +34,11 @@ const KEPT_AFTER_END: Duration = DAY.saturating_mul(90);
 /// Limit of invitations that are kept at a time: each proof is tried with each of them.
 pub const MAX_INVITATIONS: usize = 256;
 
-/// Length limit of the file, in bytes: more than [`MAX_INVITATIONS`] of the longest lines.
-pub const MAX_INVITATIONS_BYTES: u64 = 128 * 1024;
+/// Limit of forgotten machines that are kept. With more, the invitations that would be for the next one are ended instead.
+const MAX_FORGOTTEN: usize = 512;
+
+/// Length limit of the file, in bytes: more than [`MAX_INVITATIONS`] and [`MAX_FORGOTTEN`] of the longest lines.
+pub const MAX_INVITATIONS_BYTES: u64 = 256 * 1024;
 
 /// The machine that an invitation is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +105,12 @@ impl Issued {
         self.used.is_none() && self.role == owner.role && is_named
     }
 
+    /// Reports whether it names no id, and may be used by this machine.
+    fn may_be_for(&self, owner: &Principal) -> bool {
+        let is_unnamed = self.used.is_none() && matches!(self.invited, Invited::Matching(_));
+        is_unnamed && self.role == owner.role && self.invited.covers(&owner.id)
+    }
+
     fn used_by(&self, owner: &Principal) -> Option<&Used> {
         self.used.as_ref().filter(|used| self.role == owner.role && used.id == owner.id)
     }
@@ -147,96 +160,54 @@ pub enum Redeemed {
     AlreadyStored,
 }
 
-/// Why a proof does not hold.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ProofError {
-    /// None of the secrets here made it.
-    #[error("its proof is of no invitation that was made here, or of one that has ended")]
-    Unknown,
-    /// The invitation is for another machine.
-    #[error("its proof is of the invitation for {0}")]
-    ForAnother(Invited),
-    /// The invitation was used by another machine.
-    #[error("its invitation was used before, by {id} with the key {}", key.short())]
-    UsedByAnother {
-        /// That machine.
-        id: PrincipalId,
-        /// Its key.
-        key: PublicKey,
-    },
-    /// A stream does not decide which machine an invitation without an id is for.
-    #[error("its invitation is for {invited}, and names no id; if this is the machine: devstream fleet sign {} --role {}", owner.id, owner.role)]
-    NamesNone {
-        /// What the invitation is for.
-        invited: Invited,
-        /// The machine that has used it.
-        owner: Principal,
-    },
-    /// A stream does not replace a key that was signed.
-    #[error("another key, {}, was signed for it; if it has joined anew: devstream fleet sign {} --role {}", signed.short(), owner.id, owner.role)]
-    AnotherSigned {
-        /// That key.
-        signed: PublicKey,
-        /// The machine.
-        owner: Principal,
-    },
-    /// An invitation without an id does not replace a key that was signed.
-    #[error("another key, {}, was signed for it, and an invitation for {invited} replaces none", signed.short())]
-    ReplacesNone {
-        /// That key.
-        signed: PublicKey,
-        /// What the invitation is for.
-        invited: Invited,
-    },
-}
-
-/// The error for an invitation that has no place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{MAX_INVITATIONS} invitations are open, which is the limit; the next one ends at {0}, and `devstream fleet forget ID` ends those \
-     for a machine"
-)]
-pub struct TooMany(pub Timestamp);
-
-/// The error for a line that is none of this file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("line {0} is no invitation")]
-pub struct InvalidLine(pub usize);
-
 /// All invitations, the oldest first.
 #[derive(Debug, Clone, Default)]
 pub struct Invitations {
     live: Vec<Issued>,
     ended: Vec<Issued>,
+    forgotten: Vec<Principal>,
 }
 
 impl Invitations {
     /// Parses the file.
     pub fn parse(text: &str) -> Result<Self, InvalidLine> {
-        let mut live = Vec::new();
+        let mut all = Self::default();
         for (index, line) in text.lines().enumerate() {
-            let issued = parse_line(line).filter(|_| index < MAX_INVITATIONS);
-            live.push(issued.ok_or(InvalidLine(index + 1))?);
+            match (parse_forgotten(line), parse_line(line)) {
+                (Some(owner), _) if all.forgotten.len() < MAX_FORGOTTEN => all.forgotten.push(owner),
+                (_, Some(issued)) if all.live.len() < MAX_INVITATIONS => all.live.push(issued),
+                _ => return Err(InvalidLine(index + 1)),
+            }
         }
-        Ok(Self { live, ended: Vec::new() })
+        Ok(all)
     }
 
     /// Formats the file, secrets included.
     pub fn reveal(&self) -> String {
-        self.ended.iter().chain(&self.live).map(line).collect()
+        let forgotten = self.forgotten.iter().map(|Principal { role, id }| format!("{FORGOTTEN} {role} {id}\n"));
+        self.ended.iter().chain(&self.live).map(line).chain(forgotten).collect()
     }
 
     /// Has those count no more that have ended, and removes those that did so long ago.
     pub fn end(&mut self, now: Timestamp) {
         self.ended.extend(self.live.extract_if(.., |issued| issued.until <= now));
         self.ended.retain(|issued| now < issued.until.after(KEPT_AFTER_END));
+        let (live, ended) = (&self.live, &self.ended);
+        self.forgotten.retain(|owner| live.iter().chain(ended).any(|issued| issued.may_be_for(owner)));
     }
 
-    /// Adds one, in place of those that are open for the same machine. Those that have done their work make room.
+    /// Adds one, in place of those that are open for the same machine; a key of it that has used one has done so for good.
+    /// Those that have done their work make room.
     pub fn add(&mut self, issued: Issued) -> Result<(), TooMany> {
         if let Invited::Id(id) = &issued.invited {
             let owner = Principal { role: issued.role, id: id.clone() };
-            self.live.retain(|other| !other.is_open_for(&owner));
+            self.retain(|other| !other.is_open_for(&owner));
+            self.forgotten.retain(|forgotten| *forgotten != owner);
+            for other in self.live.iter_mut().chain(&mut self.ended).filter(|other| other.role == owner.role) {
+                if let Some(used) = other.used.as_mut().filter(|used| used.id == owner.id) {
+                    used.stored = true;
+                }
+            }
         }
         if self.live.len() + self.ended.len() >= MAX_INVITATIONS {
             let is_done = |issued: &Issued| issued.used.as_ref().is_some_and(|used| used.stored);
@@ -288,7 +259,7 @@ impl Invitations {
 
     /// Reports whether one is open that names no id and is for such a machine.
     pub fn has_unnamed_for(&self, owner: &Principal) -> bool {
-        self.unnamed(owner.role).any(|issued| issued.invited.covers(&owner.id))
+        !self.forgotten.contains(owner) && self.live.iter().any(|issued| issued.may_be_for(owner))
     }
 
     fn unnamed(&self, role: Role) -> impl Iterator<Item = &Issued> {
@@ -310,6 +281,9 @@ impl Invitations {
             (Some(used), ..) if used.id != owner.id || used.key != *key => {
                 return Err(ProofError::UsedByAnother { id: used.id.clone(), key: used.key });
             }
+            (None, Invited::Matching(_), ..) if self.forgotten.contains(owner) => {
+                return Err(ProofError::Forgotten { invited });
+            }
             (_, Invited::Matching(_), _, Some(signed)) => return Err(ProofError::ReplacesNone { signed, invited }),
             (_, _, Occasion::Stream, Some(signed)) => {
                 return Err(ProofError::AnotherSigned { signed, owner: owner.clone() });
@@ -327,17 +301,32 @@ impl Invitations {
 
     /// Ends all invitations for a machine but that which this key of it has used, and reports whether there were any.
     pub fn settle(&mut self, owner: &Principal, key: &PublicKey) -> bool {
-        let count = self.live.len();
         let is_other = |used: &Used| used.key != *key;
-        self.live.retain(|issued| !issued.is_open_for(owner) && !issued.used_by(owner).is_some_and(is_other));
-        self.live.len() < count
+        self.forgotten.retain(|forgotten| forgotten != owner);
+        self.retain(|issued| !issued.is_open_for(owner) && !issued.used_by(owner).is_some_and(is_other))
     }
 
-    /// Ends all invitations for a machine, used or not, and reports whether there were any.
+    /// Ends all invitations for a machine, used or not, has those that name none be for others, and reports whether there were
+    /// any.
     pub fn forget(&mut self, owner: &Principal) -> bool {
-        let count = self.live.len();
-        self.live.retain(|issued| !issued.is_open_for(owner) && issued.used_by(owner).is_none());
-        self.live.len() < count
+        let any = self.retain(|issued| !issued.is_open_for(owner) && issued.used_by(owner).is_none());
+        let may_return = self.live.iter().chain(&self.ended).any(|issued| issued.may_be_for(owner));
+        if may_return && !self.forgotten.contains(owner) {
+            if self.forgotten.len() < MAX_FORGOTTEN {
+                self.forgotten.push(owner.clone());
+            } else {
+                self.retain(|issued| !issued.may_be_for(owner));
+            }
+        }
+        any
+    }
+
+    /// Ends those that `keep` does not name, whatever the clock says of them, and reports whether there were any.
+    fn retain(&mut self, keep: impl Fn(&Issued) -> bool) -> bool {
+        let count = self.live.len() + self.ended.len();
+        self.live.retain(&keep);
+        self.ended.retain(&keep);
+        self.live.len() + self.ended.len() < count
     }
 
     /// Notes that the hub has the certificate of a machine.
@@ -358,6 +347,14 @@ fn line(Issued { secret, until, role, invited, used }: &Issued) -> String {
         }
     };
     format!("{} {until} {role} {invited} {state}\n", secret.reveal())
+}
+
+/// The first word of a forgotten machine's line.
+const FORGOTTEN: &str = "forgotten";
+
+fn parse_forgotten(line: &str) -> Option<Principal> {
+    let (role, id) = line.strip_prefix(FORGOTTEN)?.strip_prefix(' ')?.split_once(' ')?;
+    Some(Principal { role: role.parse().ok()?, id: id.parse().ok()? })
 }
 
 fn parse_line(line: &str) -> Option<Issued> {

@@ -90,7 +90,7 @@ impl Standbys {
 
     /// Keeps an idle standby until it is taken, or closed.
     pub(super) fn put(&self, mut standby: Standby) {
-        if self.0.pool.should_evict(&mut standby) {
+        if self.0.pool.should_evict(&mut standby.slot) {
             return self.0.tasks.spawn(standby.close(None));
         }
         let (sender, mut wanted) = oneshot::channel();

@@ -11,6 +11,7 @@ use devstream::proto::refusal::RefusalKind;
 use crate::support::DEVICE;
 use crate::support::certificates::{Authority, Files, NAME};
 use crate::support::machine::Machine;
+use crate::support::netns::NetNs;
 use crate::support::process::Process;
 use crate::support::roles::Hub;
 
@@ -121,4 +122,15 @@ fn a_path_that_loses_the_large_packets_of_tls_is_named_by_both_ends() {
     client.write_all(&[22, 3, 1, 6, 0]).unwrap();
     hub.process.wait_line("did not complete TLS in time");
     assert_eq!(client.read(&mut [0; 16]).unwrap_or_default(), 0);
+}
+
+/// The hub waits for TLS less long than its clients.
+#[test]
+fn a_path_that_loses_large_packets_is_named_where_the_hub_gives_up_first() {
+    let [near, far] = NetNs::two();
+    let hub = Hub::start_at(&near.machine(), "10.0.0.1:0", &["--hostname", "10.0.0.1", "--tls-timeout", "9"]);
+    let device = far.machine();
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    near.run("iptables -A INPUT -i veth -m length --length 601:65535 -j DROP");
+    assert_named(&device, &[], "got no answer to TLS in ", "mtu 1280");
 }

@@ -38,6 +38,15 @@ pub(super) fn run(store: &Store, given: Option<&str>) -> Result<(), Failure> {
     let (secret, until) = (random::secret::<32>(), clock::now_utc().after(INVITATION_TIME));
     let invitation = Invitation { keys, secret: secret.clone() };
     let (role, day) = (link.role, &until.rfc3339()[..10]);
+    if let Invited::Id(id) = &invited
+        && let Some(known) = store.signed().read()?.get(&peer(role, id.clone()))
+    {
+        output::warning(&format!(
+            "{role} {id} is signed already, with the key {}: the machine that joins with this link takes its place. If that is not meant, \
+             devstream fleet forget {id} --role {role}, and sign it again",
+            known.key.short()
+        ));
+    }
     let issued = Issued { secret, until, role, invited: invited.clone(), used: None };
     store.change_invitations(|all| all.add(issued))?.map_err(anyhow::Error::from)?;
     output::print(&format!("{}{FRAGMENT}{}", link.reveal(), invitation.reveal()));
@@ -66,7 +75,10 @@ fn invited(link: &JoinLink, given: Option<Invited>) -> anyhow::Result<Invited> {
         given => given,
     };
     match (link.id.clone().map(named), given) {
-        (Some(id), Some(given)) if id != given => Err(anyhow!("this link is for {id}; omit {given}")),
+        (Some(id), Some(given)) if id != given => Err(anyhow!(
+            "this link is for {id}, and not for {given}: whoever joins with it is {id} to the whole fleet. Have the hub make a link for \
+             {given}"
+        )),
         (Some(id), _) => Ok(id),
         (None, Some(given)) => Ok(given),
         (None, None) => Err(anyhow!(

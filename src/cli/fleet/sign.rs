@@ -53,14 +53,16 @@ async fn one(store: &Store, client: &Client, owner: &Principal) -> Result<(), Fa
         }
         Err(why) => why,
     };
-    let known = store.signed().read()?.get(owner).copied();
-    if let (NotSigned::NoProof | NotSigned::ProofError(ProofError::Unknown), Some(known)) = (&why, known)
-        && let Ok(line) = renew(store, client, owner, known.key).await
+    if let NotSigned::NoProof | NotSigned::ProofError(ProofError::Unknown) = &why
+        && let Some(known) = store.signed().read()?.get(owner).copied()
     {
-        let is_open = store.invitations()?.is_open_for(owner);
-        let unused = if is_open { "; the invitation that is open for it was not used yet" } else { "" };
-        output::print(&format!("{line}{unused}"));
-        return Ok(());
+        if store.invitations()?.is_open_for(owner) {
+            return Err(successor_awaited(owner, known.key).into());
+        }
+        if let Ok(line) = renew(store, client, owner, known.key).await {
+            output::print(&line);
+            return Ok(());
+        }
     }
     let by_hand = by_hand_command(owner);
     Err(match why {
@@ -78,6 +80,17 @@ fn by_hand_command(Principal { role, id }: &Principal) -> String {
     format!(
         "by hand: devstream fleet sign {id} --role {role} --key KEY, with the key that `devstream identity` shows there"
     )
+}
+
+/// The refusal to sign a key anew that may be a lost machine's: the hub says which keys have joined.
+fn successor_awaited(owner: &Principal, former: PublicKey) -> Refusal {
+    let Principal { role, id } = owner;
+    let why = format!("{owner} is not signed again: an invitation for it is open, and it has not joined with that");
+    let anyway = format!(
+        "to sign its former key all the same: devstream fleet sign {id} --role {role} --key {}",
+        String::from(former)
+    );
+    Refusal::worded(RefusalKind::NotInFleet, why).advised(anyway)
 }
 
 /// Signs every machine that has proved to have an invitation, and renews every certificate that ends soon.
@@ -111,7 +124,13 @@ async fn all(store: &Store, client: &Client) -> Result<(), Failure> {
         let validity = Validity::beginning(known.since);
         validity.is_due(now) && now <= validity.not_after
     };
+    let invitations = store.invitations()?;
     for (owner, known) in signed.iter().filter(|(_, known)| is_in_window(known)) {
+        if invitations.is_open_for(owner) {
+            // There is time for it: an invitation ends before the certificate does.
+            done.say(format!("{owner}: not renewed, since an invitation for it is open"));
+            continue;
+        }
         done.add(owner, "signed", renew(store, client, owner, known.key).await);
     }
     done.into_result()

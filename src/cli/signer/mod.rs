@@ -89,8 +89,8 @@ pub(super) fn record(store: &Store, owner: &Principal, signed: &Signed) -> anyho
 }
 
 /// Signs the key of a machine whose proof is of an invitation that was made here. The certificate is not at the hub yet.
-/// A key whose certificate the hub has had is signed again for a person who names its machine, and not otherwise: it may be the
-/// old key of a machine whose successor is awaited.
+/// A key whose certificate the hub has had is signed again for a person who names its machine, and not otherwise; nor while its
+/// successor is invited.
 pub(super) async fn sign_proven(
     store: &Store,
     client: &Client,
@@ -105,7 +105,7 @@ pub(super) async fn sign_proven(
         let (key, known) = (endorsement.key, store.signed().read()?.get(owner).copied());
         let claim = Claim { owner, key: &key, proof, signed: known.as_ref().map(|known| &known.key) };
         match store.change_invitations(|all| all.redeem(&claim, occasion))? {
-            Ok(Redeemed::AlreadyStored) if occasion != Occasion::Named => {}
+            Ok(Redeemed::AlreadyStored) if occasion != Occasion::Named || store.invitations()?.is_open_for(owner) => {}
             Ok(redeemed) => {
                 let again = redeemed == Redeemed::AlreadyStored;
                 let signed = Signed { again, ..make(store, owner, key)? };

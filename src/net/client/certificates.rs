@@ -51,6 +51,9 @@ pub(super) struct OwnLeaf {
     /// How its predecessor vouches for its key.
     succession: Option<Voucher>,
     presented: Mutex<Presented>,
+    /// A certificate that begins later than the clock says, which may be behind: a machine without a battery has the time some
+    /// seconds after it has its certificate.
+    postponed: Mutex<Option<Voucher>>,
     asked_at: Mutex<Option<Instant>>,
 }
 
@@ -66,7 +69,7 @@ impl OwnLeaf {
     pub(super) fn new(leaf: Leaf, succession: Option<Voucher>, certificate: Option<Voucher>) -> Self {
         let leaf = Arc::new(leaf.vouched_for_by(succession.clone().into_iter().chain(certificate.clone())));
         let presented = Mutex::new(Presented { leaf, certificate });
-        Self { succession, presented, asked_at: Mutex::default() }
+        Self { succession, presented, postponed: Mutex::default(), asked_at: Mutex::default() }
     }
 
     pub(super) fn leaf(&self) -> Arc<Leaf> {
@@ -121,27 +124,49 @@ impl Client {
 
     /// Judges the certificate that it presents; `None` if it presents none.
     pub fn verdict(&self) -> Option<CertificateVerdict> {
-        self.own.certificate().map(|certificate| self.judge(&certificate.to_string()))
+        self.verdict_at(clock::now_utc())
     }
 
-    fn judge(&self, certificate: &str) -> CertificateVerdict {
-        CertificateVerdict::of(certificate, &self.principal, &self.key.public(), self.fleet.as_ref(), clock::now_utc())
+    fn verdict_at(&self, now: Timestamp) -> Option<CertificateVerdict> {
+        self.own.certificate().map(|certificate| self.judge(&certificate.to_string(), now))
+    }
+
+    fn judge(&self, certificate: &str, now: Timestamp) -> CertificateVerdict {
+        CertificateVerdict::of(certificate, &self.principal, &self.key.public(), self.fleet.as_ref(), now)
     }
 
     /// Presents a certificate from now on if it is good and ends later than the present one, and returns its end; nothing if it
-    /// is the present one.
+    /// is the present one. One that begins later is looked at again at the next session.
     pub fn accept_certificate(&self, text: &str) -> Result<Option<Timestamp>, CertificateVerdict> {
+        self.accept_certificate_at(text, clock::now_utc())
+    }
+
+    /// Presents the certificate that had not begun when it came, if it has by now.
+    pub(super) fn accept_postponed(&self, now: Timestamp) {
+        let Some(certificate) = self.own.postponed.lock().take() else { return };
+        if let Ok(Some(until)) = self.accept_certificate_at(&certificate.to_string(), now) {
+            let until = &until.rfc3339()[..10];
+            tracing::info!(target: "end-to-end", "presents the fleet's certificate for this machine's key, until {until}");
+        }
+    }
+
+    fn accept_certificate_at(&self, text: &str, now: Timestamp) -> Result<Option<Timestamp>, CertificateVerdict> {
         let certificate = self.own.certificate();
         if certificate.as_ref().is_some_and(|certificate| certificate.to_string() == text) {
             return Ok(None);
         }
-        let present = self.verdict().and_then(CertificateVerdict::good);
-        let validity = match (self.judge(text), present) {
+        let present = self.verdict_at(now).and_then(CertificateVerdict::good);
+        let validity = match (self.judge(text, now), present) {
             (CertificateVerdict::Good(validity), Some(present)) if validity.not_after <= present.not_after => {
                 return Err(CertificateVerdict::NotLater(validity.not_after));
             }
             (CertificateVerdict::Good(validity), _) => validity,
-            (unfit, _) => return Err(unfit),
+            (unfit, _) => {
+                if let CertificateVerdict::NotYetValid(_) = unfit {
+                    *self.own.postponed.lock() = Voucher::parse(text);
+                }
+                return Err(unfit);
+            }
         };
         let certificate = Voucher::parse(text).ok_or(CertificateVerdict::Unreadable)?;
         self.certificates.iter().for_each(|certificates| certificates.keep(&certificate));
@@ -242,4 +267,39 @@ impl Client {
 fn is_of_earlier_version(response: &Response<Bytes>) -> bool {
     matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED)
         && parse_refusal(response).is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::e2e::fleet::certify;
+    use crate::net::tls::Trust;
+    use crate::proto::fleet::{Fleet, Validity};
+    use crate::proto::id::Role;
+    use crate::proto::join::HubAddress;
+    use crate::proto::key::PrivateKey;
+    use crate::proto::secret::KeySeed;
+
+    const SIGNED: Timestamp = Timestamp(1_800_000_000);
+
+    fn key(seed: u8) -> Arc<PrivateKey> {
+        Arc::new(PrivateKey::from_seed(&KeySeed::new([seed; 32])))
+    }
+
+    #[test]
+    fn a_certificate_that_comes_while_the_clock_is_behind_is_presented_once_it_has_begun() {
+        let owner = Principal { role: Role::Device, id: "pi-42".parse().unwrap() };
+        let fleet = Fleet { keys: FleetKeys::new(key(1).public(), key(2).public()), since: Timestamp(0) };
+        let client = Client::new("hub".parse::<HubAddress>().unwrap(), &Trust::Public, owner.clone(), key(3));
+        let client = client.unwrap().with_fleet(Some(fleet));
+        let certificate = certify(&owner, &key(3).public(), key(1), Validity::beginning(SIGNED)).unwrap().to_string();
+        let behind = SIGNED.before(Duration::from_secs(40 * 24 * 60 * 60));
+        let presented = || client.own.certificate().map(|certificate| certificate.to_string());
+        let refused = client.accept_certificate_at(&certificate, behind);
+        assert_eq!(refused, Err(CertificateVerdict::NotYetValid(SIGNED)));
+        client.accept_postponed(behind);
+        assert_eq!(presented(), None, "the clock is still behind");
+        client.accept_postponed(SIGNED);
+        assert_eq!(presented(), Some(certificate));
+    }
 }

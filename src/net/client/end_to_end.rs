@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Client;
 use crate::net::e2e::config::{Expected, SessionEnd};
 use crate::net::e2e::peers::{Anchors, PeerKeys};
+use crate::net::os::clock;
 use crate::proto::e2e::StreamBinding;
 use crate::proto::fleet::Fleet;
 use crate::proto::id::{DeviceId, Principal, ServiceName, StreamName};
@@ -39,6 +40,7 @@ impl Client {
         let binding = StreamBinding::new(device, self.principal.id.clone().into(), stream.cloned());
         let peer = binding.device_principal();
         let anchors = self.anchors(&peer).await?;
+        self.accept_postponed(clock::now_utc());
         self.fetch_certificate().await;
         let signed = self.sign(&peer).await;
         let expected = Expected::device(binding, anchors).in_fleet(self.fleet).certified_by(signed);
@@ -57,6 +59,7 @@ impl Client {
     ) -> Result<SessionEnd, Refusal> {
         let binding = StreamBinding::new(&self.principal.id.clone().into(), service.clone(), Some(stream.clone()));
         let anchors = self.anchors(&binding.service_principal()).await.map_err(for_service)?;
+        self.accept_postponed(clock::now_utc());
         let expected = Expected::service(binding, is_default, anchors).in_fleet(self.fleet);
         self.runtime
             .sessions()

@@ -129,8 +129,8 @@ struct State {
 }
 
 impl State {
-    fn is_outdated(&self, standby: &Standby) -> bool {
-        self.offer.as_ref().is_none_or(|(client, _)| standby.slot.client.change_to(client).is_some())
+    fn is_outdated(&self, slot: &PoolSlot) -> bool {
+        self.offer.as_ref().is_none_or(|(client, _)| slot.client.change_to(client).is_some())
     }
 }
 
@@ -195,22 +195,22 @@ impl StandbyPool {
 
     /// Marks the connection as evicted if it is outdated or the pool is over its limit, and reports whether it is. Only as
     /// many are evicted as exceed the limit, also when all check at the same time.
-    pub fn should_evict(&self, standby: &mut Standby) -> bool {
+    pub fn should_evict(&self, slot: &mut PoolSlot) -> bool {
         let state = self.state();
         let limit = state.offer.as_ref().map_or(0, |(_, offer)| offer.limit.min(self.transport.standbys));
         let PoolCounts { all, evicting } = &*self.counts;
         let remaining = all.load(Ordering::Relaxed).saturating_sub(evicting.load(Ordering::Relaxed));
-        if (remaining > limit || state.is_outdated(standby)) && !standby.slot.permit.evicted {
-            standby.slot.permit.evicted = true;
+        if (remaining > limit || state.is_outdated(slot)) && !slot.permit.evicted {
+            slot.permit.evicted = true;
             evicting.fetch_add(1, Ordering::Relaxed);
         }
-        standby.slot.permit.evicted
+        slot.permit.evicted
     }
 
     /// Reports whether the connection is of a client with another key than the latest one, or that trusts another fleet: its
     /// next stream would be that one's.
-    pub fn is_outdated(&self, standby: &Standby) -> bool {
-        self.state().is_outdated(standby)
+    pub fn is_outdated(&self, slot: &PoolSlot) -> bool {
+        self.state().is_outdated(slot)
     }
 
     /// Opens the next connection of a refill; `None` when the refill is done or failed.
@@ -285,17 +285,42 @@ mod tests {
 
     use super::*;
     use crate::net::tls::Trust;
+    use crate::proto::fleet::{Fleet, FleetKeys};
     use crate::proto::id::{Principal, Role};
     use crate::proto::join::HubAddress;
     use crate::proto::key::PrivateKey;
     use crate::proto::limits::BACKOFF_BASE;
+    use crate::proto::secret::KeySeed;
+    use crate::proto::timestamp::Timestamp;
+
+    fn client() -> Client {
+        let key = PrivateKey::from_seed(&random::secret());
+        let principal = Principal { role: Role::Service, id: "alice".parse().unwrap() };
+        Client::new("hub".parse::<HubAddress>().unwrap(), &Trust::Public, principal, Arc::new(key)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn connections_of_a_former_key_or_fleet_are_outdated_and_evicted() {
+        let fleet = |seed| {
+            let [key, recovery] =
+                [seed, seed + 1].map(|seed| PrivateKey::from_seed(&KeySeed::new([seed; 32])).public());
+            Some(Fleet { keys: FleetKeys::new(key, recovery), since: Timestamp(0) })
+        };
+        let present = client().with_fleet(fleet(1));
+        let pool = StandbyPool::new(TransportOptions::default(), None);
+        let mut slots = [&present, &present.clone().with_fleet(fleet(3)), &present.clone().with_fleet(None), &client()]
+            .map(|client| pool.reserve(client));
+        assert!(slots.iter().all(|slot| pool.is_outdated(slot)), "the hub offers none");
+        pool.set_offer(&present, Some(StandbyOffer { url: "wss://hub/standby".into(), limit: slots.len() }));
+        assert_eq!(slots.each_ref().map(|slot| pool.is_outdated(slot)), [false, true, true, true]);
+        assert_eq!(slots.each_mut().map(|slot| pool.should_evict(slot)), [false, true, true, true]);
+        pool.change_client(&present.with_fleet(None));
+        assert_eq!(slots.each_ref().map(|slot| pool.is_outdated(slot)), [true, true, false, true]);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn an_unreachable_hub_is_retried_with_backoff_and_one_that_refused_after_the_long_interval() {
-        let key = PrivateKey::from_seed(&random::secret());
-        let principal = Principal { role: Role::Service, id: "alice".parse().unwrap() };
-        let client =
-            Client::new("hub".parse::<HubAddress>().unwrap(), &Trust::Public, principal, Arc::new(key)).unwrap();
+        let client = client();
         let pool = StandbyPool::new(TransportOptions::default(), None);
         pool.set_offer(&client, Some(StandbyOffer { url: "wss://hub/standby".into(), limit: 1 }));
         for (kind, delay) in [

@@ -217,13 +217,20 @@ fn with_port(hub: &HubAddress) -> String {
 /// Names what did not answer: a server that accepts connections and is silent in TLS is behind a path that loses large
 /// packets, which those of TLS are first.
 fn timed_out(hub: &HubAddress, trace: &DialTrace<'_>) -> DialError {
-    let (seconds, hub) = (DIAL_TIMEOUT.as_secs(), with_port(hub));
     if trace.steps.last().is_some_and(|step| step.hop == Hop::Tls) {
-        let why = "connected, but got no answer to TLS";
-        let may = "large packets may be lost on the path, whose MTU is smaller than this machine's";
-        return unreachable(DialCause::Tls(TlsFailure::Silent), format!("{hub}: {why} in {seconds} s; {may}"));
+        return silent(hub, DIAL_TIMEOUT);
     }
-    unreachable(DialCause::TimedOut, format!("{hub}: no answer in {seconds} s"))
+    unreachable(DialCause::TimedOut, format!("{}: no answer in {} s", with_port(hub), DIAL_TIMEOUT.as_secs()))
+}
+
+/// The time after which a server that closes the connection has waited for what does not arrive, as hubs do for 10 s. One that
+/// rejects a client does so at once, or, with too many of them, after a few seconds.
+const SILENCE: Duration = Duration::from_secs(8);
+
+fn silent(hub: &HubAddress, waited: Duration) -> DialError {
+    let (why, seconds) = ("connected, but got no answer to TLS", waited.as_secs());
+    let may = "large packets may be lost on the path, whose MTU is smaller than this machine's";
+    unreachable(DialCause::Tls(TlsFailure::Silent), format!("{}: {why} in {seconds} s; {may}", with_port(hub)))
 }
 
 /// Connects to whichever address of a name answers first: the hub's, or the proxy's.
@@ -284,8 +291,14 @@ async fn handshake(
     let name = ServerName::try_from(hub.host.clone());
     let name =
         name.map_err(|_| unreachable(DialCause::NameNotResolved, format!("'{}' is not a host name", hub.host)))?;
+    let begun_at = clock::now();
     let connecting = TlsConnector::from(config).connect(name, ReadAhead::new(tcp)).await;
-    let stream = connecting.map_err(|error| explain(hub, &error))?;
+    let stream = connecting.map_err(|error| match (explain(hub, &error), begun_at.elapsed()) {
+        (rejected, waited) if rejected.refusal.kind == RefusalKind::ConnectionRejected && waited >= SILENCE => {
+            silent(hub, waited)
+        }
+        (error, _) => error,
+    })?;
     trace.complete(tls::negotiated(stream.get_ref().1));
     Ok(stream)
 }

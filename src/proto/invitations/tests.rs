@@ -188,6 +188,71 @@ fn a_machine_that_is_forgotten_has_no_invitation_left() {
 }
 
 #[test]
+fn an_invitation_without_an_id_is_not_for_a_machine_that_was_forgotten() {
+    let (pi_42, pi_43) = (device("pi-42"), device("pi-43"));
+    let mut invitations = all([issued(1, "pi-*"), issued(2, "db")]);
+    invitations.forget(&pi_42);
+    let mut invitations = Invitations::parse(&invitations.reveal()).unwrap();
+    invitations.end(END.before(DAY));
+    let pattern: Invited = "pi-*".parse().unwrap();
+    for_each_occasion(|occasion| {
+        let forgotten = ProofError::Forgotten { invited: pattern.clone() };
+        assert_eq!(redeem(&mut invitations, 1, &pi_42, 1, None, occasion), Err(forgotten), "{occasion:?}");
+    });
+    assert!(!invitations.has_unnamed_for(&pi_42) && invitations.has_unnamed_for(&pi_43));
+    // Its owner names it again.
+    invitations.add(issued(3, "pi-42")).unwrap();
+    assert_eq!(redeem(&mut invitations, 3, &pi_42, 3, None, Occasion::All), TO_SIGN);
+    assert_eq!(redeem(&mut invitations, 1, &pi_43, 4, None, Occasion::All), TO_SIGN, "another machine");
+    // Without an invitation that could bring them back, nobody is remembered.
+    invitations.forget(&pi_42);
+    assert!(!invitations.reveal().contains(FORGOTTEN), "{}", invitations.reveal());
+}
+
+#[test]
+fn with_too_many_forgotten_machines_no_invitation_is_left_that_could_bring_one_back() {
+    let mut invitations = all([issued(1, "pi-*"), issued(2, "db-*")]);
+    for number in 0..=MAX_FORGOTTEN {
+        assert!(!invitations.forget(&device(&format!("pi-{number}"))), "none was for it alone");
+    }
+    let redeemed = redeem(&mut invitations, 1, &device(&format!("pi-{MAX_FORGOTTEN}")), 1, None, Occasion::All);
+    assert_eq!(redeemed, Err(ProofError::Unknown));
+    assert!(invitations.has_unnamed_for(&device("db-1")));
+    assert!(Invitations::parse(&invitations.reveal()).is_ok());
+}
+
+#[test]
+fn what_ends_an_invitation_ends_it_also_while_the_clock_is_ahead() {
+    let (db_1, ahead) = (device("db-1"), END.after(DAY.saturating_mul(10)));
+    let end_by = |settle: &dyn Fn(&mut Invitations)| {
+        let mut invitations = all([issued(1, "db-1")]);
+        invitations.end(ahead);
+        settle(&mut invitations);
+        let mut corrected = Invitations::parse(&invitations.reveal()).unwrap();
+        corrected.end(END.before(DAY));
+        assert_eq!(redeem(&mut corrected, 1, &db_1, 1, Some(9), Occasion::All), Err(ProofError::Unknown));
+    };
+    end_by(&|invitations| assert!(invitations.forget(&db_1)));
+    end_by(&|invitations| assert!(invitations.settle(&db_1, &key(9))));
+    end_by(&|invitations| invitations.add(Issued { until: ahead.after(DAY), ..issued(2, "db-1") }).unwrap());
+}
+
+#[test]
+fn a_key_is_not_signed_again_by_its_invitation_once_its_successor_is_invited() {
+    let pi_42 = device("pi-42");
+    let mut invitations = all([issued(1, "pi-42")]);
+    assert_eq!(redeem(&mut invitations, 1, &pi_42, 1, None, Occasion::All), TO_SIGN);
+    // The hub says that it did not take the certificate.
+    assert_eq!(redeem(&mut invitations, 1, &pi_42, 1, Some(1), Occasion::Stream), TO_SIGN);
+    invitations.add(issued(2, "pi-42")).unwrap();
+    for_each_occasion(|occasion| {
+        let redeemed = redeem(&mut invitations, 1, &pi_42, 1, Some(1), occasion);
+        assert_eq!(redeemed, Ok(Redeemed::AlreadyStored), "{occasion:?}");
+    });
+    assert_eq!(redeem(&mut invitations, 2, &pi_42, 2, Some(1), Occasion::All), TO_SIGN);
+}
+
+#[test]
 fn there_are_few_at_a_time_and_those_that_have_ended_or_done_their_work_make_room() {
     let id = |number: usize| format!("{}{number:03}", "x".repeat(125));
     let mut invitations = all((0..MAX_INVITATIONS).map(|number| issued(1, &id(number))));

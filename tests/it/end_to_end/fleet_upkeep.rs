@@ -30,28 +30,54 @@ fn a_second_invitation_for_the_same_key_takes_the_place_of_the_first() {
 }
 
 #[test]
+fn a_lost_machines_key_is_not_signed_again_while_its_successor_is_invited() {
+    let invited = Invited::new();
+    let (laptop, _lost) = (&invited.owner.machine, invited.device());
+    let signed = laptop.ask(&["fleet", "sign", DEVICE]);
+    assert!(signed.contains("signed until 20"), "{signed}");
+    let link = invited.hub.link(&["device", "rotate", DEVICE]);
+    let warned = laptop.paste(&["fleet", "invite"], &link);
+    assert!(
+        warned.code == Some(0) && warned.stderr.contains("device pi-42 is signed already, with the key "),
+        "{warned:?}"
+    );
+    let before = laptop.ask(&["fleet", "list", "--json"]);
+    let refused = laptop.run(&["fleet", "sign", DEVICE]);
+    assert!(refused.code == Some(43) && refused.stderr.contains("an invitation for it is open"), "{refused:?}");
+    assert!(refused.stderr.contains("to sign its former key all the same: devstream fleet sign pi-42"), "{refused:?}");
+    assert_eq!(laptop.ask(&["fleet", "list", "--json"]), before);
+    let other = laptop.paste(&["fleet", "invite", "cam-7"], &invited.hub.link(&["device", "rotate", DEVICE]));
+    assert!(other.code == Some(2) && other.stderr.contains("this link is for pi-42, and not for cam-7"), "{other:?}");
+}
+
+#[test]
 fn a_machine_that_is_gone_is_neither_renewed_nor_asked_about_once_it_is_forgotten() {
     let invited = Invited::new();
     let laptop = invited.owner.machine.clone();
     let _device = invited.device();
-    // It is due, and has an invitation that is open.
+    // It is due.
     let signed = laptop.clone().off_by("-341d").ask(&["fleet", "sign", DEVICE]);
     assert!(signed.contains("signed until 20"), "{signed}");
-    invited.invite(&invited.hub.link(&["device", "rotate", DEVICE]));
+    let link = invited.hub.link(&["device", "rotate", DEVICE]);
     invited.hub.ask(&["device", "disable", DEVICE]);
-    let disabled = laptop.run(&["fleet", "sign"]);
-    assert!(disabled.code == Some(0), "{disabled:?}");
-    assert_eq!(disabled.stdout.matches("device pi-42: not signed, since it is disabled at the hub").count(), 2);
+    for is_invited in [false, true] {
+        let disabled = laptop.run(&["fleet", "sign"]);
+        assert!(disabled.code == Some(0), "{disabled:?}");
+        assert_eq!(disabled.stdout.matches("device pi-42: not signed, since it is disabled at the hub").count(), 1);
+        // What the hub shows may be the lost machine's key.
+        let not_renewed = "device pi-42: not renewed, since an invitation for it is open";
+        assert_eq!(disabled.stdout.contains(not_renewed), is_invited, "{disabled:?}");
+        if !is_invited {
+            invited.invite(&link);
+        }
+    }
     let by_name = laptop.run(&["fleet", "sign", DEVICE]);
     assert_eq!(by_name.code, Some(i32::from(RefusalKind::Disabled.row().exit)), "{by_name:?}");
     invited.hub.ask(&["device", "remove", DEVICE]);
     let removed = laptop.run(&["fleet", "sign"]);
     assert_eq!(removed.code, Some(1), "{removed:?}");
-    for how_known in ["invited", "signed"] {
-        let why =
-            format!("device pi-42: {how_known}, but this hub has no such device, or alice may not reach it; if it");
-        assert!(removed.stderr.contains(&why), "{removed:?}");
-    }
+    let why = "device pi-42: invited, but this hub has no such device, or alice may not reach it; if it";
+    assert!(removed.stderr.contains(why), "{removed:?}");
     assert!(removed.stderr.contains("devstream fleet forget pi-42 --role device"), "{removed:?}");
     let forgotten = laptop.run(&["fleet", "forget", "PI-42"]);
     assert!(forgotten.code == Some(0) && forgotten.stderr.contains("cannot be taken back"), "{forgotten:?}");
@@ -203,5 +229,6 @@ fn a_certificate_that_came_before_the_devices_clock_was_set_is_taken_up_once_it_
     assert!(signed.starts_with("device pi-42: proof of the invitation checked; signed until 20"), "{signed}");
     agent.process.wait_line("pi-42: ignored a certificate from the hub: it begins on ");
     fs::write(clock, "+40d").unwrap();
-    agent.process.wait_line("pi-42: the fleet has signed this device's key, until 20");
+    assert_says_hello(&stream(&invited.owner.machine), true);
+    agent.process.wait_line("presents the fleet's certificate for this machine's key, until 20");
 }

@@ -310,7 +310,7 @@ fn a_running_agent_trusts_the_fleet_that_its_machine_is_invited_to() {
     let joined = device.paste(&["join"], &invited.invite(&link));
     let running = format!("the running device-agent (process {}) takes this up by itself", agent.process.id());
     assert!(joined.code == Some(0) && joined.stderr.contains(&running), "{joined:?}");
-    agent.process.wait_line_after(lines, "this machine trusts another fleet than before; streams that are open go on");
+    agent.process.wait_line_after(lines, "this machine trusts another fleet than before; connecting again");
     agent.process.wait_line_after(lines, "pi-42 is online");
     // Also by what stood by.
     for _ in 0..2 {
