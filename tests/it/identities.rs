@@ -292,7 +292,10 @@ fn an_identity_that_never_joined_can_be_rotated_and_then_joins() {
     let hub = Hub::start(&machine);
     let first = hub.device_link(DEVICE);
     let rotated = machine.run(&["hub", "device", "rotate", DEVICE]);
-    assert!(rotated.stderr.contains(&format!("{DEVICE} has not joined yet; the earlier link no longer works")));
+    let earlier = format!("{DEVICE} has not joined yet; the earlier link no longer works");
+    assert!(rotated.stderr.contains(&earlier), "{rotated:?}");
+    let added = ["pi-7", DEVICE].map(|id| machine.run(&["hub", "device", "add", id]).stderr);
+    assert!(!added[0].contains("the earlier link") && added[1].contains(&earlier), "{added:?}");
     let second = hub.link(&["device", "rotate", DEVICE]);
     assert_eq!(RawClient::before_joining(&first).redeem(&first).status, 401, "the later link voids the earlier one");
     device.ask(&["join", &second]);

@@ -67,8 +67,14 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
         // `check` and `check-config` are no requests, and were handled before.
         HubCommand::Show | HubCommand::Check(_) | HubCommand::CheckConfig => (AdminRequest::Show, true),
     };
+    let mut added_before = None;
+    if let AdminRequest::Add { principal, .. } = &request {
+        let shown = ask(&state, given, &AdminRequest::ShowIdentity { principal: principal.clone() }).await;
+        added_before = shown.is_ok_and(|shown| rotated::awaits_join(&shown)).then(|| principal.id.clone());
+    }
     let answer = ask(&state, given, &request).await?;
     show::print_answer(answer, json, matches!(request, AdminRequest::ShowIdentity { .. })).map_err(Failure::Other)?;
+    added_before.iter().for_each(rotated::tell_of_earlier_link);
     if let AdminRequest::Rotate { principal, overlap_seconds, .. } = &request {
         let shown = ask(&state, given, &AdminRequest::ShowIdentity { principal: principal.clone() }).await?;
         rotated::tell(principal, *overlap_seconds, &shown);

@@ -48,9 +48,9 @@ fn found(at: &str, opened: &Result<SessionFacts, Refusal>, asked: Timestamp) -> 
     };
     let known = match (certificate, known) {
         (Some(validity), _) if *signed_here => {
-            format!("fleet, signed just now by its invitation, certificate until {}", day(validity))
+            format!("by the fleet's signature, signed just now by its invitation, until {}", day(validity))
         }
-        (Some(validity), _) => format!("fleet, certificate until {}", day(validity)),
+        (Some(validity), _) => format!("by the fleet's signature, until {}", day(validity)),
         (None, Some(known)) if known.origin == Origin::FirstUse && known.since >= asked => {
             "by first use, just now; compare it with `devstream identity` there".into()
         }
