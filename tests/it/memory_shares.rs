@@ -68,6 +68,8 @@ fn streams_that_can_be_resumed_wait_for_the_memory_that_others_need_and_return()
     let mut stream = streams.swap_remove(at);
     assert_eq!(stream.leg.expect_close(), RefusalKind::Interrupted.row().close, "the service is told");
     drop(streams);
+    // Until then it may take no connections.
+    poll("memory for all", || (!site.hub.ask(&["status"]).contains("no new streams:")).then_some(()));
     let (service, device) = &stream.tickets;
     let (mut leg, _) =
         poll("the service's return", || site.alice.client.resume(&stream.grant, service.as_deref()?).ok());

@@ -33,8 +33,9 @@ async fn client(hub: HubArgs) -> Result<Client, Failure> {
 fn by_hand(store: &Store, owner: &Principal, key: PublicKey) -> Result<(), Failure> {
     let (keys, _) = store.load()?;
     let signed = make(store, owner, key)?;
-    record(store, owner, &signed)?;
+    // First: where that fails, nothing is listed as signed whose certificate nobody has seen.
     store.settle(owner, &key)?;
+    record(store, owner, &signed)?;
     output::print(&format!("devstream trust fleet {keys} --role {} --certificate {}", owner.role, signed.certificate));
     output::eprint(&format!(
         "signed {owner}, {}, until {}{}; run the command above on its machine",

@@ -136,6 +136,22 @@ fn invitations_that_are_open_are_counted_and_a_link_in_an_argument_is_not_repeat
 }
 
 #[test]
+fn a_signature_by_hand_is_not_listed_where_its_invitations_cannot_be_ended() {
+    let owner = Machine::new();
+    owner.ask(&["fleet", "init"]);
+    let file = owner.home().join(".local/share/devstream/fleet/invitations");
+    fs::write(&file, "damaged\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let key = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    let refused = owner.run(&["fleet", "sign", DEVICE, "--key", key]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("line 1 is no invitation"), "{refused:?}");
+    assert!(
+        refused.stdout.is_empty() && !owner.run(&["fleet", "list", "--json"]).stdout.contains(DEVICE),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn a_stream_says_when_it_cannot_look_for_a_new_proof() {
     let (invited, target) = (Invited::new(), Target::greeting_then_reading("hello\n"));
     let device = invited.device();
