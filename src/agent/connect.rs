@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use tokio::net::{TcpStream, lookup_host};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::net::os::listeners::is_listening;
@@ -24,15 +25,12 @@ pub async fn connect(forward: &Forward) -> Result<TcpStream, Refusal> {
 /// Checks that something listens at the target. A listener on this machine is not connected to: it would log that, spend
 /// its only turn on it, or be started for it. Elsewhere the connection is closed at once, without a reset.
 pub async fn probe(forward: &Forward) -> Result<(), Refusal> {
-    if is_listening(&local_addresses(forward)) {
+    let local = local_addresses(forward);
+    // The system's list of sockets takes milliseconds on a busy machine.
+    if !local.is_empty() && spawn_blocking(move || is_listening(&local)).await.unwrap_or_default() {
         return Ok(());
     }
     connect_untuned(forward).await.map(drop)
-}
-
-/// Reports whether a target is certainly on this machine.
-pub fn is_local(forward: &Forward) -> bool {
-    !local_addresses(forward).is_empty()
 }
 
 /// The addresses of a target that is certainly on this machine.

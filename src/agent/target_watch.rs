@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Event;
-use super::connect::{is_local, probe};
+use super::connect::probe;
 use crate::net::os::clock;
 use crate::proto::forward::{Forward, HostPort};
 use crate::proto::limits::DEAD_TARGETS;
@@ -19,7 +19,7 @@ use crate::proto::refusal::Refusal;
 /// The first wait before a dead target is tried again: whoever has just started it looks for the result.
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 
-/// The longest. Trying one of this machine connects to nothing, and does not become rarer.
+/// The longest: on this machine, each try reads the list of all sockets.
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
 /// The shortest time between two reports to the hub.
@@ -43,7 +43,7 @@ impl TargetWatch {
             let mut delay = FIRST_RETRY;
             while is_dead(&changes.borrow()) {
                 sleep(delay).await;
-                delay = if is_local(&forward) { delay } else { LAST_RETRY.min(2 * delay) };
+                delay = LAST_RETRY.min(2 * delay);
                 let tried = probe(&forward).await.err();
                 if self.note(&forward, tried.as_ref()) && tried.is_none() {
                     observer(Event::TargetAnswers(forward.clone()));

@@ -113,7 +113,8 @@ fn config(client: Client) -> AgentConfig {
     AgentConfig {
         device,
         client_factory: ClientFactory::new(move || ready(Ok(client.clone()))),
-        targets: ["22".parse().expect("a forward")].into_iter().collect(),
+        // Elsewhere: whether a target of this machine answers, each agent would look up in the list of all sockets.
+        targets: ["ssh=192.0.2.1:22".parse().expect("a forward")].into_iter().collect(),
         access_policy: AccessPolicy::default(),
         exit_when_key_refused: false,
         transport: TransportOptions::default(),
