@@ -71,7 +71,7 @@ impl fmt::Debug for DeviceTickets {
 #[derive(Debug, PartialEq, Eq)]
 enum Presented {
     Session(Vec<u8>),
-    /// Other keys vouch for the service than when it was issued.
+    /// Other keys vouch for the service than when it was issued, or it could not be remembered.
     Outdated,
     Unknown,
     Used,
@@ -79,7 +79,7 @@ enum Presented {
 
 impl DeviceTickets {
     /// Takes the session of a ticket, if these keys vouch for its service. While too many were used lately to remember another
-    /// one, none is taken.
+    /// one, none is taken, and it is not kept: the service repeats what is declined now, and it must not be accepted later.
     fn take(&self, ticket: &[u8], anchors: &Anchors) -> Presented {
         let (Some(ticket), now) = (id_of(ticket), clock::now()) else { return Presented::Unknown };
         let Issued { sessions, used } = &mut *self.issued.lock();
@@ -87,10 +87,10 @@ impl DeviceTickets {
         if used.contains(&ticket) {
             return Presented::Used;
         }
-        if used.len() >= USED_TICKETS {
-            return Presented::Unknown;
-        }
         let Some((session, vouched)) = sessions.remove(&ticket) else { return Presented::Unknown };
+        if used.len() >= USED_TICKETS {
+            return Presented::Outdated;
+        }
         used.insert(ticket, now);
         if vouched == *anchors { Presented::Session(session) } else { Presented::Outdated }
     }
@@ -248,9 +248,9 @@ mod tests {
             assert_eq!(tickets.take(&ticket(number), &None), Presented::Session(vec![1]));
         }
         tickets.put(&[3; 16], vec![2], None);
-        assert_eq!(tickets.take(&[3; 16], &None), Presented::Unknown, "it could not be remembered");
+        assert_eq!(tickets.take(&[3; 16], &None), Presented::Outdated, "it could not be remembered");
         assert_eq!(tickets.take(&ticket(0), &None), Presented::Used);
         tokio::time::advance(USED_FOR + Duration::from_secs(1)).await;
-        assert_eq!(tickets.take(&[3; 16], &None), Presented::Session(vec![2]));
+        assert_eq!(tickets.take(&[3; 16], &None), Presented::Unknown, "its bytes were repeated after the decline");
     }
 }
