@@ -277,7 +277,7 @@ fn identity_check_and_the_list_show_what_the_fleet_has_signed() {
     let report: Value = serde_json::from_str(&joined.laptop.run(&["check", DEVICE, "--json"]).stdout).unwrap();
     let hop = report["hops"].as_array().unwrap().iter().find(|hop| hop["hop"] == "endToEnd").unwrap();
     assert_eq!(hop["state"], "good", "{hop:#}");
-    assert!(hop["facts"]["known"].as_str().unwrap().starts_with("fleet, certificate until 20"), "{hop:#}");
+    assert!(hop["facts"]["known"].as_str().unwrap().starts_with("by the fleet's signature, until 20"), "{hop:#}");
 }
 
 #[test]
