@@ -37,7 +37,7 @@ pub const MAX_INVITATIONS: usize = 256;
 /// Limit of forgotten machines that are kept. With more, the invitations that would be for the next one are ended instead.
 const MAX_FORGOTTEN: usize = 512;
 
-/// Length limit of the file, in bytes: more than [`MAX_INVITATIONS`] and [`MAX_FORGOTTEN`] of the longest lines.
+/// Length limit of the file, in bytes: more than [`MAX_INVITATIONS`] and `MAX_FORGOTTEN` of the longest lines.
 pub const MAX_INVITATIONS_BYTES: u64 = 256 * 1024;
 
 /// The machine that an invitation is for.
