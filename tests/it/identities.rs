@@ -143,7 +143,8 @@ fn a_running_agent_switches_to_the_new_key_and_keeps_its_stream() {
 fn a_running_agent_whose_hub_has_another_address_stays_where_it_is() {
     let (hub, device) = (Hub::start(&Machine::new()), Machine::new());
     device.ask(&["join", &hub.device_link(DEVICE)]);
-    let agent = Agent::start(&device, &["22"]).process;
+    let target = Target::echo();
+    let agent = Agent::start(&device, &[&target.port.to_string()]).process;
     let lines = agent.lines();
     device.ask(&["profiles", "set", "--hub", "192.0.2.1:8443"]);
     // It looks at its files once a second.
