@@ -305,7 +305,8 @@ fn a_stream_that_a_second_signal_ends_names_the_signal() {
 fn an_agent_whose_machine_joins_again_warns_of_nothing() {
     let (hub, device) = (Hub::start(&Machine::new()), Machine::new());
     device.ask(&["join", &hub.device_link(DEVICE)]);
-    let agent = Agent::start(&device, &["9"]);
+    let target = Target::echo();
+    let agent = Agent::start(&device, &[&target.port.to_string()]);
     let lines = agent.process.lines();
     device.ask(&["join", &hub.link(&["device", "rotate", DEVICE, "--overlap", "0s"])]);
     let told = agent.process.wait_line_after(lines, "this key has been replaced by a newer one");
