@@ -15,27 +15,39 @@ use crate::proto::network_monitor::{Change, Snapshot, detect_change};
 /// The destination whose route is monitored: the address at which a client last connected to its hub, or to the proxy
 /// before it. Clones share the address.
 #[derive(Debug, Clone, Default)]
-pub(in crate::net) struct RouteDestination(Arc<Mutex<Option<SocketAddr>>>);
+pub(in crate::net) struct RouteDestination(Arc<Mutex<Option<Route>>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Route {
+    destination: SocketAddr,
+    /// The local address from which it was reached first.
+    first_source: Option<IpAddr>,
+}
 
 impl RouteDestination {
     /// Records that a connection was made to this address.
-    pub(in crate::net) fn set(&self, address: SocketAddr) {
-        *self.0.lock() = Some(address);
+    pub(in crate::net) fn set(&self, destination: SocketAddr) {
+        let mut route = self.0.lock();
+        let first_source = route.map_or_else(|| source_address(destination), |route| route.first_source);
+        *route = Some(Route { destination, first_source });
     }
 
     /// The address, or `None` before the first connection.
     pub(in crate::net) fn get(&self) -> Option<SocketAddr> {
-        *self.0.lock()
+        self.0.lock().map(|route| route.destination)
     }
 
-    /// The local address from which the destination would be reached. Connecting a UDP socket sends nothing.
-    fn source_address(&self) -> Option<IpAddr> {
-        let destination = self.get()?;
-        let any: IpAddr = if destination.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
-        let socket = UdpSocket::bind((any, 0)).ok()?;
-        socket.connect(destination).ok()?;
-        Some(socket.local_addr().ok()?.ip())
+    fn first_source(&self) -> Option<IpAddr> {
+        self.0.lock().and_then(|route| route.first_source)
     }
+}
+
+/// Returns the local address from which a destination would be reached. Connecting a UDP socket sends nothing.
+fn source_address(destination: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = if destination.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(destination).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 /// A subscription to changes of this machine's network.
@@ -78,11 +90,11 @@ async fn run(destination: RouteDestination, changes: watch::Sender<u64>) {
     loop {
         ticks.tick().await;
         let (after, is_known) = (snapshot(&destination), destination.get().is_some());
-        let is_first = is_known && !std::mem::replace(&mut was_known, is_known);
-        // The first known address is not a change of address.
-        let change = detect_change(&before, &after, NETWORK_CHECK_INTERVAL)
-            .filter(|change| !(is_first && *change == Change::AddressChanged));
-        if let Some(change) = change {
+        if is_known && !std::mem::replace(&mut was_known, is_known) {
+            // The address may have changed since the first connection was made.
+            before.address = destination.first_source();
+        }
+        if let Some(change) = detect_change(&before, &after, NETWORK_CHECK_INTERVAL) {
             match change {
                 Change::WokeUp => tracing::info!("this machine slept or its clock was set; probing all connections"),
                 Change::AddressChanged => tracing::info!("this machine's address changed; probing all connections"),
@@ -94,7 +106,7 @@ async fn run(destination: RouteDestination, changes: watch::Sender<u64>) {
 }
 
 fn snapshot(destination: &RouteDestination) -> Snapshot {
-    Snapshot { now: clock::now(), wall: clock::now_utc(), address: destination.source_address() }
+    Snapshot { now: clock::now(), wall: clock::now_utc(), address: destination.get().and_then(source_address) }
 }
 
 #[cfg(test)]
@@ -104,6 +116,20 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_changes_before_the_first_look_is_a_change_and_the_first_one_is_none() {
+        for (first, is_change) in [("192.0.2.1", true), ("127.0.0.1", false)] {
+            let route = Route { destination: "127.0.0.1:9".parse().unwrap(), first_source: first.parse().ok() };
+            let (mut network, task) = NetworkMonitor::new(RouteDestination(Arc::new(Mutex::new(Some(route)))));
+            let changed = timeout(5 * NETWORK_CHECK_INTERVAL, network.changed());
+            let found = tokio::select! {
+                () = task => unreachable!("it looks for ever"),
+                changed = changed => changed.is_ok(),
+            };
+            assert_eq!(found, is_change, "first {first}");
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_new_subscription_does_not_report_earlier_changes() {
