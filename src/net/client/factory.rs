@@ -45,9 +45,11 @@ impl ClientFactory {
         Self { build, runtime: self.runtime }
     }
 
-    /// Builds a client.
+    /// Builds a client. The fleet that it trusts is the one that counts from then on, also for sessions that were begun before.
     pub async fn client(&self) -> Result<Client, Refusal> {
-        Ok((self.build)().await?.with_runtime(self.runtime.clone()))
+        let client = (self.build)().await?.with_runtime(self.runtime.clone());
+        self.runtime.sessions().trust(client.fleet_keys());
+        Ok(client)
     }
 
     /// The state that the connections of all these clients share.

@@ -56,16 +56,11 @@ pub enum IdentityChange {
 }
 
 impl Client {
-    /// Says what a client of the stored identity has that this one has not; nothing if it need not take its place. No session
-    /// that was begun under another fleet opens from then on.
+    /// Says what a client of the stored identity has that this one has not; nothing if it need not take its place.
     pub fn change_to(&self, stored: &Self) -> Option<IdentityChange> {
-        let is_another_fleet = stored.fleet_keys() != self.fleet_keys();
-        if is_another_fleet {
-            self.runtime.sessions().trust(stored.fleet_keys());
-        }
         if !stored.has_same_key(self) {
             return Some(IdentityChange::Key);
         }
-        is_another_fleet.then_some(IdentityChange::Fleet)
+        (stored.fleet_keys() != self.fleet_keys()).then_some(IdentityChange::Fleet)
     }
 }

@@ -59,7 +59,7 @@ pub struct SessionEnd {
     trusted: Arc<TrustedFleet>,
 }
 
-/// The fleet that the machine has come to trust while it runs, or that it trusts none any more; nothing if neither.
+/// The fleet that the machine trusts, if it trusts one; nothing where sessions alone are used.
 type TrustedFleet = Mutex<Option<Option<FleetKeys>>>;
 
 impl SessionEnd {
