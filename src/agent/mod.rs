@@ -60,7 +60,7 @@ pub enum Event {
     StreamClosed(u64),
     /// A forward's target did not answer at the start, for this reason.
     TargetDead(Forward, Refusal),
-    /// It does now.
+    /// The target of such a forward answers now.
     TargetAnswers(Forward),
 }
 

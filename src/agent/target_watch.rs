@@ -82,7 +82,7 @@ impl TargetWatch {
 /// The reports of dead targets on one control connection.
 pub(super) struct TargetReports {
     changes: watch::Receiver<Vec<DeadTarget>>,
-    /// What the hub knows; none until it takes reports.
+    /// The dead targets that the hub knows of; `None` until it takes reports.
     reported: Option<Vec<DeadTarget>>,
     next_at: Instant,
 }

@@ -82,7 +82,7 @@ impl Progress {
 pub(in crate::hub) struct Room {
     /// The bytes that all streams together may take.
     pub(in crate::hub) bytes: u64,
-    /// What is used of them, by streams and whatever else has come since the start.
+    /// The part of them that is used, by streams and whatever else has come since the start.
     pub(in crate::hub) used: u64,
 }
 
@@ -124,7 +124,7 @@ pub(in crate::hub) struct Holding {
     pub(in crate::hub) service: ServiceName,
     /// Both ends resume it after an interruption.
     pub(in crate::hub) is_resumable: bool,
-    /// What it holds beside [`STREAM_BYTES`].
+    /// The bytes that it holds beside [`STREAM_BYTES`].
     pub(in crate::hub) held: Option<HeldBytes>,
 }
 
@@ -249,7 +249,7 @@ mod tests {
         }
     }
 
-    /// What a stream of these tests holds, all in all.
+    /// The bytes that a stream of these tests holds, all in all.
     const EACH: u64 = 2 * STREAM_BYTES;
     const ROOM: Room = Room { bytes: 10 * EACH, used: 0 };
 

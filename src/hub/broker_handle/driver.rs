@@ -60,7 +60,7 @@ pub(super) struct BrokerDriver<T> {
     armed_deadline: Option<Instant>,
     /// When streams gave way for lack of memory last, and what was to be freed then.
     pub(super) relieved: Option<(Instant, u64)>,
-    /// What waits for the readers of all streams.
+    /// The bytes that wait for the readers of all streams.
     waiting: Arc<WaitingBytes>,
 }
 

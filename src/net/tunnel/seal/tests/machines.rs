@@ -137,17 +137,23 @@ async fn many_streams_at_once_have_a_ticket_each_and_get_another() {
     }
 }
 
+/// A session whose first bytes the device has passed on while the hub withholds the answer: the service's end, its message and
+/// the device's end.
+async fn withheld(alice: &Machine, pi_42: &Machine) -> (End, Vec<u8>, End) {
+    let (mut service, mut device) = (alice.opens(None).await, pi_42.accepts(None).await);
+    service.application.write_all(UP).await.unwrap();
+    let hello = read_now(&mut service.reader).await;
+    device.writer.write_all(&hello).await.unwrap();
+    device.writer.flush().await.unwrap();
+    assert_eq!(read_now(&mut device.application).await, UP);
+    (service, hello, device)
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_start_of_a_session_that_is_repeated_delivers_nothing_again() {
     let (alice, pi_42) = acquainted().await;
-    let mut service = alice.opens(None).await;
-    service.application.write_all(UP).await.unwrap();
-    let hello = read_now(&mut service.reader).await;
-    let mut first = pi_42.accepts(None).await;
-    first.writer.write_all(&hello).await.unwrap();
-    first.writer.flush().await.unwrap();
-    assert_eq!(read_now(&mut first.application).await, UP);
-    // The hub withholds the answer, and presents the same message as another stream.
+    let (_service, hello, _first) = withheld(&alice, &pi_42).await;
+    // The hub presents the same message as another stream.
     let second = pi_42.accepts(None).await;
     let End { application, mut reader, mut writer, view } = second;
     let refused = writer.write_all(&hello).await;
@@ -199,14 +205,8 @@ async fn early_bytes_that_a_former_run_of_the_device_has_taken_are_not_sent_to_t
     // The hub waits until the next run answers at once, or not.
     for wait in [Duration::ZERO, EARLY_REPEAT_TIME / 2, FRESH_AGENT_TIME] {
         let (alice, pi_42) = acquainted().await;
-        let mut service = alice.opens(None).await;
-        service.application.write_all(UP).await.unwrap();
-        let hello = read_now(&mut service.reader).await;
-        let mut first = pi_42.accepts(None).await;
-        first.writer.write_all(&hello).await.unwrap();
-        first.writer.flush().await.unwrap();
-        assert_eq!(read_now(&mut first.application).await, UP);
-        // The hub withholds the answer, and presents the same message to the next run.
+        let (service, hello, first) = withheld(&alice, &pi_42).await;
+        // The hub presents the same message to the next run.
         drop((first, pi_42));
         let restarted = Machine::pi_42();
         sleep(wait).await;
