@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use devstream::proto::refusal::RefusalKind;
 
-use crate::support::evil_hub::{EvilHub, FORWARD, OTHER_FORWARD, Sender, relay};
+use crate::support::evil_hub::{EvilHub, FORWARD, Leg, OTHER_FORWARD, Sender, relay};
 use crate::support::machine::Machine;
 use crate::support::roles::{Agent, pipe};
 use crate::support::targets::Target;
@@ -240,9 +240,15 @@ fn a_stream_that_it_ends_early_does_not_look_complete() {
     proxy_says(&hub, RefusalKind::StreamAltered);
 }
 
-#[test]
-fn the_start_of_a_session_delivers_once_however_often_it_is_presented() {
-    let (mut hub, target, _) = start();
+/// A stream whose first bytes the device has passed on, with a ticket, and whose service waits for the answer.
+struct Withheld {
+    local: TcpStream,
+    service: Leg,
+    hello: Vec<u8>,
+    taken: Leg,
+}
+
+fn withhold(hub: &mut EvilHub, target: &Target) -> Withheld {
     (0..3).for_each(|_| hub.carry_faithfully(b"tickets for later"));
     let before: u64 = (0..3).map(|_| target.seen().bytes).sum();
     assert!(before > 0);
@@ -251,10 +257,17 @@ fn the_start_of_a_session_delivers_once_however_often_it_is_presented() {
     let request = hub.asked();
     let mut service = hub.accepts(&request, true);
     let hello = service.bytes();
-    let mut first = hub.asks(FORWARD);
-    first.send(&Frame::Bytes(hello.clone())).unwrap();
-    // The answer is withheld, and the same message presented as other streams: the forced retry.
-    let _answer = first.bytes();
+    let mut taken = hub.asks(FORWARD);
+    taken.send(&Frame::Bytes(hello.clone())).unwrap();
+    let _answer = taken.bytes();
+    Withheld { local, service, hello, taken }
+}
+
+#[test]
+fn the_start_of_a_session_delivers_once_however_often_it_is_presented() {
+    let (mut hub, target, _) = start();
+    let Withheld { local, service, hello, taken } = withhold(&mut hub, &target);
+    // The same message is presented as other streams: the forced retry.
     let mut second = hub.asks(FORWARD);
     second.send(&Frame::Bytes(hello.clone())).unwrap();
     relay(service, second, |_, frame| vec![frame]);
@@ -263,7 +276,7 @@ fn the_start_of_a_session_delivers_once_however_often_it_is_presented() {
     let mut third = hub.asks(FORWARD);
     third.send(&Frame::Bytes(hello)).unwrap();
     third.wait_closed();
-    drop(first);
+    drop(taken);
     let seen: Vec<_> = (0..3).map(|_| target.seen().bytes).collect();
     assert_eq!(seen.iter().filter(|bytes| **bytes > 0).count(), 1, "{seen:?}");
 }
@@ -271,18 +284,8 @@ fn the_start_of_a_session_delivers_once_however_often_it_is_presented() {
 #[test]
 fn the_start_of_a_session_that_an_agent_has_taken_delivers_nothing_to_the_next_run_of_it() {
     let (mut hub, target, _) = start();
-    (0..3).for_each(|_| hub.carry_faithfully(b"tickets for later"));
-    let before: u64 = (0..3).map(|_| target.seen().bytes).sum();
-    assert!(before > 0);
-    let mut local = hub.proxy.connect();
-    local.write_all(CANARY).unwrap();
-    let request = hub.asked();
-    let mut service = hub.accepts(&request, true);
-    let hello = service.bytes();
-    let mut former = hub.asks(FORWARD);
-    former.send(&Frame::Bytes(hello.clone())).unwrap();
-    // The answer is withheld until the agent was restarted, which knows no ticket then, while the service still waits.
-    let _answer = former.bytes();
+    let Withheld { local, service, hello, taken: _taken } = withhold(&mut hub, &target);
+    // Restarted, the agent knows no ticket, and the service still waits.
     hub.agent.process.signal("KILL");
     hub.agent.process.wait_end();
     hub.agent = Agent::start(&hub.device, &[&format!("{FORWARD}={}", target.port)]);

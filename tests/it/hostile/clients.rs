@@ -11,7 +11,7 @@ use devstream::proto::message::{ToDevice, encode};
 
 use crate::support::bytes::MIB;
 use crate::support::certificates::{Authority, Files, NAME, Pair};
-use crate::support::fake_hub::{FakeHub, Tls};
+use crate::support::fake_hub::{FakeHub, Tls, welcome};
 use crate::support::machine::Machine;
 use crate::support::malformed::{self, Malformed};
 use crate::support::process::Process;
@@ -183,14 +183,7 @@ fn a_hub_that_repeats_itself_fills_no_log_of_an_agent() {
     let impostor = fixture.impostor();
     let mut agent = impostor.agent();
     let lines = fixture.agent.lines();
-    let welcome = ToDevice::Welcome {
-        version: "0.0.0".into(),
-        standby: None,
-        opening_limit: None,
-        certificate: None,
-        targets: false,
-    };
-    for message in [welcome, ToDevice::Drain { reconnect_delay_ms: 1 }] {
+    for message in [welcome(), ToDevice::Drain { reconnect_delay_ms: 1 }] {
         let text = encode(&message);
         (0..1000).for_each(|_| agent.text(&text).expect("the agent reads"));
     }

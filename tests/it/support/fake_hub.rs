@@ -88,14 +88,7 @@ impl FakeHub {
         let mut control = request.upgrade();
         let Ok(Frame::Text(hello)) = control.next() else { panic!("no hello") };
         assert!(hello.contains("\"hello\""), "{hello}");
-        let welcome = ToDevice::Welcome {
-            version: "0.0.0".into(),
-            standby: None,
-            opening_limit: None,
-            certificate: None,
-            targets: false,
-        };
-        control.text(&encode(&welcome)).expect("the agent reads");
+        control.text(&encode(&welcome())).expect("the agent reads");
         control
     }
 
@@ -193,4 +186,9 @@ fn read_head(stream: &mut Tls) -> io::Result<String> {
     }
     // A body, if there is one, is empty.
     Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+/// The welcome of a hub of an earlier version.
+pub(crate) fn welcome() -> ToDevice {
+    ToDevice::Welcome { version: "0.0.0".into(), standby: None, opening_limit: None, certificate: None, targets: false }
 }
