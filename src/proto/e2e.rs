@@ -4,6 +4,8 @@
 //! they agree on (ALPN, RFC 7301) contains the names of both and of the stream, so that a hub that brings the wrong two
 //! together, or the right two for another stream, gets no session; nor does a ticket of one serve another.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -15,6 +17,12 @@ pub const END_TO_END_HEADER: &str = "devstream-end-to-end";
 
 /// The value of [`END_TO_END_HEADER`].
 pub const END_TO_END: &str = "v1";
+
+/// Length of the age of a device's memory of tickets, in bytes.
+pub const MEMORY_AGE_BYTES: usize = 4;
+
+/// The unit of such an age, which is rounded down.
+pub const MEMORY_AGE_UNIT: Duration = Duration::from_millis(1);
 
 const ALPN_PREFIX: &str = "devstream-e2e-v1/";
 const ALPN_LABEL: &[u8] = b"devstream-e2e-v1\0";
@@ -60,10 +68,35 @@ impl StreamBinding {
     }
 }
 
+/// Encodes the time for which a device has remembered the tickets that it took, most significant byte first; what does not fit
+/// is said as the longest time that does.
+pub fn encode_memory_age(age: Duration) -> [u8; MEMORY_AGE_BYTES] {
+    u32::try_from(age.as_millis()).unwrap_or(u32::MAX).to_be_bytes()
+}
+
+/// Decodes such a time.
+pub fn decode_memory_age(bytes: [u8; MEMORY_AGE_BYTES]) -> Duration {
+    Duration::from_millis(u32::from_be_bytes(bytes).into())
+}
+
 /// Returns the URI in the leaf of this identity, such as `devstream:device:pi-42`.
 pub fn identity_uri(Principal { role, id }: &Principal) -> String {
     match role {
         Role::Device => format!("{URI_PREFIX}{role}:{}", id.as_str().to_ascii_lowercase()),
         Role::Service => format!("{URI_PREFIX}{role}:{id}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_said_in_whole_milliseconds_and_never_as_more_than_it_is() {
+        for (micros, bytes) in [(0, [0; 4]), (999, [0; 4]), (1_000_999, [0, 0, 3, 0xe8]), (u64::MAX, [0xff; 4])] {
+            let age = Duration::from_micros(micros);
+            assert_eq!(encode_memory_age(age), bytes);
+            assert!(decode_memory_age(bytes) <= age);
+        }
     }
 }

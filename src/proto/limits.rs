@@ -149,19 +149,17 @@ pub const BUSY_STREAMS: usize = 8;
 /// Limit of bytes sent with a stream's request: a TLS ClientHello, an HTTP request, an SSH banner.
 pub const EARLY_DATA_BYTES: usize = 16 * 1024;
 
+/// The limit of early data that tickets name, RFC 8446 section 4.2.10, in bytes: a service keeps to [`EARLY_DATA_BYTES`]. What a
+/// device declines counts against this one, in rustls again with each message that arrives until the handshake goes on: a
+/// thousand of them.
+pub const MAX_EARLY_DATA_SIZE: u32 = 16 * 1024 * 1024;
+
 /// Timeout of the end-to-end handshake of an open stream: long enough for an interruption, and a person still waits.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Time for which a part of the end-to-end handshake that nobody waits for is held back, to go out with the answer or the end
 /// of the application: most come within it.
 pub const HANDSHAKE_HOLD: Duration = Duration::from_millis(1);
-
-/// Time from its start before which an agent does not answer a ticket that it does not know. A service that comes back to it
-/// right after a restart waits that long once; on a slow link, what the agent declined is repeated within it.
-pub const FRESH_AGENT_TIME: Duration = Duration::from_secs(3);
-
-/// The time within which a service repeats what the agent declined: less than [`FRESH_AGENT_TIME`], since no two clocks run alike.
-pub const EARLY_REPEAT_TIME: Duration = Duration::from_millis(2950);
 
 /// Time in which the alert of a failed end-to-end session is sent to the peer, before the stream is reset.
 pub const SESSION_ALERT_TIME: Duration = Duration::from_secs(1);

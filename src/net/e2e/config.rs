@@ -4,7 +4,7 @@
 //! therefore asked for every session, and applies the same rule to the same certificate.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustls::client::{Resumption, TicketRequest};
@@ -33,7 +33,7 @@ use crate::net::tls::provider;
 use crate::proto::bounded_map::BoundedMap;
 use crate::proto::fleet::FleetKeys;
 use crate::proto::id::Principal;
-use crate::proto::limits::EARLY_DATA_BYTES;
+use crate::proto::limits::MAX_EARLY_DATA_SIZE;
 use crate::proto::refusal::Refusal;
 
 /// A name that TLS wants and nobody looks at: leaves name their owners otherwise, and the stream is bound by ALPN. It does
@@ -126,9 +126,9 @@ impl SessionEnd {
         }
     }
 
-    /// The time before which this end does not answer, if there is one.
-    pub(in crate::net) fn answer_at(&self) -> Option<Instant> {
-        self.tickets.as_ref().and_then(|tickets| tickets.answer_at())
+    /// The age of this device's memory of tickets, if the service has presented one.
+    pub(in crate::net) fn memory_age(&self) -> Option<Duration> {
+        self.tickets.as_ref().and_then(|tickets| tickets.memory_age())
     }
 
     /// Classifies the error of the session, which may have been open.
@@ -277,7 +277,7 @@ fn device_config(own: &Leaf, verifier: Arc<Verifier>, clock: Arc<dyn TimeProvide
     config.alpn_protocols = protocols;
     config.time_provider = clock;
     config.ignore_client_order = true;
-    config.max_early_data_size = EARLY_DATA_BYTES as u32;
+    config.max_early_data_size = MAX_EARLY_DATA_SIZE;
     config.send_half_rtt_data = true;
     config.max_tls13_tickets = NEW_TICKETS.into();
     Ok(config)

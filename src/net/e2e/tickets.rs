@@ -4,9 +4,9 @@
 //! and remembers the ones that it has taken: rustls would merely decline the bytes that come with a repetition, whereupon a
 //! service whose answer was withheld sends them a second time.
 //!
-//! What a run of the device has taken, the next one does not know. It answers a ticket that it does not know no sooner than
-//! [`FRESH_AGENT_TIME`] after its start, and a service sends declined bytes again only within that time of its message: whichever device
-//! declined them has then run since before they went out, and would know if it had taken them.
+//! What a run of the device has taken, the next one does not know. A device that declines a ticket therefore says the age of its
+//! memory, and a service sends declined bytes again only if that memory is older than its message: whichever device declined
+//! them would then know if it had taken them.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -23,7 +23,6 @@ use rustls::server::StoresServerSessions;
 use super::peers::Anchors;
 use crate::net::os::clock;
 use crate::proto::bounded_map::BoundedMap;
-use crate::proto::limits::FRESH_AGENT_TIME;
 
 /// Tickets that a device keeps, the oldest lost first; a session is about 300 bytes.
 const DEVICE_TICKETS: usize = 1024;
@@ -111,17 +110,18 @@ pub(super) struct ConnectionTickets {
     all: Arc<DeviceTickets>,
     anchors: Anchors,
     is_replayed: AtomicBool,
-    is_unknown: AtomicBool,
+    is_presented: AtomicBool,
 }
 
 impl ConnectionTickets {
     pub(super) fn new(all: Arc<DeviceTickets>, anchors: Anchors) -> Self {
-        Self { all, anchors, is_replayed: AtomicBool::default(), is_unknown: AtomicBool::default() }
+        Self { all, anchors, is_replayed: AtomicBool::default(), is_presented: AtomicBool::default() }
     }
 
-    /// The time before which the session is not answered: a ticket was presented that a former run may have taken.
-    pub(super) fn answer_at(&self) -> Option<Instant> {
-        self.is_unknown.load(Ordering::Relaxed).then(|| self.all.started_at + FRESH_AGENT_TIME)
+    /// The time for which tickets have been remembered, if one was presented.
+    pub(super) fn memory_age(&self) -> Option<Duration> {
+        let age = || clock::now().saturating_duration_since(self.all.started_at);
+        self.is_presented.load(Ordering::Relaxed).then(age)
     }
 
     /// Reports whether a ticket was presented that was used before.
@@ -146,13 +146,10 @@ impl StoresServerSessions for ConnectionTickets {
     }
 
     fn take(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        self.is_presented.store(true, Ordering::Relaxed);
         match self.all.take(ticket, &self.anchors) {
             Presented::Session(session) => Some(session),
-            Presented::Outdated => None,
-            Presented::Unknown => {
-                self.is_unknown.store(true, Ordering::Relaxed);
-                None
-            }
+            Presented::Outdated | Presented::Unknown => None,
             Presented::Used => {
                 self.is_replayed.store(true, Ordering::Relaxed);
                 None

@@ -23,14 +23,14 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep, sleep_until};
+use tokio::time::{Sleep, sleep};
 
 pub use self::local_side::{LocalSide, Sealed};
 use self::session::Session;
 pub use self::view::SessionView;
 use crate::net::e2e::config::SessionEnd;
 use crate::net::tunnel::pump::Counters;
-use crate::proto::limits::SESSION_ALERT_TIME;
+use crate::proto::limits::{HANDSHAKE_HOLD, SESSION_ALERT_TIME};
 
 /// The plaintext of a record, RFC 8446 section 5.1, and what encryption adds to it: header, content type and tag.
 const RECORD_BYTES: usize = 16 * 1024;
@@ -77,8 +77,8 @@ impl<R: AsyncRead + Unpin> AsyncRead for SealedReader<R> {
         let mut session = session.lock();
         let before = buffer.filled().len();
         loop {
-            if let Some(until) = session.take_hold() {
-                *hold = Some(Box::pin(sleep_until(until.into())));
+            if session.take_hold() {
+                *hold = Some(Box::pin(sleep(HANDSHAKE_HOLD)));
             }
             if hold.is_none() || session.has_failed() {
                 session.write_to(buffer)?;

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Waker};
-use std::time::Instant;
+use std::time::Duration;
 
 use rustls::{Connection, HandshakeKind};
 use tokio::io::ReadBuf;
@@ -13,16 +13,16 @@ use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
 use super::Unfilled;
-use super::early::{EarlyBytes, Undelivered};
+use super::early::{EarlyBytes, Undelivered, general};
 use crate::net::e2e::config::SessionEnd;
 use crate::net::e2e::expected::other;
 use crate::net::e2e::facts::SessionFacts;
 use crate::net::e2e::failure::Failure;
 use crate::net::e2e::peers::Anchors;
-use crate::net::os::clock;
 use crate::net::tunnel::pump::Counters;
+use crate::proto::e2e::encode_memory_age;
 use crate::proto::id::Principal;
-use crate::proto::limits::{FULL_MESSAGE_BYTES, HANDSHAKE_HOLD, SESSION_TIMEOUT};
+use crate::proto::limits::{FULL_MESSAGE_BYTES, SESSION_TIMEOUT};
 use crate::proto::refusal::Refusal;
 
 pub(super) struct Session {
@@ -37,8 +37,6 @@ pub(super) struct Session {
     staged: Undelivered,
     /// What is due for the peer may wait for bytes of the application.
     may_hold: bool,
-    /// It waits until then.
-    answer_at: Option<Instant>,
     /// The application has ended its direction.
     has_local_ended: bool,
     /// The peer learns that it has.
@@ -75,15 +73,15 @@ impl Session {
     pub(super) fn new(mut end: SessionEnd) -> Self {
         // What the application writes is read only once all before it has gone out.
         end.tls.set_buffer_limit(None);
+        let early = EarlyBytes::new(&mut end.tls);
         Self {
             end,
             state: State::Opening,
             waiting_reader: None,
             deadline: None,
-            early: EarlyBytes::default(),
+            early,
             staged: Undelivered::default(),
             may_hold: false,
-            answer_at: None,
             has_local_ended: false,
             has_ended: false,
             has_peer_ended: false,
@@ -180,10 +178,9 @@ impl Session {
         matches!(self.state, State::Failed(_))
     }
 
-    /// Returns once until when what is due for the peer may wait: for bytes of the application, or because it must.
-    pub(super) fn take_hold(&mut self) -> Option<Instant> {
-        let may_hold = std::mem::take(&mut self.may_hold) && !self.has_ended;
-        self.answer_at.take().or_else(|| may_hold.then(|| clock::now() + HANDSHAKE_HOLD))
+    /// Reports once that what is due for the peer may wait for bytes of the application.
+    pub(super) fn take_hold(&mut self) -> bool {
+        std::mem::take(&mut self.may_hold) && !self.has_ended
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -310,19 +307,17 @@ impl Session {
         self.end.ensure_not_replayed()?;
         let is_established = !self.end.tls.is_handshaking();
         let was_open = self.is_open();
-        let is_early = self.early.receive(&mut self.end.tls);
+        let is_early = self.early.receive(&mut self.end.tls).map_err(general)?;
         if is_established && was_handshaking {
-            self.ensure_not_arrived()?;
-        } else if was_handshaking {
-            self.answer_at = self.end.answer_at();
+            self.may_hold |= !self.is_awaited();
+            self.say_age()?;
         }
-        if matches!(self.state, State::Opening) && (is_established || is_early) {
+        if matches!(self.state, State::Opening) && (is_early || (is_established && self.is_told_age()?)) {
             self.end.authorise()?;
             self.set_state(State::Open);
+            self.repeat_declined()?;
         }
         if is_established {
-            self.repeat_declined()?;
-            self.may_hold |= was_handshaking && !self.is_awaited();
             self.end_when_established();
         } else {
             // The service has its answer as soon as the application has written one.
@@ -331,26 +326,40 @@ impl Session {
         Ok(())
     }
 
-    /// Reports whether the peer waits for the last message of the handshake: a device that has accepted early bytes does
-    /// not, and no service waits for tickets.
+    /// Reports whether the peer waits for what follows the handshake: a device that has accepted early bytes does not, and a
+    /// service waits for the age of the device's memory alone, not for tickets.
     fn is_awaited(&self) -> bool {
-        matches!(&*self.end.tls, Connection::Client(_)) && !self.is_early_accepted()
+        match &*self.end.tls {
+            Connection::Client(_) => !self.is_early_accepted(),
+            Connection::Server(_) => self.due_age().is_some(),
+        }
     }
 
-    /// Fails if bytes that the device declined may have arrived before.
-    fn ensure_not_arrived(&self) -> Result<(), rustls::Error> {
-        match &*self.end.tls {
-            Connection::Client(client) if self.early.may_have_arrived(client, self.is_resumed()) => {
-                Err(other(Failure::MayHaveArrived))
-            }
-            Connection::Client(_) | Connection::Server(_) => Ok(()),
+    /// The age of a device's memory of tickets, which it owes a service that presented a ticket in vain.
+    fn due_age(&self) -> Option<Duration> {
+        if self.is_resumed() { None } else { self.end.memory_age() }
+    }
+
+    fn say_age(&mut self) -> Result<(), rustls::Error> {
+        let Some(age) = self.due_age() else { return Ok(()) };
+        self.end.tls.writer().write_all(&encode_memory_age(age)).map_err(general)
+    }
+
+    /// Reports whether a service that presented a ticket in vain has the age of the device's memory; fails if its early bytes may
+    /// have arrived before that began.
+    fn is_told_age(&mut self) -> Result<bool, rustls::Error> {
+        if self.is_resumed() {
+            return Ok(true);
         }
+        let Connection::Client(client) = &mut *self.end.tls else { return Ok(true) };
+        let Some(age) = self.early.read_memory_age(client).map_err(general)? else { return Ok(false) };
+        if self.early.may_have_arrived(age) { Err(other(Failure::MayHaveArrived)) } else { Ok(true) }
     }
 
     /// Sends the bytes again that went out ahead of the handshake, if the device has not taken them.
     fn repeat_declined(&mut self) -> Result<(), rustls::Error> {
         let Connection::Client(client) = &mut *self.end.tls else { return Ok(()) };
-        self.early.repeat_declined(client).map_err(|error| rustls::Error::General(error.to_string()))
+        self.early.repeat_declined(client).map_err(general)
     }
 
     /// The next decrypted bytes for the application, if there are any.

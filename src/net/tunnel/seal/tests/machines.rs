@@ -1,22 +1,24 @@
 //! Machines that meet again: known keys and tickets.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustls::Connection;
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{DOWN, End, Hub, UP, binding, ends, key, leaf, run};
+use super::{DOWN, End, Hub, UP, binding, ends, key, leaf, pattern, run};
 use crate::net::e2e::config::{Expected, Sessions};
 use crate::net::e2e::leaf::Leaf;
 use crate::net::e2e::peers::{FirstUse, PeerKeys as _};
 use crate::net::tunnel::pump::Outcome;
 use crate::proto::id::Role;
-use crate::proto::limits::{EARLY_REPEAT_TIME, FRESH_AGENT_TIME, SESSION_TIMEOUT};
+use crate::proto::limits::{EARLY_DATA_BYTES, SESSION_TIMEOUT};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::stream::Ending;
 
@@ -189,24 +191,46 @@ async fn early_bytes_that_are_delayed_by_more_than_a_minute_wait_for_the_handsha
 
 #[tokio::test(start_paused = true)]
 async fn a_device_that_was_restarted_declines_early_bytes_and_gets_them_once() {
+    let long = pattern(20_000, 1);
+    for (up, chunk) in [(UP, 4096), (b"", 4096), (UP, 1), (&long, 65_528), (&long, 100)] {
+        let (alice, pi_42) = acquainted().await;
+        drop(pi_42);
+        let restarted = Machine::pi_42();
+        // It is online again; the wall clock of the service's end goes on meanwhile.
+        sleep(SESSION_TIMEOUT).await;
+        let ends = (alice.opens(None).await, restarted.accepts(None).await);
+        let before = Instant::now();
+        let (carried, at_service, at_device) = run(ends, (up, DOWN), [Hub::Honest(chunk); 2]).await;
+        carried.unwrap();
+        assert!(at_service == DOWN && at_device == up);
+        assert!(before.elapsed() < SESSION_TIMEOUT / 100, "it waited");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_early_bytes_than_a_service_may_send_fail_the_session() {
     let (alice, pi_42) = acquainted().await;
-    drop(pi_42);
-    let (restarted, restarted_at) = (Machine::pi_42(), Instant::now());
-    sleep(EARLY_REPEAT_TIME / 2).await;
-    carry_one(&alice, &restarted).await;
-    assert!(restarted_at.elapsed() >= FRESH_AGENT_TIME, "answered while the message may be of an earlier run's time");
-    let answered_at = Instant::now();
-    carry_one(&alice, &restarted).await;
-    assert!(answered_at.elapsed() < EARLY_REPEAT_TIME / 2);
+    let binding = binding("pi-42", "alice", None);
+    let anchors = alice.peers.anchors(&binding.device_principal()).await.unwrap();
+    let expected = Expected::device(binding, anchors);
+    let mut service = alice.sessions.service_end(&alice.leaf, expected, alice.peers.clone()).unwrap();
+    let Connection::Client(client) = &mut *service.tls else { panic!("a service is the client") };
+    client.early_data().unwrap().write_all(&pattern(EARLY_DATA_BYTES + 1, 1)).unwrap();
+    let mut start = Vec::new();
+    while client.wants_write() {
+        client.write_tls(&mut start).unwrap();
+    }
+    let mut device = pi_42.accepts(None).await;
+    assert!(device.writer.write_all(&start).await.is_err());
+    assert_eq!(device.view.failure().map(|refusal| refusal.kind), Some(RefusalKind::StreamAltered));
 }
 
 #[tokio::test(start_paused = true)]
 async fn early_bytes_that_a_former_run_of_the_device_has_taken_are_not_sent_to_the_next() {
-    // The hub waits until the next run answers at once, or not.
-    for wait in [Duration::ZERO, EARLY_REPEAT_TIME / 2, FRESH_AGENT_TIME] {
+    // The hub waits before it presents the same message to the next run.
+    for wait in [Duration::ZERO, SHORT, SESSION_TIMEOUT / 2] {
         let (alice, pi_42) = acquainted().await;
         let (service, hello, first) = withheld(&alice, &pi_42).await;
-        // The hub presents the same message to the next run.
         drop((first, pi_42));
         let restarted = Machine::pi_42();
         sleep(wait).await;
