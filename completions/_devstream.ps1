@@ -62,6 +62,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--acme-ca', '--acme-ca', [CompletionResultType]::ParameterName, 'Trust the authorities in this PEM file for the ACME directory, instead of the public ones')
             [CompletionResult]::new('--via', '--via', [CompletionResultType]::ParameterName, 'Connect through this proxy: http://HOST:PORT (CONNECT), socks5h://HOST:PORT, or direct for none')
             [CompletionResult]::new('--via-login', '--via-login', [CompletionResultType]::ParameterName, 'Read the proxy''s USER:PASSWORD from this file; no other user may have access to it')
+            [CompletionResult]::new('--proxy-protocol-from', '--proxy-protocol-from', [CompletionResultType]::ParameterName, 'Take the client''s address from the PROXY protocol header of connections from this load balancer, an address or a network such as 10.0.0.0/24 (repeatable)')
             [CompletionResult]::new('--streaming-endpoint', '--streaming-endpoint', [CompletionResultType]::ParameterName, 'Public base URL of the streaming endpoint, instead of the hub''s')
             [CompletionResult]::new('--streaming-listen', '--streaming-listen', [CompletionResultType]::ParameterName, 'Listen on this address for the streaming endpoint')
             [CompletionResult]::new('--handshake-timeout', '--handshake-timeout', [CompletionResultType]::ParameterName, 'Limit a stream''s handshake, and the validity of its token; at most 60 s')

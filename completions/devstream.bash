@@ -2491,7 +2491,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub)
-            opts="-v -q -h --listen --hostname --tls-cert --tls-key --acme --acme-directory --acme-contact --acme-ca --via --via-login --allow-tls-inspection --streaming-endpoint --streaming-listen --handshake-timeout --drain-timeout --metrics --no-resume --dead-after --standbys --resume-grace --memory-budget --tls-timeout --head-timeout --auth-timeout --max-head --max-head-fields --max-unauthenticated --max-unauthenticated-per-source --max-pending --max-pending-per-device --max-pending-per-service --max-streams --max-streams-per-device --max-streams-per-service --penalty-threshold --penalty-max --penalty-exempt --activity-rotate-size --activity-rotate-age --activity-keep-size --activity-keep-age --audit-required --state-dir --config --verbose --quiet --log-format --profile --help device service enroll devices streams status check show check-config logs backup restore help"
+            opts="-v -q -h --listen --hostname --tls-cert --tls-key --acme --acme-directory --acme-contact --acme-ca --via --via-login --proxy-protocol-from --allow-tls-inspection --streaming-endpoint --streaming-listen --handshake-timeout --drain-timeout --metrics --no-resume --dead-after --standbys --resume-grace --memory-budget --tls-timeout --head-timeout --auth-timeout --max-head --max-head-fields --max-unauthenticated --max-unauthenticated-per-source --max-pending --max-pending-per-device --max-pending-per-service --max-streams --max-streams-per-device --max-streams-per-service --penalty-threshold --penalty-max --penalty-exempt --activity-rotate-size --activity-rotate-age --activity-keep-size --activity-keep-age --audit-required --state-dir --config --verbose --quiet --log-format --profile --help device service enroll devices streams status check show check-config logs backup restore help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2575,6 +2575,10 @@ _devstream() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
                     fi
+                    return 0
+                    ;;
+                --proxy-protocol-from)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --streaming-endpoint)

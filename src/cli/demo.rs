@@ -105,6 +105,7 @@ fn hub_config(state: std::path::PathBuf) -> anyhow::Result<HubConfig> {
         certificate: Source::Own,
         allow_tls_inspection: false,
         state,
+        load_balancers: Vec::new(),
         streaming: None,
         broker: Settings::default(),
         activity: activity::Settings::default(),

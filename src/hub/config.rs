@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::activity;
 use super::admission::connection_limiter::ConnectionLimits;
 use super::admission::penalty::PenaltyPolicy;
@@ -29,6 +31,8 @@ pub struct HubConfig {
     pub allow_tls_inspection: bool,
     /// The state directory.
     pub state: PathBuf,
+    /// Load balancers whose connections begin with a PROXY protocol header.
+    pub load_balancers: Vec<IpNet>,
     /// A streaming endpoint apart from the main listeners.
     pub streaming: Option<Streaming>,
     /// The broker's settings.

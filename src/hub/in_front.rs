@@ -14,8 +14,10 @@ pub(super) const OPENING_BYTES: usize = 12;
 /// A hindrance in front of the hub.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Hindrance {
-    /// A load balancer begins connections with a PROXY protocol header.
+    /// A load balancer that is not named begins connections with a PROXY protocol header.
     ProxyHeader,
+    /// One that is named begins them without.
+    NoProxyHeader,
     /// The peer offers no TLS 1.3.
     OldTls,
     /// A proxy removes `Upgrade` from requests.
@@ -28,8 +30,13 @@ impl Hindrance {
     fn sentence(self) -> &'static str {
         match self {
             Self::ProxyHeader => {
-                "the connection begins with a PROXY protocol header, which a hub does not read: switch it off at the load \
-                 balancer (HAProxy: send-proxy; nginx: proxy_protocol)"
+                "the connection begins with a PROXY protocol header, which the hub reads from the load balancers of \
+                 --proxy-protocol-from alone: name this address there, or switch the header off at the load balancer \
+                 (HAProxy: send-proxy; nginx: proxy_protocol)"
+            }
+            Self::NoProxyHeader => {
+                "the connection does not begin with a PROXY protocol header, although --proxy-protocol-from names its \
+                 address: switch the header on at the load balancer (HAProxy: send-proxy-v2; nginx: proxy_protocol on)"
             }
             Self::OldTls => {
                 "no TLS 1.3 is offered: if that is a load balancer which ends TLS, have it pass TLS through, or speak TLS \
@@ -49,11 +56,11 @@ impl Hindrance {
 
 /// The warnings of a hub.
 #[derive(Debug)]
-pub(super) struct Warnings([LogThrottle; 4]);
+pub(super) struct Warnings([LogThrottle; 5]);
 
 impl Default for Warnings {
     fn default() -> Self {
-        Self([(); 4].map(|()| LogThrottle::with_interval(INTERVAL)))
+        Self([(); 5].map(|()| LogThrottle::with_interval(INTERVAL)))
     }
 }
 

@@ -4,7 +4,8 @@
 //! In: TCP connections (TLS, HTTP, WebSocket), requests on the admin socket, scrapes of the monitoring listener. Out:
 //! relayed bytes, requests to devices, the activity log, metrics. State: the registry and keys in the state directory.
 //!
-//! In the order of a stream: `admission` (limits unauthenticated connections), `router` (TLS, HTTP, choice of the
+//! In the order of a stream: `admission` (limits unauthenticated connections), `forwarded` (the
+//! client of a load balancer's connection), `router` (TLS, HTTP, choice of the
 //! handler), `connection` (authentication) with `auth` (`authorize`, the only authorisation), `handlers` (`control` for
 //! the device, `open` for the service, `streaming` and `standby` for the legs), `broker` behind `broker_handle` (the
 //! rules of streams), `activity` (the log). `shared` holds the parts that connections share; `revalidation` ends what
@@ -22,6 +23,7 @@ pub mod config;
 mod connection;
 mod endpoints;
 pub mod event;
+mod forwarded;
 mod handlers;
 mod hellos;
 mod identity_counts;
@@ -50,9 +52,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use self::activity::Activity;
-use self::admission::Admission;
 use self::admission::connection_limiter::ConnectionLimiter;
 use self::admission::known_sources;
+use self::admission::{Admission, ConnectionPermit};
 use self::broker_handle::BrokerHandle;
 use self::certificate::{HubCertificate, names};
 use self::config::HubConfig;
@@ -214,10 +216,22 @@ async fn accept_clients(
     listener_kind: ListenerKind,
     tasks: Tasks,
 ) {
-    let handle = |(tcp, address)| {
+    let handle = |(tcp, address): (_, SocketAddr)| {
         let address = socket::canonical(address);
-        let permit = shared.admission.admit(address)?;
-        Some(router::run(shared.clone(), acceptor.clone(), tcp, address, listener_kind, permit))
+        let slot = shared.admission.take_slot(address)?;
+        let is_forwarded = shared.config.load_balancers.iter().any(|network| network.contains(&address.ip()));
+        let unauthenticated = if is_forwarded { None } else { Some(shared.admission.admit(address)?) };
+        let (shared, acceptor) = (shared.clone(), acceptor.clone());
+        Some(async move {
+            match unauthenticated {
+                Some(unauthenticated) => {
+                    let permit = ConnectionPermit { unauthenticated, slot };
+                    router::run(shared, acceptor, tcp, address, listener_kind, permit).await;
+                }
+                // Boxed, so that no other connection has room for it.
+                None => Box::pin(forwarded::run(shared, acceptor, tcp, address, listener_kind, slot)).await,
+            }
+        })
     };
     let on_error = |error: &io::Error| shared.admission.accept_failed(error);
     match accept_loop(|| listener.accept(), &tasks, on_error, handle).await {}

@@ -32,6 +32,7 @@ mod in_front;
 mod inspection;
 mod lifecycle;
 mod load;
+mod load_balancers;
 mod masking;
 mod memory_shares;
 mod migration;

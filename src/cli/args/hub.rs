@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use clap::{Args, ValueHint};
+use ipnet::IpNet;
 
 use super::certificate::CertificateArgs;
 use super::limits::LimitArgs;
 use super::transport::ResumeArgs;
-use super::value_parsers::{handshake_seconds, hostname, in_seconds, seconds};
+use super::value_parsers::{handshake_seconds, hostname, in_seconds, network, seconds};
 use super::{ActivityArgs, ConfigFile, DRAIN_SECONDS, GLOBAL, HubCommand};
 use crate::cli::paths;
 use crate::hub::broker::Settings;
@@ -62,6 +63,12 @@ pub(in crate::cli) struct HubServe {
     pub(in crate::cli) hostname: Vec<String>,
     #[command(flatten)]
     pub(in crate::cli) certificate: CertificateArgs,
+    /// Take the client's address from the PROXY protocol header of connections from this load balancer, an address or a
+    /// network such as 10.0.0.0/24 (repeatable)
+    ///
+    /// Every connection from there has to begin with such a header, of version 1 or 2, and is believed.
+    #[arg(long, value_name = "NETWORK", env = "DEVSTREAM_PROXY_PROTOCOL_FROM", value_delimiter = ',', value_parser = network)]
+    pub(in crate::cli) proxy_protocol_from: Vec<IpNet>,
     /// Accept clients behind proxies that inspect TLS, if they allow it too
     #[arg(long, env = "DEVSTREAM_ALLOW_TLS_INSPECTION")]
     pub(in crate::cli) allow_tls_inspection: bool,
@@ -107,6 +114,7 @@ impl HubServe {
             hostnames: self.hostname,
             allow_tls_inspection: self.allow_tls_inspection,
             state: paths::user_hub_state(state)?,
+            load_balancers: self.proxy_protocol_from,
             streaming,
             broker: Settings {
                 handshake: self.handshake_timeout.min(HANDSHAKE_TIMEOUT),

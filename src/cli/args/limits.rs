@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use ipnet::IpNet;
 
-use super::value_parsers::{in_kibibytes, in_seconds, positive_count, positive_seconds, seconds, size};
+use super::value_parsers::{in_kibibytes, in_seconds, network, positive_count, positive_seconds, seconds, size};
 use crate::hub::admission::connection_limiter::ConnectionLimits;
 use crate::hub::admission::penalty::{PENALTY_MAX, PENALTY_THRESHOLD, PenaltyPolicy};
 use crate::hub::broker::StreamLimits;
@@ -81,6 +81,7 @@ pub(in crate::cli) struct LimitArgs {
         value_name = "NETWORK",
         env = "DEVSTREAM_PENALTY_EXEMPT",
         value_delimiter = ',',
+        value_parser = network,
         hide_short_help = true
     )]
     penalty_exempt: Vec<IpNet>,

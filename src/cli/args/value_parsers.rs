@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use ipnet::IpNet;
 
 use crate::proto::forward::parse_host;
 use crate::proto::id::{DeviceId, InvalidName};
@@ -63,6 +64,12 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     // The parser saturates at the largest number.
     let size = parsed.ok().map(|ByteSize(bytes)| bytes).filter(|bytes| *bytes < u64::MAX);
     size.ok_or_else(|| format!("'{text}' is not a size such as 500K, 64MiB, 1.5G or a number of bytes"))
+}
+
+/// Parses a network, or an address as the network of that alone.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let parsed = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    parsed.ok_or_else(|| "is neither an address nor a network such as 10.0.0.0/24".into())
 }
 
 /// Parses a host name or address. An IPv6 address loses the brackets that URLs have around it.

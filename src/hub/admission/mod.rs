@@ -25,7 +25,8 @@ use self::challenge::PendingChallenges;
 use self::connection_limiter::{ConnectionLimiter, Rejection, UnauthenticatedPermit};
 use self::lists::Lists;
 use self::penalty::{PenaltyReason, SourceStatus};
-use self::pressure::{ConnectionSlot, Exhausted, Pressure};
+pub(super) use self::pressure::ConnectionSlot;
+use self::pressure::{Exhausted, Pressure};
 use self::refusal_budget::RefusalBudgets;
 use self::unauthenticated::SILENT_GRACE;
 use super::activity::Activity;
@@ -73,20 +74,23 @@ impl Admission {
         Self { limiter, pressure, challenges, refusals, lists, activity, metrics, overload_log: LogThrottle::default() }
     }
 
-    /// Admits an accepted connection as unauthenticated, or counts and logs the rejection.
-    pub(super) fn admit(&self, address: SocketAddr) -> Option<ConnectionPermit> {
+    /// Takes what the machine needs for an accepted connection, or counts and logs the rejection.
+    pub(super) fn take_slot(&self, address: SocketAddr) -> Option<ConnectionSlot> {
         self.metrics.connection_accepted();
-        let reason = match self.pressure.acquire() {
-            Ok(slot) => match self.limiter.admit(address.ip()) {
-                Ok(unauthenticated) => return Some(ConnectionPermit { unauthenticated, slot }),
-                Err(Rejection::GlobalLimit) => "unauthenticated",
-                Err(Rejection::SourceLimit) => "unauthenticated-per-source",
-            },
-            Err(Exhausted::Descriptors) => "descriptors",
-            Err(Exhausted::Memory) => "memory",
-        };
-        self.reject(reason, address);
-        None
+        let taken = self.pressure.acquire().map_err(|exhausted| match exhausted {
+            Exhausted::Descriptors => "descriptors",
+            Exhausted::Memory => "memory",
+        });
+        taken.map_err(|reason| self.reject(reason, address)).ok()
+    }
+
+    /// Admits a client as unauthenticated, or counts and logs the rejection.
+    pub(super) fn admit(&self, address: SocketAddr) -> Option<UnauthenticatedPermit> {
+        let admitted = self.limiter.admit(address.ip()).map_err(|rejection| match rejection {
+            Rejection::GlobalLimit => "unauthenticated",
+            Rejection::SourceLimit => "unauthenticated-per-source",
+        });
+        admitted.map_err(|reason| self.reject(reason, address)).ok()
     }
 
     /// Reports whether a connection may go on whose ClientHello is complete, or counts the rejection. That its source is
