@@ -43,6 +43,10 @@ const SERVER_NAME: &str = "device.invalid";
 /// Tickets asked for with a full handshake, so that as many streams may be opened at the same time with one.
 const NEW_TICKETS: u8 = 8;
 
+/// Tickets asked for with a resumed session while there are too few for a burst of streams, or for those that are opened while
+/// the network stands still.
+const REFILLING_TICKETS: u8 = 4;
+
 /// Streams whose configuration is kept, at each end: one for each pair of peer and stream name. Beyond it the oldest is made
 /// again when it is needed, and its tickets are lost.
 const KEPT_CONFIGS: usize = 256;
@@ -155,10 +159,25 @@ impl SessionEnd {
 /// Configurations by the certificates that this end has, and by what it expects of the other.
 type Configs<C> = Mutex<BoundedMap<(Vec<CertificateDer<'static>>, Expected), Arc<C>>>;
 
+/// The configurations of a service for one stream of one device, which differ in the tickets that they ask for.
+#[derive(Debug)]
+struct ServiceConfigs {
+    /// While there are enough: one in the place of the one that is used.
+    usual: Arc<ClientConfig>,
+    refilling: Arc<ClientConfig>,
+    tickets: Arc<ServiceTickets>,
+}
+
+impl ServiceConfigs {
+    fn for_next(&self) -> Arc<ClientConfig> {
+        if self.tickets.are_enough() { self.usual.clone() } else { self.refilling.clone() }
+    }
+}
+
 /// The configurations and tickets of one client's sessions, for as long as it runs.
 #[derive(Debug)]
 pub struct Sessions {
-    services: Configs<ClientConfig>,
+    services: Configs<ServiceConfigs>,
     devices: Configs<ServerConfig>,
     tickets: Arc<DeviceTickets>,
     verified: Arc<VerifiedChains>,
@@ -195,10 +214,10 @@ impl Sessions {
         expected: Expected,
         peer_keys: Arc<dyn PeerKeys>,
     ) -> Result<SessionEnd, Error> {
-        let make = |own: &Leaf, expected: &Expected| service_config(own, self.verifier(expected), self.clock.clone());
-        let config = cached(&self.services, own, &expected, make)?;
+        let make = |own: &Leaf, expected: &Expected| service_configs(own, self.verifier(expected), self.clock.clone());
+        let configs = cached(&self.services, own, &expected, make)?;
         let name = ServerName::try_from(SERVER_NAME).map_err(|error| Error::General(error.to_string()))?;
-        let tls = Box::new(ClientConnection::new(config, name)?.into());
+        let tls = Box::new(ClientConnection::new(configs.for_next(), name)?.into());
         Ok(SessionEnd {
             tls,
             expected,
@@ -255,7 +274,7 @@ fn cached<C>(
     Ok(config)
 }
 
-fn service_config(own: &Leaf, verifier: Arc<Verifier>, clock: Arc<dyn TimeProvider>) -> Result<ClientConfig, Error> {
+fn service_configs(own: &Leaf, verifier: Arc<Verifier>, clock: Arc<dyn TimeProvider>) -> Result<ServiceConfigs, Error> {
     let builder = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13])?;
     let protocols = verifier.expected.alpn_protocols();
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
@@ -264,9 +283,14 @@ fn service_config(own: &Leaf, verifier: Arc<Verifier>, clock: Arc<dyn TimeProvid
     config.time_provider = clock;
     config.enable_sni = false;
     config.enable_early_data = true;
-    config.resumption = Resumption::store(Arc::new(ServiceTickets::default()));
-    config.send_ticket_request = Some(TicketRequest { new_session_count: NEW_TICKETS, resumption_count: 1 });
-    Ok(config)
+    let tickets = Arc::new(ServiceTickets::default());
+    config.resumption = Resumption::store(tickets.clone());
+    let asking = |resumption_count| {
+        let mut config = config.clone();
+        config.send_ticket_request = Some(TicketRequest { new_session_count: NEW_TICKETS, resumption_count });
+        Arc::new(config)
+    };
+    Ok(ServiceConfigs { usual: asking(1), refilling: asking(REFILLING_TICKETS), tickets })
 }
 
 fn device_config(own: &Leaf, verifier: Arc<Verifier>, clock: Arc<dyn TimeProvider>) -> Result<ServerConfig, Error> {

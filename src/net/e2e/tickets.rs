@@ -36,6 +36,9 @@ const USED_FOR: Duration = Duration::from_secs(10 * 60);
 /// Tickets that a service keeps for one stream of one device: more than streams that are opened at once.
 const SERVICE_TICKETS: usize = 64;
 
+/// Tickets that are enough for a service, as many as 32 streams of a device then have under [`DEVICE_TICKETS`].
+const ENOUGH_TICKETS: usize = 32;
+
 /// The first half of a ticket, which is 32 random bytes of the device.
 type TicketId = [u8; 16];
 
@@ -167,6 +170,13 @@ impl StoresServerSessions for ConnectionTickets {
 pub(super) struct ServiceTickets {
     key_exchange: Mutex<Option<NamedGroup>>,
     tickets: Mutex<VecDeque<Tls13ClientSessionValue>>,
+}
+
+impl ServiceTickets {
+    /// Reports whether there are enough for streams that are opened at once.
+    pub(super) fn are_enough(&self) -> bool {
+        self.tickets.lock().len() >= ENOUGH_TICKETS
+    }
 }
 
 impl fmt::Debug for ServiceTickets {

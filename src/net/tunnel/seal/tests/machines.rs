@@ -125,9 +125,10 @@ async fn with_a_ticket_the_first_bytes_and_their_answer_take_one_round_trip() {
 #[tokio::test(start_paused = true)]
 async fn many_streams_at_once_have_a_ticket_each_and_get_another() {
     let (alice, pi_42) = acquainted().await;
-    for _ in 0..5 {
+    // The tickets become more until there are enough.
+    for at_once in [8, 8, 8, 32, 32] {
         let mut ends = Vec::new();
-        for _ in 0..8 {
+        for _ in 0..at_once {
             ends.push((alice.opens(None).await, pi_42.accepts(None).await));
         }
         for (service, device) in ends {
