@@ -35,6 +35,7 @@ pub(super) fn advice(hop: Hop, kind: RefusalKind, cause: Option<Cause>) -> &'sta
             "ask the hub's operator for access: devstream hub service set NAME --stream NAME; \
              `devstream devices` lists what you may reach"
         }
+        (Hop::Stream, RefusalKind::StreamNotOffered) => "choose a name that it offers with --stream NAME",
         (Hop::Stream, RefusalKind::PeerGone | RefusalKind::LostWhileOpening) => {
             "the target may have reset the connection at once, or the device lost its connection to the hub: try again, and \
              run `devstream check` on the device"
@@ -168,7 +169,8 @@ mod tests {
             (dial(Hop::Tls, untrusted, tls(TlsFailure::AnotherHub)), "reinstalled"),
             (dial(Hop::Tls, untrusted, tls(TlsFailure::Other)), untrusted.row().hint),
             (dial(Hop::Tls, untrusted, tls(TlsFailure::WrongName)), "--hostname"),
-            ((Hop::Stream, RefusalKind::StreamNotOffered, None), RefusalKind::StreamNotOffered.row().hint),
+            ((Hop::Stream, RefusalKind::StreamNotOffered, None), "offers with --stream NAME"),
+            ((Hop::Target, RefusalKind::TargetRefused, None), RefusalKind::TargetRefused.row().hint),
         ] {
             assert!(advice(hop, kind, cause).contains(words), "{hop:?} {kind:?}: {}", advice(hop, kind, cause));
         }
