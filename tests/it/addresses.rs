@@ -21,6 +21,9 @@ fn a_hub_without_a_name_of_its_own_says_so_wherever_it_prints_a_link() {
     let (machine, port) = (Machine::new(), ports::reserve());
     let hub = Hub::start_at(&machine, &format!("[::]:{port}"), &[]);
     hub.process.wait_line("hub: join links have this machine's own name, ");
+    // Links that were made before have the port that it has.
+    let both = format!("start the hub with --listen '[::]:443' --listen '[::]:{port}'");
+    assert!(hub.process.log().contains(&both), "{}", hub.process);
     for add in [
         &["device", "add", "pi-1"][..],
         &["device", "rotate", "pi-1"],

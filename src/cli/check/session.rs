@@ -57,9 +57,10 @@ fn found(at: &str, opened: &Result<SessionFacts, Refusal>, asked: Timestamp) -> 
         }),
         (None, Some(why)) => finding.with_verdict(Verdict::Warning {
             cause: format!("the device's key could not be stored: {why}"),
-            advice: "let this user write there, and run this check again; until then, each command trusts the key that it is \
-                     shown"
-                .into(),
+            advice:
+                "let this user write there, and run this check again; until then, each command trusts the key that it \
+                     is shown"
+                    .into(),
         }),
         _ => finding,
     }
