@@ -139,8 +139,8 @@ impl Table {
 }
 
 impl Rows {
-    /// Returns the table's lines for a terminal of this many. One of less than the table has no head, which would scroll away
-    /// and be painted again and again.
+    /// Returns the table's lines for a terminal of this many. One of less than the table has no head, which would scroll
+    /// away and be painted again and again.
     fn lines(&self, now: Instant, terminal: usize) -> Vec<String> {
         let limit = terminal.saturating_sub(OTHER_LINES).clamp(1, ROWS);
         let mut rows = self.lock();
