@@ -1003,7 +1003,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
         }
         'devstream;check' {
             [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Check the path to this device as well, as with DEVICE')
-            [CompletionResult]::new('--stream', '--stream', [CompletionResultType]::ParameterName, 'Ask for this stream [default: the device''s first forward]')
+            [CompletionResult]::new('--stream', '--stream', [CompletionResultType]::ParameterName, 'Ask for this stream [default: the device''s first forward that this service may reach]')
             [CompletionResult]::new('--forward', '--forward', [CompletionResultType]::ParameterName, 'Check as a device, with this target instead of those in the device-agent''s settings (repeatable)')
             [CompletionResult]::new('--hub', '--hub', [CompletionResultType]::ParameterName, 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)')
             [CompletionResult]::new('--ca', '--ca', [CompletionResultType]::ParameterName, 'Trust the authorities in this PEM file for the hub''s certificate, instead of its pin or the public ones')

@@ -366,7 +366,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand devices" -s v -l ver
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -s q -l quiet -d 'Show warnings and errors only'
 complete -c devstream -n "__fish_devstream_using_subcommand devices" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c devstream -n "__fish_devstream_using_subcommand check" -l device -d 'Check the path to this device as well, as with DEVICE' -r
-complete -c devstream -n "__fish_devstream_using_subcommand check" -l stream -d 'Ask for this stream [default: the device\'s first forward]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand check" -l stream -d 'Ask for this stream [default: the device\'s first forward that this service may reach]' -r
 complete -c devstream -n "__fish_devstream_using_subcommand check" -l forward -d 'Check as a device, with this target instead of those in the device-agent\'s settings (repeatable)' -r
 complete -c devstream -n "__fish_devstream_using_subcommand check" -l hub -d 'Reach the hub at this address instead of the one it joined at; port 443 by default (repeatable)' -r -f -a "(__fish_print_hostnames)"
 complete -c devstream -n "__fish_devstream_using_subcommand check" -l ca -d 'Trust the authorities in this PEM file for the hub\'s certificate, instead of its pin or the public ones' -r -F

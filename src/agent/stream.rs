@@ -173,11 +173,12 @@ async fn session_for(
 }
 
 /// The device's reason for a plain stream of a service that it does not expect one of.
-const NOT_END_TO_END: &str = "the stream is not encrypted end to end; this device accepts such only of services that its \
-                              device-agent --allow-plain names";
+const NOT_END_TO_END: &str = "the stream is not encrypted end to end: drop --plain; this device accepts such only of \
+                              services that its device-agent --allow-plain names";
 
 /// The device's reason for a plain stream of a service that encrypted its streams before.
-const KNOWN_AS_END_TO_END: &str = "the stream is not encrypted end to end, as this service's were before";
+const KNOWN_AS_END_TO_END: &str = "the stream is not encrypted end to end, as this service's were before: drop --plain; \
+                                   if the service no longer does, devstream trust forget service NAME on the device";
 
 fn response(request: &StreamRequest, connected: &Result<Connected, Refusal>) -> StreamResponse {
     let is_secret = |kind| matches!(kind, RefusalKind::StreamingEndpointChanged | RefusalKind::BadRequest);

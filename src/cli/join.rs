@@ -157,6 +157,11 @@ impl Joining {
             let next = "the machine with the fleet key checks it: devstream fleet sign";
             output::eprint(&format!("{already}; gave the hub the proof of this invitation; {next}"));
         } else {
+            let hubs = [stored.hub.clone()];
+            if let Some(RoleStatus { role, process, .. }) = running_role(principal, &hubs).await {
+                output::eprint(&format!("{already}; nothing was changed, and the {role} runs (process {process})"));
+                return Ok(());
+            }
             output::eprint(&format!("{already}; nothing was changed"));
         }
         output::eprint(&running_or_next(principal, profile, &[stored.hub]).await?);

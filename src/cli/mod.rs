@@ -48,6 +48,7 @@ use self::output::logging::{self, Style};
 use self::output::stream_monitor::Table;
 use crate::net::client::RequestError;
 use crate::net::os::core_dump;
+use crate::net::os::owner;
 use crate::net::os::socket_activation::InheritedSockets;
 use crate::proto::refusal::Refusal;
 
@@ -129,8 +130,7 @@ pub fn main() -> ExitCode {
     let _output = output::start(cli.command.is_role(), table.clone());
     let filter = logging::filter(cli.log_verbosity()).and_then(|filter| Ok((filter, inherited?)));
     let done = filter.map_err(Failure::Usage).and_then(|(filter, inherited)| {
-        // The hub's terminal is read hours later; the messages of other commands are about now.
-        let with_times = name == "hub" && cli.command.is_role() && io::stderr().is_terminal();
+        let with_times = cli.command.is_read_later() && io::stderr().is_terminal();
         logging::start(filter, cli.log_format, Style { quiet: cli.verbosity() < 0, with_times, command: name });
         run(cli, inherited, table.clone())
     });
@@ -185,6 +185,7 @@ fn run(cli: Cli, inherited: InheritedSockets, table: Option<Table>) -> Result<()
 
 async fn hub(Hub { serve, state, file, command }: Hub, inherited: InheritedSockets) -> Result<(), Failure> {
     let state = state.state_dir.as_deref();
+    owner::set_location(if state.is_some() { "--state-dir" } else { "HOME or --state-dir" });
     if let Some(named) = state.filter(|named| !paths::hub_state(None).is_ok_and(|default| default == *named)) {
         output::name_state_dir(named);
     }

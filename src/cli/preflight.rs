@@ -25,6 +25,7 @@ use crate::proto::id::{DeviceId, StreamName};
 use crate::proto::limits::FORWARDS_PER_DEVICE;
 use crate::proto::message::DeadTarget;
 use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proxy;
 use crate::proxy::devices::request_devices;
 
 /// Runs a role and beside it what it checks at its start, which ends with it at the latest.
@@ -127,6 +128,8 @@ pub(super) struct DeviceCheck {
     pub(super) advice: Advice,
     /// The device.
     pub(super) device: DeviceId,
+    /// Its streams are not encrypted end to end.
+    pub(super) plain: bool,
     /// The local ports, and the streams that they open; none opens the device's first forward.
     pub(super) streams: Vec<(SocketAddr, Option<StreamName>)>,
 }
@@ -134,6 +137,9 @@ pub(super) struct DeviceCheck {
 impl DeviceCheck {
     /// Asks the hub about the device, and warns if its streams would be refused now.
     pub(super) async fn run(self) {
+        if let Err(refusal) = self.ensure_plain_is_accepted().await {
+            return self.warn(&refusal.with_hint());
+        }
         match self.devices().await {
             Ok(Some(devices)) => {
                 let refusals = self.judge(&devices);
@@ -159,6 +165,15 @@ impl DeviceCheck {
                 self.dead_targets(&devices).iter().for_each(|warning| self.warn(warning));
                 Ok(true)
             }
+        }
+    }
+
+    /// Fails if this machine sends the device no stream that is not encrypted end to end. Why there is no client is said
+    /// by what asks the hub.
+    async fn ensure_plain_is_accepted(&self) -> Result<(), Refusal> {
+        match self.client_factory.client().await {
+            Ok(client) if self.plain => proxy::ensure_plain_is_accepted(&client, &self.device),
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 

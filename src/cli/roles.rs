@@ -103,7 +103,7 @@ fn advise(info: &HubInfo) {
         (false, false) => {}
     }
     if info.local.port != 443 {
-        output::role_message("hub", &port_443_advice());
+        output::role_message("hub", &port_443_advice(info.local.port));
     }
     if info.name_is_guessed {
         output::role_message(
@@ -125,16 +125,18 @@ fn advise(info: &HubInfo) {
     );
 }
 
-/// Words how to listen on the port that most networks allow, also without root.
-fn port_443_advice() -> String {
-    let why = "many networks allow only port 443 out: start the hub with --listen '[::]:443'";
+/// Words how to listen on the port that most networks allow, also without root, and on the one that it has, which links
+/// that were made before have.
+fn port_443_advice(port: u16) -> String {
+    let listen = format!("--listen '[::]:443' --listen '[::]:{port}'");
+    let why = format!("many networks allow only port 443 out: start the hub with {listen}");
     if !cfg!(target_os = "linux") {
-        return why.to_owned();
+        return why;
     }
     let program = std::env::current_exe().map_or_else(|_| "devstream".into(), |path| path.display().to_string());
     format!(
         "{why}, as root, or after `sudo setcap cap_net_bind_service=+ep {program}`, or as a systemd service with `sudo \
-         devstream service install hub -- --listen '[::]:443'`; this port serves networks that allow it"
+         devstream service install hub -- {listen}`; this port serves networks that allow it"
     )
 }
 
@@ -292,8 +294,8 @@ pub(super) async fn bind_proxy(
     config.client_factory = status_server.record_hub(config.client_factory);
     let bound = Proxy::bind(config).await.map_err(Failure::Usage)?;
     status_server.set_endpoints(listening(&bound));
-    let ProxyConfig { client_factory, device, .. } = bound.config().clone();
-    let check = DeviceCheck { role, client_factory, advice, device, streams: bound.streams() };
+    let ProxyConfig { client_factory, device, plain, .. } = bound.config().clone();
+    let check = DeviceCheck { role, client_factory, advice, device, plain, streams: bound.streams() };
     Ok((bound, status_server, check))
 }
 

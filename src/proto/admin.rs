@@ -123,6 +123,9 @@ pub enum AdminResponse {
         /// The host in it is the machine's own name, for want of a `--hostname`.
         #[serde(default, skip_serializing_if = "is_false")]
         name_is_guessed: bool,
+        /// The hub listens on loopback addresses only.
+        #[serde(default, skip_serializing_if = "is_false")]
+        loopback_only: bool,
         /// Number of the enrolment key, if the link is for one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         enrolment: Option<u64>,

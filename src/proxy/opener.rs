@@ -120,17 +120,7 @@ impl Opener {
         if !self.config.plain {
             return client.service_session(device, name).await.map(Some);
         }
-        let peer = Principal { role: Role::Device, id: device.lower_case().into() };
-        if !client.has_known_key(&peer)? {
-            return Ok(None);
-        }
-        Err(Refusal::worded(
-            RefusalKind::EndToEndNotBegun,
-            format!(
-                "{device} encrypts its streams end to end: drop --plain, or, if it no longer does, devstream trust forget \
-                 device {device}"
-            ),
-        ))
+        ensure_plain_is_accepted(&client, device).map(|()| None)
     }
 
     /// Reports whether another key of the device is known than when this session was begun, and nothing of the application
@@ -336,6 +326,17 @@ impl Opener {
         let (runtime, stop) = (self.config.client_factory.runtime(), &self.stream_shutdown);
         PumpContext { counters, on_event, rejoin, runtime, idle_timeout, network, stop }
     }
+}
+
+/// Fails for a device whose key is known: it is sent no stream that is not encrypted end to end.
+pub(crate) fn ensure_plain_is_accepted(client: &Client, device: &DeviceId) -> Result<(), Refusal> {
+    let peer = Principal { role: Role::Device, id: device.lower_case().into() };
+    if !client.has_known_key(&peer)? {
+        return Ok(());
+    }
+    let next = format!("drop --plain, or, if it no longer does, devstream trust forget device {device}");
+    let why = format!("{device} encrypts its streams end to end: {next}");
+    Err(Refusal::worded(RefusalKind::EndToEndNotBegun, why))
 }
 
 /// The refusal of a stream whose turn to be opened did not come within this time.

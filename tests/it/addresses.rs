@@ -21,6 +21,9 @@ fn a_hub_without_a_name_of_its_own_says_so_wherever_it_prints_a_link() {
     let (machine, port) = (Machine::new(), ports::reserve());
     let hub = Hub::start_at(&machine, &format!("[::]:{port}"), &[]);
     hub.process.wait_line("hub: join links have this machine's own name, ");
+    // Links that were made before have the port that it has.
+    let both = format!("start the hub with --listen '[::]:443' --listen '[::]:{port}'");
+    assert!(hub.process.log().contains(&both), "{}", hub.process);
     for add in [
         &["device", "add", "pi-1"][..],
         &["device", "rotate", "pi-1"],
@@ -45,9 +48,29 @@ fn a_hub_without_a_name_of_its_own_says_so_wherever_it_prints_a_link() {
     assert!(!checked.contains("--hub ") && !checked.contains("--via "), "it takes neither: {checked}");
     drop(hub);
 
-    let _hub = Hub::start(&machine);
+    let hub = Hub::start(&machine);
     let added = machine.run(&["hub", "device", "add", "pi-3"]);
-    assert!(added.stderr.contains("the link works on this machine only"), "{added:?}");
+    let next =
+        format!("this machine only: for others, restart the hub with --listen '[::]:{}' --hostname NAME", hub.port);
+    assert!(added.stderr.contains(&next), "{added:?}");
+}
+
+#[test]
+fn a_hub_that_listens_for_others_is_not_told_to_listen_for_them() {
+    let (machine, port) = (Machine::new(), ports::reserve());
+    for name in ["127.0.0.1", "localhost"] {
+        let hub = Hub::start_at(&machine, &format!("[::]:{port}"), &["--hostname", name]);
+        hub.process
+            .wait_line(&format!("hub: join links have {name}, which is every machine itself; open it to others with"));
+        let added = machine.run(&["hub", "device", "add", &format!("at-{name}")]).stderr;
+        let next = format!(
+            "the link has {name}, which is every machine itself: for others, restart the hub with --hostname NAME"
+        );
+        assert!(added.contains(&next) && !format!("{added}{}", hub.process.log()).contains("--listen"), "{added}");
+        let checked = machine.run(&["hub", "check"]).stdout;
+        assert!(checked.contains(&format!("cause: {name} is every machine itself: ")), "{checked}");
+        assert!(checked.contains("next: start the hub with --hostname NAME"), "{checked}");
+    }
 }
 
 #[test]
@@ -195,10 +218,11 @@ fn a_home_directory_that_does_not_exist_is_named_with_what_to_set() {
         let said = finished.stdout + &finished.stderr;
         assert!(finished.code == Some(30) && said.contains(&not_joined), "{command:?}: {said}");
     }
-    let cannot =
-        format!("{home} does not exist, and {} belongs to root: set HOME, or for a hub", machine.home().display());
-    for command in [&["hub", "--listen", "127.0.0.1:0"][..], &["ssh-config", "--install"]] {
-        let finished = run(command);
+    let cannot = format!("{home} does not exist, and {} belongs to root: set HOME", machine.home().display());
+    for (command, setting) in
+        [(&["hub", "--listen", "127.0.0.1:0"][..], " or --state-dir to a "), (&["ssh-config", "--install"], " to a ")]
+    {
+        let (finished, cannot) = (run(command), format!("{cannot}{setting}"));
         assert!(finished.code == Some(1) && finished.stderr.contains(&cannot), "{command:?}: {finished:?}");
     }
 }

@@ -274,6 +274,27 @@ fn check_distinguishes_device_stream_and_target_failures() {
 }
 
 #[test]
+fn check_asks_for_a_stream_that_the_service_may_reach() {
+    let (hub, device, laptop, target) = (Hub::start(&Machine::new()), Machine::new(), Machine::new(), Target::echo());
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    laptop.ask(&["join", &hub.service_link_with("alice", &["--device", "*", "--stream", "web"])]);
+    let port = target.port;
+    let _agent = Agent::start(&device, &[&format!("ssh={port}"), &format!("web={port}")]);
+    let checked = CheckReport::on(&laptop, &[DEVICE]);
+    checked.is_well(&[&HUB_PATH[..], &["device", "stream", "endToEnd", "target"]].concat());
+    assert_eq!(checked.hop("stream")["at"], "pi-42/web", "not its first, which is for others");
+    hub.ask(&["service", "set", "alice", "--stream", "db"]);
+    let checked = CheckReport::on(&laptop, &[DEVICE]);
+    assert_eq!(checked.hop("device")["facts"]["offers"], "nothing to this service");
+    checked.fails(
+        "stream",
+        RefusalKind::StreamNotOffered,
+        "offered: nothing",
+        "devstream hub service set NAME --stream",
+    );
+}
+
+#[test]
 fn check_on_a_device_tests_its_path_and_targets_and_leaves_it_online() {
     let (greeting, closed) = (Target::greeting_then_reading("hello\n"), closed_port());
     let (hub, device) = (Hub::start(&Machine::new()), Machine::new());

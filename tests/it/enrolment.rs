@@ -274,7 +274,13 @@ fn a_link_that_was_used_says_so_and_the_machine_that_used_it_has_already_joined(
     let again = machine.run(&["join", &link]);
     assert_eq!(again.code, Some(0), "{again:?}");
     let said = format!("already joined {} as device pi-1, with this link; nothing was changed", hub.address());
-    assert!(again.stderr.contains(&said), "{again:?}");
+    assert!(again.stderr.contains(&format!("{said}\nnext: devstream device-agent")), "{again:?}");
+    let agent = machine.start(&["device-agent", "--forward", "9"]);
+    agent.wait_line("pi-1 is online");
+    let again = machine.run(&["join", &link]);
+    let runs = format!("{said}, and the device-agent runs (process {})\n", agent.id());
+    assert_eq!((again.code, again.stderr), (Some(0), runs), "it takes nothing up");
+    drop(agent);
 
     let used = other.run(&["join", &link]);
     assert_is(&used, RefusalKind::LinkSpent);

@@ -22,6 +22,12 @@ fn words_from_elsewhere_are_answered_with_the_command_that_was_meant() {
         ("device", "tip: did you mean `devstream hub device`?"),
         ("service-proxy pi-42 --listen", "\nUsage: devstream service-proxy [OPTIONS] [DEVICE]\n"),
         ("service-proxy pi-42 --listen 8502", "\nUsage: devstream service-proxy [OPTIONS] [DEVICE]\n"),
+        ("check pi-42 web", "tip: did you mean --stream web?"),
+        ("status pi-42", "tip: did you mean `devstream check pi-42`?"),
+        ("identity pi-42", "tip: this shows the machine's own; the keys of others are in `devstream trust list`"),
+        ("trust forget pi-42", "tip: did you mean `devstream trust forget device pi-42`?"),
+        ("trust pin pi-42", "tip: did you mean `devstream trust pin device pi-42 KEY`?"),
+        ("trust pin pi-42 11qY", "tip: did you mean `devstream trust pin device pi-42 11qY`?"),
         ("hub device add pi-42 --foo", "\nUsage: devstream hub device add [OPTIONS] <ID>\n"),
         ("service-proxy pi-42 --local 22222:22", "; did you mean 22222=ssh?"),
         ("service-proxy pi-42 --local 2222:localhost:80", "; did you mean 2222=http?"),
@@ -51,6 +57,7 @@ fn a_home_that_cannot_be_written_to_is_named_with_what_to_do() {
     let key = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
     for (machine, command, failed, code) in [
         (&machine, &["hub"][..], "hub: the state directory: cannot create ", 1),
+        (&machine, &["hub", "--state-dir", "own"], "hub: the state directory: cannot create own: ", 1),
         (&machine, &["join", &link], "join: cannot create ", 1),
         (&machine, &["fleet", "init"], "fleet: cannot create ", 1),
         (&machine, &["config", "init"], "config: cannot create ", 1),
@@ -66,12 +73,39 @@ fn a_home_that_cannot_be_written_to_is_named_with_what_to_do() {
         let line = refused.stderr.lines().find(|line| line.contains(failed));
         let line = line.unwrap_or_else(|| panic!("{command:?}: {refused:?}"));
         let home = machine.home().display().to_string();
-        let next = "; nothing can be written there: set HOME, or for a hub --state-dir, to a directory that can";
-        assert!(line.ends_with(next) && line.matches(&home).count() == 1, "{command:?}: {line}");
+        let setting = match command {
+            ["hub"] => "HOME or --state-dir",
+            ["hub", ..] => "--state-dir",
+            _ => "HOME",
+        };
+        let next = format!("; nothing can be written there: set {setting} to a directory that can");
+        assert!(
+            line.ends_with(&next) && (line.matches(&home).count() == 1 || setting == "--state-dir"),
+            "{command:?}: {line}"
+        );
         assert_eq!(refused.code, Some(code), "{command:?}: {refused:?}");
     }
     // The link is still good.
     machine.ask(&["join", &link]);
+}
+
+#[test]
+fn a_check_that_cannot_store_the_devices_key_says_so() {
+    let (hub, device, laptop, target) = (Hub::start(&Machine::new()), Machine::new(), Machine::new(), Target::echo());
+    device.ask(&["join", &hub.device_link(DEVICE)]);
+    laptop.ask(&["join", &hub.service_link("alice")]);
+    let _agent = Agent::start(&device, &[&format!("web={}", target.port)]);
+    let checked = on_read_only_home(&laptop, &["check", DEVICE]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    let lines: Vec<_> = checked.stdout.lines().skip_while(|line| !line.starts_with("end-to-end ")).collect();
+    assert!(lines[0].contains("warning") && !checked.stdout.contains("first use"), "{checked:?}");
+    let cause = "cause: the device's key could not be stored: cannot ";
+    let cause = lines.iter().find(|line| line.contains(cause)).unwrap_or_else(|| panic!("{checked:?}"));
+    assert!(cause.contains(&laptop.home().display().to_string()) && cause.contains("Read-only file system"), "{cause}");
+    let next = "next: let this user write there, and run this check again; until then, each command trusts the key";
+    assert!(checked.stdout.contains(next) && checked.stdout.contains("known to this command alone"), "{checked:?}");
+    let checked = laptop.run(&["check", DEVICE]);
+    assert!(checked.stdout.contains("known by first use, just now"), "{checked:?}");
 }
 
 #[test]

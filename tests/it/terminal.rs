@@ -67,6 +67,25 @@ fn the_stream_table_is_cut_to_the_terminals_width_and_leaves_nothing_behind_when
 }
 
 #[test]
+fn the_stream_table_of_a_low_terminal_has_its_head_once_or_not_at_all() {
+    let (machine, target) = (Machine::new(), Target::echo());
+    let _hub = Hub::start(&machine);
+    let _agent = Agent::start(&machine, &[&format!("echo={}", target.port)]);
+    let (terminal, first) = proxy(&machine, &[]);
+    let mut locals = vec![first];
+    locals.extend((0..4).map(|_| connect(port(&terminal))));
+    for (lines, head, more) in [(6, 1, "and 2 more"), (3, 1, "and 4 more"), (2, 0, "and 4 more"), (6, 1, "and 2 more")]
+    {
+        terminal.resize_lines(lines);
+        locals.iter_mut().for_each(is_alive_for_some_ticks);
+        let screen = poll("the table", || Some(terminal.screen()).filter(|screen| screen.contains(more)));
+        assert_eq!(screen.matches("FROM").count(), head, "{lines} lines:\n{screen}");
+        assert_eq!(screen.matches("echo #1 ").count(), 1, "{lines} lines:\n{screen}");
+        assert!(!terminal.scrolled().contains("  TO "), "{lines} lines:\n{}", terminal.scrolled());
+    }
+}
+
+#[test]
 fn the_stream_table_in_tmux_is_not_in_what_a_narrower_window_moves_to_the_history() {
     let (machine, target) = (Machine::new(), Target::echo());
     let _hub = Hub::start(&machine);
@@ -134,15 +153,29 @@ fn the_stream_table_can_be_disabled() {
 }
 
 #[test]
-fn a_hubs_terminal_shows_when_things_happened() {
-    let machine = Machine::new();
+fn a_roles_terminal_shows_when_things_happened() {
+    let (machine, target) = (Machine::new(), Target::echo());
     let terminal = Terminal::start(machine.command(DEVSTREAM).args(["hub", "--listen", "127.0.0.1:0"]));
     let line = terminal.wait_line(&["hub: listening on https://127.0.0.1:"]);
     let (time, _) = line.split_once("  hub: ").expect("a time before the message");
     assert!(Timestamp::parse(time).is_some(), "{line}");
     machine.ask(&["hub", "device", "add", DEVICE]);
     let line = terminal.wait_line(&["hub: device pi-42 was added by "]);
-    assert!(line.split_once("  hub: ").is_some_and(|(time, _)| Timestamp::parse(time).is_some()), "{line}");
+    let begins = |line: &str, role| line.split_once(role).is_some_and(|(time, _)| Timestamp::parse(time).is_some());
+    assert!(begins(&line, "  hub: "), "{line}");
+    let mut agent = machine.command(DEVSTREAM);
+    let agent = agent.args(["device-agent", "--id", "pi-43", "--forward", &format!("echo={}", target.port)]);
+    let agent = Terminal::start(agent);
+    let line = agent.wait_line(&["pi-43 is online"]);
+    assert!(begins(&line, "  device-agent: "), "{line}");
+    let mut proxy = machine.command(DEVSTREAM);
+    let proxy = Terminal::start(proxy.args(["service-proxy", "pi-43", "--local", "0"]));
+    let line = proxy.wait_line(&["pi-43 on 127.0.0.1:"]);
+    assert!(begins(&line, "  service-proxy: "), "{line}");
+    // Of one command, now.
+    let mut session = machine.command(DEVSTREAM);
+    let session = Terminal::start(session.args(["service-proxy", DEVICE, "--stdio"]));
+    assert!(session.wait_line(&["waiting for pi-42"]).starts_with("service-proxy: "));
 }
 
 #[test]
@@ -174,8 +207,7 @@ fn the_log_at_a_terminal_is_in_sentences_of_one_line_and_elsewhere_in_fields() {
 fn an_agent_on_a_terminal_prints_how_to_reach_its_device() {
     let machine = Machine::new();
     let _hub = Hub::start(&machine);
-    for (forward, command) in [("22", "devstream ssh pi-42"), ("web=80", "devstream service-proxy pi-42 --local 0=web")]
-    {
+    for (forward, command) in [("22", "devstream ssh pi-42"), ("web=80", "devstream service-proxy pi-42 --local")] {
         let mut agent = machine.command(DEVSTREAM);
         let terminal = Terminal::start(agent.args(["device-agent", "--id", DEVICE, "--forward", forward]));
         terminal.wait_line(&["device-agent: ", command]);

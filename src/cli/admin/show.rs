@@ -23,20 +23,10 @@ pub(super) fn print_answer(answer: AdminResponse, as_json: bool, with_keys: bool
     match answer {
         AdminResponse::Hub(info) => json(&info)?,
         AdminResponse::Keys { keys } => json(&keys)?,
-        AdminResponse::Link { link, until, name_is_guessed, enrolment: None } => {
+        AdminResponse::Link { link, until, name_is_guessed, loopback_only, enrolment } => {
             let link = parse_link(&link)?;
-            output::eprint(&format!("Run this on its machine; it works once, until {until}:"));
-            output::print(&format!("devstream join '{}'", link.reveal()));
-            warn_of_host(&link.hub, name_is_guessed);
-        }
-        AdminResponse::Link { link, until, name_is_guessed, enrolment: Some(id) } => {
-            let link = parse_link(&link)?;
-            output::eprint(&format!(
-                "Enrolment key {id}, valid until {until}. It is a secret: put it into a file that only root"
-            ));
-            output::eprint("reads, and run this on each machine: devstream join < FILE");
-            output::print(&link.reveal());
-            warn_of_host(&link.hub, name_is_guessed);
+            print_link(&link, until, enrolment);
+            warn_of_host(&link.hub, name_is_guessed, loopback_only);
         }
         AdminResponse::Identities { identities } if as_json => json(&identities)?,
         AdminResponse::Identities { identities } => {
@@ -60,19 +50,41 @@ fn parse_link(link: &str) -> anyhow::Result<JoinLink> {
     link.parse().map_err(|error| anyhow!("the hub sent an unusable join link: {error}"))
 }
 
-/// Warns of a link that leads nowhere from elsewhere.
-fn warn_of_host(HubAddress { host, port }: &HubAddress, is_guessed: bool) {
-    if is_guessed {
-        output::warning(&format!(
-            "the link has this machine's own name, {host}: if other machines do not resolve that, restart the hub with \
-             --hostname NAME, and run this again"
-        ));
-    } else if host.parse().is_ok_and(|address: IpAddr| address.is_loopback()) {
-        output::warning(&format!(
-            "the link works on this machine only: for others, start the hub with --listen '[::]:{port}' --hostname NAME, \
-             and run this again"
-        ));
+/// Prints the command that joins one machine, or the enrolment key with which many do.
+fn print_link(link: &JoinLink, until: Timestamp, enrolment: Option<u64>) {
+    match enrolment {
+        None => {
+            output::eprint(&format!("Run this on its machine; it works once, until {until}:"));
+            output::print(&format!("devstream join '{}'", link.reveal()));
+        }
+        Some(id) => {
+            output::eprint(&format!(
+                "Enrolment key {id}, valid until {until}. It is a secret: put it into a file that only root"
+            ));
+            output::eprint("reads, and run this on each machine: devstream join < FILE");
+            output::print(&link.reveal());
+        }
     }
+}
+
+/// Warns of a link that leads nowhere from elsewhere.
+fn warn_of_host(HubAddress { host, port }: &HubAddress, is_guessed: bool, loopback_only: bool) {
+    let is_every_machine = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    let (why, flags) = match (is_every_machine, is_guessed) {
+        (true, _) if loopback_only => (
+            "the link works on this machine only: for others".to_owned(),
+            format!("--listen '[::]:{port}' --hostname NAME"),
+        ),
+        (true, _) => {
+            (format!("the link has {host}, which is every machine itself: for others"), "--hostname NAME".to_owned())
+        }
+        (false, true) => (
+            format!("the link has this machine's own name, {host}: if other machines do not resolve that"),
+            "--hostname NAME".to_owned(),
+        ),
+        (false, false) => return,
+    };
+    output::warning(&format!("{why}, restart the hub with {flags}, and run this again"));
 }
 
 /// A device that a service may reach, and what this machine knows of it.

@@ -22,7 +22,7 @@ pub(in crate::cli) struct Check {
     /// Check the path to this device as well, as with DEVICE
     #[arg(long, value_name = "ID", value_parser = device_id, group = "checked")]
     device: Option<DeviceId>,
-    /// Ask for this stream [default: the device's first forward]
+    /// Ask for this stream [default: the device's first forward that this service may reach]
     #[arg(long, value_name = "NAME", requires = "checked")]
     pub(in crate::cli) stream: Option<StreamName>,
     /// Check as a device, with this target instead of those in the device-agent's settings (repeatable)

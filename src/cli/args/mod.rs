@@ -193,6 +193,12 @@ impl Command {
             Self::Config(_) | Self::Completions(_) => false,
         }
     }
+
+    /// Reports whether its terminal is read hours later; the messages of other commands are about now.
+    pub(super) fn is_read_later(&self) -> bool {
+        let is_one_session = matches!(self, Self::ServiceProxy(proxy) if proxy.stdio) || matches!(self, Self::Demo(_));
+        self.is_role() && !is_one_session
+    }
 }
 
 #[derive(Debug, Args)]

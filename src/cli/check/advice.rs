@@ -35,6 +35,11 @@ pub(super) fn advice(hop: Hop, kind: RefusalKind, cause: Option<Cause>) -> &'sta
             "ask the hub's operator for access: devstream hub service set NAME --stream NAME; \
              `devstream devices` lists what you may reach"
         }
+        (Hop::Stream, RefusalKind::RejectedByDevice) => {
+            "the device's operator decides that, with --allow-service, --allow-plain and --accept-command of its \
+             device-agent"
+        }
+        (Hop::Stream, RefusalKind::StreamNotOffered) => "choose a name that it offers with --stream NAME",
         (Hop::Stream, RefusalKind::PeerGone | RefusalKind::LostWhileOpening) => {
             "the target may have reset the connection at once, or the device lost its connection to the hub: try again, and \
              run `devstream check` on the device"
@@ -93,8 +98,9 @@ fn unreachable_hub(hop: Hop, cause: Option<Cause>) -> Option<&'static str> {
         }
         (Hop::Proxy, Some(Cause::Dial(DialCause::BeyondProxy))) => BEYOND_PROXY,
         (Hop::Proxy, Some(Cause::Dial(DialCause::ProxyForbidsPort))) => {
-            "proxies often allow port 443 only: have the hub listen there as well (devstream hub --listen '[::]:443'), and \
-             here `devstream profiles set --hub HOST:443`; or ask the proxy's administrator to allow CONNECT to this port"
+            "proxies often allow port 443 only: have the hub listen there as well (devstream hub --listen '[::]:443', \
+             beside the --listen that it has), and here `devstream profiles set --hub HOST:443`; or ask the proxy's \
+             administrator to allow CONNECT to this port"
         }
         (Hop::Proxy, _) => {
             "ask the proxy's administrator to allow CONNECT to the hub's name and port; --via URL sets another proxy"
@@ -168,7 +174,9 @@ mod tests {
             (dial(Hop::Tls, untrusted, tls(TlsFailure::AnotherHub)), "reinstalled"),
             (dial(Hop::Tls, untrusted, tls(TlsFailure::Other)), untrusted.row().hint),
             (dial(Hop::Tls, untrusted, tls(TlsFailure::WrongName)), "--hostname"),
-            ((Hop::Stream, RefusalKind::StreamNotOffered, None), RefusalKind::StreamNotOffered.row().hint),
+            ((Hop::Stream, RefusalKind::StreamNotOffered, None), "offers with --stream NAME"),
+            ((Hop::Stream, RefusalKind::RejectedByDevice, None), "--allow-service"),
+            ((Hop::Target, RefusalKind::TargetRefused, None), RefusalKind::TargetRefused.row().hint),
         ] {
             assert!(advice(hop, kind, cause).contains(words), "{hop:?} {kind:?}: {}", advice(hop, kind, cause));
         }

@@ -115,14 +115,15 @@ async fn only_here(info: &HubInfo, host: &str) -> Option<Finding> {
     let lookup = timeout(LOOKUP_TIMEOUT, lookup_host((host, info.local.port))).await;
     let address = lookup.ok()?.ok()?.find(is_loopback)?.ip();
     let is_literal = host.parse::<IpAddr>().is_ok();
-    let (cause, advice) = match (is_literal, info.loopback_only) {
+    let is_every_machine = is_literal || host == "localhost";
+    let (cause, advice) = match (is_every_machine, info.loopback_only) {
         // Nothing was said about other machines.
-        (true, true) => return None,
+        (true, true) if is_literal => return None,
         (true, false) => (
             format!("{host} is every machine itself: join links with it lead nowhere from others"),
             "start the hub with --hostname NAME, and make new join links".to_owned(),
         ),
-        (false, loopback_only) => (
+        (_, loopback_only) => (
             format!("{host} is {address} here: this says nothing about other machines"),
             if loopback_only { listen_advice(info.local.port) } else { "run `devstream check` on one".into() },
         ),

@@ -22,7 +22,7 @@ use crate::net::tunnel::seal::SessionView;
 use crate::net::tunnel::stream::Stream;
 use crate::proto::admin::{DeviceStatus, Presence};
 use crate::proto::id::{DeviceId, Principal, Role, StreamName};
-use crate::proto::refusal::Refusal;
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proxy::Connector;
 
 /// The placeholder for --device, which is required: only the settings of the path are read.
@@ -59,6 +59,9 @@ async fn to_device(
     if let Some(presence) = presence {
         reporter.push(online(device, presence));
     }
+    // The device's first forward may be one that is not for this service: it is shown those that are.
+    let first = presence.and_then(|presence| presence.forwards.first());
+    let name = name.or_else(|| first.cloned());
     let at = name.as_ref().map_or_else(|| device.to_string(), |name| format!("{device}/{name}"));
     reporter.begin(Hop::Stream, &at);
     let (started, met) = (clock::now(), clock::now_utc());
@@ -69,17 +72,24 @@ async fn to_device(
             if matches!(sealed.verdict, Verdict::Failed { .. }) {
                 reporter.push(sealed);
             } else {
-                let first = presence.and_then(|presence| presence.forwards.first());
-                to_target(reporter, (&at, sealed), name.as_ref().or(first), (stream, session)).await;
+                to_target(reporter, (&at, sealed), name.as_ref(), (stream, session)).await;
             }
         }
-        Err(refusal) => reporter.push(no_stream(&at, &refusal).took(elapsed_since(started))),
+        Err(refusal) => {
+            let offers_nothing = presence.is_some_and(|presence| presence.forwards.is_empty());
+            let for_others = refusal.kind == RefusalKind::StreamNotOffered && offers_nothing;
+            let finding = if for_others { nothing_offered(&at, &refusal) } else { no_stream(&at, &refusal) };
+            reporter.push(finding.took(elapsed_since(started)));
+        }
     }
     connector.close(CLOSE_GRACE).await;
 }
 
 fn online(device: &DeviceId, presence: &Presence) -> Finding {
-    let offers = presence.forwards.iter().map(StreamName::as_str).collect::<Vec<_>>().join(" ");
+    let offers = match &presence.forwards[..] {
+        [] => "nothing to this service".into(),
+        names => names.iter().map(StreamName::as_str).collect::<Vec<_>>().join(" "),
+    };
     let finding = Finding::good(Hop::Device, device).fact("online since", presence.since).fact("offers", offers);
     // The device reports its version itself.
     let finding = finding.fact("from", presence.address).fact("version", &presence.version);
@@ -87,6 +97,13 @@ fn online(device: &DeviceId, presence: &Presence) -> Finding {
         Some(micros) => finding.fact("round trip", format!("{:.1} ms", micros as f64 / 1000.0)),
         None => finding,
     }
+}
+
+/// A refusal of a device all of whose streams are for others.
+fn nothing_offered(at: &str, refusal: &Refusal) -> Finding {
+    let advice =
+        "ask the hub's operator for access to one of its streams: devstream hub service set NAME --stream NAME";
+    Finding::good(Hop::Stream, at).with_verdict(Verdict::because(refusal, advice.into()))
 }
 
 fn no_stream(at: &str, refusal: &Refusal) -> Finding {

@@ -42,30 +42,46 @@ pub(super) async fn end_to_end(
 }
 
 fn found(at: &str, opened: &Result<SessionFacts, Refusal>, asked: Timestamp) -> Finding {
-    let SessionFacts { key, known, certificate, signed_here, cipher, key_exchange, is_post_quantum } = match opened {
+    let facts = match opened {
         Ok(facts) => facts,
         Err(refusal) => return Finding::failed(hop_of(refusal.kind), at, refusal),
     };
-    let known = match (certificate, known) {
+    let SessionFacts { key, certificate, cipher, key_exchange, is_post_quantum, .. } = facts;
+    let post_quantum = if *is_post_quantum { " (post-quantum)" } else { "" };
+    let finding = Finding::good(Hop::EndToEnd, at).fact("key", key.short()).fact("known", how_known(facts, asked));
+    let finding = finding.fact("cipher", cipher).fact("key exchange", format!("{key_exchange}{post_quantum}"));
+    match (certificate, &facts.not_stored) {
+        (Some(validity), _) if validity.is_due(asked) => finding.with_verdict(Verdict::Warning {
+            cause: format!("the device's certificate ends on {}", day(validity)),
+            advice: "sign its key again where the fleet key is: devstream fleet sign".into(),
+        }),
+        (None, Some(why)) => finding.with_verdict(Verdict::Warning {
+            cause: format!("the device's key could not be stored: {why}"),
+            advice:
+                "let this user write there, and run this check again; until then, each command trusts the key that it \
+                     is shown"
+                    .into(),
+        }),
+        _ => finding,
+    }
+}
+
+/// Words how the device's key is known.
+fn how_known(
+    SessionFacts { known, not_stored, certificate, signed_here, .. }: &SessionFacts,
+    asked: Timestamp,
+) -> String {
+    match (certificate, known) {
         (Some(validity), _) if *signed_here => {
             format!("by the fleet's signature, signed just now by its invitation, until {}", day(validity))
         }
         (Some(validity), _) => format!("by the fleet's signature, until {}", day(validity)),
+        (None, Some(_)) if not_stored.is_some() => "to this command alone".into(),
         (None, Some(known)) if known.origin == Origin::FirstUse && known.since >= asked => {
             "by first use, just now; compare it with `devstream identity` there".into()
         }
         (None, Some(known)) => format!("{} since {}", words(known.origin), known.since),
         (None, None) => "from the hub's own registry".into(),
-    };
-    let post_quantum = if *is_post_quantum { " (post-quantum)" } else { "" };
-    let finding = Finding::good(Hop::EndToEnd, at).fact("key", key.short()).fact("known", known);
-    let finding = finding.fact("cipher", cipher).fact("key exchange", format!("{key_exchange}{post_quantum}"));
-    match certificate {
-        Some(validity) if validity.is_due(asked) => finding.with_verdict(Verdict::Warning {
-            cause: format!("the device's certificate ends on {}", day(validity)),
-            advice: "sign its key again where the fleet key is: devstream fleet sign".into(),
-        }),
-        _ => finding,
     }
 }
 

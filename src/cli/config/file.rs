@@ -6,7 +6,7 @@ use std::io::{self, Read as _};
 use std::ops::Range;
 use std::path::Path;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Command};
 use toml::Spanned;
 use toml::de::{DeInteger, DeString, DeTable, DeValue};
@@ -120,7 +120,12 @@ impl Parser<'_> {
             let prefix = self.profile.as_ref().map_or_else(String::new, |profile| format!("profile.{profile}."));
             let there = sections.iter().map(|section| format!("[{prefix}{section}]")).collect::<Vec<_>>().join(" ");
             let message = match content.get_ref().as_table() {
-                Some(_) => format!("unknown section [{prefix}{}]; expected one of {there}", name.get_ref()),
+                Some(_) => {
+                    let meant = similar_section(self.command, name.get_ref(), sections);
+                    let next = meant
+                        .map_or(format!("expected one of {there}"), |meant| format!("did you mean [{prefix}{meant}]?"));
+                    format!("unknown section [{prefix}{}]; {next}", name.get_ref())
+                }
                 None => format!("'{}' is not in a section; expected one of {there}", name.get_ref()),
             };
             return self.errors.push((name.span(), message));
@@ -133,8 +138,10 @@ impl Parser<'_> {
     fn setting(&mut self, section: &'static str, key: &Spanned<DeString<'_>>, value: &Spanned<DeValue<'_>>) {
         let Some(flag) = settings(self.command, section).find(|flag| flag.get_long() == Some(key.get_ref())) else {
             let keys: Vec<_> = settings(self.command, section).filter_map(Arg::get_long).collect();
-            let message =
-                format!("unknown key '{}' in [{section}]; expected one of {}", key.get_ref(), keys.join(", "));
+            let meant = similar_key(self.command, section, key.get_ref(), &keys);
+            let next =
+                meant.map_or(format!("expected one of {}", keys.join(", ")), |meant| format!("did you mean {meant}?"));
+            let message = format!("unknown key '{}' in [{section}]; {next}", key.get_ref());
             return self.errors.push((key.span(), message));
         };
         match values(self.command, section, flag, value) {
@@ -146,6 +153,29 @@ impl Parser<'_> {
             Err(wrong) => self.errors.extend(wrong),
         }
     }
+}
+
+/// Returns the key that was meant, as clap finds the flag that was.
+fn similar_key<'a>(command: &Command, section: &str, typed: &str, keys: &[&'a str]) -> Option<&'a str> {
+    let similar = suggestion(command, &[section, &format!("--{typed}=x")], ContextKind::SuggestedArg)?;
+    keys.iter().copied().find(|key| similar.strip_prefix("--") == Some(*key))
+}
+
+/// Returns the section that was meant, as clap finds the subcommand that was.
+fn similar_section(command: &Command, typed: &str, sections: &[&'static str]) -> Option<&'static str> {
+    let similar = suggestion(command, &[typed], ContextKind::SuggestedSubcommand)?;
+    sections.iter().copied().find(|section| *section == similar)
+}
+
+/// Returns what clap suggests in place of a word that it does not know; of several, the most similar.
+fn suggestion(command: &Command, words: &[&str], kind: ContextKind) -> Option<String> {
+    let args = ["devstream"].iter().chain(words);
+    let error = without_environment(command.clone()).try_get_matches_from(args).err()?;
+    let similar = error.get(kind)?;
+    if let ContextValue::Strings(several) = similar {
+        return several.last().cloned();
+    }
+    if let ContextValue::String(one) = similar { Some(one.clone()) } else { None }
 }
 
 /// Converts a value to arguments, each of which the flag accepts.

@@ -7,6 +7,7 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::proto::forward::{Forward, LocalForward};
+use crate::proto::id::{DeviceId, StreamName};
 
 /// Adds the tip to an error, if there is one; one of clap's that helps nobody goes.
 pub(super) fn with_tip(mut error: clap::Error, command: &Command, args: &[OsString]) -> clap::Error {
@@ -61,6 +62,9 @@ fn tip(error: &clap::Error, command: &Command, words: &[&str]) -> Option<String>
     if is(ErrorKind::MissingRequiredArgument) && words.contains(&"service-proxy") && concerns("--local") {
         return Some("for example --local 2222, or --stdio for ssh's ProxyCommand".into());
     }
+    if is(ErrorKind::ValueValidation) && words.get(1) == Some(&"trust") && concerns("<device|service>") {
+        return peer_without_role(words);
+    }
     if is(ErrorKind::InvalidSubcommand) {
         return of_the_hub(error, command).or_else(|| of_a_role(error, words));
     }
@@ -69,6 +73,15 @@ fn tip(error: &clap::Error, command: &Command, words: &[&str]) -> Option<String>
         return None;
     }
     if typed.starts_with('-') { misplaced_flag(typed, words) } else { misplaced_word(typed, words) }
+}
+
+/// Names a command about a peer's key whose role was left out: most are devices.
+fn peer_without_role(words: &[&str]) -> Option<String> {
+    let [_, trust, command, id, rest @ ..] = words else { return None };
+    let key = rest.iter().find(|word| !word.starts_with('-')).unwrap_or(&"KEY");
+    let key = if *command == "pin" { format!(" {key}") } else { String::new() };
+    let is_id = id.parse::<DeviceId>().is_ok();
+    is_id.then(|| format!("did you mean `devstream {trust} {command} device {id}{key}`?"))
 }
 
 /// Names a subcommand of `hub` that was typed without it, or the ones that add what `hub add` may mean.
@@ -128,7 +141,9 @@ fn misplaced_word(typed: &str, words: &[&str]) -> Option<String> {
         "device-agent" if typed.parse::<Forward>().is_ok() => Some(format!("did you mean --forward {typed}?")),
         "device-agent" => Some(format!("did you mean --id {typed}?")),
         "service-proxy" if typed.parse::<LocalForward>().is_ok() => Some(format!("did you mean --local {typed}?")),
-        "devices" => Some(format!("did you mean `devstream check {typed}`?")),
+        "devices" | "status" => Some(format!("did you mean `devstream check {typed}`?")),
+        "check" if typed.parse::<StreamName>().is_ok() => Some(format!("did you mean --stream {typed}?")),
+        "identity" => Some("this shows the machine's own; the keys of others are in `devstream trust list`".into()),
         "profiles" => Some(format!("did you mean --profile {typed}?")),
         "hub" if words.contains(&"service") && words.contains(&"add") => {
             Some(format!("did you mean --device {typed}?"))

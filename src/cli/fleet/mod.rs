@@ -35,16 +35,23 @@ pub(super) async fn run(command: FleetCommand) -> Result<(), Failure> {
 fn init(store: &Store) -> Result<(), Failure> {
     let (keys, recovery) = store.create()?;
     output::print(&keys.to_string());
-    output::eprint(&format!(
-        "the fleet's keys are above; they are public. Its private key is in {}. Move {} to another place, off this machine: it \
-         signs too, if the other one is lost (devstream fleet recover). Keep a copy of the file {} with it once machines are signed: \
-         what is in it is renewed. Nothing is signed yet, and nobody trusts the fleet. For \
-         each machine that is to join, this one included: devstream fleet invite. For each that has joined, with the id and the key that \
-         `devstream identity` shows there: devstream fleet sign ID --role device|service --key KEY",
-        store.directory().display(),
-        recovery.display(),
-        store.signed().path().display()
-    ));
+    let (directory, signed) = (store.directory().display(), store.signed().path().display());
+    for line in [
+        format!("the fleet's keys are above; they are public; its private key is in {directory}"),
+        format!(
+            "move {} to another place, off this machine: it signs too, if the other one is lost (devstream fleet \
+             recover)",
+            recovery.display()
+        ),
+        format!("once machines are signed, keep a copy of {signed} with it: what is in it is renewed"),
+        "nothing is signed yet, and nobody trusts the fleet".to_owned(),
+        "next, for each machine that is to join, this one included: devstream fleet invite".to_owned(),
+        "or, for each that has joined, with the id and the key that `devstream identity` shows there: devstream fleet \
+         sign ID --role device|service --key KEY"
+            .to_owned(),
+    ] {
+        output::eprint(&line);
+    }
     Ok(())
 }
 

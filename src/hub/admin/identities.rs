@@ -14,7 +14,7 @@ use crate::hub::shared::Shared;
 use crate::net::os::clock;
 use crate::net::os::random;
 use crate::net::tls::Socket;
-use crate::proto::admin::{AdminResponse, Identity, KeyStatus, StreamStatus};
+use crate::proto::admin::{AdminResponse, HubInfo, Identity, KeyStatus, StreamStatus};
 use crate::proto::id::{DeviceId, Principal, PrincipalId, Role, ServiceName, UNNAMED_SERVICE};
 use crate::proto::join::JoinLink;
 use crate::proto::key::PublicKey;
@@ -268,12 +268,8 @@ async fn link(
 ) -> AdminResponse {
     let link =
         JoinLink { hub: shared.endpoints.public.clone(), role, id, pin: shared.endpoints.link_pin().await, code };
-    AdminResponse::Link {
-        link: link.reveal(),
-        until,
-        name_is_guessed: shared.endpoints.info.name_is_guessed,
-        enrolment,
-    }
+    let HubInfo { name_is_guessed, loopback_only, .. } = shared.endpoints.info;
+    AdminResponse::Link { link: link.reveal(), until, name_is_guessed, loopback_only, enrolment }
 }
 
 fn identity(shared: &Shared, record: Record, ending: &HashSet<DeviceId>) -> Identity {

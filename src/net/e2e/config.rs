@@ -107,6 +107,7 @@ impl SessionEnd {
         Some(SessionFacts {
             key,
             known: self.peer_keys.known(&self.expected.peer),
+            not_stored: self.peer_keys.not_stored(&self.expected.peer),
             certificate: validity,
             signed_here: self.expected.is_certified_here(),
             cipher: format!("{:?}", self.tls.negotiated_cipher_suite()?.suite()),

@@ -11,6 +11,8 @@ pub struct SessionFacts {
     pub key: PublicKey,
     /// What is known of the peer on this machine; `None` where a hub of the same user knows it.
     pub known: Option<KnownPeer>,
+    /// Why the peer's key is known to this process only; `None` if it is stored, or is not to be.
+    pub not_stored: Option<String>,
     /// When the certificate holds by which the fleet of this machine vouches for the key; `None` without a fleet.
     pub certificate: Option<Validity>,
     /// This machine, which has the fleet's key, signed the peer's for this session.

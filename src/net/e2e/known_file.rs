@@ -31,6 +31,8 @@ pub struct KnownFile {
     read: Mutex<Option<(Version, Arc<KnownPeers>)>>,
     /// Those that could not be written, for as long as this process runs.
     unwritten: FirstUse,
+    /// Why the last of them could not be.
+    write_error: Mutex<Option<String>>,
 }
 
 /// What tells that a file has changed.
@@ -43,7 +45,13 @@ struct Version {
 impl KnownFile {
     /// Names the file, which need not exist.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, trust_flag: String::new(), read: Mutex::default(), unwritten: FirstUse::default() }
+        Self {
+            path,
+            trust_flag: String::new(),
+            read: Mutex::default(),
+            unwritten: FirstUse::default(),
+            write_error: Mutex::default(),
+        }
     }
 
     /// Has advice to run `devstream trust` select this identity with a flag, which begins with a space.
@@ -135,6 +143,10 @@ impl PeerKeys for KnownFile {
         known.or_else(|| self.unwritten.known(peer))
     }
 
+    fn not_stored(&self, peer: &Principal) -> Option<String> {
+        self.unwritten.known(peer).and_then(|_| self.write_error.lock().clone())
+    }
+
     fn keep(&self, peer: &Principal, key: &PublicKey, anchors: &Anchors) -> Result<(), KeepError> {
         if self.known(peer).is_some_and(|known| known.key == *key) {
             return Ok(());
@@ -166,6 +178,7 @@ impl PeerKeys for KnownFile {
             // A machine whose disk is full or read-only is still reached; the next process meets the peer anew.
             Err(error) => {
                 tracing::warn!(target: "end-to-end", "{id}: its end-to-end key {} is not kept: {error:#}", key.short());
+                *self.write_error.lock() = Some(format!("{error:#}"));
                 return self.unwritten.keep(peer, key, anchors);
             }
         }

@@ -26,6 +26,11 @@ pub trait PeerKeys: fmt::Debug + Send + Sync {
     /// Returns what is known of this peer on this machine.
     fn known(&self, peer: &Principal) -> Option<KnownPeer>;
 
+    /// Returns why this peer's key is known to this process only; `None` if it is stored, or is not to be.
+    fn not_stored(&self, _: &Principal) -> Option<String> {
+        None
+    }
+
     /// An error if what is known cannot be read: nothing is known then, and nothing that rests on that may be done.
     fn ensure_readable(&self) -> Result<(), Refusal> {
         Ok(())

@@ -2,6 +2,19 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
+
+/// What a person sets to have this program's files elsewhere.
+static LOCATION: OnceLock<&'static str> = OnceLock::new();
+
+/// Has advice from here on name this setting; without it, the user's home directory.
+pub fn set_location(setting: &'static str) {
+    let _ = LOCATION.set(setting);
+}
+
+fn location() -> &'static str {
+    LOCATION.get().copied().unwrap_or("HOME")
+}
 
 /// Adds to an error of the file system why it failed, such as whose the path is, and what to do.
 pub fn explain(error: &io::Error, path: &Path) -> String {
@@ -14,10 +27,10 @@ pub fn advice(error: &io::Error, path: &Path) -> Option<String> {
     match error.kind() {
         io::ErrorKind::PermissionDenied => denied(path),
         io::ErrorKind::ReadOnlyFilesystem => {
-            Some("nothing can be written there: set HOME, or for a hub --state-dir, to a directory that can".into())
+            Some(format!("nothing can be written there: set {} to a directory that can", location()))
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Some("make room there, or set HOME, or for a hub --state-dir, to a directory with some".into())
+            Some(format!("make room there, or set {} to a directory with some", location()))
         }
         _ => None,
     }
@@ -35,15 +48,15 @@ pub fn denied(path: &Path) -> Option<String> {
     let user = user_name(owner);
     let named = user.clone().unwrap_or_else(|| format!("user {owner}"));
     if let Some(missing) = missing_below(path, Path::new(&at)) {
+        let setting = location();
         return Some(format!(
-            "{missing} does not exist, and {at} belongs to {named}: set HOME, or for a hub --state-dir, to a directory of \
-             your own"
+            "{missing} does not exist, and {at} belongs to {named}: set {setting} to a directory of your own"
         ));
     }
     let sudo = user.unwrap_or_else(|| format!("'#{owner}'"));
     Some(format!(
-        "{at} belongs to {named}: run this as that user (sudo -u {sudo} …), or with a directory of your own (HOME, or the \
-         hub's --state-dir)"
+        "{at} belongs to {named}: run this as that user (sudo -u {sudo} …), or with a directory of your own ({})",
+        location()
     ))
 }
 
@@ -98,14 +111,13 @@ mod tests {
         assert!(said.starts_with(root) || rustix::process::geteuid().is_root(), "{said}");
         assert_eq!(explain(&io::ErrorKind::NotFound.into(), &path), "entity not found");
         for (kind, next) in [
-            (io::ErrorKind::ReadOnlyFilesystem, "nothing can be written there: set HOME, or for a hub --state-dir, "),
+            (io::ErrorKind::ReadOnlyFilesystem, "nothing can be written there: set HOME to a directory that can"),
             (io::ErrorKind::StorageFull, "make room there, or set HOME"),
         ] {
             assert!(explain(&kind.into(), &path).contains(next), "{kind:?}");
         }
         let said = explain(&denied(), Path::new("/nonexistent/data/devstream"));
-        let home =
-            "/nonexistent does not exist, and / belongs to root: set HOME, or for a hub --state-dir, to a directory";
+        let home = "/nonexistent does not exist, and / belongs to root: set HOME to a directory of your own";
         assert!(said.contains(home) || rustix::process::geteuid().is_root(), "{said}");
     }
 }

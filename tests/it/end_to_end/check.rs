@@ -84,6 +84,18 @@ fn check_says_in_words_what_is_not_encrypted_end_to_end() {
     hop(&joined.laptop, &[]);
     let (code, found) = hop(&joined.laptop, &["--plain"]);
     assert_eq!((code, &found["state"]), (Some(44), &"failed".into()), "its key is known by now: {found:#}");
+    let proxy = joined.laptop.start(&["service-proxy", DEVICE, "--local", "0", "--plain"]);
+    let warning = proxy.wait_line("service-proxy: warning: pi-42 encrypts its streams end to end: drop --plain");
+    assert!(warning.ends_with("devstream trust forget device pi-42"), "{warning}");
+    // The device knows the service's key.
+    joined.laptop.ask(&["trust", "forget", "device", DEVICE, "--yes"]);
+    let refused = joined.laptop.run(&["check", DEVICE, "--plain"]);
+    assert_eq!(refused.code, Some(13), "{refused:?}");
+    for words in
+        ["as this service's were before: drop --plain", "next: the device's operator decides that, with --allow-"]
+    {
+        assert!(refused.stdout.contains(words), "{words}: {refused:?}");
+    }
 }
 
 #[test]

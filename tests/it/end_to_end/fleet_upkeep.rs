@@ -116,7 +116,12 @@ fn a_recovered_fleet_says_what_it_renews() {
 fn invitations_that_are_open_are_counted_and_a_link_in_an_argument_is_not_repeated() {
     let (owner, link) = (Machine::new(), "devstream://hub.example/pi-7?role=device&code=c2VjcmV0");
     let made = owner.run(&["fleet", "init"]);
-    assert!(made.stderr.contains("Keep a copy of the file"), "{made:?}");
+    let has = |words: &str| made.stderr.lines().any(|line| line.contains(words) && line.len() < 250);
+    for step in
+        ["its private key is in ", "move ", "keep a copy of ", "next, for each machine that is to join", "or, for each"]
+    {
+        assert!(has(step), "a line for each step: {made:?}");
+    }
     for given in [link.to_owned(), format!("devstream join '{link}'")] {
         let refused = owner.run(&["fleet", "invite", &given]);
         assert!(refused.code == Some(2) && refused.stderr.contains("paste it when asked"), "{refused:?}");

@@ -15,6 +15,9 @@ use super::poll;
 const LINES: u16 = 24;
 const COLUMNS: u16 = 120;
 
+/// Lines that are kept after they have scrolled out: more than any test writes.
+const SCROLLBACK: usize = 1000;
+
 /// Killed when dropped.
 pub(crate) struct Terminal {
     child: Child,
@@ -54,7 +57,7 @@ impl Terminal {
         }
         let command = command.env("TERM", "xterm").stdin(Stdio::null()).stdout(Stdio::null()).stderr(line);
         let child = command.spawn().expect("the program starts");
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(LINES, COLUMNS, 0)));
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(LINES, COLUMNS, SCROLLBACK)));
         let shown = screen.clone();
         let keyboard = File::from(keyboard);
         let output = keyboard.try_clone().expect("a file can be duplicated");
@@ -68,6 +71,27 @@ impl Terminal {
         let size = Winsize { ws_row: LINES, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         self.screen.lock().expect("nothing panics").screen_mut().set_size(LINES, columns);
         tcsetwinsize(&self.keyboard, size).expect("a terminal has a size");
+    }
+
+    /// Changes its height.
+    pub(crate) fn resize_lines(&self, lines: u16) {
+        let size = Winsize { ws_row: lines, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
+        self.screen.lock().expect("nothing panics").screen_mut().set_size(lines, COLUMNS);
+        tcsetwinsize(&self.keyboard, size).expect("a terminal has a size");
+    }
+
+    /// The lines that have scrolled out of it.
+    pub(crate) fn scrolled(&self) -> String {
+        let mut parser = self.screen.lock().expect("nothing panics");
+        parser.screen_mut().set_scrollback(usize::MAX);
+        let count = parser.screen().scrollback();
+        let mut lines = Vec::new();
+        for back in (1..=count).rev() {
+            parser.screen_mut().set_scrollback(back);
+            lines.extend(parser.screen().rows(0, COLUMNS).next());
+        }
+        parser.screen_mut().set_scrollback(0);
+        lines.join("\n")
     }
 
     /// Makes it narrower as tmux does: what is too long is wrapped, with the empty lines below it kept, and the first lines go

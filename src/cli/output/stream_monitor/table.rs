@@ -103,7 +103,7 @@ impl Table {
     }
 
     fn paint(&self, screen: &mut Screen) {
-        screen.paint(|lines| self.rows.lines(Instant::now(), lines.saturating_sub(OTHER_LINES).clamp(1, ROWS)));
+        screen.paint(|lines| self.rows.lines(Instant::now(), lines));
     }
 
     /// Adds a stream that was requested, and waits for its device.
@@ -139,8 +139,10 @@ impl Table {
 }
 
 impl Rows {
-    /// Returns the table's lines, with at most this many rows.
-    fn lines(&self, now: Instant, limit: usize) -> Vec<String> {
+    /// Returns the table's lines for a terminal of this many. One of less than the table has no head, which would scroll
+    /// away and be painted again and again.
+    fn lines(&self, now: Instant, terminal: usize) -> Vec<String> {
+        let limit = terminal.saturating_sub(OTHER_LINES).clamp(1, ROWS);
         let mut rows = self.lock();
         if rows.is_empty() {
             return Vec::new();
@@ -149,6 +151,10 @@ impl Rows {
         let mut lines = format_columns(&["  TO", "FROM", "UP", "DOWN", "RATE", "AGE", ""], shown);
         if rows.len() > limit {
             lines.push(format!("  and {} more", rows.len() - limit));
+        }
+        if lines.len() > terminal {
+            lines.remove(0);
+            lines.truncate(terminal);
         }
         lines
     }
@@ -219,13 +225,13 @@ mod tests {
 
     #[test]
     fn a_table_without_streams_is_empty() {
-        assert_eq!(rows(0).0.lines(Instant::now(), ROWS), [""; 0]);
+        assert_eq!(rows(0).0.lines(Instant::now(), 24), [""; 0]);
     }
 
     #[test]
     fn a_row_has_the_stream_its_source_bytes_rate_and_age() {
         let (rows, since) = rows(1);
-        let text = rows.lines(since + Duration::from_secs(63), ROWS).join("\n");
+        let text = rows.lines(since + Duration::from_secs(63), 24).join("\n");
         let wanted = "  TO            FROM             UP   DOWN  RATE   AGE\n\
                       ⠹ pi-42/ssh #1  127.0.0.1:50000  0 B  0 B   0 B/s  00:01:03";
         assert_eq!(text, wanted);
@@ -249,10 +255,23 @@ mod tests {
     #[test]
     fn more_streams_than_fit_are_counted() {
         let (rows, since) = rows(ROWS as u64 + 3);
-        for (limit, more) in [(ROWS, "  and 3 more"), (1, "  and 18 more")] {
-            let lines = rows.lines(since, limit);
+        for (terminal, limit, more) in [(100, ROWS, "  and 3 more"), (6, 3, "  and 16 more"), (4, 1, "  and 18 more")] {
+            let lines = rows.lines(since, terminal);
             assert_eq!((lines.len(), lines.last().map(String::as_str)), (1 + limit + 1, Some(more)));
         }
+    }
+
+    #[test]
+    fn the_table_is_no_longer_than_its_terminal() {
+        let (rows, since) = rows(3);
+        let starts = |terminal| {
+            let lines = rows.lines(since, terminal);
+            lines.iter().map(|line| line.trim_start().chars().take(5).collect::<String>()).collect::<Vec<_>>()
+        };
+        assert_eq!(starts(3), ["TO   ", "⠋ pi-", "and 2"]);
+        assert_eq!(starts(2), ["⠋ pi-", "and 2"]);
+        assert_eq!(starts(1), ["⠋ pi-"]);
+        assert_eq!(starts(0), [""; 0]);
     }
 
     #[test]
