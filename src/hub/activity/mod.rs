@@ -25,6 +25,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use self::budgets::{Budgets, Subject};
@@ -42,7 +43,8 @@ use crate::proto::refusal::{Detail, Refusal, RefusalKind};
 /// than streams delayed.
 const QUEUE: usize = 4096;
 
-/// The time that a stream waits for its line to be written where the log is required, and the interval of the checks.
+/// The time that a stream waits for its line to be written where the log is required, and a change of an identity for its
+/// own to be on the disk; and the interval of the checks.
 const AUDIT_TIMEOUT: Duration = Duration::from_secs(5);
 const AUDIT_POLL: Duration = Duration::from_millis(2);
 
@@ -111,6 +113,9 @@ struct Counters {
     written: AtomicU64,
     bytes: AtomicU64,
     failing: AtomicBool,
+    /// Lines about changes of identities recorded, and those on the disk or lost.
+    changes: AtomicU64,
+    synced: watch::Sender<u64>,
 }
 
 /// The writer's thread. It ends when every [`Activity`] is dropped.
@@ -151,10 +156,27 @@ impl Activity {
         self.counters.queued.fetch_add(1, Ordering::Relaxed);
         self.counters.recorded.fetch_add(1, Ordering::Relaxed);
         let destination = Destination::of(&event);
+        let is_change = destination == Destination::Administration;
+        if is_change {
+            self.counters.changes.fetch_add(1, Ordering::Relaxed);
+        }
         if self.lines.try_send(WrittenLine { json: line::json(event), destination }).is_err() {
             self.counters.queued.fetch_sub(1, Ordering::Relaxed);
             self.counters.lost.fetch_add(1, Ordering::Release);
             self.counters.settled.fetch_add(1, Ordering::Release);
+            if is_change {
+                self.counters.synced.send_modify(|count| *count += 1);
+            }
+        }
+    }
+
+    /// Waits until the lines about changes of identities that were recorded by now would survive a loss of power, or are lost and
+    /// counted. Whoever acknowledges a change calls this first. A disk that takes too long delays it no further.
+    pub(super) async fn changes_synced(&self) {
+        let recorded = self.counters.changes.load(Ordering::Relaxed);
+        let mut synced = self.counters.synced.subscribe();
+        if timeout(AUDIT_TIMEOUT, synced.wait_for(|count| *count >= recorded)).await.is_err() {
+            tracing::warn!(target: "hub", "a change is acknowledged whose line in the activity log is not on the disk yet");
         }
     }
 

@@ -64,11 +64,20 @@ impl Stores {
         match to {
             Destination::Log => {}
             Destination::Administration => {
+                if self.administration.is_full_for(lines) {
+                    self.administration.sync()?;
+                }
                 self.administration.append(lines, now).map_err(|failed| failed.error)?;
             }
             Destination::Unauthenticated => return self.unauthenticated.append(lines, now),
         }
         self.log.append(lines, now)
+    }
+
+    /// Has the lines about changes of identities survive a loss of power. There are few of them, and what they record was
+    /// committed; those about streams are left to the system.
+    pub(super) fn sync_administration(&self) -> io::Result<()> {
+        self.administration.sync()
     }
 
     /// See [`Store::maintain`].
@@ -147,10 +156,19 @@ impl Store {
             self.reopen()?;
             self.current_missing = false;
         }
-        if self.current.size > 0 && self.current.size + lines.len() as u64 > self.settings.rotate_size {
+        if self.is_full_for(lines) {
             self.rotate(now);
         }
         self.current.append(lines, now)
+    }
+
+    fn is_full_for(&self, lines: &str) -> bool {
+        self.current.size > 0 && self.current.size + lines.len() as u64 > self.settings.rotate_size
+    }
+
+    /// Has the current file survive a loss of power.
+    fn sync(&self) -> io::Result<()> {
+        self.current.file.sync_data()
     }
 
     /// Rotates and deletes files by age, and notices that the current file was removed.

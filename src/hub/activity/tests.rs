@@ -292,6 +292,19 @@ fn on_disk(path: &Path) -> u64 {
     fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
 }
 
+#[tokio::test]
+async fn a_change_that_is_acknowledged_has_its_line() {
+    let (_home, path) = log_path();
+    let (activity, _writer) = Activity::open(&path, Settings::default(), Arc::new(Metrics::new(&[], None))).unwrap();
+    for number in 0..20 {
+        activity.record(Event { reason: format!("change {number}"), ..Event::new(Operation::EnrolmentAdded, "added") });
+        activity.changes_synced().await;
+        let written = fs::read_to_string(files::administration_path(&path)).unwrap();
+        assert_eq!(written.lines().count(), number + 1, "{written}");
+    }
+    assert_eq!(activity.lost(), 0);
+}
+
 /// Linux only: `/dev/full`.
 #[cfg(target_os = "linux")]
 mod full_disk {
@@ -334,6 +347,32 @@ mod full_disk {
             lines[0].json().contains(r#""operationName":"activityLost","properties":{"linesLost":10}"#),
             "{lines:?}"
         );
+    }
+
+    /// The kernel takes what is written to this device, and syncs it nowhere.
+    #[tokio::test]
+    async fn a_line_about_a_change_that_cannot_be_synced_counts_as_lost_and_one_about_a_stream_needs_no_sync() {
+        let (_home, path) = log_path();
+        for log in [&path, &files::administration_path(&path)] {
+            std::os::unix::fs::symlink("/dev/null", log).unwrap();
+        }
+        let (activity, _writer) = Activity::open(&path, Settings::default(), no_metrics()).unwrap();
+        activity.record(Event::new(Operation::DeviceConnected, "connected"));
+        wait(|| activity.written() == 1);
+        assert_eq!(activity.lost(), 0);
+        activity.record(Event::new(Operation::IdentityAdded, "added"));
+        activity.changes_synced().await;
+        assert_eq!(activity.lost(), 1);
+    }
+
+    #[test]
+    fn a_full_file_of_changes_is_synced_before_the_next_one_begins() {
+        let (_home, path) = log_path();
+        std::os::unix::fs::symlink("/dev/null", files::administration_path(&path)).unwrap();
+        let mut stores = Stores::open(&path, Settings::default()).unwrap();
+        let full = "x".repeat(usize::try_from(ADMINISTRATION.rotate_size).unwrap());
+        stores.append(&full, Destination::Administration, Timestamp(0)).unwrap();
+        assert!(stores.append("next\n", Destination::Administration, Timestamp(0)).is_err());
     }
 
     #[tokio::test]

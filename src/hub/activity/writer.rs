@@ -37,6 +37,8 @@ pub(super) struct LogWriter {
     required: bool,
     /// Lost lines that were reported in the log.
     reported_lost: u64,
+    /// Lines about changes of identities that are settled by the next sync: their number, and how many of them are written.
+    unsynced: (usize, usize),
     /// The next attempt while writing fails.
     retry: Option<Instant>,
     maintained_at: Instant,
@@ -46,7 +48,8 @@ impl LogWriter {
     /// A writer to an open store.
     pub(super) fn new(stores: Stores, budgets: Arc<Mutex<Budgets>>, counters: Arc<Counters>, required: bool) -> Self {
         counters.bytes.store(stores.bytes(), Ordering::Relaxed);
-        Self { stores, budgets, counters, required, reported_lost: 0, retry: None, maintained_at: clock::now() }
+        let (unsynced, maintained_at) = ((0, 0), clock::now());
+        Self { stores, budgets, counters, required, reported_lost: 0, unsynced, retry: None, maintained_at }
     }
 
     /// Writes until every sender is dropped.
@@ -62,6 +65,7 @@ impl LogWriter {
                 Err(RecvTimeoutError::Timeout) => self.retry_pending(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.sync();
             if self.maintained_at.elapsed() >= MAINTENANCE_INTERVAL {
                 self.maintained_at = clock::now();
                 self.stores.maintain(clock::now_utc());
@@ -114,7 +118,27 @@ impl LogWriter {
         let may_write = self.retry.is_none_or(|at| clock::now() >= at);
         let written = if may_write { self.try_write(Some((lines, count, destination))) } else { 0 };
         self.counters.lost.fetch_add((count - written) as u64, Ordering::Release);
-        self.counters.settled.fetch_add(count as u64, Ordering::Release);
+        if destination == Destination::Administration {
+            self.unsynced = (self.unsynced.0 + count, self.unsynced.1 + written);
+        } else {
+            self.counters.settled.fetch_add(count as u64, Ordering::Release);
+        }
+    }
+
+    /// Syncs the lines about changes of identities, all those of a batch at once. What cannot be synced counts as lost: the
+    /// kernel may have dropped it.
+    fn sync(&mut self) {
+        let (count, written) = std::mem::take(&mut self.unsynced);
+        if written > 0
+            && let Err(error) = self.stores.sync_administration()
+        {
+            self.counters.lost.fetch_add(written as u64, Ordering::Release);
+            self.fail(&error);
+        }
+        if count > 0 {
+            self.counters.settled.fetch_add(count as u64, Ordering::Release);
+            self.counters.synced.send_modify(|synced| *synced += count as u64);
+        }
     }
 
     /// Without new lines: reports lost lines, or checks whether the disk is writable again.
@@ -138,13 +162,18 @@ impl LogWriter {
                 count
             }
             Err(WriteFailed { written, error }) => {
-                if self.retry.replace(clock::now() + RETRY).is_none() {
-                    self.counters.failing.store(true, Ordering::Relaxed);
-                    let streams = if self.required { "new streams are refused" } else { "streams continue without it" };
-                    tracing::error!(target: "hub", %error, "the activity log cannot be written; {streams}");
-                }
+                self.fail(&error);
                 written
             }
+        }
+    }
+
+    /// Has the log count as failing until it is written again, and says so the first time.
+    fn fail(&mut self, error: &io::Error) {
+        if self.retry.replace(clock::now() + RETRY).is_none() {
+            self.counters.failing.store(true, Ordering::Relaxed);
+            let streams = if self.required { "new streams are refused" } else { "streams continue without it" };
+            tracing::error!(target: "hub", %error, "the activity log cannot be written; {streams}");
         }
     }
 

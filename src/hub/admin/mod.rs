@@ -64,6 +64,7 @@ async fn handle(shared: &Shared, request: AdminRequest, by: By) -> AdminResponse
         AdminRequest::EndStream { stream } => Ok(end_stream(shared, stream, by)),
         AdminRequest::Status => status::status(shared).await,
     };
+    shared.activity.changes_synced().await;
     result.unwrap_or_else(|error| AdminResponse::Failed { reason: error_with_advice(&error) })
 }
 

@@ -61,7 +61,10 @@ async fn redeem_code(shared: &Shared, context: &ConnectionContext, request: &Htt
     }
     let presented = Presented { code, key, proof };
     match redeem(shared, context.address, &credential.principal, presented).await {
-        Ok(Outcome::Joined) => Ok(()),
+        Ok(Outcome::Joined) => {
+            shared.activity.changes_synced().await;
+            Ok(())
+        }
         Ok(Outcome::WrongCode) => {
             context.exempt_from_penalty();
             Err(context.auth_failed(shared, Some(&credential.principal), "unknown join code"))
