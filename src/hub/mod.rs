@@ -8,8 +8,8 @@
 //! client of a load balancer's connection), `router` (TLS, HTTP, choice of the
 //! handler), `connection` (authentication) with `auth` (`authorize`, the only authorisation), `handlers` (`control` for
 //! the device, `open` for the service, `streaming` and `standby` for the legs), `broker` behind `broker_handle` (the
-//! rules of streams), `activity` (the log). `shared` holds the parts that connections share; `revalidation` ends what
-//! is no longer permitted.
+//! rules of streams), `activity` (the log). `shared` holds the parts that connections share; `consequences` tells the
+//! broker what follows from a changed identity, `revalidation` ends what is no longer permitted.
 
 pub mod activity;
 mod admin;
@@ -21,6 +21,7 @@ mod broker_handle;
 pub mod certificate;
 pub mod config;
 mod connection;
+mod consequences;
 mod endpoints;
 pub mod event;
 mod forwarded;

@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 use tokio::time::{sleep, sleep_until};
 
 use super::auth::{Action, authorize};
-use super::broker::{Input, LegKey};
-use super::registry::{Record, RegistryCache, RegistryError, StoredKey};
+use super::consequences::{Moment, computed_again};
+use super::registry::{Record, RegistryCache, RegistryError};
 use super::shared::Shared;
 use crate::net::os::clock;
 use crate::proto::id::{Principal, Role};
 use crate::proto::key::PublicKey;
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::scope::Scope;
 
 /// An identity that was found valid again.
 pub(super) struct Revalidated {
@@ -36,19 +35,8 @@ pub(super) async fn revalidate(
     let now = clock::now_utc();
     authorize(record.authz_subject(), action, now)?;
     let stored = record.valid_key(key, now).ok_or(RefusalKind::KeyReplaced)?;
-    let key_expiry = leg_key(stored).until;
+    let key_expiry = Moment::now().leg_key(stored).until;
     Ok(Revalidated { record, key_expiry })
-}
-
-/// Returns a stored key with its end on the monotonic clock.
-pub(super) fn leg_key(stored: &StoredKey) -> LegKey {
-    let now = clock::now_utc();
-    LegKey { key: stored.key, until: stored.until.map(|until| clock::now() + until.since(now)) }
-}
-
-/// Returns the end of a service's access on the monotonic clock, or `None` if it does not expire.
-pub(super) fn access_deadline(scope: &Scope) -> Option<Instant> {
-    scope.until.map(|until| clock::now() + until.since(clock::now_utc()))
 }
 
 /// The time until a registry that failed is asked again after the clock was set.
@@ -88,13 +76,9 @@ async fn reconsider_all(shared: &Shared) -> Result<(), RegistryError> {
 async fn reconsider(shared: &Shared, principal: Principal) -> Result<(), RegistryError> {
     let (broker, subject) = (shared.streams.broker.clone(), principal.clone());
     let told = shared.registry.change(&subject, move |registry| {
-        let Some(record) = registry.find(&principal)? else { return Ok(()) };
-        let keys = record.keys.iter().map(leg_key).collect();
-        broker.handle(Input::KeysChanged { principal: principal.clone(), keys });
-        if record.scope.until.is_some() {
-            let until = access_deadline(&record.scope);
-            broker.handle(Input::ScopeChanged { service: principal.id.into(), scope: record.scope, until });
-        }
+        let found = registry.find(&principal)?;
+        let inputs = found.map(|record| computed_again(&record, Moment::now())).unwrap_or_default();
+        inputs.into_iter().for_each(|input| broker.handle(input));
         Ok(())
     });
     told.await

@@ -5,11 +5,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::By;
-use crate::hub::broker::{Input, LegKey};
 use crate::hub::broker_handle::BrokerHandle;
+use crate::hub::consequences::change_identity;
 use crate::hub::event::{Event, Operation};
 use crate::hub::registry::{CodeHash, Enrolled, Record, RegistryError, StoredKey};
-use crate::hub::revalidation::access_deadline;
 use crate::hub::shared::Shared;
 use crate::net::os::clock;
 use crate::net::os::random;
@@ -19,7 +18,6 @@ use crate::proto::id::{DeviceId, Principal, PrincipalId, Role, ServiceName, UNNA
 use crate::proto::join::JoinLink;
 use crate::proto::key::PublicKey;
 use crate::proto::limits::BACKOFF_CAP;
-use crate::proto::refusal::{REMOVED, Refusal, RefusalKind};
 use crate::proto::scope::{Glob, Scope, ScopeChange};
 use crate::proto::secret::JoinCode;
 use crate::proto::text;
@@ -36,7 +34,7 @@ pub(super) async fn add(shared: &Shared, principal: Principal, scope: Scope, lin
     }
     let (code, hash) = new_code(link_seconds);
     let (subject, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
-    let adding = shared.registry.change(&principal, move |registry| {
+    let adding = change_identity(shared, &principal, move |registry| {
         registry.add(&subject, &scope, &hash, clock::now_utc())?;
         let reason = if subject.role == Role::Service { scope_in_words(&scope) } else { String::new() };
         activity.record(Event { reason, by, ..Event::about(&subject, Operation::IdentityAdded, "added") });
@@ -63,7 +61,7 @@ pub(super) async fn rotate(
     let (code, hash) = new_code(link_seconds);
     let (subject, until, activity) = (principal.clone(), hash.until, shared.activity.clone());
     let overlap = Duration::from_secs(overlap_seconds);
-    let rotating = shared.registry.change(&principal, move |registry| {
+    let rotating = change_identity(shared, &principal, move |registry| {
         registry.rotate(&subject, &hash, overlap)?;
         activity.record(Event { by, ..Event::about(&subject, Operation::IdentityChanged, "rotating") });
         Ok(())
@@ -74,11 +72,11 @@ pub(super) async fn rotate(
 
 pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: ScopeChange, by: By) -> AdminResult {
     let principal = Principal { role: Role::Service, id: service.clone().into() };
-    let (subject, activity, broker) = (principal.clone(), shared.activity.clone(), shared.streams.broker.clone());
-    let changing = shared.registry.change(&subject, move |registry| {
+    let (subject, activity) = (principal.clone(), shared.activity.clone());
+    let changing = change_identity(shared, &subject, move |registry| {
         let before = registry.find(&principal)?.map(|record| record.scope);
         let scope = registry.rescope(&principal, change)?;
-        let (reach, until) = (scope_in_words(&scope), access_deadline(&scope));
+        let reach = scope_in_words(&scope);
         if before.as_ref() == Some(&scope) {
             let what = format!("service {service} may reach {reach}, as before; nothing was changed");
             return Ok(AdminResponse::Done { what });
@@ -86,7 +84,6 @@ pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: Scope
         let what = format!("service {service} may reach {reach}");
         let event = Event::about(&principal, Operation::IdentityChanged, "rescoped");
         activity.record(Event { reason: reach, by, ..event });
-        broker.handle(Input::ScopeChanged { service, scope, until });
         Ok(AdminResponse::Done { what })
     });
     changing.await
@@ -94,7 +91,7 @@ pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: Scope
 
 pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool, by: By) -> AdminResult {
     let (subject, activity, broker) = (principal.clone(), shared.activity.clone(), shared.streams.broker.clone());
-    let changing = shared.registry.change(&subject, move |registry| {
+    let changing = change_identity(shared, &subject, move |registry| {
         let word = if enabled { "enabled" } else { "disabled" };
         let found = registry.find(&principal)?;
         if found.as_ref().is_some_and(|record| record.disabled != enabled) {
@@ -107,10 +104,7 @@ pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool,
             let back = has_agent.then(agent_comes_back).unwrap_or_default();
             return Ok(AdminResponse::Done { what: format!("{principal} is enabled{back}") });
         }
-        let what = format!("{principal} is disabled; {}", ended(&broker, &principal));
-        let reason = Refusal::new(RefusalKind::Disabled, principal.to_string());
-        broker.handle(Input::IdentityRevoked { principal, reason });
-        Ok(AdminResponse::Done { what })
+        Ok(AdminResponse::Done { what: format!("{principal} is disabled; {}", ended(&broker, &principal)) })
     });
     changing.await
 }
@@ -135,39 +129,31 @@ pub(super) async fn show(shared: &Shared, principal: Principal) -> AdminResult {
 
 pub(super) async fn remove(shared: &Shared, principal: Principal, by: By) -> AdminResult {
     let (subject, activity, broker) = (principal.clone(), shared.activity.clone(), shared.streams.broker.clone());
-    let removing = shared.registry.change(&subject, move |registry| {
+    let removing = change_identity(shared, &subject, move |registry| {
         registry.remove(&principal)?;
         activity.record(Event { by, ..Event::about(&principal, Operation::IdentityRemoved, "removed") });
-        let reason = Refusal::new(RefusalKind::AuthenticationFailed, format!("{principal} {REMOVED}"));
         let mut what = format!("{principal} is removed; {}", ended(&broker, &principal));
         if is_own_users(&principal) {
             what += "; the hub's own user is added again, with access to everything, at the next use: to bar that, `devstream hub \
                      service disable local`";
         }
-        broker.handle(Input::IdentityRevoked { principal, reason });
         Ok(AdminResponse::Done { what })
     });
     removing.await
 }
 
 pub(super) async fn enrol(shared: &Shared, principal: Principal, key: PublicKey, by: By) -> AdminResult {
-    let (subject, activity, broker) = (principal.clone(), shared.activity.clone(), shared.streams.broker.clone());
-    let enrolling = shared.registry.change(&subject, move |registry| {
-        let enrolled = registry.enrol(&principal, &key, clock::now_utc())?;
-        match enrolled {
+    let (subject, activity) = (principal.clone(), shared.activity.clone());
+    let enrolling = change_identity(shared, &subject, move |registry| {
+        match registry.enrol(&principal, &key, clock::now_utc())? {
             Enrolled::Created => {
                 activity.record(Event { by, ..Event::about(&principal, Operation::IdentityAdded, "added") })
             }
-            Enrolled::KeyAdded | Enrolled::KeyReplaced => {
+            Enrolled::NewKey => {
                 activity.record(Event { by, ..Event::about(&principal, Operation::IdentityChanged, "newKey") });
             }
-            Enrolled::Unchanged => return Ok(()),
+            Enrolled::Unchanged => {}
         }
-        if enrolled == Enrolled::KeyReplaced {
-            let reason = Refusal::new(RefusalKind::KeyReplaced, principal.to_string());
-            broker.handle(Input::IdentityRevoked { principal: principal.clone(), reason });
-        }
-        broker.handle(Input::KeysChanged { principal, keys: vec![LegKey { key, until: None }] });
         Ok(())
     });
     enrolling.await?;

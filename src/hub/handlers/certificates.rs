@@ -7,12 +7,11 @@ use tokio::time::sleep;
 
 use crate::hub::admission::lists::ListTurn;
 use crate::hub::auth::Action;
-use crate::hub::broker::Input;
 use crate::hub::connection::ConnectionContext;
+use crate::hub::consequences::{Moment, keys_changed};
 use crate::hub::event::{CERTIFIED, Event, Operation};
 use crate::hub::registry::{Record, RegistryError};
 use crate::hub::responses;
-use crate::hub::revalidation::leg_key;
 use crate::hub::shared::Shared;
 use crate::net::os::clock;
 use crate::net::transport::http_server::{HttpRequest, empty_response};
@@ -95,8 +94,8 @@ async fn store_certificate(
         activity.record(Event { source, by, reason: format!("for the key {}", key.short()), ..event });
         if owner.role == Role::Device {
             // Its connection looks its key up again, and finds the certificate.
-            let keys = registry.find(&owner)?.map(|record| record.keys.iter().map(leg_key).collect());
-            broker.handle(Input::KeysChanged { principal: owner, keys: keys.unwrap_or_default() });
+            let found = registry.find(&owner)?;
+            found.iter().for_each(|record| broker.handle(keys_changed(record, Moment::now())));
         }
         Ok(())
     });

@@ -8,16 +8,13 @@ use http::{Response, StatusCode};
 use crate::hub::admission::Admission;
 use crate::hub::admission::penalty::PenaltyReason;
 use crate::hub::auth::AuthnError;
-use crate::hub::broker::{Input, LegKey};
-use crate::hub::broker_handle::BrokerHandle;
 use crate::hub::connection::ConnectionContext;
+use crate::hub::consequences::change_identity;
 use crate::hub::event::{Event, JOINED, Operation};
 use crate::hub::registry::{CodeCheck, Redeemed, RegistryError};
 use crate::hub::responses;
-use crate::hub::revalidation::leg_key;
 use crate::hub::shared::Shared;
 use crate::net::os::clock;
-use crate::net::tls::Socket;
 use crate::net::transport::http_server::{HttpRequest, empty_response};
 use crate::proto::auth::{AUTH_HEADER, Credential};
 use crate::proto::http::STREAMING_ENDPOINT_HEADER;
@@ -141,8 +138,8 @@ async fn redeem(
         return Ok(useless);
     }
     let (principal, hash, admission) = (subject.clone(), code.hash(), shared.admission.clone());
-    let (activity, broker) = (shared.activity.clone(), shared.streams.broker.clone());
-    let redeemed = shared.registry.change(subject, move |registry| {
+    let activity = shared.activity.clone();
+    let redeemed = change_identity(shared, subject, move |registry| {
         let Some(redeemed) = registry.redeem(&principal, &hash, &key, clock::now_utc())? else {
             // Another machine was faster: with the code, or with an enrolment key for the same id.
             record_penalty(&admission, source);
@@ -151,14 +148,6 @@ async fn redeem(
         };
         if redeemed.is_new {
             activity.record(join_event(&principal, source, &redeemed));
-            // The new key is committed: without the others' ends, they are good for nothing more.
-            let keys = registry.find(&principal).ok().flatten().map(|record| record.keys.iter().map(leg_key).collect());
-            revoke_replaced_key(
-                &broker,
-                principal.clone(),
-                &redeemed,
-                keys.unwrap_or_else(|| vec![LegKey { key, until: None }]),
-            );
         }
         // Where this fails, the machine asks once more with the same key.
         if let Some(proof) = &proof {
@@ -178,13 +167,4 @@ fn join_event(subject: &Principal, source: SocketAddr, redeemed: &Redeemed) -> E
     let event = Event::about(subject, Operation::Join, JOINED);
     let reason = redeemed.enrolment.map(|id| format!("with enrolment key {id}")).unwrap_or_default();
     Event { source: Some(source), reason, ..event }
-}
-
-/// Ends the connections and streams of a replaced key: at once, or when it ends, where it stays valid for a while.
-fn revoke_replaced_key(broker: &BrokerHandle<Socket>, subject: Principal, redeemed: &Redeemed, keys: Vec<LegKey>) {
-    if redeemed.replaced_at_once {
-        let reason = Refusal::new(RefusalKind::KeyReplaced, subject.to_string());
-        broker.handle(Input::IdentityRevoked { principal: subject.clone(), reason });
-    }
-    broker.handle(Input::KeysChanged { principal: subject, keys });
 }

@@ -9,11 +9,11 @@ use tokio::time::sleep;
 use crate::hub::auth::Action;
 use crate::hub::broker::{Grant, OpenRequest};
 use crate::hub::connection::ConnectionContext;
+use crate::hub::consequences::Moment;
 use crate::hub::event::{Event, Operation};
 use crate::hub::registry::Record;
 use crate::hub::relief;
 use crate::hub::responses;
-use crate::hub::revalidation::access_deadline;
 use crate::hub::shared::Shared;
 use crate::net::os::clock;
 use crate::net::transport::http_server::HttpRequest;
@@ -107,7 +107,7 @@ async fn request_stream(
     let request = OpenRequest {
         device: device.clone(),
         name: params.name,
-        until: access_deadline(&service.scope),
+        until: Moment::now().access_deadline(&service.scope),
         scope: service.scope,
         service: service.principal.id.into(),
         source: context.address,

@@ -100,10 +100,8 @@ pub struct CodeHash {
 pub enum Enrolled {
     /// The identity had this key.
     Unchanged,
-    /// The identity, which had not joined, has this key now.
-    KeyAdded,
-    /// The identity's key was replaced.
-    KeyReplaced,
+    /// The identity has this key now, and no other.
+    NewKey,
     /// The identity was created.
     Created,
 }
@@ -157,8 +155,6 @@ pub struct Redeemed {
     pub enrolment: Option<u64>,
     /// The identity has the key from now on, and did not have it before.
     pub is_new: bool,
-    /// An earlier key of the identity was replaced without an overlap.
-    pub replaced_at_once: bool,
 }
 
 /// The reason why a change was refused.

@@ -157,17 +157,17 @@ impl Registry for SqliteRegistry {
         self.change(|transaction| {
             let Ok(redeemable) = redeemable(transaction, principal, code, key, now)? else { return Ok(None) };
             Ok(Some(match redeemable {
-                Redeemable::HasKey { enrolment } => Redeemed { enrolment, is_new: false, replaced_at_once: false },
-                Redeemable::Code { joined, overlap } => {
+                Redeemable::HasKey { enrolment } => Redeemed { enrolment, is_new: false },
+                Redeemable::Code { overlap } => {
                     mark_used(transaction, principal, now)?;
                     join(transaction, principal, key, overlap, now)?;
-                    Redeemed { enrolment: None, is_new: true, replaced_at_once: joined && overlap.is_zero() }
+                    Redeemed { enrolment: None, is_new: true }
                 }
                 Redeemable::Enrolment(id) => {
                     enrolments::spend(transaction, id)?;
                     insert(transaction, principal, &Scope::default(), Some(id), now)?;
                     join(transaction, principal, key, Duration::ZERO, now)?;
-                    Redeemed { enrolment: Some(id), is_new: true, replaced_at_once: false }
+                    Redeemed { enrolment: Some(id), is_new: true }
                 }
             }))
         })
@@ -180,8 +180,7 @@ impl Registry for SqliteRegistry {
                 Some(record) if record.keys.iter().any(|stored| !stored.local) => {
                     return Err(RegistryError::AlreadyJoined(principal.clone()));
                 }
-                Some(record) if record.keys.is_empty() => Enrolled::KeyAdded,
-                Some(_) => Enrolled::KeyReplaced,
+                Some(_) => Enrolled::NewKey,
                 None => {
                     rows::ensure_distinct(transaction, principal)?;
                     insert(transaction, principal, &Scope::everything(), None, now)?;
@@ -321,7 +320,7 @@ enum Redeemable {
     /// Nothing more: the identity has this key.
     HasKey { enrolment: Option<u64> },
     /// Another key for the identity, whose former one stays valid for the overlap.
-    Code { joined: bool, overlap: Duration },
+    Code { overlap: Duration },
     /// A use of this enrolment key.
     Enrolment(u64),
 }
@@ -341,7 +340,7 @@ fn redeemable(
     let joined = record.as_ref().is_some_and(|record| !record.keys.is_empty());
     match find_code(connection, principal, code, joined, now)? {
         Err(CodeCheck::Wrong) => {}
-        found => return Ok(found.map(|overlap| Redeemable::Code { joined, overlap })),
+        found => return Ok(found.map(|overlap| Redeemable::Code { overlap })),
     }
     let enrolment = match enrolments::find(connection, principal, code, now)? {
         Ok(enrolment) => enrolment,

@@ -207,7 +207,7 @@ fn the_first_key_of_an_identity_replaces_none() {
     let (registry, pi) = (registry(), device("pi"));
     registry.added(&pi);
     let enrol = |byte| registry.enrol(&pi, &key(byte), Timestamp(1)).unwrap();
-    assert_eq!([enrol(1), enrol(1), enrol(2)], [Enrolled::KeyAdded, Enrolled::Unchanged, Enrolled::KeyReplaced]);
+    assert_eq!([enrol(1), enrol(1), enrol(2)], [Enrolled::NewKey, Enrolled::Unchanged, Enrolled::NewKey]);
 }
 
 #[test]
