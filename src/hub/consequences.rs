@@ -12,15 +12,15 @@ use crate::proto::refusal::{REMOVED, Refusal, RefusalKind};
 use crate::proto::scope::Scope;
 use crate::proto::timestamp::Timestamp;
 
-/// The same moment on both clocks: records have times of the wall clock, and the broker waits on the monotonic one.
+/// Both clocks at the same time: records have times of the wall clock, and the broker waits on the monotonic one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
+pub(super) struct Clocks {
     wall: Timestamp,
     monotonic: Instant,
 }
 
-impl Moment {
-    /// The present moment.
+impl Clocks {
+    /// Reads both.
     pub(super) fn now() -> Self {
         Self { wall: clock::now_utc(), monotonic: clock::now() }
     }
@@ -53,7 +53,7 @@ where
         let done = work(registry);
         // Also where it failed: a store may have taken a part.
         let inputs = match registry.find(&subject) {
-            Ok(after) => consequences(before.as_ref(), after.as_ref(), Moment::now()),
+            Ok(after) => consequences(before.as_ref(), after.as_ref(), Clocks::now()),
             // Nobody knows what it may do now.
             Err(_) => vec![revoked(subject, RefusalKind::HubFailed.into())],
         };
@@ -64,7 +64,7 @@ where
 }
 
 /// Returns what the broker is told once an identity is `after`, having been `before`; `None` where there is none.
-fn consequences(before: Option<&Record>, after: Option<&Record>, now: Moment) -> Vec<Input> {
+fn consequences(before: Option<&Record>, after: Option<&Record>, now: Clocks) -> Vec<Input> {
     let Some(after) = after else {
         let removed = |before: &Record| {
             let reason = format!("{} {REMOVED}", before.principal);
@@ -90,18 +90,18 @@ fn consequences(before: Option<&Record>, after: Option<&Record>, now: Moment) ->
 }
 
 /// Returns what the broker is told of an identity whose record is the same, while the wall clock was set.
-pub(super) fn computed_again(record: &Record, now: Moment) -> Vec<Input> {
+pub(super) fn computed_again(record: &Record, now: Clocks) -> Vec<Input> {
     let scope = scope_changed(record, now).filter(|_| record.scope.until.is_some());
     [Some(keys_changed(record, now)), scope].into_iter().flatten().collect()
 }
 
 /// Has the connections of an identity look it up again.
-pub(super) fn keys_changed(record: &Record, now: Moment) -> Input {
+pub(super) fn keys_changed(record: &Record, now: Clocks) -> Input {
     let keys = record.keys.iter().map(|stored| now.leg_key(stored)).collect();
     Input::KeysChanged { principal: record.principal.clone(), keys }
 }
 
-fn scope_changed(record: &Record, now: Moment) -> Option<Input> {
+fn scope_changed(record: &Record, now: Clocks) -> Option<Input> {
     let until = now.access_deadline(&record.scope);
     let service = record.principal.id.clone().into();
     (record.principal.role == Role::Service).then(|| Input::ScopeChanged {
@@ -132,8 +132,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_800_000_000);
 
-    fn moment() -> Moment {
-        Moment { wall: NOW, monotonic: clock::now() }
+    fn clocks() -> Clocks {
+        Clocks { wall: NOW, monotonic: clock::now() }
     }
 
     fn key(byte: u8, until: Option<i64>) -> StoredKey {
@@ -157,13 +157,17 @@ mod tests {
 
     /// What the broker is told, in words.
     fn told(before: Option<&Record>, after: Option<&Record>) -> Vec<String> {
-        let words = |input: &Input| match input {
-            Input::IdentityRevoked { reason, .. } => format!("revoked: {:?}", reason.kind),
-            Input::KeysChanged { keys, .. } => format!("{} keys", keys.len()),
-            Input::ScopeChanged { .. } => "scope".into(),
-            other => format!("{other:?}"),
+        let words = |input: &Input| {
+            if let Input::IdentityRevoked { reason, .. } = input {
+                format!("revoked: {:?}", reason.kind)
+            } else if let Input::KeysChanged { keys, .. } = input {
+                format!("{} keys", keys.len())
+            } else {
+                assert!(matches!(input, Input::ScopeChanged { .. }), "{input:?}");
+                "scope".into()
+            }
         };
-        consequences(before, after, moment()).iter().map(words).collect()
+        consequences(before, after, clocks()).iter().map(words).collect()
     }
 
     #[test]
@@ -203,14 +207,17 @@ mod tests {
     #[test]
     fn ends_of_keys_and_of_access_are_moments_of_the_monotonic_clock() {
         let mut service = record(Role::Service, &[key(1, Some(60))]);
-        let now = moment();
+        let now = clocks();
         let ends = |service: &Record| {
-            let end = |input: &Input| match input {
-                Input::KeysChanged { keys, .. } => keys[0].until,
-                Input::ScopeChanged { until, .. } => *until,
-                other => panic!("{other:?}"),
-            };
-            computed_again(service, now).iter().map(end).collect::<Vec<_>>()
+            let mut ends = Vec::new();
+            for input in computed_again(service, now) {
+                if let Input::KeysChanged { keys, .. } = input {
+                    ends.push(keys[0].until);
+                } else if let Input::ScopeChanged { until, .. } = input {
+                    ends.push(until);
+                }
+            }
+            ends
         };
         let at = |seconds| Some(now.monotonic + Duration::from_secs(seconds));
         assert_eq!(ends(&service), [at(60)], "access without an end needs no new one");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{sleep, sleep_until};
 
 use super::auth::{Action, authorize};
-use super::consequences::{Moment, computed_again};
+use super::consequences::{Clocks, computed_again};
 use super::registry::{Record, RegistryCache, RegistryError};
 use super::shared::Shared;
 use crate::net::os::clock;
@@ -35,7 +35,7 @@ pub(super) async fn revalidate(
     let now = clock::now_utc();
     authorize(record.authz_subject(), action, now)?;
     let stored = record.valid_key(key, now).ok_or(RefusalKind::KeyReplaced)?;
-    let key_expiry = Moment::now().leg_key(stored).until;
+    let key_expiry = Clocks::now().leg_key(stored).until;
     Ok(Revalidated { record, key_expiry })
 }
 
@@ -77,7 +77,7 @@ async fn reconsider(shared: &Shared, principal: Principal) -> Result<(), Registr
     let (broker, subject) = (shared.streams.broker.clone(), principal.clone());
     let told = shared.registry.change(&subject, move |registry| {
         let found = registry.find(&principal)?;
-        let inputs = found.map(|record| computed_again(&record, Moment::now())).unwrap_or_default();
+        let inputs = found.map(|record| computed_again(&record, Clocks::now())).unwrap_or_default();
         inputs.into_iter().for_each(|input| broker.handle(input));
         Ok(())
     });

@@ -29,7 +29,7 @@ use tokio::time::{sleep, timeout};
 use self::config::ProxyConfig;
 pub use self::connector::Connector;
 use self::opener::Opener;
-pub(crate) use self::opener::ensure_plain_is_accepted;
+pub use self::opener::ensure_plain_is_accepted;
 use crate::net::log_throttle::LogThrottle;
 use crate::net::shutdown::Shutdown;
 use crate::net::tasks::Tasks;

@@ -329,7 +329,7 @@ impl Opener {
 }
 
 /// Fails for a device whose key is known: it is sent no stream that is not encrypted end to end.
-pub(crate) fn ensure_plain_is_accepted(client: &Client, device: &DeviceId) -> Result<(), Refusal> {
+pub fn ensure_plain_is_accepted(client: &Client, device: &DeviceId) -> Result<(), Refusal> {
     let peer = Principal { role: Role::Device, id: device.lower_case().into() };
     if !client.has_known_key(&peer)? {
         return Ok(());

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use crate::hub::admission::lists::ListTurn;
 use crate::hub::auth::Action;
 use crate::hub::connection::ConnectionContext;
-use crate::hub::consequences::{Moment, keys_changed};
+use crate::hub::consequences::{Clocks, keys_changed};
 use crate::hub::event::{CERTIFIED, Event, Operation};
 use crate::hub::registry::{Record, RegistryError};
 use crate::hub::responses;
@@ -95,7 +95,7 @@ async fn store_certificate(
         if owner.role == Role::Device {
             // Its connection looks its key up again, and finds the certificate.
             let found = registry.find(&owner)?;
-            found.iter().for_each(|record| broker.handle(keys_changed(record, Moment::now())));
+            found.iter().for_each(|record| broker.handle(keys_changed(record, Clocks::now())));
         }
         Ok(())
     });

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use crate::hub::auth::Action;
 use crate::hub::broker::{Grant, OpenRequest};
 use crate::hub::connection::ConnectionContext;
-use crate::hub::consequences::Moment;
+use crate::hub::consequences::Clocks;
 use crate::hub::event::{Event, Operation};
 use crate::hub::registry::Record;
 use crate::hub::relief;
@@ -107,7 +107,7 @@ async fn request_stream(
     let request = OpenRequest {
         device: device.clone(),
         name: params.name,
-        until: Moment::now().access_deadline(&service.scope),
+        until: Clocks::now().access_deadline(&service.scope),
         scope: service.scope,
         service: service.principal.id.into(),
         source: context.address,

@@ -11,7 +11,7 @@ use crate::hub::auth::Action;
 use crate::hub::broker::{JoinedStream, LegAdmission, LegAttach, LegCredential, LegExit};
 use crate::hub::broker_handle::{ActiveStream, EndConnection, Handover, JoinOutcome, LeaveGuard};
 use crate::hub::connection::{AuthenticatedIdentity, ConnectionContext};
-use crate::hub::consequences::Moment;
+use crate::hub::consequences::Clocks;
 use crate::hub::event::{Event, Operation};
 use crate::hub::relief;
 use crate::hub::responses;
@@ -95,9 +95,9 @@ pub(in crate::hub) async fn upgrade(
         principal: record.principal.clone(),
         credential,
         address: context.address,
-        until: Moment::now().access_deadline(&record.scope),
+        until: Clocks::now().access_deadline(&record.scope),
         scope: record.scope,
-        key: Moment::now().leg_key(&key),
+        key: Clocks::now().leg_key(&key),
     };
     if let Err(refusal) = shared.activity.audit_checkpoint() {
         return HttpOutcome::Reply(responses::refusal(&refusal));

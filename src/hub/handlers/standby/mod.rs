@@ -15,7 +15,7 @@ use super::streaming::{PendingLeg, StandbyIdentity};
 use crate::hub::auth::Action;
 use crate::hub::broker::{LegAttach, LegCredential, LegKey};
 use crate::hub::connection::ConnectionContext;
-use crate::hub::consequences::Moment;
+use crate::hub::consequences::Clocks;
 use crate::hub::identity_counts::CountPermit;
 use crate::hub::responses;
 use crate::hub::revalidation::{Revalidated, revalidate, sleep_until_deadline};
@@ -166,7 +166,7 @@ impl Standby<'_> {
             principal: self.identity.principal.clone(),
             credential,
             address: self.context.address,
-            until: Moment::now().access_deadline(&scope),
+            until: Clocks::now().access_deadline(&scope),
             scope,
             key: LegKey { key: self.identity.key, until: key_expiry },
         };
@@ -181,7 +181,7 @@ impl Standby<'_> {
         let mut changes = self.shared.registry.changes(&self.identity.principal);
         loop {
             let valid = self.revalidate().await.map_err(|refusal| StandbyEnd::Refused(refusal.kind))?;
-            let access_deadline = Moment::now().access_deadline(&valid.record.scope);
+            let access_deadline = Clocks::now().access_deadline(&valid.record.scope);
             let deadline: Option<Instant> = valid.key_expiry.into_iter().chain(access_deadline).min();
             tokio::select! {
                 message = channel.next() => return Ok(message?),
