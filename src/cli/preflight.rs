@@ -19,7 +19,7 @@ use super::output::advice::Advice;
 use super::{Failure, output};
 use crate::agent;
 use crate::net::client::{ClientFactory, response_refusal};
-use crate::proto::admin::{DeviceStatus, NOT_JOINED_YET, disabled_at_the_hub};
+use crate::proto::admin::{DeviceStatus, NOT_JOINED_YET, Presence, disabled_at_the_hub};
 use crate::proto::forward::{Forward, HostPort};
 use crate::proto::id::{DeviceId, StreamName};
 use crate::proto::limits::FORWARDS_PER_DEVICE;
@@ -208,12 +208,20 @@ impl DeviceCheck {
         };
         let mut refusals = Vec::new();
         let offered: Vec<_> = presence.forwards.iter().map(StreamName::as_str).collect();
+        let offers_any = !offered.is_empty() || presence.first_is_hidden;
+        // Of what it offers to others alone, the hub says nothing.
+        let offered_here = if offered.is_empty() { "nothing".to_owned() } else { offered.join(", ") };
+        let not_offered = |asked: &str| {
+            let detail = format!("asked for {asked}; it offers this service: {offered_here}");
+            (id.clone(), Refusal::new(RefusalKind::StreamNotOffered, detail))
+        };
         for (address, name) in &self.streams {
             match (name, presence.forwards.first()) {
-                (Some(name), Some(_)) if !offered.contains(&name.as_str()) && !presence.accepts_any_name => {
-                    // Of what it offers to others alone, the hub says nothing.
-                    let detail = format!("asked for {name}; it offers this service: {}", offered.join(", "));
-                    refusals.push((id.clone(), Refusal::new(RefusalKind::StreamNotOffered, detail)));
+                (Some(name), _) if !offered.contains(&name.as_str()) && !presence.accepts_any_name && offers_any => {
+                    refusals.push(not_offered(name.as_str()));
+                }
+                (None, _) if self.first_is_refused(presence) => {
+                    refusals.push(not_offered("the device's first, which is for others"));
                 }
                 (None, Some(first)) => show_url(self.role, first, *address),
                 _ => {}
@@ -225,10 +233,16 @@ impl DeviceCheck {
     /// Words which of the streams the device would refuse now: it says that their targets do not answer.
     fn dead_targets(&self, devices: &[DeviceStatus]) -> Vec<String> {
         let Some(DeviceStatus { id, online: Some(presence), .. }) = self.find(devices) else { return Vec::new() };
-        let first = presence.forwards.first();
+        let first = presence.forwards.first().filter(|_| !self.first_is_refused(presence));
         let wanted: BTreeSet<_> = self.streams.iter().filter_map(|(_, name)| name.as_ref().or(first)).collect();
         let dead = wanted.into_iter().filter_map(|name| presence.dead_targets.iter().find(|dead| dead.name == *name));
         dead.map(|dead| dead_target(id, dead)).collect()
+    }
+
+    /// Reports whether the hub refuses a stream without a name. A plain one gets the first of those that are for the
+    /// service.
+    fn first_is_refused(&self, presence: &Presence) -> bool {
+        presence.first_is_hidden && (!self.plain || presence.forwards.is_empty())
     }
 
     /// Finds the device as the hub does.

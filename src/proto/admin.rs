@@ -255,6 +255,9 @@ pub struct Presence {
     pub version: Detail,
     /// The stream names it offers.
     pub forwards: Vec<StreamName>,
+    /// Its first, which is meant where no name is given, is not for the service that lists it.
+    #[serde(rename = "firstHidden", default, skip_serializing_if = "is_false")]
+    pub first_is_hidden: bool,
     /// `true` if it may accept other names too.
     #[serde(rename = "others", default, skip_serializing_if = "super::message::is_false")]
     pub accepts_any_name: bool,

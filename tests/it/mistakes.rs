@@ -62,6 +62,7 @@ fn a_home_that_cannot_be_written_to_is_named_with_what_to_do() {
         (&machine, &["fleet", "init"], "fleet: cannot create ", 1),
         (&machine, &["config", "init"], "config: cannot create ", 1),
         (&joined, &["trust", "pin", "device", DEVICE, key], "trust: cannot ", 1),
+        (&joined, &["profiles", "set", "--hub", "hub.invalid"], "profiles: cannot write ", 1),
         (
             &machine,
             &["device-agent", "--forward", "9"],

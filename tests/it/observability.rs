@@ -40,7 +40,16 @@ fn the_admin_sees_every_device_and_its_round_trip_time() {
         })
     };
     let online = within(SOON, "the round trip", soon);
-    let Presence { since, address, version, forwards, round_trip_us, accepts_any_name, dead_targets: _ } = online;
+    let Presence {
+        since,
+        address,
+        version,
+        forwards,
+        round_trip_us,
+        accepts_any_name,
+        dead_targets: _,
+        first_is_hidden: _,
+    } = online;
     let forwards: Vec<_> = forwards.iter().map(|name| name.as_str()).collect();
     assert!(since >= start && since <= clock::now_utc(), "{since}");
     assert!(address.ip().is_loopback() && !accepts_any_name, "{address}");

@@ -69,6 +69,21 @@ fn a_proxy_warns_at_its_start_about_a_stream_that_the_device_does_not_offer() {
     );
     assert_eq!(proxy.process.errors().matches("warning").count(), 1, "{}", proxy.process);
 
+    hub.link(&["service", "add", "alice", "--device", "*", "--stream", "metrics"]);
+    let laptop = Machine::new();
+    laptop.ask(&["join", &hub.link(&["service", "rotate", "alice"])]);
+    let proxy = ServiceProxy::start(&laptop);
+    let line = proxy.process.wait_line("warning: pi-42: ");
+    assert!(
+        line.contains("(asked for the device's first, which is for others; it offers this service: metrics)"),
+        "{line}"
+    );
+    hub.ask(&["service", "set", "alice", "--stream", "db"]);
+    for (local, asked) in [("0", "the device's first, which is for others"), ("0=ssh", "ssh")] {
+        let line = ServiceProxy::start_with(&laptop, DEVICE, local, &[]).process.wait_line("warning: pi-42: ");
+        assert!(line.contains(&format!("(asked for {asked}; it offers this service: nothing)")), "{line}");
+    }
+
     let _any = RawDevice::accepting_any_name(RawClient::join(&hub.device_link("any")), &["web"]);
     // A page's URL comes with the hub's answer, after which nothing more does.
     let any = ServiceProxy::start_with(&machine, "any", "0=other", &["--local", "0"]);

@@ -37,7 +37,7 @@ pub(super) fn advice(hop: Hop, kind: RefusalKind, cause: Option<Cause>) -> &'sta
         }
         (Hop::Stream, RefusalKind::RejectedByDevice) => {
             "the device's operator decides that, with --allow-service, --allow-plain and --accept-command of its \
-             device-agent"
+             device-agent; the device's log has more"
         }
         (Hop::Stream, RefusalKind::StreamNotOffered) => "choose a name that it offers with --stream NAME",
         (Hop::Stream, RefusalKind::PeerGone | RefusalKind::LostWhileOpening) => {

@@ -57,6 +57,7 @@ async fn visible_devices(
 
 /// Hides the stream names that are outside the service's scope.
 fn filter_forwards(mut presence: Presence, service: &Record) -> Presence {
+    presence.first_is_hidden = presence.forwards.first().is_some_and(|first| !service.scope.covers_stream(first));
     presence.forwards.retain(|name| service.scope.covers_stream(name));
     presence.dead_targets.retain(|dead| service.scope.covers_stream(&dead.name));
     presence

@@ -154,10 +154,19 @@ pub fn write_private_once(path: &Path, content: &str) -> anyhow::Result<()> {
 /// Writes the content to a temporary file in the same directory, which has mode 0600, and syncs it.
 fn write_temporary(path: &Path, content: &[u8]) -> io::Result<tempfile::NamedTempFile> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    let mut file = new_temporary(directory)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     Ok(file)
+}
+
+/// Creates a temporary file in a directory. An error does not name it: the caller names the file that it is for.
+pub fn new_temporary(directory: &Path) -> io::Result<tempfile::NamedTempFile> {
+    tempfile::NamedTempFile::new_in(directory).map_err(|error| {
+        let said = error.to_string();
+        let cause = said.split(" at path ").next().unwrap_or(&said);
+        io::Error::new(error.kind(), cause.to_owned())
+    })
 }
 
 /// Refuses a path that others may access, or that is another user's.

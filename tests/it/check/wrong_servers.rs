@@ -131,7 +131,7 @@ fn check_names_the_party_that_rejects_the_stream() {
         "stream",
         RefusalKind::RejectedByDevice,
         "its access policy does not allow alice",
-        "the device's log",
+        "with --allow-service, --allow-plain and --accept-command of its device-agent; the device's log has more",
     );
 
     agent.kill();

@@ -18,6 +18,7 @@ impl<T: Transport> BrokerDriver<T> {
             address,
             version: hello.version.clone(),
             forwards: hello.forwards.clone(),
+            first_is_hidden: false,
             accepts_any_name: hello.accepts_any_name,
             dead_targets: reached.map_or_else(Vec::new, |device| device.dead_targets.clone()),
             round_trip_us: reached.and_then(|device| device.round_trip.micros()),
