@@ -32,6 +32,12 @@ pub enum Origin {
 impl Origin {
     const ALL: [Self; 4] = [Self::FirstUse, Self::Pinned, Self::Succeeded, Self::Fleet];
 
+    /// Reports whether something has vouched for the key, beyond that the peer presented it first: a person, the former key or
+    /// the fleet. Another key takes its place only where a person says so.
+    pub fn is_vouched(self) -> bool {
+        self != Self::FirstUse
+    }
+
     /// The word in the file and in output.
     pub fn as_str(self) -> &'static str {
         match self {

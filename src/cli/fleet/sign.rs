@@ -3,11 +3,11 @@
 use crate::cli::args::{FleetSign, HubArgs};
 use crate::cli::identity::{client_factory, default_service_id};
 use crate::cli::signer::{NotSigned, Store, deliver, make, record, sign_proven};
-use crate::cli::trust::peer;
+use crate::cli::trust::{another_key, peer};
 use crate::cli::{Failure, output};
 use crate::net::client::Client;
 use crate::net::os::clock;
-use crate::proto::fleet::Validity;
+use crate::proto::fleet::{CERTIFICATE_TIME, Validity};
 use crate::proto::id::{Principal, Role};
 use crate::proto::invitations::{Occasion, ProofError};
 use crate::proto::key::PublicKey;
@@ -18,7 +18,7 @@ use crate::proxy::devices::list_devices;
 pub(super) async fn run(store: &Store, sign: FleetSign) -> Result<(), Failure> {
     store.load()?;
     match (sign.id, sign.key) {
-        (Some(id), Some(key)) => by_hand(store, &peer(sign.role, id), key),
+        (Some(id), Some(key)) => by_hand(store, &peer(sign.role, id), key, sign.replace),
         (Some(id), None) => one(store, &client(sign.hub).await?, &peer(sign.role, id)).await,
         (None, _) => all(store, &client(sign.hub).await?).await,
     }
@@ -30,9 +30,13 @@ async fn client(hub: HubArgs) -> Result<Client, Failure> {
     Ok(client_factory(principal, hub).client().await?)
 }
 
-fn by_hand(store: &Store, owner: &Principal, key: PublicKey) -> Result<(), Failure> {
+fn by_hand(store: &Store, owner: &Principal, key: PublicKey, replace: bool) -> Result<(), Failure> {
     let (keys, _) = store.load()?;
     let signed = make(store, owner, key)?;
+    if let Some(former) = signed.former.filter(|_| !replace) {
+        let how = format!("signed until {}", &former.since.after(CERTIFICATE_TIME).rfc3339()[..10]);
+        return Err(another_key(owner, &former.key, &how, &key).into());
+    }
     // First: where that fails, nothing is listed as signed whose certificate nobody has seen.
     store.settle(owner, &key)?;
     record(store, owner, &signed)?;

@@ -152,6 +152,24 @@ fn a_signature_by_hand_is_not_listed_where_its_invitations_cannot_be_ended() {
 }
 
 #[test]
+fn a_key_that_was_signed_is_replaced_by_hand_only_where_that_is_said() {
+    let owner = Machine::new();
+    owner.ask(&["fleet", "init"]);
+    let [former, now] = ["11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw"];
+    owner.ask(&["fleet", "sign", DEVICE, "--key", former]);
+    let unsaid = owner.run(&["fleet", "sign", DEVICE, "--key", now]);
+    assert!(unsaid.code == Some(1) && unsaid.stdout.is_empty(), "no certificate: {unsaid:?}");
+    for words in [&former[..8], &now[..8], "(signed until 20", "nothing was changed", "add --replace"] {
+        assert!(unsaid.stderr.contains(words), "no '{words}' in {unsaid:?}");
+    }
+    assert!(owner.ask(&["fleet", "list"]).contains(former));
+    owner.ask(&["fleet", "sign", DEVICE, "--key", former]);
+    let said = owner.run(&["fleet", "sign", DEVICE, "--key", now, "--replace"]);
+    assert!(said.code == Some(0) && said.stderr.contains("; instead of "), "{said:?}");
+    assert!(owner.ask(&["fleet", "list"]).contains(now));
+}
+
+#[test]
 fn a_stream_says_when_it_cannot_look_for_a_new_proof() {
     let (invited, target) = (Invited::new(), Target::greeting_then_reading("hello\n"));
     let device = invited.device();
