@@ -71,7 +71,7 @@ async fn one(store: &Store, client: &Client, owner: &Principal) -> Result<(), Fa
     }
     let by_hand = by_hand_command(owner);
     Err(match why {
-        NotSigned::Refused(refusal) => refusal.into(),
+        NotSigned::Refused(refusal) => refusal.attributed().into(),
         NotSigned::Failed(error) => error.into(),
         NotSigned::EarlierHub => Failure::Other(anyhow::anyhow!("{owner}: {why}; {by_hand}")),
         NotSigned::NoProof | NotSigned::ProofError(_) => {
@@ -104,7 +104,8 @@ async fn all(store: &Store, client: &Client) -> Result<(), Failure> {
     let mut awaited = store.invitations()?.awaited();
     if store.invitations()?.has_unnamed(Role::Device) {
         let signed = store.signed().read()?;
-        let devices = list_devices(client).await?.into_iter().map(|device| peer(Role::Device, device.id.into()));
+        let devices = list_devices(client).await.map_err(Refusal::attributed)?;
+        let devices = devices.into_iter().map(|device| peer(Role::Device, device.id.into()));
         let invitations = store.invitations()?;
         let may_wait = |device: &Principal| signed.get(device).is_none() && invitations.has_unnamed_for(device);
         awaited.extend(devices.filter(may_wait));
@@ -121,7 +122,7 @@ async fn all(store: &Store, client: &Client) -> Result<(), Failure> {
                 let by_hand = "sign by hand: devstream fleet sign ID --role ROLE --key KEY";
                 return Err(Failure::Other(anyhow::anyhow!("{}; {by_hand}", NotSigned::EarlierHub)));
             }
-            outcome => done.add(owner, "invited", outcome),
+            outcome => done.add(owner, if named.contains(owner) { "invited" } else { LISTED }, outcome),
         }
     }
     let (signed, now) = (store.signed().read()?, clock::now_utc());
@@ -167,6 +168,9 @@ fn is_of_disabled(refusal: &Refusal, owner: &Principal) -> bool {
     refusal.kind == RefusalKind::Disabled && refusal.detail.as_str().eq_ignore_ascii_case(&owner.to_string())
 }
 
+/// How a machine is known of which nothing here says that it is to be signed.
+const LISTED: &str = "listed by the hub";
+
 /// The machines' outcomes.
 struct Outcomes<'a> {
     client: &'a Client,
@@ -204,7 +208,7 @@ impl<'a> Outcomes<'a> {
             Err(NotSigned::Refused(refusal)) if refusal.kind == RefusalKind::BadRequest => {
                 self.any = true;
                 self.failed = true;
-                output::warning(&format!("{owner}: {}; {forget}", refusal.message()));
+                output::warning(&format!("{owner}: {}; {forget}", NotSigned::Refused(refusal)));
             }
             Err(why) => {
                 self.any = true;
@@ -212,7 +216,8 @@ impl<'a> Outcomes<'a> {
                 let is_wrong = matches!(why, NotSigned::ProofError(_));
                 let next = if is_wrong { format!("; {}", by_hand_command(owner)) } else { String::new() };
                 self.wrong_proof |= is_wrong;
-                output::warning(&format!("{owner}: {why}{next}"));
+                let listed = if how_known == LISTED { ", which the hub lists" } else { "" };
+                output::warning(&format!("{owner}{listed}: {why}{next}"));
             }
         }
     }

@@ -66,7 +66,7 @@ pub(super) enum NotSigned {
     #[error(transparent)]
     ProofError(#[from] ProofError),
     /// The hub refused, or could not be reached.
-    #[error("{}", .0.message())]
+    #[error("{}", .0.clone().attributed().message())]
     Refused(#[from] Refusal),
     /// This machine's files failed.
     #[error("{0:#}")]

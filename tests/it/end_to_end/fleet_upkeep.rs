@@ -170,6 +170,32 @@ fn a_key_that_was_signed_is_replaced_by_hand_only_where_that_is_said() {
 }
 
 #[test]
+fn what_a_hub_says_of_a_machine_to_sign_is_quoted_as_its_word() {
+    let invited = Invited::new();
+    let laptop = &invited.owner.machine;
+    let _device = invited.device();
+    invited.hub.ask(&["device", "disable", DEVICE]);
+    let named = laptop.run(&["fleet", "sign", DEVICE]);
+    assert!(named.stderr.contains(r#"(the hub says: "device pi-42")"#), "{named:?}");
+    assert!(named.stderr.contains("devstream hub device enable pi-42"), "{named:?}");
+    // One that the hub lists, for an invitation without an id.
+    invited.hub.ask(&["device", "enable", DEVICE]);
+    let link = invited.hub.link(&["enroll", "add", "--device", "cam-*", "--uses", "9"]);
+    let [line, other] = ["cam-*", "pi-7*"].map(|ids| invited.invite_any(&link, &[ids]));
+    let [_first, second] = [("cam-1", &line), ("cam-2", &other)].map(|(id, line)| {
+        let machine = Machine::new();
+        assert_eq!(machine.paste(&["join", "--id", id], line).code, Some(0));
+        machine
+    });
+    let all = laptop.run(&["fleet", "sign"]);
+    drop(second);
+    assert!(
+        all.stderr.contains("device cam-2, which the hub lists: its proof is of the invitation for pi-7*"),
+        "{all:?}"
+    );
+}
+
+#[test]
 fn a_stream_says_when_it_cannot_look_for_a_new_proof() {
     let (invited, target) = (Invited::new(), Target::greeting_then_reading("hello\n"));
     let device = invited.device();
