@@ -73,6 +73,7 @@ async fn one(store: &Store, client: &Client, owner: &Principal) -> Result<(), Fa
     Err(match why {
         NotSigned::Refused(refusal) => refusal.attributed().into(),
         NotSigned::Failed(error) => error.into(),
+        NotSigned::Forgotten => Failure::Other(anyhow::anyhow!("{owner}: {why}")),
         NotSigned::EarlierHub => Failure::Other(anyhow::anyhow!("{owner}: {why}; {by_hand}")),
         NotSigned::NoProof | NotSigned::ProofError(_) => {
             Refusal::worded(RefusalKind::NotInFleet, format!("{owner} is not signed: {why}")).advised(by_hand).into()

@@ -96,6 +96,10 @@ async fn sign(store: &Store, client: &Client, peer: &Principal) -> Option<Vouche
     };
     tracing::info!(target: "end-to-end", "{id}: proof of the invitation checked; signed for {DAYS} days");
     if let Err(why) = deliver(store, client, peer, &signed).await {
+        if let NotSigned::Forgotten = why {
+            tracing::warn!(target: "end-to-end", "{id}: {why}");
+            return None;
+        }
         let later = format!("`devstream fleet sign {id} --role {}` tries again", peer.role);
         tracing::warn!(target: "end-to-end", "{id}: its certificate is not at the hub: {why}; {later}");
     }

@@ -4,13 +4,15 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use devstream::proto::refusal::RefusalKind;
+use rusqlite::Connection;
 
 use super::fleet::{assert_not_in_fleet, identity_file};
 use super::invitations::{Invited, assert_says_hello, start};
 use super::stream;
-use crate::support::DEVICE;
+use crate::support::chaos::{Chaos, Direction, Fault};
 use crate::support::machine::Machine;
 use crate::support::targets::Target;
+use crate::support::{DEVICE, poll};
 
 #[test]
 fn a_second_invitation_for_the_same_key_takes_the_place_of_the_first() {
@@ -167,6 +169,46 @@ fn a_key_that_was_signed_is_replaced_by_hand_only_where_that_is_said() {
     let said = owner.run(&["fleet", "sign", DEVICE, "--key", now, "--replace"]);
     assert!(said.code == Some(0) && said.stderr.contains("; instead of "), "{said:?}");
     assert!(owner.ask(&["fleet", "list"]).contains(now));
+}
+
+#[test]
+fn a_machine_that_is_forgotten_while_the_hub_holds_its_certificate_back_stays_forgotten() {
+    let invited = Invited::new();
+    let laptop = invited.owner.machine.clone();
+    let _device = invited.device();
+    // It is due.
+    laptop.clone().off_by("-341d").ask(&["fleet", "sign", DEVICE]);
+    let (hub, listed) =
+        (Chaos::in_front_of(&invited.hub.address()), || laptop.ask(&["fleet", "list"]).contains(DEVICE));
+    hub.hit_everything(Fault::Freeze(Direction::Both));
+    let signing = laptop.start(&["fleet", "sign", "--hub", &hub.address()]);
+    poll("the certificate", || (hub.connections() > 0).then_some(()));
+    assert!(listed());
+    laptop.ask(&["fleet", "forget", DEVICE]);
+    hub.heal();
+    let signed = signing.finish();
+    assert!(signed.code == Some(1) && signed.stdout.is_empty(), "{signed:?}");
+    assert!(signed.stderr.contains("device pi-42: it was forgotten here, or another key"), "{signed:?}");
+    assert!(!listed());
+}
+
+#[test]
+fn a_stream_hands_over_no_certificate_of_a_machine_that_was_forgotten_meanwhile() {
+    let (invited, target) = (Invited::new(), Target::greeting_then_reading("hello\n"));
+    let (laptop, device) = (&invited.owner.machine, invited.device());
+    let _agent = start(&device, &target);
+    let registry = invited.hub.machine().home().join(".local/share/devstream/hub/registry.sqlite");
+    let registry = Connection::open(registry).unwrap();
+    registry.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let opening = laptop.start(&["service-proxy", DEVICE, "--stdio"]);
+    let is_listed = || laptop.ask(&["fleet", "list"]).contains(DEVICE);
+    poll("the signature", || is_listed().then_some(()));
+    laptop.ask(&["fleet", "forget", DEVICE]);
+    registry.execute_batch("ROLLBACK").unwrap();
+    // The device may have the certificate from the hub by now, which accepted it.
+    let said = opening.finish();
+    assert!(said.stderr.contains("pi-42: it was forgotten here"), "{said:?}");
+    assert!(!is_listed());
 }
 
 #[test]
