@@ -212,6 +212,23 @@ fn a_stream_hands_over_no_certificate_of_a_machine_that_was_forgotten_meanwhile(
 }
 
 #[test]
+fn a_key_whose_certificate_the_hub_has_is_signed_again_neither_by_a_timer_nor_by_a_stream() {
+    let (invited, target) = (Invited::new(), Target::greeting_then_reading("hello\n"));
+    let (laptop, device) = (&invited.owner.machine, invited.device());
+    let _agent = start(&device, &target);
+    assert_says_hello(&stream(laptop), true);
+    // The list of what was signed is lost, and an invitation is open that would be for the device too.
+    fs::remove_file(laptop.home().join(".local/share/devstream/fleet/signed")).unwrap();
+    invited.invite_any(&invited.hub.link(&["enroll", "add", "--device", "pi-*", "--uses", "9"]), &["pi-*"]);
+    let timer = laptop.run(&["fleet", "sign"]);
+    assert!(timer.code == Some(0) && timer.stdout.is_empty(), "{timer:?}");
+    assert_says_hello(&stream(laptop), false);
+    assert!(!laptop.ask(&["fleet", "list"]).contains(DEVICE));
+    let named = laptop.ask(&["fleet", "sign", DEVICE]);
+    assert!(named.contains("as before, signed again until 20"), "{named}");
+}
+
+#[test]
 fn what_a_hub_says_of_a_machine_to_sign_is_quoted_as_its_word() {
     let invited = Invited::new();
     let laptop = &invited.owner.machine;
