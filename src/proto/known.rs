@@ -170,6 +170,12 @@ mod tests {
     }
 
     #[test]
+    fn only_a_key_of_a_first_contact_gives_way_unasked() {
+        let vouched = Origin::ALL.into_iter().filter(|origin| origin.is_vouched());
+        assert_eq!(vouched.collect::<Vec<_>>(), [Origin::Pinned, Origin::Succeeded, Origin::Fleet]);
+    }
+
+    #[test]
     fn a_damaged_line_is_an_error_that_names_it() {
         let mut peers = KnownPeers::default();
         peers.set(peer(Role::Device, "pi-42"), known(1, Origin::FirstUse)).unwrap();
