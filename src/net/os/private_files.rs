@@ -162,11 +162,16 @@ pub fn write_private_once(path: &Path, content: &str) -> anyhow::Result<()> {
 /// Writes the content to a temporary file in the same directory, which has mode 0600, and syncs it.
 fn write_temporary(path: &Path, content: &[u8]) -> io::Result<tempfile::NamedTempFile> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    remove_abandoned(directory);
-    let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(directory)?;
+    let mut file = unfinished_file_in(directory)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     Ok(file)
+}
+
+/// Creates a file that takes the place of another one once it is whole. It is removed when dropped.
+pub fn unfinished_file_in(directory: &Path) -> io::Result<tempfile::NamedTempFile> {
+    remove_abandoned(directory);
+    tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(directory)
 }
 
 /// Creates a directory for files that are moved from there once they are whole. It is removed when dropped.
