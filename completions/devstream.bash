@@ -1443,7 +1443,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__fleet__subcmd__sign)
-            opts="-v -q -h --role --key --hub --ca --allow-tls-inspection --via --via-login --verbose --quiet --log-format --profile --help"
+            opts="-v -q -h --role --key --replace --hub --ca --allow-tls-inspection --via --via-login --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -6004,7 +6004,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__trust__subcmd__pin)
-            opts="-v -q -h --verbose --quiet --log-format --profile --help"
+            opts="-v -q -h --replace --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -494,6 +494,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_se
 complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from pin" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from pin" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from pin" -l replace -d 'Replace another key that was pinned, vouched for or signed before'
 complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from pin" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
 complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from pin" -s q -l quiet -d 'Show warnings and errors only'
 complete -c devstream -n "__fish_devstream_using_subcommand trust; and __fish_seen_subcommand_from pin" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -562,6 +563,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_se
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from sign" -l log-format -d 'Set the format of messages on standard error' -r -f -a "text\t'One line of text each'
 json\t'One JSON object each, with time, level, target, message and fields'"
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from sign" -l profile -d 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]' -r
+complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from sign" -l replace -d 'Sign the key also where another one was signed for the same machine before'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from sign" -l allow-tls-inspection -d 'Connect even if a proxy on the path inspects TLS, if the hub allows it too'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from sign" -s v -l verbose -d 'Increase verbosity (-vv: trace)'
 complete -c devstream -n "__fish_devstream_using_subcommand fleet; and __fish_seen_subcommand_from sign" -s q -l quiet -d 'Show warnings and errors only'

@@ -32,6 +32,12 @@ pub enum Origin {
 impl Origin {
     const ALL: [Self; 4] = [Self::FirstUse, Self::Pinned, Self::Succeeded, Self::Fleet];
 
+    /// Reports whether something has vouched for the key, beyond that the peer presented it first: a person, the former key or
+    /// the fleet. Another key takes its place only where a person says so.
+    pub fn is_vouched(self) -> bool {
+        self != Self::FirstUse
+    }
+
     /// The word in the file and in output.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -161,6 +167,12 @@ mod tests {
         let text = peers.to_string();
         assert_eq!(KnownPeers::parse(&text), Ok(peers));
         assert!(text.starts_with("device pi-42 ") && text.contains("Z\nservice alice "), "{text}");
+    }
+
+    #[test]
+    fn only_a_key_of_a_first_contact_gives_way_unasked() {
+        let vouched = Origin::ALL.into_iter().filter(|origin| origin.is_vouched());
+        assert_eq!(vouched.collect::<Vec<_>>(), [Origin::Pinned, Origin::Succeeded, Origin::Fleet]);
     }
 
     #[test]

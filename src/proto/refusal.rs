@@ -1,6 +1,7 @@
 //! The table of refusals: for each kind its machine word, HTTP status, close code, exit code, message and hint.
 
 mod detail;
+mod hubs_words;
 mod identity;
 
 use std::borrow::Cow;
@@ -249,6 +250,9 @@ pub struct Refusal {
     /// The detail is the whole message.
     #[serde(skip)]
     is_local: bool,
+    /// The hub gave it, and words its details.
+    #[serde(skip)]
+    is_hubs: bool,
     /// The advice in place of the table's, which knows less of the cause; empty where the details say what to do.
     #[serde(skip)]
     advice: Option<Cow<'static, str>>,
@@ -257,7 +261,7 @@ pub struct Refusal {
 impl Refusal {
     /// Creates a refusal with details.
     pub fn new(kind: RefusalKind, detail: impl AsRef<str>) -> Self {
-        Self { kind, detail: Detail::new(detail.as_ref()), is_local: false, advice: None }
+        Self { kind, detail: Detail::new(detail.as_ref()), is_local: false, is_hubs: false, advice: None }
     }
 
     /// Creates one for an error of this machine's own files or settings, which says itself what to do: no row words it.
@@ -370,7 +374,7 @@ const ELLIPSIS: &str = "…";
 
 impl From<RefusalKind> for Refusal {
     fn from(kind: RefusalKind) -> Self {
-        Self { kind, detail: Detail::default(), is_local: false, advice: None }
+        Self { kind, detail: Detail::default(), is_local: false, is_hubs: false, advice: None }
     }
 }
 

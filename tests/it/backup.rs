@@ -120,7 +120,7 @@ fn a_backup_never_replaces_a_file() {
     let names = fs::read_dir(machine.home())
         .expect("a directory")
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    assert!(names.into_iter().all(|name| !name.starts_with("backup.")), "nothing is left behind");
+    assert!(names.into_iter().all(|name| !name.starts_with(".devstream-")), "nothing is left behind");
     hub.ask(&["backup", "other"]);
 }
 

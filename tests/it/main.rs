@@ -30,6 +30,7 @@ mod identities;
 mod impostors;
 mod in_front;
 mod inspection;
+mod kills;
 mod lifecycle;
 mod load;
 mod load_balancers;

@@ -30,6 +30,9 @@ pub(in crate::cli) struct FleetSign {
     // One key in 64 begins with a hyphen.
     #[arg(long, value_name = "KEY", value_parser = whole_key, allow_hyphen_values = true, requires = "id")]
     pub(in crate::cli) key: Option<PublicKey>,
+    /// Sign the key also where another one was signed for the same machine before
+    #[arg(long, requires = "key")]
+    pub(in crate::cli) replace: bool,
     #[command(flatten)]
     pub(in crate::cli) hub: HubArgs,
 }

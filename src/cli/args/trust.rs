@@ -53,6 +53,9 @@ pub(in crate::cli) enum TrustCommand {
         // One key in 64 begins with a hyphen.
         #[arg(value_parser = whole_key, allow_hyphen_values = true)]
         key: PublicKey,
+        /// Replace another key that was pinned, vouched for or signed before
+        #[arg(long)]
+        replace: bool,
     },
     /// Forget a peer's key: the key that it shows next is kept
     Forget {

@@ -3,11 +3,11 @@
 use crate::cli::args::{FleetSign, HubArgs};
 use crate::cli::identity::{client_factory, default_service_id};
 use crate::cli::signer::{NotSigned, Store, deliver, make, record, sign_proven};
-use crate::cli::trust::peer;
+use crate::cli::trust::{another_key, peer};
 use crate::cli::{Failure, output};
 use crate::net::client::Client;
 use crate::net::os::clock;
-use crate::proto::fleet::Validity;
+use crate::proto::fleet::{CERTIFICATE_TIME, Validity};
 use crate::proto::id::{Principal, Role};
 use crate::proto::invitations::{Occasion, ProofError};
 use crate::proto::key::PublicKey;
@@ -18,7 +18,7 @@ use crate::proxy::devices::list_devices;
 pub(super) async fn run(store: &Store, sign: FleetSign) -> Result<(), Failure> {
     store.load()?;
     match (sign.id, sign.key) {
-        (Some(id), Some(key)) => by_hand(store, &peer(sign.role, id), key),
+        (Some(id), Some(key)) => by_hand(store, &peer(sign.role, id), key, sign.replace),
         (Some(id), None) => one(store, &client(sign.hub).await?, &peer(sign.role, id)).await,
         (None, _) => all(store, &client(sign.hub).await?).await,
     }
@@ -30,9 +30,13 @@ async fn client(hub: HubArgs) -> Result<Client, Failure> {
     Ok(client_factory(principal, hub).client().await?)
 }
 
-fn by_hand(store: &Store, owner: &Principal, key: PublicKey) -> Result<(), Failure> {
+fn by_hand(store: &Store, owner: &Principal, key: PublicKey, replace: bool) -> Result<(), Failure> {
     let (keys, _) = store.load()?;
     let signed = make(store, owner, key)?;
+    if let Some(former) = signed.former.filter(|_| !replace) {
+        let how = format!("signed until {}", &former.since.after(CERTIFICATE_TIME).rfc3339()[..10]);
+        return Err(another_key(owner, &former.key, &how, &key).into());
+    }
     // First: where that fails, nothing is listed as signed whose certificate nobody has seen.
     store.settle(owner, &key)?;
     record(store, owner, &signed)?;
@@ -67,8 +71,9 @@ async fn one(store: &Store, client: &Client, owner: &Principal) -> Result<(), Fa
     }
     let by_hand = by_hand_command(owner);
     Err(match why {
-        NotSigned::Refused(refusal) => refusal.into(),
+        NotSigned::Refused(refusal) => refusal.attributed().into(),
         NotSigned::Failed(error) => error.into(),
+        NotSigned::Forgotten => Failure::Other(anyhow::anyhow!("{owner}: {why}")),
         NotSigned::EarlierHub => Failure::Other(anyhow::anyhow!("{owner}: {why}; {by_hand}")),
         NotSigned::NoProof | NotSigned::ProofError(_) => {
             Refusal::worded(RefusalKind::NotInFleet, format!("{owner} is not signed: {why}")).advised(by_hand).into()
@@ -100,7 +105,8 @@ async fn all(store: &Store, client: &Client) -> Result<(), Failure> {
     let mut awaited = store.invitations()?.awaited();
     if store.invitations()?.has_unnamed(Role::Device) {
         let signed = store.signed().read()?;
-        let devices = list_devices(client).await?.into_iter().map(|device| peer(Role::Device, device.id.into()));
+        let devices = list_devices(client).await.map_err(Refusal::attributed)?;
+        let devices = devices.into_iter().map(|device| peer(Role::Device, device.id.into()));
         let invitations = store.invitations()?;
         let may_wait = |device: &Principal| signed.get(device).is_none() && invitations.has_unnamed_for(device);
         awaited.extend(devices.filter(may_wait));
@@ -117,7 +123,7 @@ async fn all(store: &Store, client: &Client) -> Result<(), Failure> {
                 let by_hand = "sign by hand: devstream fleet sign ID --role ROLE --key KEY";
                 return Err(Failure::Other(anyhow::anyhow!("{}; {by_hand}", NotSigned::EarlierHub)));
             }
-            outcome => done.add(owner, "invited", outcome),
+            outcome => done.add(owner, if named.contains(owner) { "invited" } else { LISTED }, outcome),
         }
     }
     let (signed, now) = (store.signed().read()?, clock::now_utc());
@@ -163,6 +169,9 @@ fn is_of_disabled(refusal: &Refusal, owner: &Principal) -> bool {
     refusal.kind == RefusalKind::Disabled && refusal.detail.as_str().eq_ignore_ascii_case(&owner.to_string())
 }
 
+/// How a machine is known of which nothing here says that it is to be signed.
+const LISTED: &str = "listed by the hub";
+
 /// The machines' outcomes.
 struct Outcomes<'a> {
     client: &'a Client,
@@ -200,7 +209,7 @@ impl<'a> Outcomes<'a> {
             Err(NotSigned::Refused(refusal)) if refusal.kind == RefusalKind::BadRequest => {
                 self.any = true;
                 self.failed = true;
-                output::warning(&format!("{owner}: {}; {forget}", refusal.message()));
+                output::warning(&format!("{owner}: {}; {forget}", NotSigned::Refused(refusal)));
             }
             Err(why) => {
                 self.any = true;
@@ -208,7 +217,8 @@ impl<'a> Outcomes<'a> {
                 let is_wrong = matches!(why, NotSigned::ProofError(_));
                 let next = if is_wrong { format!("; {}", by_hand_command(owner)) } else { String::new() };
                 self.wrong_proof |= is_wrong;
-                output::warning(&format!("{owner}: {why}{next}"));
+                let listed = if how_known == LISTED { ", which the hub lists" } else { "" };
+                output::warning(&format!("{owner}{listed}: {why}{next}"));
             }
         }
     }

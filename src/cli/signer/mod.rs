@@ -65,8 +65,13 @@ pub(super) enum NotSigned {
     /// The proof does not hold.
     #[error(transparent)]
     ProofError(#[from] ProofError),
+    /// It was forgotten here, or another key was signed for it, while the hub was given its certificate.
+    #[error(
+        "it was forgotten here, or another key of it signed, while the hub was given its certificate, which holds until its end"
+    )]
+    Forgotten,
     /// The hub refused, or could not be reached.
-    #[error("{}", .0.message())]
+    #[error("{}", .0.clone().attributed().message())]
     Refused(#[from] Refusal),
     /// This machine's files failed.
     #[error("{0:#}")]
@@ -127,7 +132,12 @@ pub(super) async fn deliver(
     signed: &Signed,
 ) -> Result<(), NotSigned> {
     let is_own = client.principal() == owner && client.accept_certificate(&signed.certificate.to_string()).is_ok();
-    match client.store_certificate(owner, signed.key, &signed.certificate).await {
+    let stored = client.store_certificate(owner, signed.key, &signed.certificate).await;
+    // The hub decides how long that takes.
+    if store.signed().read()?.get(owner).is_none_or(|known| known.key != signed.key) {
+        return Err(NotSigned::Forgotten);
+    }
+    match stored {
         Ok(()) => {}
         // A service may not store for itself, unless it may for all.
         Err(refusal) if is_own && refusal.kind == RefusalKind::NotPermitted => {}

@@ -2,9 +2,10 @@
 //! that.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Mutex;
+use parking_lot::Mutex;
 
 use super::{NotSigned, Store, deliver, sign_proven};
 use crate::net::client::{Certificates, Client, SignFuture};
@@ -34,29 +35,48 @@ const DAYS: u64 = CERTIFICATE_TIME.as_secs() / (24 * 60 * 60);
 pub(in crate::cli) struct FleetCertificates {
     /// The file of the identity's own.
     own: PathBuf,
-    /// When a peer was asked about last, and the certificate that was made then. Held while the hub is asked: streams that are
-    /// opened at the same time have the same answer.
-    asked: Mutex<BoundedMap<Principal, (Instant, Option<Voucher>)>>,
+    asked: LastAnswers,
+}
+
+/// The answers about peers, each locked while the hub is asked: streams to one peer that are opened at the same time have the same
+/// answer, and those to others do not wait for it.
+#[derive(Debug)]
+struct LastAnswers(Mutex<BoundedMap<Principal, LastAnswer>>);
+
+/// When a peer was asked about last, and the certificate that was made then.
+type LastAnswer = Arc<tokio::sync::Mutex<Option<(Instant, Option<Voucher>)>>>;
+
+impl LastAnswers {
+    /// Returns the last answer about a peer while it counts, else that of `ask`.
+    async fn answer(&self, peer: &Principal, ask: impl Future<Output = Option<Voucher>>) -> Option<Voucher> {
+        let last = self.last(peer);
+        let mut last = last.lock().await;
+        if let Some((at, voucher)) = &*last {
+            let wait = if voucher.is_some() { HANDED_OVER } else { ASK_INTERVAL };
+            if clock::now().saturating_duration_since(*at) < wait {
+                return voucher.clone();
+            }
+        }
+        let signed = ask.await;
+        *last = Some((clock::now(), signed.clone()));
+        signed
+    }
+
+    fn last(&self, peer: &Principal) -> LastAnswer {
+        let mut all = self.0.lock();
+        all.insert(peer.clone(), LastAnswer::default());
+        all.get(peer).cloned().unwrap_or_default()
+    }
 }
 
 impl FleetCertificates {
     pub(in crate::cli) fn new(own: PathBuf) -> Self {
-        Self { own, asked: Mutex::new(BoundedMap::new(MAX_PEERS)) }
+        Self { own, asked: LastAnswers(Mutex::new(BoundedMap::new(MAX_PEERS))) }
     }
 
     async fn sign_on_meeting(&self, client: &Client, peer: &Principal) -> Option<Voucher> {
         let store = Store::of_user().ok().filter(Store::exists)?;
-        let mut asked = self.asked.lock().await;
-        if let Some((at, voucher)) = asked.get(peer) {
-            let wait = if voucher.is_some() { HANDED_OVER } else { ASK_INTERVAL };
-            if at.elapsed() < wait {
-                return voucher.clone();
-            }
-        }
-        let signed = sign(&store, client, peer).await;
-        asked.remove(peer);
-        asked.insert(peer.clone(), (clock::now(), signed.clone()));
-        signed
+        self.asked.answer(peer, sign(&store, client, peer)).await
     }
 }
 
@@ -96,6 +116,10 @@ async fn sign(store: &Store, client: &Client, peer: &Principal) -> Option<Vouche
     };
     tracing::info!(target: "end-to-end", "{id}: proof of the invitation checked; signed for {DAYS} days");
     if let Err(why) = deliver(store, client, peer, &signed).await {
+        if let NotSigned::Forgotten = why {
+            tracing::warn!(target: "end-to-end", "{id}: {why}");
+            return None;
+        }
         let later = format!("`devstream fleet sign {id} --role {}` tries again", peer.role);
         tracing::warn!(target: "end-to-end", "{id}: its certificate is not at the hub: {why}; {later}");
     }
@@ -112,4 +136,36 @@ async fn sign_if_awaited(store: &Store, client: &Client, peer: &Principal) -> Re
         return Ok(None);
     }
     Box::pin(sign_proven(store, client, peer, Occasion::Stream)).await.map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::pin::pin;
+
+    use futures_util::FutureExt as _;
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::proto::id::Role;
+
+    fn device(id: &str) -> Principal {
+        Principal { role: Role::Device, id: id.parse().unwrap() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_the_hub_is_silent_about_keeps_no_stream_to_another_waiting_and_is_asked_about_once() {
+        let asked = LastAnswers(Mutex::new(BoundedMap::new(MAX_PEERS)));
+        let voucher = Voucher::parse("AAAA");
+        let (first, other) = (device("pi-42"), device("pi-43"));
+        let mut silent = pin!(asked.answer(&first, pending()));
+        assert!(silent.as_mut().now_or_never().is_none());
+        let mut same = pin!(asked.answer(&first, ready(voucher.clone())));
+        assert!(same.as_mut().now_or_never().is_none(), "it has the first one's answer");
+        assert_eq!(asked.answer(&other, ready(voucher.clone())).now_or_never(), Some(voucher.clone()));
+        // What was answered counts for a while.
+        assert_eq!(asked.answer(&other, ready(None)).now_or_never(), Some(voucher));
+        sleep(HANDED_OVER).await;
+        assert_eq!(asked.answer(&other, ready(None)).now_or_never(), Some(None));
+    }
 }

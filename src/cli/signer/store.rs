@@ -9,7 +9,7 @@ use crate::cli::paths;
 use crate::hub::state::{AtPath as _, create_private_directory, read_private, write_private};
 use crate::net::e2e::known_file::KnownFile;
 use crate::net::os::clock;
-use crate::net::os::private_files::{hold_lock, read_up_to};
+use crate::net::os::private_files::{hold_lock, read_up_to, unfinished_directory_in};
 use crate::net::os::random;
 use crate::proto::fleet::FleetKeys;
 use crate::proto::id::Principal;
@@ -75,8 +75,7 @@ impl Store {
         let (seed, spare) = (typeable_seed(), random::secret::<32>());
         let keys = FleetKeys::new(public_key(&seed), public_key(&spare));
         // All its files are there at once: of two that begin at the same time, one finds the other's.
-        let scratch =
-            tempfile::Builder::new().prefix("fleet.").tempdir_in(parent).at_path("cannot write in", parent)?;
+        let scratch = unfinished_directory_in(parent).at_path("cannot write in", parent)?;
         let new = scratch.path().join("fleet");
         create_private_directory(&new)?;
         write_private(&new.join(RECOVERY), &format!("{}\n{keys}\n", spare.reveal()))?;

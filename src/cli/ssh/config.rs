@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 
 use crate::cli::{output, paths};
 use crate::hub::state::{AtPath as _, write_private};
-use crate::net::os::private_files::new_temporary;
+use crate::net::os::private_files::unfinished_file_in;
 
 /// The limit on `~/.ssh/config`; a larger file is something else.
 const CONFIG_BYTES: u64 = 16 * 1024 * 1024;
@@ -92,7 +92,7 @@ fn replace(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     }
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let write = || -> io::Result<()> {
-        let mut file = new_temporary(real.parent().unwrap_or(Path::new(".")))?;
+        let mut file = unfinished_file_in(real.parent().unwrap_or(Path::new(".")))?;
         file.write_all(content)?;
         if let Ok(metadata) = fs::metadata(&real) {
             file.as_file().set_permissions(metadata.permissions())?;

@@ -28,7 +28,7 @@ pub(super) fn run(trust: Trust) -> Result<(), Failure> {
     let profile = Profile::resolve(trust.profile.as_ref())?;
     match trust.command {
         TrustCommand::List { role, output } => list(&profile, role, output.json),
-        TrustCommand::Pin { peer_role, id, key } => pin(&profile, peer(peer_role, id), key),
+        TrustCommand::Pin { peer_role, id, key, replace } => pin(&profile, peer(peer_role, id), key, replace),
         TrustCommand::Forget { peer_role, id, yes } => forget(&profile, &peer(peer_role, id), yes),
         TrustCommand::Reset { role, yes } => reset(&profile, role, yes),
         TrustCommand::Fleet { role, remove: true, yes, .. } => {
@@ -112,8 +112,13 @@ fn print(entries: &[Entry]) {
     output::print_table(&columns, entries.iter().map(row));
 }
 
-fn pin(profile: &Profile, peer: Principal, key: PublicKey) -> Result<(), Failure> {
+fn pin(profile: &Profile, peer: Principal, key: PublicKey, replace: bool) -> Result<(), Failure> {
     let store = Store::of(profile, !peer.role)?;
+    let is_kept = |known: &KnownPeer| known.key != key && known.origin.is_vouched();
+    let kept = store.read()?.into_iter().find_map(|(_, peers)| peers.get(&peer).copied().filter(is_kept));
+    if let Some(kept) = kept.filter(|_| !replace) {
+        return Err(another_key(&peer, &kept.key, &HowKnown(&kept), &key).into());
+    }
     let known = KnownPeer { key, origin: Origin::Pinned, since: clock::now_utc() };
     let mut before = Vec::new();
     store.change(|peers| {
@@ -133,6 +138,20 @@ fn pin(profile: &Profile, peer: Principal, key: PublicKey) -> Result<(), Failure
         );
     }
     Ok(())
+}
+
+/// The refusal to replace a key of a peer without being told to.
+pub(super) fn another_key(
+    peer: &Principal,
+    kept: &PublicKey,
+    how: &dyn fmt::Display,
+    key: &PublicKey,
+) -> anyhow::Error {
+    let (kept, key) = (kept.short(), key.short());
+    anyhow!(
+        "{peer} has another key, {kept} ({how}), which {key} would replace; nothing was changed. If `devstream identity` on its \
+         machine shows {key}, add --replace"
+    )
 }
 
 fn forget(profile: &Profile, peer: &Principal, yes: bool) -> Result<(), Failure> {

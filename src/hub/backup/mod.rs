@@ -21,13 +21,14 @@ use super::state::{
     AUTHORITY, AUTHORITY_KEY, AtPath as _, REGISTRY, StateDirectory, create_private_directory, write_private_bytes,
 };
 use crate::net::os::clock;
+use crate::net::os::private_files::{UNFINISHED, unfinished_directory_in};
 use crate::proto::admin::Enrolment;
 use crate::proto::id::Role;
 use crate::proto::timestamp::Timestamp;
 
 /// Files that a hub recreates, and the activity log.
 const EXCLUDED: [&str; 8] =
-    [REGISTRY, CHANGE_COUNT, "lock", "admin.sock", "activity", "administration", "unauthenticated", "backup."];
+    [REGISTRY, CHANGE_COUNT, "lock", "admin.sock", "activity", "administration", "unauthenticated", UNFINISHED];
 
 /// The limit on one file: keys and certificates are far smaller, anything larger does not belong in a state directory.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -44,7 +45,7 @@ pub fn create(state: &Path, to: &Path) -> anyhow::Result<u64> {
     let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     ensure!(directory.is_dir(), "cannot write to {}: there is no such directory", directory.display());
     // A private directory until the file is complete.
-    let scratch = tempfile::Builder::new().prefix("backup.").tempdir_in(directory);
+    let scratch = unfinished_directory_in(directory);
     let scratch = scratch.with_context(|| format!("cannot write to {}", directory.display()))?;
     let snapshot = scratch.path().join("whole");
     let made = clock::now_rfc3339();
@@ -110,7 +111,7 @@ pub fn restore(from: &Path, state: &Path) -> anyhow::Result<Restored> {
         let (state, file) = (state.display(), file.display());
         bail!("{state} already holds a hub's state ({file}); move it away first, or choose another with --state-dir");
     }
-    let scratch = tempfile::Builder::new().prefix("backup.").tempdir_in(state)?;
+    let scratch = unfinished_directory_in(state)?;
     let snapshot = scratch.path().join("whole");
     write_private_bytes(&snapshot, &content)?;
     let not_a_backup = || format!("{} is not a hub backup", from.display());

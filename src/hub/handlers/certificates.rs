@@ -1,5 +1,6 @@
 //! `GET` and `PUT /devices/{id}/certificate`, `/services/{name}/certificate`: what the owner of a fleet keeps at the hub beside
-//! the keys of identities. The hub reads none of it: the proof is the machine's, the certificate the owner's.
+//! the keys of identities. The proof is the machine's, and the hub does not read it; the certificate is the owner's, and the hub
+//! sees only that it is for the key beside which it is kept.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -13,6 +14,7 @@ use crate::hub::event::{CERTIFIED, Event, Operation};
 use crate::hub::registry::{Record, RegistryError};
 use crate::hub::responses;
 use crate::hub::shared::Shared;
+use crate::net::e2e::verdict::is_for;
 use crate::net::os::clock;
 use crate::net::transport::http_server::{HttpRequest, empty_response};
 use crate::proto::endorsement::{Endorsements, StoredCertificate};
@@ -82,6 +84,10 @@ async fn store_certificate(
         let expected = format!("expected a key, and a certificate of 1 to {MAX_OPAQUE_BYTES} characters of base64url");
         return Err(Refusal::new(RefusalKind::BadRequest, expected));
     };
+    // Garbage would be in the way of the owner's, which another service stores.
+    if !is_for(&certificate, &owner, &key) {
+        return Err(Refusal::new(RefusalKind::BadRequest, format!("it is no certificate for this key of {owner}")));
+    }
     shared.admission.lists.store_certificate(&service.principal)?;
     let (subject, activity, broker) = (owner.clone(), shared.activity.clone(), shared.streams.broker.clone());
     let (source, by) = (Some(context.address), Some(format!("service:{}", service.principal.id)));

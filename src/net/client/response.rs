@@ -82,7 +82,7 @@ pub fn response_refusal(response: &Response<Bytes>) -> Refusal {
 /// The refusal in a hub's response; `None` if the response is not a hub's.
 pub(super) fn parse_refusal(response: &Response<Bytes>) -> Option<Refusal> {
     if let Ok(ErrorBody { refusal }) = serde_json::from_slice(response.body()) {
-        return Some(refusal);
+        return Some(refusal.from_hub());
     }
     let status = response.status();
     let row = TABLE.iter().find(|row| row.status == status.as_u16() && status.is_client_error())?;

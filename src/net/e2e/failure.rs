@@ -80,10 +80,11 @@ impl Failure {
             Self::AnotherKey { known: former, shown } => {
                 let since = known.map(|known| format!(" since {}", &known.since.rfc3339()[..10])).unwrap_or_default();
                 let detail = format!("known{since}: {}; now: {}", former.short(), shown.short());
+                let replace = if known.is_some_and(|known| known.origin.is_vouched()) { " --replace" } else { "" };
                 Refusal::new(RefusalKind::AnotherPeerKey, format!("{id}; {detail}")).advised(format!(
                     "nothing was sent. Either the {role} was set up anew, or got a new key more than once since, or somebody is \
                      in between. Ask on the {role}'s machine: devstream identity. If it shows {}: devstream trust pin {role} \
-                     {id} KEY{flag}, with the whole key from there",
+                     {id} KEY{replace}{flag}, with the whole key from there",
                     shown.short()
                 ))
             }

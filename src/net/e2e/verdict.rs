@@ -11,6 +11,12 @@ use crate::proto::id::Principal;
 use crate::proto::key::PublicKey;
 use crate::proto::timestamp::Timestamp;
 
+/// Reports whether the text is a certificate for this key of an identity, whoever has signed it.
+pub fn is_for(text: &str, owner: &Principal, key: &PublicKey) -> bool {
+    let voucher = if text.len() > MAX_CERTIFICATE_BYTES { None } else { Voucher::parse(text) };
+    voucher.is_some_and(|voucher| presented_key(voucher.der(), owner) == Ok(*key))
+}
+
 /// What a certificate is to an identity of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateVerdict {
@@ -161,7 +167,9 @@ mod tests {
             ("x".repeat(MAX_CERTIFICATE_BYTES + 1), CertificateVerdict::Unreadable),
         ] {
             assert_eq!(verdict(&text, SIGNED), worth, "{text}");
+            assert_eq!(is_for(&text, &pi_42, &key(3).public()), worth == CertificateVerdict::AnotherFleet, "{text}");
         }
+        assert!(is_for(&own, &owner(Role::Device, "PI-42"), &key(3).public()));
         let none = CertificateVerdict::of(&own, &pi_42, &key(3).public(), None, SIGNED);
         assert_eq!((none, none.good()), (CertificateVerdict::NoFleet, None));
     }

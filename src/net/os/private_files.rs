@@ -4,11 +4,19 @@ use std::fs::{self, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow};
 
+use super::clock;
 use super::owner::advice;
+
+/// What the names of unfinished files begin with.
+pub const UNFINISHED: &str = ".devstream-unfinished-";
+
+/// The age from which an unfinished file is nobody's: a write takes milliseconds, and a process that was stopped in between may go
+/// on.
+const ABANDONED_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// Attempts to get the lock, and the time between two: a second in all, in which a session may wait.
 const LOCK_ATTEMPTS: u32 = 100;
@@ -154,19 +162,46 @@ pub fn write_private_once(path: &Path, content: &str) -> anyhow::Result<()> {
 /// Writes the content to a temporary file in the same directory, which has mode 0600, and syncs it.
 fn write_temporary(path: &Path, content: &[u8]) -> io::Result<tempfile::NamedTempFile> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = new_temporary(directory)?;
+    let mut file = unfinished_file_in(directory)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     Ok(file)
 }
 
-/// Creates a temporary file in a directory. An error does not name it: the caller names the file that it is for.
-pub fn new_temporary(directory: &Path) -> io::Result<tempfile::NamedTempFile> {
-    tempfile::NamedTempFile::new_in(directory).map_err(|error| {
+/// Creates a file that takes the place of another one once it is whole. It is removed when dropped. An error does not name it:
+/// the caller names the file that it is for.
+pub fn unfinished_file_in(directory: &Path) -> io::Result<tempfile::NamedTempFile> {
+    remove_abandoned(directory);
+    tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(directory).map_err(|error| {
         let said = error.to_string();
         let cause = said.split(" at path ").next().unwrap_or(&said);
         io::Error::new(error.kind(), cause.to_owned())
     })
+}
+
+/// Creates a directory for files that are moved from there once they are whole. It is removed when dropped.
+pub fn unfinished_directory_in(directory: &Path) -> io::Result<tempfile::TempDir> {
+    remove_abandoned(directory);
+    tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(directory)
+}
+
+/// Removes what writers that were killed have left in a directory. It may be secret. What cannot be removed is in nobody's way.
+fn remove_abandoned(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED)) {
+        let is_abandoned = |found: &fs::Metadata| found.modified().is_ok_and(|at| age(at) >= ABANDONED_AFTER);
+        let _ = match entry.metadata() {
+            Ok(found) if !is_abandoned(&found) => continue,
+            Ok(found) if found.is_dir() => fs::remove_dir_all(entry.path()),
+            Ok(_) | Err(_) => fs::remove_file(entry.path()),
+        };
+    }
+}
+
+/// The time since this one of the wall clock; none if it is ahead.
+fn age(at: SystemTime) -> Duration {
+    let now = Duration::from_secs(u64::try_from(clock::now_utc().0).unwrap_or_default());
+    now.saturating_sub(at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
 
 /// Refuses a path that others may access, or that is another user's.
@@ -275,6 +310,33 @@ mod tests {
             assert_eq!(owner(path), owner(directory.path()), "{path:?}");
         }
         assert_eq!(owner(elsewhere.path()), ours);
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_removed_by_the_next_and_nothing_else_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let make = |name: &str| {
+            let file = fs::File::create(path(name)).unwrap();
+            file.set_modified(long_ago).unwrap();
+        };
+        let written = write_temporary(&path("key"), b"secret").unwrap();
+        let unfinished = written.into_temp_path().keep().unwrap();
+        fs::File::open(&unfinished).unwrap().set_modified(long_ago).unwrap();
+        let abandoned = unfinished_directory_in(directory.path()).unwrap().keep();
+        fs::write(abandoned.join("key"), "secret").unwrap();
+        fs::File::open(&abandoned).unwrap().set_modified(long_ago).unwrap();
+        let under_way = write_temporary(&path("key"), b"secret").unwrap();
+        assert!(under_way.path().exists() && !unfinished.exists() && !abandoned.exists());
+        make("key.old");
+        make(".hidden");
+        write_private(&path("key"), "secret").unwrap();
+        under_way.persist(path("other")).unwrap();
+        let mut left: Vec<_> =
+            fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".hidden", "key", "key.old", "other"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::ELLIPSIS;
 use crate::proto::limits::REASON_CHARS;
 
 /// Text that may come from a peer: at most [`REASON_CHARS`] characters, without any that control a terminal.
@@ -14,6 +15,15 @@ pub struct Detail(String);
 impl Detail {
     pub(super) fn new(text: &str) -> Self {
         Self(text.chars().take(REASON_CHARS).map(sanitize).collect())
+    }
+
+    /// Returns the text in quotation marks of its own, which it does not leave, after these words.
+    pub(super) fn quoted(&self, words: &str) -> Self {
+        let room = REASON_CHARS - words.chars().count() - "\"\"".len();
+        let text = self.0.replace('"', "'");
+        let cut = text.char_indices().nth(room - 1).filter(|_| text.chars().count() > room);
+        let (text, omitted) = cut.map_or((text.as_str(), ""), |(at, _)| (&text[..at], ELLIPSIS));
+        Self::new(&format!("{words}\"{text}{omitted}\""))
     }
 
     /// Reports whether there is no text.

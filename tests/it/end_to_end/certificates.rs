@@ -1,6 +1,13 @@
 //! What the hub keeps beside keys for the owner of a fleet: proofs that come with a join, and certificates that a service stores.
 
-use devstream::proto::secret::JoinCode;
+use std::sync::Arc;
+
+use devstream::net::e2e::fleet::certify;
+use devstream::net::os::clock;
+use devstream::proto::fleet::Validity;
+use devstream::proto::id::Principal;
+use devstream::proto::key::PrivateKey;
+use devstream::proto::secret::{JoinCode, KeySeed};
 use serde_json::{Value, json};
 
 use crate::support::DEVICE;
@@ -31,6 +38,13 @@ fn put(service: &RawClient, owner: &str, key: &str, certificate: &str) -> u16 {
     service.ask("PUT", &format!("/{owner}/certificate"), &[], &body).status
 }
 
+/// The certificate of a fleet, which is another one for each seed.
+fn certificate(role: &str, id: &str, key: &str, seed: u8) -> String {
+    let owner = Principal { role: role.parse().unwrap(), id: id.parse().unwrap() };
+    let signer = Arc::new(PrivateKey::from_seed(&KeySeed::new([seed; 32])));
+    certify(&owner, &key.parse().unwrap(), signer, Validity::beginning(clock::now_utc())).unwrap().to_string()
+}
+
 #[test]
 fn a_proof_is_kept_with_its_key_and_one_that_is_too_long_or_no_text_is_refused() {
     let hub = Hub::start_with(&Machine::new(), &["--penalty-exempt", "127.0.0.0/8"]);
@@ -49,9 +63,10 @@ fn a_proof_is_kept_with_its_key_and_one_that_is_too_long_or_no_text_is_refused()
         assert_eq!(kept(&operator), json!([{ "key": device.public(), "proof": proof }]));
     }
     // A rotated key has neither, beside the former one and after it.
-    assert_eq!(put(&operator, "devices/pi-42", &device.public(), "CERTIFICATE"), 204);
+    let certificate = certificate("device", DEVICE, &device.public(), 1);
+    assert_eq!(put(&operator, "devices/pi-42", &device.public(), &certificate), 204);
     let rotated = RawClient::join(&hub.link(&["device", "rotate", DEVICE, "--overlap", "1h"]));
-    let former = json!({ "key": device.public(), "proof": longest, "certificate": "CERTIFICATE" });
+    let former = json!({ "key": device.public(), "proof": longest, "certificate": certificate });
     assert_eq!(kept(&operator), json!([{ "key": rotated.public() }, former]));
     let last = RawClient::join(&hub.link(&["device", "rotate", DEVICE, "--overlap", "0s"]));
     assert_eq!(kept(&operator), json!([{ "key": last.public() }]));
@@ -66,33 +81,60 @@ fn a_certificate_is_stored_for_a_key_in_reach_and_logged_with_its_service() {
     let none = RawClient::join(&hub.service_link_with("carol", &["--device", "pi-1"]));
     let other = RawClient::join(&hub.service_link_with("mallory", &["--device", "pi-42"]));
     let key = device.public();
-    let longest = "x".repeat(LONGEST);
+    let [first, last, others] = [1, 2, 3].map(|seed| certificate("device", DEVICE, &key, seed));
+    let of_bob = certificate("service", "bob", &few.public(), 1);
     for (service, owner, key, certificate, status) in [
-        (&few, "devices/pi-42", &key, longest.as_str(), 204),
-        (&few, "devices/PI-42", &key, "A", 204),
-        (&other, "devices/pi-42", &key, "B", 403),
-        (&few, "devices/pi-42", &key, &format!("{longest}x"), 400),
-        (&few, "devices/pi-42", &key, "", 400),
-        (&few, "devices/pi-42", &key, "a b", 400),
-        (&few, "devices/pi-42", &few.public(), "A", 400),
-        (&few, "devices/pi-43", &key, "A", 404),
-        (&none, "devices/pi-42", &key, "A", 404),
-        (&few, "services/alice", &everything.public(), "A", 403),
-        (&few, "services/bob", &few.public(), "A", 403),
-        (&everything, "services/bob", &few.public(), "A", 204),
-        (&everything, "services/nobody", &few.public(), "A", 400),
-        (&device, "devices/pi-42", &key, "A", 401),
+        (&few, "devices/pi-42", &key, &first, 204),
+        (&few, "devices/PI-42", &key, &last, 204),
+        (&other, "devices/pi-42", &key, &others, 403),
+        (&few, "devices/pi-42", &few.public(), &first, 400),
+        (&few, "devices/pi-43", &key, &first, 404),
+        (&none, "devices/pi-42", &key, &first, 404),
+        (&few, "services/alice", &everything.public(), &first, 403),
+        (&few, "services/bob", &few.public(), &of_bob, 403),
+        (&everything, "services/bob", &few.public(), &of_bob, 204),
+        (&everything, "services/nobody", &few.public(), &of_bob, 400),
+        (&device, "devices/pi-42", &key, &first, 401),
     ] {
-        assert_eq!(put(service, owner, key, certificate), status, "{owner} {}", certificate.len());
+        assert_eq!(put(service, owner, key, certificate), status, "{owner}");
     }
-    assert_eq!(kept(&few)[0]["certificate"], "A");
+    assert_eq!(kept(&few)[0]["certificate"], last);
     let own = few.ask("GET", "/services/bob/certificate", &[], "");
-    assert!(own.status == 200 && own.body.contains(r#""certificate":"A""#), "{own:?}");
-    assert_eq!(put(&few, "devices/pi-42", &key, "A"), 204, "once more");
+    assert!(own.status == 200 && own.body.contains(&format!(r#""certificate":"{of_bob}""#)), "{own:?}");
+    assert_eq!(put(&few, "devices/pi-42", &key, &last), 204, "once more");
     hub.wait_activity("identityChanged", Some("certified"));
     let stored: Vec<_> = hub.activity().into_iter().filter(|event| event["resultType"] == "certified").collect();
     let by: Vec<_> = stored.iter().map(|event| event["properties"]["by"].as_str().unwrap()).collect();
     assert_eq!(by, ["service:bob", "service:bob", "service:alice"], "only changes: {stored:#?}");
     assert_eq!(stored[0]["properties"]["deviceId"], DEVICE);
     assert_eq!(stored[2]["properties"]["serviceId"], "bob");
+}
+
+#[test]
+fn garbage_does_not_keep_the_certificate_of_a_fleets_owner_from_a_device() {
+    let hub = Hub::start_with(&Machine::new(), &["--penalty-exempt", "127.0.0.0/8"]);
+    let device = RawClient::join(&hub.device_link(DEVICE));
+    let [mallory, owner] = ["mallory", "alice"].map(|name| {
+        let link = hub.service_link_with(name, &["--device", DEVICE, "--stream", "web"]);
+        RawClient::join(&link)
+    });
+    let key = device.public();
+    let certificate = |role, id, key: &str| certificate(role, id, key, 1);
+    let genuine = certificate("device", DEVICE, &key);
+    for garbage in [
+        "A".into(),
+        String::new(),
+        "a b".into(),
+        "x".repeat(LONGEST),
+        "x".repeat(LONGEST + 1),
+        genuine[..genuine.len() / 2].to_owned(),
+        format!("{genuine}AAAA"),
+        certificate("device", "pi-43", &key),
+        certificate("service", DEVICE, &key),
+        certificate("device", DEVICE, &mallory.public()),
+    ] {
+        assert_eq!(put(&mallory, "devices/pi-42", &key, &garbage), 400, "{garbage}");
+    }
+    assert_eq!(kept(&owner), json!([{ "key": key }]));
+    assert_eq!(put(&owner, "devices/pi-42", &key, &genuine), 204);
 }

@@ -4,13 +4,15 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use devstream::proto::refusal::RefusalKind;
+use rusqlite::Connection;
 
 use super::fleet::{assert_not_in_fleet, identity_file};
 use super::invitations::{Invited, assert_says_hello, start};
 use super::stream;
-use crate::support::DEVICE;
+use crate::support::chaos::{Chaos, Direction, Fault};
 use crate::support::machine::Machine;
 use crate::support::targets::Target;
+use crate::support::{DEVICE, poll};
 
 #[test]
 fn a_second_invitation_for_the_same_key_takes_the_place_of_the_first() {
@@ -153,6 +155,107 @@ fn a_signature_by_hand_is_not_listed_where_its_invitations_cannot_be_ended() {
     assert!(
         refused.stdout.is_empty() && !owner.run(&["fleet", "list", "--json"]).stdout.contains(DEVICE),
         "{refused:?}"
+    );
+}
+
+#[test]
+fn a_key_that_was_signed_is_replaced_by_hand_only_where_that_is_said() {
+    let owner = Machine::new();
+    owner.ask(&["fleet", "init"]);
+    let [former, now] = ["11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw"];
+    owner.ask(&["fleet", "sign", DEVICE, "--key", former]);
+    let unsaid = owner.run(&["fleet", "sign", DEVICE, "--key", now]);
+    assert!(unsaid.code == Some(1) && unsaid.stdout.is_empty(), "no certificate: {unsaid:?}");
+    for words in [&former[..8], &now[..8], "(signed until 20", "nothing was changed", "add --replace"] {
+        assert!(unsaid.stderr.contains(words), "no '{words}' in {unsaid:?}");
+    }
+    assert!(owner.ask(&["fleet", "list"]).contains(former));
+    owner.ask(&["fleet", "sign", DEVICE, "--key", former]);
+    let said = owner.run(&["fleet", "sign", DEVICE, "--key", now, "--replace"]);
+    assert!(said.code == Some(0) && said.stderr.contains("; instead of "), "{said:?}");
+    assert!(owner.ask(&["fleet", "list"]).contains(now));
+}
+
+#[test]
+fn a_machine_that_is_forgotten_while_the_hub_holds_its_certificate_back_stays_forgotten() {
+    let invited = Invited::new();
+    let laptop = invited.owner.machine.clone();
+    let _device = invited.device();
+    // It is due.
+    laptop.clone().off_by("-341d").ask(&["fleet", "sign", DEVICE]);
+    let (hub, listed) =
+        (Chaos::in_front_of(&invited.hub.address()), || laptop.ask(&["fleet", "list"]).contains(DEVICE));
+    hub.hit_everything(Fault::Freeze(Direction::Both));
+    let signing = laptop.start(&["fleet", "sign", "--hub", &hub.address()]);
+    poll("the certificate", || (hub.connections() > 0).then_some(()));
+    assert!(listed());
+    laptop.ask(&["fleet", "forget", DEVICE]);
+    hub.heal();
+    let signed = signing.finish();
+    assert!(signed.code == Some(1) && signed.stdout.is_empty(), "{signed:?}");
+    assert!(signed.stderr.contains("device pi-42: it was forgotten here, or another key"), "{signed:?}");
+    assert!(!listed());
+}
+
+#[test]
+fn a_stream_hands_over_no_certificate_of_a_machine_that_was_forgotten_meanwhile() {
+    let (invited, target) = (Invited::new(), Target::greeting_then_reading("hello\n"));
+    let (laptop, device) = (&invited.owner.machine, invited.device());
+    let _agent = start(&device, &target);
+    let registry = invited.hub.machine().home().join(".local/share/devstream/hub/registry.sqlite");
+    let registry = Connection::open(registry).unwrap();
+    registry.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let opening = laptop.start(&["service-proxy", DEVICE, "--stdio"]);
+    let is_listed = || laptop.ask(&["fleet", "list"]).contains(DEVICE);
+    poll("the signature", || is_listed().then_some(()));
+    laptop.ask(&["fleet", "forget", DEVICE]);
+    registry.execute_batch("ROLLBACK").unwrap();
+    // The device may have the certificate from the hub by now, which accepted it.
+    let said = opening.finish();
+    assert!(said.stderr.contains("pi-42: it was forgotten here"), "{said:?}");
+    assert!(!is_listed());
+}
+
+#[test]
+fn a_key_whose_certificate_the_hub_has_is_signed_again_neither_by_a_timer_nor_by_a_stream() {
+    let (invited, target) = (Invited::new(), Target::greeting_then_reading("hello\n"));
+    let (laptop, device) = (&invited.owner.machine, invited.device());
+    let _agent = start(&device, &target);
+    assert_says_hello(&stream(laptop), true);
+    // The list of what was signed is lost, and an invitation is open that would be for the device too.
+    fs::remove_file(laptop.home().join(".local/share/devstream/fleet/signed")).unwrap();
+    invited.invite_any(&invited.hub.link(&["enroll", "add", "--device", "pi-*", "--uses", "9"]), &["pi-*"]);
+    let timer = laptop.run(&["fleet", "sign"]);
+    assert!(timer.code == Some(0) && timer.stdout.is_empty(), "{timer:?}");
+    assert_says_hello(&stream(laptop), false);
+    assert!(!laptop.ask(&["fleet", "list"]).contains(DEVICE));
+    let named = laptop.ask(&["fleet", "sign", DEVICE]);
+    assert!(named.contains("as before, signed again until 20"), "{named}");
+}
+
+#[test]
+fn what_a_hub_says_of_a_machine_to_sign_is_quoted_as_its_word() {
+    let invited = Invited::new();
+    let laptop = &invited.owner.machine;
+    let _device = invited.device();
+    invited.hub.ask(&["device", "disable", DEVICE]);
+    let named = laptop.run(&["fleet", "sign", DEVICE]);
+    assert!(named.stderr.contains(r#"(the hub says: "device pi-42")"#), "{named:?}");
+    assert!(named.stderr.contains("devstream hub device enable pi-42"), "{named:?}");
+    // One that the hub lists, for an invitation without an id.
+    invited.hub.ask(&["device", "enable", DEVICE]);
+    let link = invited.hub.link(&["enroll", "add", "--device", "cam-*", "--uses", "9"]);
+    let [line, other] = ["cam-*", "pi-7*"].map(|ids| invited.invite_any(&link, &[ids]));
+    let [_first, second] = [("cam-1", &line), ("cam-2", &other)].map(|(id, line)| {
+        let machine = Machine::new();
+        assert_eq!(machine.paste(&["join", "--id", id], line).code, Some(0));
+        machine
+    });
+    let all = laptop.run(&["fleet", "sign"]);
+    drop(second);
+    assert!(
+        all.stderr.contains("device cam-2, which the hub lists: its proof is of the invitation for pi-7*"),
+        "{all:?}"
     );
 }
 

@@ -229,7 +229,7 @@ fn a_certificate_that_does_not_hold_is_shown_as_what_it_is() {
     let whole = fs::read_to_string(&file).unwrap();
     let line = whole.lines().find(|line| line.starts_with("certificate")).unwrap();
     let of = |owner: &Machine, id: &str, key: &str| {
-        let printed = owner.ask(&["fleet", "sign", id, "--role", "service", "--key", key]);
+        let printed = owner.ask(&["fleet", "sign", id, "--role", "service", "--key", key, "--replace"]);
         printed.trim().rsplit(' ').next().unwrap().to_owned()
     };
     let own = key(laptop, "service");

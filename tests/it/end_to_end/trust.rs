@@ -59,6 +59,32 @@ fn a_device_that_was_set_up_anew_is_refused_until_its_key_is_pinned() {
 }
 
 #[test]
+fn a_key_that_was_pinned_is_replaced_only_where_that_is_said() {
+    let (mut joined, target) = (Joined::new(), Target::greeting_then_reading("hello\n"));
+    let former = key(&joined.device, "device");
+    joined.laptop.ask(&["trust", "pin", "device", DEVICE, &former]);
+    joined.set_up_anew();
+    let _agent = joined.agent(target.port);
+    let now = key(&joined.device, "device");
+    let refused = stream(&joined.laptop);
+    let advised = format!("devstream trust pin device {DEVICE} KEY --replace, with the whole key");
+    assert!(refused.code == Some(42) && refused.stderr.contains(&advised), "{refused:?}");
+    let unsaid = joined.laptop.run(&["trust", "pin", "device", DEVICE, &now]);
+    assert_eq!(unsaid.code, Some(1), "{unsaid:?}");
+    for words in [short(&former), short(&now), "nothing was changed".into(), "add --replace".into()] {
+        assert!(unsaid.stderr.contains(&words), "no '{words}' in {unsaid:?}");
+    }
+    assert_eq!(known(&joined.laptop)[0]["key"], former.as_str());
+    joined.laptop.ask(&["trust", "pin", "device", DEVICE, &former]);
+    let said = joined.laptop.run(&["trust", "pin", "device", DEVICE, &now, "--replace"]);
+    assert!(
+        said.code == Some(0) && said.stderr.contains(&format!("in place of {} (pinned", short(&former))),
+        "{said:?}"
+    );
+    assert_eq!(stream(&joined.laptop).stdout, "hello\n");
+}
+
+#[test]
 fn a_service_that_was_set_up_anew_is_refused_by_the_device_until_its_key_is_pinned_there() {
     let (mut joined, target) = (Joined::new(), Target::greeting_then_reading("hello\n"));
     let agent = joined.agent(target.port);
