@@ -213,7 +213,8 @@ impl DeviceCheck {
         let offered_here = if offered.is_empty() { "nothing".to_owned() } else { offered.join(", ") };
         let not_offered = |asked: &str| {
             let detail = format!("asked for {asked}; it offers this service: {offered_here}");
-            (id.clone(), Refusal::new(RefusalKind::StreamNotOffered, detail))
+            let refusal = Refusal::new(RefusalKind::StreamNotOffered, detail);
+            (id.clone(), if offered.is_empty() { refusal.advised(NOTHING_OFFERED) } else { refusal })
         };
         for (address, name) in &self.streams {
             match (name, presence.forwards.first()) {
@@ -258,6 +259,10 @@ impl DeviceCheck {
         }
     }
 }
+
+/// The advice where all streams of a device are for other services.
+pub(super) const NOTHING_OFFERED: &str =
+    "ask the hub's operator for access to one of its streams: devstream hub service set NAME --stream NAME";
 
 /// Words that a device offers a stream in vain.
 fn dead_target(device: &DeviceId, DeadTarget { name, target, reason }: &DeadTarget) -> String {

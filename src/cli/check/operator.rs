@@ -16,6 +16,7 @@ use crate::cli::Failure;
 use crate::cli::args::Check;
 use crate::cli::config::role_settings::service_proxy;
 use crate::cli::identity::{client_factory, default_service_id};
+use crate::cli::preflight::NOTHING_OFFERED;
 use crate::net::identity::Identity;
 use crate::net::os::clock;
 use crate::net::tunnel::seal::SessionView;
@@ -101,9 +102,7 @@ fn online(device: &DeviceId, presence: &Presence) -> Finding {
 
 /// A refusal of a device all of whose streams are for others.
 fn nothing_offered(at: &str, refusal: &Refusal) -> Finding {
-    let advice =
-        "ask the hub's operator for access to one of its streams: devstream hub service set NAME --stream NAME";
-    Finding::good(Hop::Stream, at).with_verdict(Verdict::because(refusal, advice.into()))
+    Finding::good(Hop::Stream, at).with_verdict(Verdict::because(refusal, NOTHING_OFFERED.into()))
 }
 
 fn no_stream(at: &str, refusal: &Refusal) -> Finding {
