@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use devstream::proto::key::{PrivateKey, PublicKey};
 use devstream::proto::message::encode;
 use devstream::proto::scope::Scope;
 use rusqlite::Connection;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -34,6 +36,9 @@ const KILLS_VARIABLE: &str = "DEVSTREAM_TEST_KILLS";
 
 /// The latest moment after the first change: each kind of change has been made a few times by then.
 const LATEST: Duration = Duration::from_millis(500);
+
+/// More answers than come between the last one that is waited for and the end of the hub.
+const ANSWERS: usize = 64;
 
 /// The device whose key is rotated again and again.
 const ROTATED: &str = "rotated";
@@ -100,7 +105,7 @@ fn join(runtime: &Runtime, link: &JoinLink, id: &str, key: &Arc<PrivateKey>) -> 
 
 impl Ids {
     /// Adds devices, and removes every other one, until the hub does not answer.
-    fn change(&mut self, runtime: &Runtime, socket: &Path) {
+    fn change(&mut self, runtime: &Runtime, socket: &Path, answered: &SyncSender<()>) {
         loop {
             let id = format!("d{}", self.next);
             self.next += 1;
@@ -109,6 +114,7 @@ impl Ids {
             if ask(runtime, socket, &add).is_none() {
                 return self.unanswered.push(id);
             }
+            let _ = answered.send(());
             if self.next.is_multiple_of(2) {
                 self.added.push(id);
                 continue;
@@ -139,7 +145,7 @@ impl Ids {
 
 impl Rotation {
     /// Has the device join with a new key, until the hub does not answer.
-    fn change(&mut self, runtime: &Runtime, socket: &Path) {
+    fn change(&mut self, runtime: &Runtime, socket: &Path, answered: &SyncSender<()>) {
         let rotate = AdminRequest::Rotate { principal: device(ROTATED), overlap_seconds: 0, link_seconds: 900 };
         loop {
             let Some(AdminResponse::Link { link, .. }) = ask(runtime, socket, &rotate) else { return };
@@ -151,6 +157,7 @@ impl Rotation {
             self.acknowledged = key.public();
             self.asked = None;
             self.joins += 1;
+            let _ = answered.send(());
         }
     }
 
@@ -209,19 +216,24 @@ impl Promises {
         Self { runtime, ids: Ids::default(), rotation, certificates }
     }
 
-    /// Makes changes of all kinds, and kills the hub after this time.
-    fn change_until_killed(&mut self, hub: &Hub, after: Duration) {
+    /// Makes changes of all kinds, and kills the hub at once after so many answers, or else after this time.
+    fn change_until_killed(&mut self, hub: &Hub, answers: usize, after: Duration) {
         let Self { runtime, ids, rotation, certificates } = self;
         let (runtime, socket) = (&*runtime, &state(hub).join("admin.sock"));
+        let (answered, answer) = sync_channel(ANSWERS);
+        let of_ids = answered.clone();
+        let pid = Pid::from_raw(hub.process.id().cast_signed()).unwrap();
         thread::scope(|scope| {
-            scope.spawn(|| ids.change(runtime, socket));
-            scope.spawn(|| rotation.change(runtime, socket));
+            scope.spawn(move || ids.change(runtime, socket, &of_ids));
+            scope.spawn(move || rotation.change(runtime, socket, &answered));
             scope.spawn(|| certificates.change(runtime));
             let until = clock::now() + after;
-            while let Some(left) = until.checked_duration_since(clock::now()).filter(|left| !left.is_zero()) {
-                thread::park_timeout(left);
-            }
-            hub.process.kill();
+            let left = || until.saturating_duration_since(clock::now());
+            let in_time = |_: &usize| answer.recv_timeout(left()).is_ok();
+            let _ = (0..answers).take_while(in_time).count();
+            // Not by a program: that takes longer to start than a line to be written.
+            kill_process(pid, Signal::KILL).unwrap();
+            hub.process.wait_end();
         });
     }
 
@@ -255,9 +267,11 @@ fn a_hub_that_is_killed_at_any_moment_keeps_every_change_that_it_acknowledged() 
     let (machine, mut rng) = (Machine::new(), Rng::new(16));
     let mut hub = Hub::start_with(&machine, &["--penalty-exempt", "127.0.0.0/8"]);
     let mut promises = Promises::new(&hub);
-    for _ in 0..kills {
+    for round in 0..kills {
+        // Half of them at a moment, the others right after an answer.
         let after = LATEST.mul_f64(rng.random_below(1000) as f64 / 1000.0);
-        promises.change_until_killed(&hub, after);
+        let answers = if round % 2 == 0 { usize::MAX } else { 1 + rng.random_below(8) };
+        promises.change_until_killed(&hub, answers, after);
         hub = Hub::start_on(&machine, hub.port, &["--penalty-exempt", "127.0.0.0/8"]);
         promises.check(&hub);
     }
