@@ -2,7 +2,8 @@
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, NamedGroup, ProtocolVersion};
-use tokio::io::duplex;
+use tokio::io::{AsyncWriteExt as _, duplex};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::*;
@@ -110,4 +111,15 @@ async fn an_authority_in_a_file_is_trusted() {
     handshake(&authority, &trust, "hub.example.com").await.unwrap();
     std::fs::write(file.path(), "nothing").unwrap();
     assert!(Trust::from_file(file.path()).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_hello_that_does_not_end_takes_no_more_than_a_few_kilobytes() {
+    let acceptor = acceptor(&Authority::create().unwrap());
+    let (mut near, far) = duplex(64 * 1024);
+    // A record, and in it the start of a ClientHello of 60,000 bytes.
+    near.write_all(&[22, 3, 1, 0x40, 0, 1, 0, 0xea, 0x60, 3, 3]).await.unwrap();
+    near.write_all(&[0; 9000]).await.unwrap();
+    let refused = timeout(Duration::from_secs(1), acceptor.handshake(far, || true)).await;
+    assert_eq!(refused.expect("it waits for more").unwrap_err().kind(), std::io::ErrorKind::InvalidData);
 }

@@ -5,14 +5,21 @@ use std::sync::Arc;
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::{PeerIncompatible, ServerConfig};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 
 use super::read_ahead::ReadAhead;
 use super::{ACME_TLS_ALPN, ALPN, VERSIONS, exporter, provider};
 use crate::proto::channel_binding::Exporter;
+
+/// Limit of what a peer sends until its ClientHello is complete, in bytes. Ours is 1.6 KiB, browsers' are 2; rustls would hold 64
+/// for each connection, before anything is known of the peer.
+const CLIENT_HELLO_BYTES: usize = 8 * 1024;
+
+/// The size of a read of it: an honest one comes whole.
+const HELLO_READ_BYTES: usize = 2 * 1024;
 
 /// A client's connection at the hub.
 pub type Socket = TlsStream<ReadAhead<TcpStream>>;
@@ -51,7 +58,7 @@ impl Acceptor {
         transport: T,
         admit_hello: impl FnOnce() -> bool,
     ) -> io::Result<Option<TlsStream<T>>> {
-        let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), transport).await?;
+        let hello = read_hello(transport).await?;
         if !admit_hello() {
             return Ok(None);
         }
@@ -60,6 +67,36 @@ impl Acceptor {
             return Ok(None);
         }
         hello.into_stream(self.https.clone()).await.map(Some)
+    }
+}
+
+/// Reads the ClientHello, and reports to the peer what is wrong with it.
+async fn read_hello<T: AsyncRead + AsyncWrite + Unpin>(mut transport: T) -> io::Result<StartHandshake<T>> {
+    let mut acceptor = rustls::server::Acceptor::default();
+    let (mut arrived, mut taken) = ([0; HELLO_READ_BYTES], 0);
+    loop {
+        let room = HELLO_READ_BYTES.min(CLIENT_HELLO_BYTES - taken);
+        let length = transport.read(&mut arrived[..room]).await?;
+        if length == 0 {
+            let too_long = taken == CLIENT_HELLO_BYTES;
+            let kind = if too_long { io::ErrorKind::InvalidData } else { io::ErrorKind::UnexpectedEof };
+            return Err(io::Error::new(kind, "the connection has no ClientHello within the limit"));
+        }
+        taken += length;
+        let mut bytes = &arrived[..length];
+        while !bytes.is_empty() {
+            acceptor.read_tls(&mut bytes)?;
+        }
+        match acceptor.accept() {
+            Ok(Some(accepted)) => return Ok(StartHandshake::from_parts(accepted, transport)),
+            Ok(None) => {}
+            Err((error, mut alert)) => {
+                let mut said = Vec::new();
+                alert.write(&mut said)?;
+                let _ = transport.write_all(&said).await;
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+        }
     }
 }
 
