@@ -43,6 +43,9 @@ use crate::proto::refusal::{Detail, Refusal, RefusalKind};
 /// than streams delayed.
 const QUEUE: usize = 4096;
 
+/// Places in it that are for lines about changes of identities alone: who may not make one pushes none out.
+const PLACES_OF_CHANGES: usize = 256;
+
 /// The time that a stream waits for its line to be written where the log is required, and a change of an identity for its
 /// own to be on the disk; and the interval of the checks.
 const AUDIT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -116,6 +119,15 @@ struct Counters {
     /// Lines about changes of identities recorded, and those on the disk or lost.
     changes: AtomicU64,
     synced: watch::Sender<u64>,
+    /// Those that are lost.
+    changes_lost: AtomicU64,
+}
+
+/// Lines about changes of identities: how many were recorded by some time, and how many of them are lost.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Changes {
+    recorded: u64,
+    lost: u64,
 }
 
 /// The writer's thread. It ends when every [`Activity`] is dropped.
@@ -153,31 +165,45 @@ impl Activity {
 
     fn write(&self, event: Event) {
         print(&event);
-        self.counters.queued.fetch_add(1, Ordering::Relaxed);
+        let waiting = self.counters.queued.fetch_add(1, Ordering::Relaxed);
         self.counters.recorded.fetch_add(1, Ordering::Relaxed);
         let destination = Destination::of(&event);
         let is_change = destination == Destination::Administration;
         if is_change {
             self.counters.changes.fetch_add(1, Ordering::Relaxed);
         }
-        if self.lines.try_send(WrittenLine { json: line::json(event), destination }).is_err() {
+        let has_place = is_change || waiting < QUEUE - PLACES_OF_CHANGES;
+        if !has_place || self.lines.try_send(WrittenLine { json: line::json(event), destination }).is_err() {
             self.counters.queued.fetch_sub(1, Ordering::Relaxed);
             self.counters.lost.fetch_add(1, Ordering::Release);
             self.counters.settled.fetch_add(1, Ordering::Release);
             if is_change {
+                self.counters.changes_lost.fetch_add(1, Ordering::Relaxed);
                 self.counters.synced.send_modify(|count| *count += 1);
             }
         }
     }
 
-    /// Waits until the lines about changes of identities that were recorded by now would survive a loss of power, or are lost and
-    /// counted. Whoever acknowledges a change calls this first. A disk that takes too long delays it no further.
-    pub(super) async fn changes_synced(&self) {
+    /// The lines about changes of identities so far.
+    pub(super) fn changes(&self) -> Changes {
+        let [recorded, lost] = [&self.counters.changes, &self.counters.changes_lost];
+        Changes { recorded: recorded.load(Ordering::Relaxed), lost: lost.load(Ordering::Relaxed) }
+    }
+
+    /// Waits until the lines about changes of identities that were recorded since then would survive a loss of power, and reports
+    /// whether they do. Whoever acknowledges a change calls this first. A disk that takes too long delays it no further.
+    pub(super) async fn changes_synced(&self, since: Changes) -> bool {
         let recorded = self.counters.changes.load(Ordering::Relaxed);
-        let mut synced = self.counters.synced.subscribe();
-        if timeout(AUDIT_TIMEOUT, synced.wait_for(|count| *count >= recorded)).await.is_err() {
-            tracing::warn!(target: "hub", "a change is acknowledged whose line in the activity log is not on the disk yet");
+        if recorded == since.recorded {
+            return true;
         }
+        let mut synced = self.counters.synced.subscribe();
+        let is_in_time = timeout(AUDIT_TIMEOUT, synced.wait_for(|count| *count >= recorded)).await.is_ok();
+        let is_kept = is_in_time && self.counters.changes_lost.load(Ordering::Relaxed) == since.lost;
+        if !is_kept {
+            tracing::error!(target: "hub", "a change is acknowledged whose line in the activity log is lost, or not on the disk yet");
+        }
+        is_kept
     }
 
     /// Reports whether a line recorded now is likely to be written.

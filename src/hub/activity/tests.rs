@@ -297,8 +297,10 @@ async fn a_change_that_is_acknowledged_has_its_line() {
     let (_home, path) = log_path();
     let (activity, _writer) = Activity::open(&path, Settings::default(), Arc::new(Metrics::new(&[], None))).unwrap();
     for number in 0..20 {
+        let before = activity.changes();
+        assert!(activity.changes_synced(before).await, "there is none");
         activity.record(Event { reason: format!("change {number}"), ..Event::new(Operation::EnrolmentAdded, "added") });
-        activity.changes_synced().await;
+        assert!(activity.changes_synced(before).await);
         let written = fs::read_to_string(files::administration_path(&path)).unwrap();
         assert_eq!(written.lines().count(), number + 1, "{written}");
     }
@@ -309,11 +311,27 @@ async fn a_change_that_is_acknowledged_has_its_line() {
 async fn a_disk_that_does_not_answer_holds_a_change_up_for_seconds_only() {
     let (_home, path) = log_path();
     let (activity, _writer) = Activity::open(&path, Settings::default(), Arc::new(Metrics::new(&[], None))).unwrap();
+    let before = activity.changes();
     // A line that the writer never comes to.
     activity.counters.changes.fetch_add(1, Ordering::Relaxed);
     let start = clock::now();
-    activity.changes_synced().await;
+    assert!(!activity.changes_synced(before).await);
     assert_eq!(clock::now() - start, AUDIT_TIMEOUT);
+    // Who changes nothing does not wait for it.
+    assert!(activity.changes_synced(activity.changes()).await);
+}
+
+#[tokio::test]
+async fn lines_about_other_things_take_no_place_from_those_about_changes() {
+    let (_home, path) = log_path();
+    let (activity, _writer) = Activity::open(&path, Settings::default(), Arc::new(Metrics::new(&[], None))).unwrap();
+    activity.counters.queued.fetch_add(QUEUE - PLACES_OF_CHANGES, Ordering::Relaxed);
+    activity.record(Event::new(Operation::DeviceConnected, "connected"));
+    assert_eq!(activity.lost(), 1);
+    let before = activity.changes();
+    activity.record(Event::new(Operation::IdentityAdded, "added"));
+    assert!(activity.changes_synced(before).await);
+    assert_eq!(activity.lost(), 1);
 }
 
 /// Linux only: `/dev/full`.

@@ -128,13 +128,15 @@ impl LogWriter {
     /// Syncs the lines about changes of identities, all those of a batch at once. What cannot be synced counts as lost: the
     /// kernel may have dropped it.
     fn sync(&mut self) {
-        let (count, written) = std::mem::take(&mut self.unsynced);
+        let (count, mut written) = std::mem::take(&mut self.unsynced);
         if written > 0
             && let Err(error) = self.stores.sync_administration()
         {
             self.counters.lost.fetch_add(written as u64, Ordering::Release);
+            written = 0;
             self.fail(&error);
         }
+        self.counters.changes_lost.fetch_add((count - written) as u64, Ordering::Relaxed);
         if count > 0 {
             self.counters.settled.fetch_add(count as u64, Ordering::Release);
             self.counters.synced.send_modify(|synced| *synced += count as u64);

@@ -40,6 +40,7 @@ async fn serve(shared: &Shared, stream: LocalStream) {
 
 /// Handles a request of this user.
 async fn handle(shared: &Shared, request: AdminRequest, by: By) -> AdminResponse {
+    let before = shared.activity.changes();
     let result = match request {
         AdminRequest::Show => Ok(AdminResponse::Hub(shared.endpoints.info.clone())),
         AdminRequest::Add { principal, scope, link_seconds } => {
@@ -64,9 +65,18 @@ async fn handle(shared: &Shared, request: AdminRequest, by: By) -> AdminResponse
         AdminRequest::EndStream { stream } => Ok(end_stream(shared, stream, by)),
         AdminRequest::Status => status::status(shared).await,
     };
-    shared.activity.changes_synced().await;
-    result.unwrap_or_else(|error| AdminResponse::Failed { reason: error_with_advice(&error) })
+    let is_recorded = shared.activity.changes_synced(before).await;
+    match result {
+        Ok(AdminResponse::Done { what }) if !is_recorded => {
+            AdminResponse::Done { what: format!("{what}; {NOT_RECORDED}") }
+        }
+        result => result.unwrap_or_else(|error| AdminResponse::Failed { reason: error_with_advice(&error) }),
+    }
 }
+
+/// The warning about a change that was made all the same.
+const NOT_RECORDED: &str =
+    "the activity log has no line of it on its disk: see whether that is full, or does not respond";
 
 /// Adds to an error what to do about it.
 fn error_with_advice(error: &RegistryError) -> String {

@@ -57,9 +57,10 @@ async fn redeem_code(shared: &Shared, context: &ConnectionContext, request: &Htt
         return Err(Refusal::new(RefusalKind::BadRequest, expected));
     }
     let presented = Presented { code, key, proof };
+    let before = shared.activity.changes();
     match redeem(shared, context.address, &credential.principal, presented).await {
         Ok(Outcome::Joined) => {
-            shared.activity.changes_synced().await;
+            shared.activity.changes_synced(before).await;
             Ok(())
         }
         Ok(Outcome::WrongCode) => {

@@ -121,9 +121,9 @@ impl ConnectionTickets {
         Self { all, anchors, is_replayed: AtomicBool::default(), is_presented: AtomicBool::default() }
     }
 
-    /// The time for which tickets have been remembered, if one was presented.
+    /// The time for which used tickets have been remembered, if one was presented.
     pub(super) fn memory_age(&self) -> Option<Duration> {
-        let age = || clock::now().saturating_duration_since(self.all.started_at);
+        let age = || clock::now().saturating_duration_since(self.all.started_at).min(USED_FOR);
         self.is_presented.load(Ordering::Relaxed).then(age)
     }
 
@@ -234,6 +234,17 @@ mod tests {
         assert_eq!(tickets.take(&ID, &None), Presented::Used);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(tickets.take(&ID, &None), Presented::Unknown, "forgotten, and the session is gone");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_memory_of_used_tickets_is_never_said_to_be_longer_than_it_is() {
+        let connection = ConnectionTickets::new(Arc::default(), None);
+        assert_eq!(connection.memory_age(), None);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(connection.take(&ID), None);
+        assert_eq!(connection.memory_age(), Some(Duration::from_secs(1)));
+        tokio::time::advance(USED_FOR * 2).await;
+        assert_eq!(connection.memory_age(), Some(USED_FOR));
     }
 
     #[test]

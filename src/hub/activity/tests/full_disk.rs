@@ -49,8 +49,9 @@ async fn a_line_about_a_change_that_cannot_be_synced_counts_as_lost_and_one_abou
     activity.record(Event::new(Operation::DeviceConnected, "connected"));
     wait(|| activity.written() == 1);
     assert_eq!(activity.lost(), 0);
+    let before = activity.changes();
     activity.record(Event::new(Operation::IdentityAdded, "added"));
-    activity.changes_synced().await;
+    assert!(!activity.changes_synced(before).await);
     assert_eq!(activity.lost(), 1);
 }
 
