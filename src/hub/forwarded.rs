@@ -26,7 +26,11 @@ pub(super) async fn run(
     listener_kind: ListenerKind,
     slot: ConnectionSlot,
 ) {
+    let Ok(place) = shared.admission.awaited_headers.try_acquire() else {
+        return shared.admission.reject("proxy-header", balancer);
+    };
     let header = Box::pin(timeout(shared.config.limits.tls_timeout, header::read(&mut tcp))).await;
+    drop(place);
     let client = match header {
         Ok(Ok(client)) => client.map_or(balancer, canonical),
         Ok(Err(HeaderError::Closed | HeaderError::Io(_))) => return,

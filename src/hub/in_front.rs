@@ -31,8 +31,8 @@ impl Hindrance {
         match self {
             Self::ProxyHeader => {
                 "the connection begins with a PROXY protocol header, which the hub reads from the load balancers of \
-                 --proxy-protocol-from alone: name this address there, or switch the header off at the load balancer \
-                 (HAProxy: send-proxy; nginx: proxy_protocol)"
+                 --proxy-protocol-from alone: if this is the address of one of yours, name it there, or switch the header off \
+                 at it (HAProxy: send-proxy; nginx: proxy_protocol)"
             }
             Self::NoProxyHeader => {
                 "the connection does not begin with a PROXY protocol header, although --proxy-protocol-from names its \

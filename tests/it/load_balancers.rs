@@ -10,10 +10,12 @@ use devstream::net::tls::{Trust, client_config};
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
+use crate::support::machine::Machine;
 use crate::support::netns::NetNs;
 use crate::support::poll;
 use crate::support::process::Process;
-use crate::support::roles::{Agent, Hub, ServiceProxy, connect};
+use crate::support::raw::RawClient;
+use crate::support::roles::{Agent, Hub, ServiceProxy, connect, connect_from};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{DEVICE, TIMEOUT};
 
@@ -134,6 +136,17 @@ fn behind_haproxy_everyone_has_an_address_of_their_own() {
     });
     fixture.assert_all_see_the_client();
     fixture.assert_a_missing_header_is_named();
+}
+
+#[test]
+fn whoever_sends_no_header_from_a_balancers_address_takes_no_place_of_others() {
+    let balancer = Ipv4Addr::new(127, 0, 0, 9);
+    let hub = Hub::start_with(&Machine::new(), &["--proxy-protocol-from", &balancer.to_string()]);
+    let silent: Vec<_> = (0..600).map(|_| connect_from(balancer, hub.port).unwrap()).collect();
+    let line = hub.process.wait_line("limit reached: proxy-header");
+    assert!(line.contains(&balancer.to_string()), "{line}");
+    RawClient::join(&hub.service_link("alice")).standby().unwrap();
+    drop(silent);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::proto::forward::parse_host;
 use crate::proto::id::{DeviceId, InvalidName};
@@ -69,7 +69,17 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 /// Parses a network, or an address as the network of that alone.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let parsed = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    parsed.ok_or_else(|| "is neither an address nor a network such as 10.0.0.0/24".into())
+    parsed.map(without_mapping).ok_or_else(|| "is neither an address nor a network such as 10.0.0.0/24".into())
+}
+
+/// Returns a network of IPv4 addresses that is written as one of IPv6 (RFC 4291 section 2.5.5.2) as what it is: so are peers'
+/// addresses.
+fn without_mapping(network: IpNet) -> IpNet {
+    const MAPPED: u8 = 96;
+    let IpNet::V6(written) = network else { return network };
+    let bits = written.prefix_len().checked_sub(MAPPED);
+    let as_v4 = written.addr().to_ipv4_mapped().zip(bits).and_then(|(addr, bits)| Ipv4Net::new(addr, bits).ok());
+    as_v4.map_or(network, IpNet::V4)
 }
 
 /// Parses a host name or address. An IPv6 address loses the brackets that URLs have around it.
@@ -129,6 +139,21 @@ mod tests {
         for text in ["", "foo bar", "https://hub.test", "hub.test:8443", "[fd00::1", "hub.test/x", "fd00::1]"] {
             assert!(hostname(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_network_may_be_one_address_and_one_of_ipv4_is_that_however_it_is_written() {
+        for (text, network) in [
+            ("10.0.0.1", "10.0.0.1/32"),
+            ("10.0.0.0/24", "10.0.0.0/24"),
+            ("::ffff:10.0.0.1", "10.0.0.1/32"),
+            ("::ffff:10.0.0.0/120", "10.0.0.0/24"),
+            ("fd00::1", "fd00::1/128"),
+            ("::/0", "::/0"),
+        ] {
+            assert_eq!(super::network(text).unwrap().to_string(), network);
+        }
+        assert!(network("hub.test").is_err());
     }
 
     #[test]

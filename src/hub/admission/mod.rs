@@ -21,6 +21,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::Semaphore;
+
 use self::challenge::PendingChallenges;
 use self::connection_limiter::{ConnectionLimiter, Rejection, UnauthenticatedPermit};
 use self::lists::Lists;
@@ -35,6 +37,10 @@ use super::metrics::Metrics;
 use crate::net::log_throttle::LogThrottle;
 use crate::net::os::usage::MemoryUse;
 
+/// Limit of connections of load balancers whose header has not come. They send it at once: only one that does not, or somebody
+/// else at its address, ever meets this.
+const AWAITED_HEADERS: usize = 512;
+
 /// The hub's limiters, and where they report what they reject.
 pub(super) struct Admission {
     pub(super) limiter: Arc<ConnectionLimiter>,
@@ -43,6 +49,8 @@ pub(super) struct Admission {
     pub(super) challenges: Option<PendingChallenges>,
     pub(super) refusals: RefusalBudgets,
     pub(super) lists: Lists,
+    /// Places for connections of load balancers that have not named their client.
+    pub(super) awaited_headers: Semaphore,
     activity: Activity,
     metrics: Arc<Metrics>,
     overload_log: LogThrottle,
@@ -71,7 +79,8 @@ impl Admission {
         let limiter = Arc::new(limiter);
         let challenges = allow_tls_inspection.then(PendingChallenges::default);
         let (refusals, lists) = (RefusalBudgets::default(), Lists::default());
-        Self { limiter, pressure, challenges, refusals, lists, activity, metrics, overload_log: LogThrottle::default() }
+        let (awaited_headers, overload_log) = (Semaphore::new(AWAITED_HEADERS), LogThrottle::default());
+        Self { limiter, pressure, challenges, refusals, lists, awaited_headers, activity, metrics, overload_log }
     }
 
     /// Takes what the machine needs for an accepted connection, or counts and logs the rejection.
@@ -103,7 +112,8 @@ impl Admission {
         is_admitted
     }
 
-    fn reject(&self, reason: &'static str, address: SocketAddr) {
+    /// Counts a connection that is rejected for this reason, and logs the first of many.
+    pub(super) fn reject(&self, reason: &'static str, address: SocketAddr) {
         self.metrics.rejected(reason);
         if self.overload_log.should_log() {
             let warning = self.pressure.warning().map(|warning| format!("; {warning}")).unwrap_or_default();
