@@ -75,6 +75,17 @@ fn a_service_that_leaves_messages_unfinished_on_standby_connections_does_not_kee
 }
 
 #[test]
+fn a_service_with_as_many_streams_as_it_gets_takes_no_standby_connections_in_the_place_of_others_streams() {
+    let site = Site::new(StreamProtocol::V1);
+    let _streams: Vec<_> = site.alice.streams().take(1000).collect();
+    let standbys = (0..STANDBYS_PER_IDENTITY).map_while(|_| site.alice.client.standby().ok());
+    let standbys: Vec<_> = standbys.collect();
+    // A reading of the memory may be a moment old.
+    assert!(standbys.len() < 10, "{} standby connections", standbys.len());
+    site.expect_bob_served();
+}
+
+#[test]
 fn streams_that_can_be_resumed_wait_for_the_memory_that_others_need_and_return() {
     let site = Site::new(StreamProtocol::Resumable);
     let (streams, readers) = site.alice.streams().take(STREAMS).unzip();
