@@ -115,7 +115,8 @@ impl<T: Transport> FrameIo<T> {
         }
     }
 
-    /// Sets the limits of received messages to those of this use. Only a hub has deadlines: many identities fill its memory.
+    /// Sets the limits of received messages to those of this use. Only a hub has deadlines: many identities fill its
+    /// memory.
     pub(super) fn limit_messages(&mut self, kind: SocketKind) {
         self.options.message_limit = Options::from(kind).message_limit;
         self.has_deadline = kind == SocketKind::Control && self.endpoint == WebSocketRole::Server;

@@ -131,8 +131,8 @@ impl<T: Transport> WebSocket<T> {
         with(self.writer.io.lock().transport())
     }
 
-    /// Sets the limits of received messages to those of this use, from the next message on. A hub gives each control message
-    /// that has begun [`CONTROL_MESSAGE_TIME`].
+    /// Sets the limits of received messages to those of this use, from the next message on. A hub gives each control
+    /// message that has begun [`CONTROL_MESSAGE_TIME`].
     ///
     /// [`CONTROL_MESSAGE_TIME`]: crate::proto::limits::CONTROL_MESSAGE_TIME
     pub fn limit_messages(&self, kind: SocketKind) {

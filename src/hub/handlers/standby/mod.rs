@@ -77,8 +77,8 @@ pub(in crate::hub) async fn upgrade(
     HttpOutcome::Upgrade { protocol: Some(protocol), headers: Vec::new(), kind, state }
 }
 
-/// Counts one more standby connection, if the hub has capacity for it. Near the limit of its memory, what is left is for
-/// streams of those who have few.
+/// Counts one more standby connection, if the hub has capacity for it. Near the limit of its memory, what is left is
+/// for streams of those who have few.
 fn acquire_permit(shared: &Shared, principal: &Principal) -> Option<CountPermit> {
     let (streams, pressure) = (&shared.streams, &shared.admission.pressure);
     let limit = pressure.max_connections() * MAX_SHARE_PERCENT / 100;
