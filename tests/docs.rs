@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use std::fs;
 
 use devstream::proto::limits::{
-    AUTH_TIMEOUT, CONTROL_MESSAGE_BYTES, MEMORY_BUDGET, REQUEST_HEAD_BYTES, STREAM_RESERVE, STREAMS_PER_CLIENT,
-    STREAMS_PER_DEVICE, STREAMS_PER_HUB, STREAMS_PER_SERVICE, TLS_HANDSHAKE_TIMEOUT, UNAUTHENTICATED_CONNECTIONS,
-    UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
+    AUTH_TIMEOUT, CONTROL_MESSAGE_BYTES, CONTROL_MESSAGE_TIME, MEMORY_BUDGET, REQUEST_HEAD_BYTES, STREAM_RESERVE,
+    STREAMS_PER_CLIENT, STREAMS_PER_DEVICE, STREAMS_PER_HUB, STREAMS_PER_SERVICE, TLS_HANDSHAKE_TIMEOUT,
+    UNAUTHENTICATED_CONNECTIONS, UNAUTHENTICATED_CONNECTIONS_PER_SOURCE,
 };
 use devstream::proto::refusal::{RefusalKind, TABLE};
 
@@ -74,6 +74,7 @@ fn the_limits_in_the_pages_are_the_constants() {
         format!("down to {} KiB each way", STREAM_RESERVE / 1024),
         format!("room for one stream per {} KiB", 4 * STREAM_RESERVE / 1024),
         format!("| size of a control message | {} KiB |", kib(CONTROL_MESSAGE_BYTES)),
+        format!("once a part has arrived | {} s |", CONTROL_MESSAGE_TIME.as_secs()),
         format!("| size of a request head (`--max-head`) | {} KiB |", kib(REQUEST_HEAD_BYTES)),
         format!("| unauthenticated connections (`--max-unauthenticated`) | {UNAUTHENTICATED_CONNECTIONS} |"),
         format!("(`--max-unauthenticated-per-source`) | {UNAUTHENTICATED_CONNECTIONS_PER_SOURCE} per"),

@@ -96,6 +96,10 @@ pub const RECENT_REQUESTS_OF_HUB: usize = 8192;
 /// Size limit of a control message. The largest, a hello with every forward, has a few KiB.
 pub const CONTROL_MESSAGE_BYTES: usize = 64 * 1024;
 
+/// Time in which the rest of a control message arrives at the hub, once a part has: one is sent in a single call, and
+/// the hub holds what it has of it. A mobile network's handover is shorter.
+pub const CONTROL_MESSAGE_TIME: Duration = Duration::from_secs(10);
+
 /// Nesting limit of a control message. Those of devstream need four levels.
 pub const CONTROL_MESSAGE_DEPTH: usize = 8;
 

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use devstream::net::os::clock;
+use devstream::proto::limits::STANDBYS_PER_IDENTITY;
 use devstream::proto::message::StreamRequest;
 use devstream::proto::refusal::RefusalKind;
 use devstream::proto::resume::RESUME_TOKEN_HEADER;
@@ -55,6 +56,32 @@ fn a_service_with_as_many_streams_as_it_gets_does_not_keep_others_out() {
     let refused = site.hub.wait_activity("invoke", Some(RefusalKind::HubBusy.row().label));
     let reason = refused["properties"]["reason"].as_str().expect("a reason");
     assert!(reason.ends_with("by this service more than its share"), "{reason}");
+    site.expect_bob_served();
+}
+
+#[test]
+fn a_service_that_leaves_messages_unfinished_on_standby_connections_does_not_keep_others_out() {
+    let site = Site::new(StreamProtocol::V1);
+    let mut standbys: Vec<_> = (0..STANDBYS_PER_IDENTITY).map_while(|_| site.alice.client.standby().ok()).collect();
+    for standby in &mut standbys {
+        // The hub may close it by then.
+        let _ = standby.announce(256 * 1024).and_then(|()| standby.garbage(&vec![0; MESSAGE]));
+    }
+    site.expect_bob_served();
+    let refused = site.hub.wait_activity("authenticate", Some(RefusalKind::BadRequest.row().label));
+    let properties = &refused["properties"];
+    assert_eq!(properties["serviceId"], "alice", "{refused}");
+    assert!(properties["reason"].as_str().is_some_and(|reason| reason.contains("too long")), "{refused}");
+}
+
+#[test]
+fn a_service_with_as_many_streams_as_it_gets_takes_no_standby_connections_in_the_place_of_others_streams() {
+    let site = Site::new(StreamProtocol::V1);
+    let _streams: Vec<_> = site.alice.streams().take(1000).collect();
+    let standbys = (0..STANDBYS_PER_IDENTITY).map_while(|_| site.alice.client.standby().ok());
+    let standbys: Vec<_> = standbys.collect();
+    // A reading of the memory may be a moment old.
+    assert!(standbys.len() < 10, "{} standby connections", standbys.len());
     site.expect_bob_served();
 }
 

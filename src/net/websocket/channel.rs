@@ -12,7 +12,7 @@ use tokio::time::{sleep_until, timeout};
 use crate::net::os::clock;
 use crate::net::os::random;
 use crate::net::websocket::{
-    CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, MAX_HOLD, Transport, WebSocket, WebSocketError,
+    CLOSE_NORMAL, CLOSE_POLICY, CLOSE_UNSUPPORTED, Incoming, MAX_HOLD, SocketKind, Transport, WebSocket, WebSocketError,
 };
 use crate::proto::keepalive::{IdleTimeout, Keepalive, KeepaliveAction};
 use crate::proto::limits::{CONTROL_SEND_TIMEOUT, STANDBY_PING_DELAY, STANDBY_PROBE_TIMEOUT};
@@ -39,6 +39,17 @@ pub enum ChannelError {
     Broken(#[from] WebSocketError),
 }
 
+impl ChannelError {
+    /// Reports whether the peer sent what it must not.
+    pub fn is_violation(&self) -> bool {
+        match self {
+            Self::Closed(_) | Self::Silent => false,
+            Self::Message(_) | Self::Unexpected(_) => true,
+            Self::Broken(error) => !error.is_loss(),
+        }
+    }
+}
+
 /// One end of a control channel.
 #[derive(Debug)]
 pub struct ControlChannel<T> {
@@ -61,8 +72,9 @@ impl RoundTrip {
 }
 
 impl<T: Transport> ControlChannel<T> {
-    /// Creates a channel on a new WebSocket.
+    /// Creates a channel on a new WebSocket, or on that of a finished stream.
     pub fn new(socket: WebSocket<T>, idle_timeout: IdleTimeout) -> Self {
+        socket.limit_messages(SocketKind::Control);
         let keepalive = Keepalive::new(idle_timeout, socket.endpoint, clock::epoch(), random::u64());
         Self { socket, keepalive, pinged_at: None, round_trip: Arc::default() }
     }
@@ -78,8 +90,9 @@ impl<T: Transport> ControlChannel<T> {
         self.ping().await
     }
 
-    /// Takes out the WebSocket.
+    /// Takes out the WebSocket, for a stream.
     pub fn into_socket(self) -> WebSocket<T> {
+        self.socket.limit_messages(SocketKind::Stream);
         self.socket
     }
 
@@ -221,10 +234,11 @@ fn closed(frame: Option<(u16, String)>) -> ChannelError {
 mod tests {
     use std::time::Duration;
 
-    use tokio::io::{DuplexStream, duplex};
+    use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
-    use crate::net::websocket::{SocketKind, WebSocketRole};
+    use crate::net::websocket::WebSocketRole;
+    use crate::proto::limits::{CONTROL_MESSAGE_BYTES, CONTROL_MESSAGE_TIME};
     use crate::proto::message::{ToDevice, ToHub};
 
     fn channel(transport: DuplexStream, endpoint: WebSocketRole) -> ControlChannel<DuplexStream> {
@@ -250,6 +264,53 @@ mod tests {
             tokio::select! { _ = hub.next::<ToHub>() => {} _ = device.next::<ToDevice>() => {} }
         };
         assert!(timeout(Duration::from_secs(24 * 60 * 60), both).await.is_err(), "one of them gave up");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hub_waits_ten_seconds_for_the_rest_of_a_message_and_an_idle_channel_has_no_deadline() {
+        let (near, mut far) = duplex(1024);
+        let mut channel = channel(near, WebSocketRole::Server);
+        let trickle = async {
+            for text in [br#"{"type":"targets","dead":[]}"#.as_slice(), b"{"] {
+                // Longer than the deadline after the message before.
+                sleep_until((clock::now() + 2 * CONTROL_MESSAGE_TIME).into()).await;
+                let frame = [&[0x81, 0x80 | 28, 0, 0, 0, 0], text].concat();
+                let (first, rest) = frame.split_at(3);
+                far.write_all(first).await.unwrap();
+                sleep_until((clock::now() + CONTROL_MESSAGE_TIME - MAX_HOLD).into()).await;
+                far.write_all(rest).await.unwrap();
+            }
+            let begun = clock::now();
+            while clock::now() < begun + 2 * CONTROL_MESSAGE_TIME {
+                sleep_until((clock::now() + Duration::from_secs(1)).into()).await;
+                let _ = far.write_all(b" ").await;
+            }
+        };
+        let received = async {
+            assert!(matches!(channel.next::<ToHub>().await, Ok(ToHub::Targets { .. })));
+            let ended = channel.next::<ToHub>().await;
+            (ended.unwrap_err().to_string(), clock::now())
+        };
+        let start = clock::now();
+        let (_, (reason, at)) = tokio::join!(trickle, received);
+        assert_eq!(reason, "the peer broke the protocol: half a message for 10 s");
+        let expected = start + 5 * CONTROL_MESSAGE_TIME + CONTROL_MESSAGE_TIME;
+        assert!(at <= expected && at + Duration::from_secs(1) >= expected, "{:?}", at - start);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_for_a_stream_is_too_large_for_a_channel_before_and_after_it() {
+        let large = Bytes::from(vec![b' '; CONTROL_MESSAGE_BYTES + 1]);
+        let (near, far) = duplex(1024 * 1024);
+        let mut client = WebSocket::new(near, &[], WebSocketRole::Client, SocketKind::Stream);
+        let hub = WebSocket::new(far, &[], WebSocketRole::Server, SocketKind::Stream);
+        let mut socket = ControlChannel::new(hub, IdleTimeout::default()).into_socket();
+        client.writer.bytes(large.clone()).await.unwrap();
+        assert_eq!(socket.reader.next().await.unwrap(), Incoming::Bytes(large.clone()));
+        let mut channel = ControlChannel::new(socket, IdleTimeout::default());
+        client.writer.bytes(large).await.unwrap();
+        let ended = channel.next::<ToHub>().await.unwrap_err();
+        assert!(ended.is_violation() && ended.to_string().contains("too long"), "{ended}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,10 +20,10 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use self::frame_bounds::FrameBounds;
 use self::tracked_transport::TrackedTransport;
-use super::{Options, Transport, WebSocketError};
+use super::{Options, SocketKind, Transport, WebSocketError};
 use crate::net::liveness::LivenessIo;
-use crate::proto::limits::CLOSE_REASON_BYTES;
-use crate::proto::websocket::{CLOSE_PROTOCOL, WebSocketRole};
+use crate::proto::limits::{CLOSE_REASON_BYTES, CONTROL_MESSAGE_TIME};
+use crate::proto::websocket::{CLOSE_POLICY, CLOSE_PROTOCOL, WebSocketRole};
 
 /// Size of the read buffer of a WebSocket with small messages. tungstenite allocates it up front and reads no more at
 /// once; an idle connection holds nothing else.
@@ -76,6 +76,10 @@ pub(super) struct FrameIo<T> {
     is_answer_due: bool,
     /// Reading goes on after this.
     pause: Option<Pin<Box<Sleep>>>,
+    /// A message that has begun to arrive has a deadline.
+    has_deadline: bool,
+    /// The deadline of the message that has begun.
+    deadline: Option<Pin<Box<Sleep>>>,
     peer_closed: bool,
     /// The peer's violation of the protocol, after which nothing is processed (RFC 6455 section 7.1.7).
     violation: Option<(u16, String)>,
@@ -104,9 +108,21 @@ impl<T: Transport> FrameIo<T> {
             is_blocked: false,
             is_answer_due: false,
             pause: None,
+            has_deadline: false,
+            deadline: None,
             peer_closed: false,
             violation: None,
         }
+    }
+
+    /// Sets the limits of received messages to those of this use. Only a hub has deadlines: many identities fill its
+    /// memory.
+    pub(super) fn limit_messages(&mut self, kind: SocketKind) {
+        self.options.message_limit = Options::from(kind).message_limit;
+        self.has_deadline = kind == SocketKind::Control && self.endpoint == WebSocketRole::Server;
+        self.deadline = None;
+        let limit = Some(self.options.message_limit);
+        self.protocol.set_config(|config| (config.max_message_size, config.max_frame_size) = (limit, limit));
     }
 
     pub(super) fn into_transport(self) -> LivenessIo<T> {
@@ -155,6 +171,10 @@ impl<T: Transport> FrameIo<T> {
                 }
                 self.has_early = false;
                 self.release_buffers(context);
+                if self.is_late(context) {
+                    return self
+                        .violated(CLOSE_POLICY, format!("half a message for {} s", CONTROL_MESSAGE_TIME.as_secs()));
+                }
                 Poll::Pending
             }
             Err(error) => match WebSocketError::from(error) {
@@ -171,8 +191,21 @@ impl<T: Transport> FrameIo<T> {
         Poll::Ready(Err(WebSocketError::Violation(code, reason)))
     }
 
+    /// Reports whether the message that has begun is not complete by its deadline.
+    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
+        if !self.has_deadline || self.tracked.bounds.is_between_messages() {
+            self.deadline = None;
+            return false;
+        }
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(CONTROL_MESSAGE_TIME)));
+        deadline.as_mut().poll(context).is_ready()
+    }
+
     fn on_message(&mut self, message: &Message) {
         self.peer_closed = message.is_close();
+        if self.tracked.bounds.is_between_messages() {
+            self.deadline = None;
+        }
         self.is_answer_due |= message.is_close() || message.is_ping() && self.protocol.can_write();
         self.is_unflushed |= self.is_answer_due;
         if message.len() > READ_BUFFER {

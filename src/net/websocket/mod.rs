@@ -5,10 +5,10 @@
 //! limits and buffers are fixed once it is made: see `frame_io.rs`.
 
 pub mod channel;
+mod error;
 mod frame_io;
 
 use std::future::poll_fn;
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,9 +19,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::sleep_until;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::Message;
 
+pub use self::error::WebSocketError;
 use self::frame_io::FrameIo;
 use crate::net::liveness::{Liveness, LivenessIo};
 use crate::net::os::{clock, random};
@@ -31,7 +31,7 @@ use crate::proto::limits::{
 use crate::proto::refusal::Refusal;
 pub use crate::proto::stream::CLOSE_NORMAL;
 use crate::proto::token_bucket::{Rate, TokenBucket};
-use crate::proto::websocket::{CLOSE_NOT_TEXT, CLOSE_PROTOCOL, CLOSE_TOO_BIG};
+use crate::proto::websocket::CLOSE_PROTOCOL;
 pub use crate::proto::websocket::{CLOSE_POLICY, CLOSE_UNSUPPORTED, WebSocketRole};
 
 /// RFC 6455 section 1.3.
@@ -95,63 +95,6 @@ pub enum Incoming {
     Closed(Option<(u16, String)>),
 }
 
-/// The end of a WebSocket without a close frame.
-#[derive(Debug, thiserror::Error)]
-pub enum WebSocketError {
-    /// The connection ended without a close frame.
-    #[error("the connection ended without a close")]
-    Truncated,
-    /// The peer violated the protocol; with the close code to answer, and the reason.
-    #[error("the peer broke the protocol: {1}")]
-    Violation(u16, String),
-    /// The peer was silent beyond the idle timeout.
-    #[error("nothing received within the idle timeout")]
-    Silent,
-    /// The connection failed.
-    #[error(transparent)]
-    Io(io::Error),
-}
-
-impl From<io::Error> for WebSocketError {
-    fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::UnexpectedEof { Self::Truncated } else { Self::Io(error) }
-    }
-}
-
-impl From<Error> for WebSocketError {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Io(error) => error.into(),
-            Error::ConnectionClosed
-            | Error::AlreadyClosed
-            | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing) => {
-                Self::Truncated
-            }
-            Error::Capacity(error) => Self::Violation(CLOSE_TOO_BIG, error.to_string()),
-            Error::Utf8(_) => Self::Violation(CLOSE_NOT_TEXT, error.to_string()),
-            Error::Protocol(error) => Self::Violation(CLOSE_PROTOCOL, error.to_string()),
-            Error::WriteBufferFull(_) | Error::AttackAttempt | Error::Url(_) | Error::Tls(_) => {
-                Self::Violation(CLOSE_PROTOCOL, error.to_string())
-            }
-        }
-    }
-}
-
-impl WebSocketError {
-    /// Reports whether only the connection was lost, without a violation by the peer.
-    pub fn is_loss(&self) -> bool {
-        self.code().is_none()
-    }
-
-    /// The close code for the peer's violation, if it committed one.
-    fn code(&self) -> Option<u16> {
-        match self {
-            Self::Violation(code, _) => Some(*code),
-            Self::Truncated | Self::Silent | Self::Io(_) => None,
-        }
-    }
-}
-
 /// The longest time that queued messages wait for a message that they can go out with, where one is likely to follow: they
 /// save the peer a wake-up, and nobody notices it.
 pub const MAX_HOLD: Duration = Duration::from_millis(1);
@@ -186,6 +129,14 @@ impl<T: Transport> WebSocket<T> {
     /// Calls `with` on the transport.
     pub fn with_transport<O>(&self, with: impl FnOnce(&T) -> O) -> O {
         with(self.writer.io.lock().transport())
+    }
+
+    /// Sets the limits of received messages to those of this use, from the next message on. A hub gives each control
+    /// message that has begun [`CONTROL_MESSAGE_TIME`].
+    ///
+    /// [`CONTROL_MESSAGE_TIME`]: crate::proto::limits::CONTROL_MESSAGE_TIME
+    pub fn limit_messages(&self, kind: SocketKind) {
+        self.writer.io.lock().limit_messages(kind);
     }
 
     /// Sends a close frame and waits up to [`CLOSE_TIMEOUT`] for the peer's, discarding other messages. The frame is

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use devstream::net::os::{clock, random};
 use devstream::proto::id::StreamId;
-use devstream::proto::limits::EARLY_DATA_BYTES;
+use devstream::proto::limits::{CONTROL_MESSAGE_TIME, EARLY_DATA_BYTES};
 use devstream::proto::message::StreamResponse;
 use devstream::proto::message::{decode, encode};
 use devstream::proto::refusal::RefusalKind;
@@ -140,6 +140,18 @@ fn a_service_that_sends_malformed_messages_on_a_standby_is_closed() {
     standby.text(&valid).unwrap();
     standby.text(&valid).unwrap();
     assert_eq!(standby.expect_close(), CLOSE_UNSUPPORTED, "text where bytes were announced");
+    fixture.assert_undisturbed();
+}
+
+#[test]
+fn half_a_message_on_a_standby_closes_it_after_seconds_and_the_log_says_whose() {
+    let mut fixture = Fixture::new(&[]);
+    let (start, mut standby) = (clock::now(), fixture.standby());
+    standby.announce(60 * 1024).and_then(|()| standby.garbage(&[0; 1024])).unwrap();
+    let refused = fixture.whole.hub.wait_activity("authenticate", Some(RefusalKind::BadRequest.row().label));
+    assert!(clock::now() - start < 2 * CONTROL_MESSAGE_TIME);
+    assert_eq!(refused["properties"]["serviceId"], "alice", "{refused}");
+    assert_eq!(standby.expect_close(), CLOSE_POLICY);
     fixture.assert_undisturbed();
 }
 

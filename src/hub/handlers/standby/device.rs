@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::{Channel, Standby, StandbyEnd, close};
+use super::{Channel, Standby, StandbyEnd};
 use crate::hub::broker::{DeviceRequest, LegCredential};
 use crate::hub::broker_handle::{DeviceStandby, StandbyRequest};
 use crate::hub::handlers::streaming::join_and_relay;
@@ -32,25 +32,25 @@ impl Standby<'_> {
         let StandbyRequest { connection, request, withdrawn } =
             match self.wait_for_request(device, run, &mut channel).await {
                 Ok(request) => request,
-                Err(end) => return close(channel, end).await,
+                Err(end) => return self.close(channel, end).await,
             };
         let response = tokio::select! {
             response = self.forward_request(device, &request, &mut channel) => response,
             // The device disconnects from its target on this close code.
-            () = withdrawn.cancelled() => return close(channel, StandbyEnd::Refused(RefusalKind::PeerGone)).await,
+            () = withdrawn.cancelled() => return self.close(channel, StandbyEnd::Refused(RefusalKind::PeerGone)).await,
         };
         let response = match response {
             Ok(response) => response,
             Err(end) => {
                 self.shared.streams.broker.standby_failed(connection, request.stream, true);
-                return close(channel, end.refuse_if_withdrawn()).await;
+                return self.close(channel, end.refuse_if_withdrawn()).await;
             }
         };
         let key_expiry = match self.revalidate().await {
             Ok(valid) => valid.key_expiry,
             Err(refusal) => {
                 self.shared.streams.broker.standby_failed(connection, request.stream, true);
-                return close(channel, StandbyEnd::Refused(refusal.kind)).await;
+                return self.close(channel, StandbyEnd::Refused(refusal.kind)).await;
             }
         };
         let accepted = response.accepted;

@@ -16,6 +16,7 @@ use crate::hub::auth::Action;
 use crate::hub::broker::{LegAttach, LegCredential, LegKey};
 use crate::hub::connection::ConnectionContext;
 use crate::hub::consequences::Clocks;
+use crate::hub::event::{Event, Operation};
 use crate::hub::identity_counts::CountPermit;
 use crate::hub::responses;
 use crate::hub::revalidation::{Revalidated, revalidate, sleep_until_deadline};
@@ -76,12 +77,15 @@ pub(in crate::hub) async fn upgrade(
     HttpOutcome::Upgrade { protocol: Some(protocol), headers: Vec::new(), kind, state }
 }
 
-/// Counts one more standby connection, if the hub has capacity for it.
+/// Counts one more standby connection, if the hub has capacity for it. Near the limit of its memory, what is left is
+/// for streams of those who have few.
 fn acquire_permit(shared: &Shared, principal: &Principal) -> Option<CountPermit> {
     let (streams, pressure) = (&shared.streams, &shared.admission.pressure);
     let limit = pressure.max_connections() * MAX_SHARE_PERCENT / 100;
-    let has_capacity =
-        !streams.is_draining() && streams.standbys.total() < limit && pressure.check_stream_capacity().is_ok();
+    let has_capacity = !streams.is_draining()
+        && streams.standbys.total() < limit
+        && pressure.scarce_room().is_none()
+        && pressure.check_stream_capacity().is_ok();
     streams.standbys.acquire(principal, shared.config.standbys).filter(|_| has_capacity)
 }
 
@@ -198,6 +202,23 @@ impl Standby<'_> {
         revalidate(&self.shared.registry, principal, key, Action::Standby).await
     }
 
+    /// Closes the connection. What no client does is logged.
+    async fn close(&self, channel: Channel, end: StandbyEnd) -> Option<Channel> {
+        match end {
+            StandbyEnd::Channel(error) => {
+                if error.is_violation() {
+                    let (operation, label) = (Operation::Authenticate, RefusalKind::BadRequest.row().label);
+                    let event = Event::about(&self.identity.principal, operation, label);
+                    let reason = format!("on a standby connection: {error}");
+                    self.shared.activity.record(Event { source: Some(self.context.address), reason, ..event });
+                }
+                channel.close_with_error(&error).await;
+            }
+            StandbyEnd::Refused(kind) => channel.refuse(kind).await,
+        }
+        None
+    }
+
     /// Returns the channel of a leg whose stream has ended.
     fn control_channel(&self, leg: Leg<Socket>) -> Option<Channel> {
         let carried = leg.carried();
@@ -210,12 +231,4 @@ impl Standby<'_> {
 /// Prepares the connection of a finished stream, which carried this many bytes, for the next one.
 fn prepare_for_next_stream(socket: &WebSocket<Socket>, carried: u64) {
     socket.with_transport(|connection| restart_congestion_control(connection.get_ref().0.get_ref(), carried));
-}
-
-async fn close(channel: Channel, end: StandbyEnd) -> Option<Channel> {
-    match end {
-        StandbyEnd::Channel(error) => channel.close_with_error(&error).await,
-        StandbyEnd::Refused(kind) => channel.refuse(kind).await,
-    }
-    None
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Channel, Standby, StandbyEnd, close};
+use super::{Channel, Standby, StandbyEnd};
 use crate::hub::broker::{Grant, LegCredential};
 use crate::hub::handlers::open::{self, OpenParams};
 use crate::hub::handlers::streaming::join_and_relay;
@@ -28,7 +28,7 @@ impl Standby<'_> {
         };
         match opening.await {
             Ok((open, early)) => self.open(open, early, channel).await,
-            Err(end) => close(channel, end).await,
+            Err(end) => self.close(channel, end).await,
         }
     }
 
