@@ -79,6 +79,24 @@ fn streams_that_can_be_resumed_wait_for_the_memory_that_others_need_and_return()
     assert_eq!(reader.expect_bytes(4), b"more");
 }
 
+#[test]
+fn legs_that_return_alone_to_their_streams_do_not_keep_others_out() {
+    let site = Site::new(StreamProtocol::Resumable);
+    let streams: Vec<_> = site.alice.streams().take(STREAMS).map(|(stream, _reader)| stream.cut()).collect();
+    poll("the interruption of all", || {
+        let is_it = |entry: &&Value| entry["operationName"] == "streamInterrupted";
+        (site.hub.activity().iter().filter(is_it).count() == STREAMS).then_some(())
+    });
+    let returned = streams.iter().map(|(grant, ticket)| {
+        let (mut leg, _) = site.alice.client.resume(grant, ticket).expect("it may return");
+        leg.bytes(&[0; 64 * 1024]).and_then(|()| leg.announce(256 * 1024)).expect("a little fits");
+        leg.garbage(&vec![0; MESSAGE]).expect("on the way to the hub");
+        leg
+    });
+    let _returned: Vec<_> = returned.collect();
+    (0..20).for_each(|_| site.expect_bob_served());
+}
+
 /// A hub with little memory, a service, bob, that was served by a device's echo, and another one, alice.
 struct Site {
     hub: Hub,
@@ -178,6 +196,11 @@ struct Stream {
 }
 
 impl Stream {
+    /// Cuts the service's connection. Returns what it resumes the stream with.
+    fn cut(self) -> (StreamGrant, String) {
+        (self.grant, self.tickets.0.expect("it can be resumed"))
+    }
+
     /// Sends more than the kernel holds on the way to the device.
     fn stall(&mut self) {
         let message = vec![0; MESSAGE];
