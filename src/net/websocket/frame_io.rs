@@ -177,7 +177,7 @@ impl<T: Transport> FrameIo<T> {
         self.tracked.limit = None;
         match message {
             Poll::Pending if self.tracked.bounds.remaining_within(limit) == 0 => Poll::Ready(None),
-            message => message.map(Some),
+            Poll::Pending | Poll::Ready(_) => message.map(Some),
         }
     }
 
