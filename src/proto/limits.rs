@@ -118,8 +118,9 @@ pub const FULL_MESSAGE_BYTES: usize = MAX_SENT_MESSAGE_BYTES - 8;
 /// Size limit of a data message that is received: the largest that other WebSocket libraries send unfragmented.
 pub const MAX_RECEIVED_MESSAGE_BYTES: usize = 256 * 1024;
 
-/// Limit of bytes buffered for one leg until the other arrives; beyond it, TCP flow control stops the sender.
-pub const UNJOINED_LEG_BYTES: usize = 128 * 1024;
+/// Limit of bytes buffered for one leg until the other arrives; beyond it, TCP flow control stops the sender. A request, a
+/// banner or a `resume` fits, and one identity may have thousands of such legs.
+pub const UNJOINED_LEG_BYTES: usize = 16 * 1024;
 
 /// Default limit of standby connections that a hub holds for one identity: the streams of a busy second, including
 /// those that are closing.

@@ -1,6 +1,7 @@
 //! A service that takes all it can of a hub's little memory, in every way it has: another one's streams open and carry.
 
-use std::sync::mpsc::Receiver;
+use std::io;
+use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::support::raw::{RawClient, RawDevice, StreamGrant};
 use crate::support::response::HttpResponse;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
-use crate::support::websocket::WebSocket;
+use crate::support::websocket::{Frame, WebSocket};
 use crate::support::{DEVICE, poll};
 
 /// The largest message that a hub takes, less its header.
@@ -25,6 +26,9 @@ const MESSAGE: usize = 255 * 1024;
 
 /// Streams that take more than the hub's memory if each holds a message.
 const STREAMS: usize = 60;
+
+/// Streams of which the service's legs alone take it if each holds what it may.
+const MANY_STREAMS: usize = 150;
 
 /// Most of it is a busy machine's. A stream is ended for its stalled reader after 10 s.
 const SERVED_WITHIN: Duration = Duration::from_secs(8);
@@ -106,6 +110,42 @@ fn streams_that_can_be_resumed_wait_for_the_memory_that_others_need_and_return()
     assert_eq!(reader.expect_bytes(4), b"more");
 }
 
+#[test]
+fn legs_that_return_alone_to_their_streams_do_not_keep_others_out() {
+    let site = Site::new(StreamProtocol::Resumable);
+    let mut legs = site.returned_alone(STREAMS);
+    legs.iter_mut().for_each(|leg| fill(leg).expect("on the way to the hub"));
+    (0..20).for_each(|_| site.expect_bob_served());
+    assert!(!site.hub.ask(&["status"]).contains("no new streams"), "memory is short");
+}
+
+#[test]
+fn legs_that_return_alone_give_way_where_memory_is_short() {
+    let site = Site::new(StreamProtocol::Resumable);
+    let mut legs = site.returned_alone(MANY_STREAMS);
+    // The hub may close one by then.
+    let _ = legs.iter_mut().try_for_each(fill);
+    (0..20).for_each(|_| site.expect_bob_served());
+    let (sender, frames) = mpsc::sync_channel(MANY_STREAMS);
+    for mut leg in legs {
+        let sender = sender.clone();
+        thread::spawn(move || sender.send(leg.next()));
+    }
+    match frames.recv().expect("one gives way") {
+        Ok(Frame::Close(code, _)) => assert_eq!(code, RefusalKind::Interrupted.row().close),
+        other => panic!("{other:?}"),
+    }
+    let ended = |entry: &Value| entry["operationName"] == "streamClosed" && entry["properties"]["serviceId"] == "alice";
+    assert!(!site.hub.activity().iter().any(ended), "it stays interrupted");
+}
+
+/// Sends what a hub would hold for a leg without limits.
+fn fill(leg: &mut WebSocket) -> io::Result<()> {
+    leg.bytes(&[0; 64 * 1024])?;
+    leg.announce(256 * 1024)?;
+    leg.garbage(&vec![0; MESSAGE])
+}
+
 /// A hub with little memory, a service, bob, that was served by a device's echo, and another one, alice.
 struct Site {
     hub: Hub,
@@ -126,6 +166,18 @@ impl Site {
         is_alive(&mut bob.connect());
         let alice = Alice::at(&hub, protocol);
         Self { hub, bob, alice, _machines: [machine, laptop], _agent: agent, _echo: echo }
+    }
+
+    /// The service's legs of as many streams, interrupted since, which the device does not resume.
+    fn returned_alone(&self, count: usize) -> Vec<WebSocket> {
+        let streams: Vec<_> = self.alice.streams().take(count).map(|(stream, _reader)| stream.cut()).collect();
+        assert_eq!(streams.len(), count, "she gets as many");
+        poll("the interruption of all", || {
+            let is_it = |entry: &&Value| entry["operationName"] == "streamInterrupted";
+            (self.hub.activity().iter().filter(is_it).count() == count).then_some(())
+        });
+        let resume = |(grant, ticket): &(StreamGrant, String)| self.alice.client.resume(grant, ticket);
+        streams.iter().map(|stream| resume(stream).expect("it may return").0).collect()
     }
 
     /// The same while all these streams are sent more than their readers take, until one gives way by this operation. Returns
@@ -205,6 +257,11 @@ struct Stream {
 }
 
 impl Stream {
+    /// Cuts the service's connection. Returns what it resumes the stream with.
+    fn cut(self) -> (StreamGrant, String) {
+        (self.grant, self.tickets.0.expect("it can be resumed"))
+    }
+
     /// Sends more than the kernel holds on the way to the device.
     fn stall(&mut self) {
         let message = vec![0; MESSAGE];

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::proto::id::{Role, ServiceName, StreamId};
+use crate::proto::limits::UNJOINED_LEG_BYTES;
 use crate::proto::refusal::{Refusal, RefusalKind};
 
 /// The time by which an end is behind before its stream is ended rather than interrupted: longer than a mobile network's
@@ -27,6 +28,10 @@ pub(in crate::hub) const QUEUE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The memory of a stream at rest, in bytes: two TLS connections and their tasks, measured with 500 of them.
 pub(in crate::hub) const STREAM_BYTES: u64 = 28 * 1024;
+
+/// The most that a leg holds beside [`STREAM_BYTES`] while it waits for its peer: what it may send ahead, and as much again in
+/// a record of TLS.
+const WAITING_LEG_BYTES: u64 = 2 * UNJOINED_LEG_BYTES as u64;
 
 /// The progress of an end that something waits for: of its reading, or of its sending the rest of a message.
 #[derive(Debug, Clone, Copy)]
@@ -129,6 +134,13 @@ pub(in crate::hub) struct Holding {
 }
 
 impl Holding {
+    /// A leg that waits to resume a stream, with what it may hold.
+    pub(in crate::hub) fn waiting(stream: StreamId, service: ServiceName, end: Role) -> Self {
+        let (behind, watched) = (Duration::ZERO, Duration::ZERO);
+        let held = HeldBytes { bytes: WAITING_LEG_BYTES, end, awaited: Awaited::Sending, behind, watched };
+        Self { stream, service, is_resumable: true, held: Some(held) }
+    }
+
     fn bytes(&self) -> u64 {
         STREAM_BYTES + self.held.map_or(0, |held| held.bytes)
     }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::stream::{EarlyState, Phase, Stream};
 use super::{Broker, LegAttach, OpenRequest, Output};
 use crate::hub::event::{Event, Operation};
-use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
+use crate::proto::id::{ConnectionId, DeviceId, Role, ServiceName, StreamId};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::ResumeTicket;
 use crate::proto::scope::Scope;
@@ -39,12 +39,36 @@ impl Broker {
         self.await_legs(id, now);
     }
 
-    /// Interrupts a joined stream whose ends resume it when there is memory again.
+    /// Interrupts a joined stream whose ends resume it when there is memory again. A leg that waits to resume it is refused.
     pub(super) fn interrupt_for_memory(&mut self, id: StreamId, refusal: Refusal, now: Instant) {
+        self.refuse_waiting(id, &refusal);
         if self.streams.get(&id).is_some_and(|stream| stream.phase == Phase::Joined && stream.resumes()) {
             let reason = format!("the hub is short of memory: {}", refusal.detail);
             self.outputs.push_back(Output::EndStream { stream: id, refusal });
             self.interrupt(id, (None, reason), now);
+        }
+    }
+
+    /// Returns the interrupted streams for which a leg waits that has returned, with the service and the leg's role.
+    pub fn waiting(&self) -> impl Iterator<Item = (StreamId, &ServiceName, Role)> {
+        let interrupted = self.streams.iter().filter(|(_, stream)| matches!(stream.phase, Phase::Interrupted { .. }));
+        interrupted.filter_map(|(id, stream)| {
+            let role = if stream.device.leg().is_some() { Role::Device } else { Role::Service };
+            (stream.device.leg().or(stream.service.leg())).map(|_| (*id, &stream.request.service, role))
+        })
+    }
+
+    /// Refuses the leg that waits for an interrupted stream's other one. The stream stays interrupted.
+    fn refuse_waiting(&mut self, id: StreamId, refusal: &Refusal) {
+        let Some(stream) = self.streams.get_mut(&id).filter(|it| matches!(it.phase, Phase::Interrupted { .. })) else {
+            return;
+        };
+        for slot in [&mut stream.device, &mut stream.service] {
+            if let Some(leg) = slot.leg() {
+                slot.detach();
+                self.connections.remove(&leg);
+                self.outputs.push_back(Output::Refuse { leg, refusal: refusal.clone() });
+            }
         }
     }
 

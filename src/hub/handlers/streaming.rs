@@ -190,7 +190,8 @@ pub(in crate::hub) async fn join_and_relay(
             }
             _ => Box::pin(peer_lost_before_join(leg, *joined, shared, &active, guard)).await,
         },
-        Ok(JoinOutcome::Refused(refusal)) => leg.refuse(&refusal).await,
+        // What else it has sent, nobody reads.
+        Ok(JoinOutcome::Refused(refusal)) => leg.refuse_and_free(&refusal).await,
         Err(Some(leg_close)) => leg.close(&leg_close).await,
         Err(None) => {}
     }

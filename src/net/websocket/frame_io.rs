@@ -186,6 +186,21 @@ impl<T: Transport> FrameIo<T> {
         }
     }
 
+    /// Reads the next message, but not more than `limit` bytes of it: `None` where that holds it back. A later read goes on.
+    pub(super) fn poll_next_within(
+        &mut self,
+        context: &mut Context<'_>,
+        limit: u64,
+    ) -> Poll<Option<Result<Message, WebSocketError>>> {
+        self.tracked.limit = Some(limit);
+        let message = self.poll_next(context);
+        self.tracked.limit = None;
+        match message {
+            Poll::Pending if self.tracked.bounds.remaining_within(limit) == 0 => Poll::Ready(None),
+            Poll::Pending | Poll::Ready(_) => message.map(Some),
+        }
+    }
+
     fn violated(&mut self, code: u16, reason: String) -> Poll<Result<Message, WebSocketError>> {
         self.violation = Some((code, reason.clone()));
         Poll::Ready(Err(WebSocketError::Violation(code, reason)))

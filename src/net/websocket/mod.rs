@@ -239,11 +239,28 @@ impl<T: Transport> Reader<T> {
 
     /// Receives the next message. Safe to cancel.
     pub async fn next(&mut self) -> Result<Incoming, WebSocketError> {
+        self.end_pause().await;
+        let message = poll_fn(|context| self.io.lock().poll_next(context)).await?;
+        self.incoming(message)
+    }
+
+    /// Receives the next message, but reads not more than `limit` bytes of it: `None` where that holds it back. Safe to
+    /// cancel, and to be followed by [`Self::next`].
+    pub async fn next_within(&mut self, limit: usize) -> Option<Result<Incoming, WebSocketError>> {
+        self.end_pause().await;
+        let message = poll_fn(|context| self.io.lock().poll_next_within(context, limit as u64)).await?;
+        Some(message.and_then(|message| self.incoming(message)))
+    }
+
+    async fn end_pause(&mut self) {
         if let Some(until) = self.paused_until {
             sleep_until(until.into()).await;
             self.paused_until = None;
         }
-        match poll_fn(|context| self.io.lock().poll_next(context)).await? {
+    }
+
+    fn incoming(&mut self, message: Message) -> Result<Incoming, WebSocketError> {
+        match message {
             Message::Binary(bytes) => {
                 if bytes.is_empty() {
                     self.slow_down();

@@ -93,15 +93,18 @@ impl<T: Transport> Leg<T> {
         self.buffered.is_empty().then_some((self.socket, self.guard))
     }
 
-    /// Buffers what the leg sends while the other one is awaited, up to [`UNJOINED_LEG_BYTES`]; beyond that TCP holds it
-    /// back. A leg that speaks `devstream.v1` is pinged, and given up when silent. Returns only when the leg has
+    /// Buffers what the leg sends while the other one is awaited, up to [`UNJOINED_LEG_BYTES`] and within a message too;
+    /// beyond that TCP holds it back. A leg that speaks `devstream.v1` is pinged, and given up when silent. Returns only when the leg has
     /// closed. Safe to cancel.
     pub async fn buffer_until_joined(&mut self, idle_timeout: Option<IdleTimeout>) -> LegClose {
         let mut size_buffered: usize = self.buffered.iter().flatten().map(size).sum();
         let mut keepalive = KeepaliveTimer::new(idle_timeout, &self.socket.liveness, &self.socket.liveness);
         while size_buffered < UNJOINED_LEG_BYTES {
             let received = tokio::select! {
-                received = self.socket.reader.next() => received,
+                received = self.socket.reader.next_within(UNJOINED_LEG_BYTES - size_buffered) => match received {
+                    Some(received) => received,
+                    None => break,
+                },
                 ping = keepalive.next() => match ping {
                     Ok(()) => self.socket.writer.ping().await.map(|()| Incoming::Ping),
                     Err(PeerDead) => Err(WebSocketError::Silent),
@@ -150,7 +153,7 @@ impl<T: Transport> Leg<T> {
     }
 
     /// Closes the leg with a refusal, and frees what it holds.
-    pub(super) async fn refuse_and_free(self, refusal: &Refusal) {
+    pub async fn refuse_and_free(self, refusal: &Refusal) {
         self.socket.close_and_free(refusal.kind.row().close, &refusal.close_reason()).await;
     }
 }

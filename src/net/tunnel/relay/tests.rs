@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::net::websocket::{Incoming, SocketKind, WebSocketRole};
-use crate::proto::limits::{MAX_RECEIVED_MESSAGE_BYTES, MAX_SENT_MESSAGE_BYTES};
+use crate::proto::limits::{MAX_RECEIVED_MESSAGE_BYTES, MAX_SENT_MESSAGE_BYTES, UNJOINED_LEG_BYTES};
 use crate::proto::stream::{CLOSE_RESET, RELEASE_MESSAGE, StreamControl};
 
 /// The repetitions of a test whose result may depend on the random order in which the directions are polled.
@@ -244,4 +244,38 @@ async fn small_messages_that_arrive_together_go_out_together_and_one_alone_at_on
         drop((proxy, agent));
     };
     tokio::join!(relay_between(device, service), talk);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leg_that_waits_is_read_no_further_than_its_limit_within_a_message_too_and_loses_nothing() {
+    /// What the pipe holds, and headers.
+    const PIPE: usize = 1024;
+    const HEADERS: usize = 64;
+    for sizes in [vec![MAX_RECEIVED_MESSAGE_BYTES], vec![60_000; 4], vec![15_000, 60_000], vec![100; 2000]] {
+        let (near, far) = duplex(PIPE);
+        let mut device = Leg::new(WebSocket::new(near, &[], WebSocketRole::Server, SocketKind::Stream), ());
+        let mut agent = WebSocket::new(far, &[], WebSocketRole::Client, SocketKind::Stream);
+        let (sent, wanted) = (agent.liveness.clone(), sizes.iter().sum::<usize>());
+        let sends = async {
+            for size in sizes {
+                agent.writer.bytes(Bytes::from(vec![7; size])).await.unwrap();
+            }
+        };
+        let receives = async {
+            let waits = device.buffer_until_joined(Some(IdleTimeout::default()));
+            assert!(timeout(Duration::from_secs(3600), waits).await.is_err(), "it was given up");
+            let taken = sent.written() as usize;
+            assert!(taken <= UNJOINED_LEG_BYTES + PIPE + HEADERS, "{taken} bytes");
+            let mut received = 0;
+            while received < wanted {
+                let next = device.buffered.pop_front();
+                let next = if let Some(next) = next { next } else { device.socket.reader.next().await };
+                if let Incoming::Bytes(bytes) = next.unwrap() {
+                    received += bytes.len();
+                }
+            }
+            assert_eq!(received, wanted);
+        };
+        tokio::join!(sends, receives);
+    }
 }

@@ -9,6 +9,9 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 /// The largest header: two bytes, a length of eight, a mask of four.
 const MAX_HEADER: usize = 14;
 
+/// The length in a header that says that eight bytes of length follow.
+const LONG_LENGTH: u8 = 127;
+
 /// The size below which a fragment costs the receiver more than its bytes cost the sender: an empty one is two bytes.
 const SMALL_FRAGMENT: u64 = 256;
 
@@ -40,6 +43,16 @@ impl FrameBounds {
         }
     }
 
+    /// Returns the number of bytes that may be read up to there if no more than `limit` of a message is to be held. Of one
+    /// that announces 64 KiB, nothing is: tungstenite makes room for all of it at its header.
+    pub(super) fn remaining_within(&self, limit: u64) -> usize {
+        match self.payload {
+            0 if self.header().get(1).is_some_and(|second| second & 0x7F == LONG_LENGTH) => 0,
+            0 => self.remaining(),
+            _ => self.remaining().min(usize::try_from(limit.saturating_sub(self.arrived)).unwrap_or(usize::MAX)),
+        }
+    }
+
     /// Reports whether all messages so far are complete.
     pub(super) fn is_between_messages(&self) -> bool {
         self.is_at_header() && !self.is_fragmented
@@ -47,7 +60,7 @@ impl FrameBounds {
 
     /// Returns the number of bytes that have arrived of a message that is not complete.
     pub(super) fn incomplete(&self) -> u64 {
-        if self.is_between_messages() { 0 } else { self.arrived }
+        if self.payload == 0 && !self.is_fragmented { 0 } else { self.arrived }
     }
 
     /// Reports whether a header is read next.
@@ -86,7 +99,7 @@ impl FrameBounds {
     fn parse_header(&mut self) {
         // A header that is refused here is one that tungstenite refuses as well; it reads nothing after it.
         if let Ok(Some((header, length))) = FrameHeader::parse(&mut Cursor::new(self.header())) {
-            if let OpCode::Data(Data::Text | Data::Binary) = header.opcode {
+            if !self.is_fragmented {
                 self.arrived = 0;
             }
             if let OpCode::Data(Data::Continue | Data::Text | Data::Binary) = header.opcode {
@@ -108,7 +121,7 @@ fn header_size(start: &[u8]) -> usize {
     let Some(second) = start.get(1) else { return 2 };
     let length = match second & 0x7F {
         126 => 2,
-        127 => 8,
+        LONG_LENGTH => 8,
         _ => 0,
     };
     2 + length + if second & 0x80 == 0 { 0 } else { 4 }

@@ -19,13 +19,15 @@ const FRAMES_PER_POLL: u32 = 128;
 pub(super) struct TrackedTransport<T> {
     pub(super) transport: LivenessIo<T>,
     pub(super) bounds: FrameBounds,
+    /// The bytes of a message that are read, if not all.
+    pub(super) limit: Option<u64>,
     /// The first write error.
     write_error: Option<(io::ErrorKind, String)>,
 }
 
 impl<T: Transport> TrackedTransport<T> {
     pub(super) fn new(transport: LivenessIo<T>, bounds: FrameBounds) -> Self {
-        Self { transport, bounds, write_error: None }
+        Self { transport, bounds, limit: None, write_error: None }
     }
 
     pub(super) fn io<'a, 'c>(&'a mut self, context: &'a mut Context<'c>) -> NonblockingIo<'a, 'c, T> {
@@ -69,7 +71,12 @@ impl<T: Transport> Read for NonblockingIo<'_, '_, T> {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
         }
-        let limit = self.tracked.bounds.remaining().min(buffer.len());
+        let bounds = &self.tracked.bounds;
+        let allowed = self.tracked.limit.map_or_else(|| bounds.remaining(), |limit| bounds.remaining_within(limit));
+        if allowed == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let limit = allowed.min(buffer.len());
         let mut buffer = ReadBuf::new(&mut buffer[..limit]);
         match Pin::new(&mut self.tracked.transport).poll_read(self.context, &mut buffer) {
             Poll::Ready(read) => read?,
