@@ -155,7 +155,7 @@ mod tests {
         }
     }
 
-    /// What the broker is told, in words.
+    /// Words for each input of the broker.
     fn told(before: Option<&Record>, after: Option<&Record>) -> Vec<String> {
         let words = |input: &Input| {
             if let Input::IdentityRevoked { reason, .. } = input {

@@ -16,7 +16,7 @@ pub(super) const OPENING_BYTES: usize = 12;
 pub(super) enum Hindrance {
     /// A load balancer that is not named begins connections with a PROXY protocol header.
     ProxyHeader,
-    /// One that is named begins them without.
+    /// A load balancer that is named begins them without.
     NoProxyHeader,
     /// The peer offers no TLS 1.3.
     OldTls,

@@ -4,11 +4,10 @@
 //! In: TCP connections (TLS, HTTP, WebSocket), requests on the admin socket, scrapes of the monitoring listener. Out:
 //! relayed bytes, requests to devices, the activity log, metrics. State: the registry and keys in the state directory.
 //!
-//! In the order of a stream: `admission` (limits unauthenticated connections), `forwarded` (the
-//! client of a load balancer's connection), `router` (TLS, HTTP, choice of the
-//! handler), `connection` (authentication) with `auth` (`authorize`, the only authorisation), `handlers` (`control` for
-//! the device, `open` for the service, `streaming` and `standby` for the legs), `broker` behind `broker_handle` (the
-//! rules of streams), `activity` (the log). `shared` holds the parts that connections share; `consequences` tells the
+//! In the order of a stream: `admission` (limits unauthenticated connections), `forwarded` (the client of a load balancer's
+//! connection), `router` (TLS, HTTP, choice of the handler), `connection` (authentication) with `auth` (`authorize`, the
+//! only authorisation), `handlers` (`control` for the device, `open` for the service, `streaming` and `standby` for the
+//! legs), `broker` behind `broker_handle` (the rules of streams), `activity` (the log). `shared` holds the parts that connections share; `consequences` tells the
 //! broker what follows from a changed identity, `revalidation` ends what is no longer permitted.
 
 pub mod activity;

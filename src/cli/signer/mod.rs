@@ -65,7 +65,7 @@ pub(super) enum NotSigned {
     /// The proof does not hold.
     #[error(transparent)]
     ProofError(#[from] ProofError),
-    /// It was forgotten here, or another key was signed for it, while the hub was given its certificate.
+    /// The machine was forgotten here, or another key was signed for it, while the hub was given its certificate.
     #[error(
         "it was forgotten here, or another key of it signed, while the hub was given its certificate, which holds until its end"
     )]

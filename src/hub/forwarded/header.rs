@@ -19,10 +19,10 @@ pub(super) enum HeaderError {
     /// The connection was closed before its first byte, as by a check whether a port is open.
     #[error("closed before a byte")]
     Closed,
-    /// It does not begin with a header.
+    /// The connection does not begin with a header.
     #[error("no PROXY protocol header")]
     Missing,
-    /// It broke.
+    /// The connection broke.
     #[error(transparent)]
     Io(#[from] io::Error),
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// What a person sets to have this program's files elsewhere.
+/// The setting by which a person has this program's files elsewhere.
 static LOCATION: OnceLock<&'static str> = OnceLock::new();
 
 /// Has advice from here on name this setting; without it, the user's home directory.

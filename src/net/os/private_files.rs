@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow};
 use super::clock;
 use super::owner::advice;
 
-/// What the names of unfinished files begin with.
+/// The start of the names of unfinished files.
 pub const UNFINISHED: &str = ".devstream-unfinished-";
 
 /// The age from which an unfinished file is nobody's: a write takes milliseconds, and a process that was stopped in between may go

@@ -248,7 +248,7 @@ async fn small_messages_that_arrive_together_go_out_together_and_one_alone_at_on
 
 #[tokio::test(start_paused = true)]
 async fn a_leg_that_waits_is_read_no_further_than_its_limit_within_a_message_too_and_loses_nothing() {
-    /// What the pipe holds, and headers.
+    /// The size of the pipe, and that of headers.
     const PIPE: usize = 1024;
     const HEADERS: usize = 64;
     for sizes in [vec![MAX_RECEIVED_MESSAGE_BYTES], vec![60_000; 4], vec![15_000, 60_000], vec![100; 2000]] {

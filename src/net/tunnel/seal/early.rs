@@ -23,7 +23,7 @@ pub(super) struct EarlyBytes {
     sent_records: usize,
     /// The service has presented a ticket.
     has_ticket: bool,
-    /// What it has of the age of the device's memory.
+    /// The bytes that it has of the age of the device's memory.
     memory_age: Vec<u8>,
     /// A device's, and how many have come in all.
     pub(super) received: Undelivered,

@@ -107,12 +107,7 @@ const SHORT: Duration = Duration::from_millis(10);
 async fn with_a_ticket_the_first_bytes_and_their_answer_take_one_round_trip() {
     let (alice, pi_42) = acquainted().await;
     for _ in 0..5 {
-        let (mut service, mut device) = (alice.opens(None).await, pi_42.accepts(None).await);
-        service.application.write_all(UP).await.unwrap();
-        let hello = read_now(&mut service.reader).await;
-        device.writer.write_all(&hello).await.unwrap();
-        device.writer.flush().await.unwrap();
-        assert_eq!(read_now(&mut device.application).await, UP);
+        let (mut service, _, mut device) = withheld(&alice, &pi_42).await;
         device.application.write_all(DOWN).await.unwrap();
         // The device's part of the handshake comes by itself.
         let answer = [read_now(&mut device.reader).await, read_now(&mut device.reader).await].concat();
