@@ -35,7 +35,8 @@ const SCARCE_SHARE: u64 = 800;
 const MEMORY_SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How often freed memory is given back while streams are refused, so that a hub takes streams again a moment after
-/// others have ended; and how many times longer than it took, because other threads wait for memory meanwhile.
+/// others have ended; and how many times longer than the CPU time it took, because other threads wait for memory meanwhile.
+/// By the clock it takes far longer where others use the CPU, and memory would then be short for seconds more.
 const RELEASE_INTERVAL: Duration = Duration::from_secs(1);
 const RELEASE_COST: u32 = 50;
 
@@ -192,8 +193,7 @@ impl MemorySample {
         self.at = now;
         self.tightest = tightest(budget);
         if self.tightest.is_some_and(|memory| memory.permille() >= STREAM_REFUSAL_SHARE) && now >= self.next_release {
-            allocator::release_freed_memory();
-            let took = clock::now().saturating_duration_since(now);
+            let took = allocator::release_freed_memory();
             self.next_release = now + RELEASE_INTERVAL.max(took * RELEASE_COST);
             self.tightest = tightest(budget);
         }
