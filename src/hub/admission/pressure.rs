@@ -59,6 +59,8 @@ struct MemorySample {
     tightest: Option<MemoryUse>,
     /// When freed memory may be given back again.
     next_release: Instant,
+    /// Freed memory is given back at once, until there is enough.
+    is_released: bool,
 }
 
 /// The slot of a connection, released on drop.
@@ -91,7 +93,7 @@ impl Pressure {
         let now = clock::now();
         let tightest = tightest(budget);
         let initial_memory = tightest.map_or(0, |memory| memory.used);
-        let memory = Mutex::new(MemorySample { at: now, tightest, next_release: now });
+        let memory = Mutex::new(MemorySample { at: now, tightest, next_release: now, is_released: false });
         Self { connections: AtomicUsize::new(0), max_connections, budget, initial_memory, memory }
     }
 
@@ -192,10 +194,14 @@ impl MemorySample {
     fn read(&mut self, now: Instant, budget: Option<u64>) {
         self.at = now;
         self.tightest = tightest(budget);
-        if self.tightest.is_some_and(|memory| memory.permille() >= STREAM_REFUSAL_SHARE) && now >= self.next_release {
+        let used = self.tightest.map_or(0, MemoryUse::permille);
+        if used >= STREAM_REFUSAL_SHARE && now >= self.next_release {
             let took = allocator::release_freed_memory();
+            self.is_released = true;
             self.next_release = now + RELEASE_INTERVAL.max(took * RELEASE_COST);
             self.tightest = tightest(budget);
+        } else if used < SCARCE_SHARE && std::mem::take(&mut self.is_released) {
+            allocator::retain_freed_memory();
         }
     }
 }

@@ -2,7 +2,8 @@
 //! frees room there long before the kernel asks for more: only the queue's length shows that it reads.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A connection: this end's address, and the peer's.
@@ -17,8 +18,10 @@ const ESTABLISHED: &str = "01";
 /// Returns the bytes not acknowledged by its peer for each connection that has some. `None` where the system does not
 /// report them. Reads a line for each connection of the system: not for every stream.
 pub fn read() -> Option<HashMap<Ends, u64>> {
-    let tables: Vec<_> = TABLES.iter().filter_map(|table| fs::read_to_string(table).ok()).collect();
-    (!tables.is_empty()).then(|| tables.iter().flat_map(|table| table.lines().filter_map(parse)).collect())
+    let tables: Vec<_> = TABLES.iter().filter_map(|table| File::open(table).ok()).collect();
+    // A line at a time: it is read where memory is short, and a table may have MiBs.
+    let queues = |table| BufReader::new(table).lines().map_while(Result::ok).filter_map(|line| parse(&line));
+    (!tables.is_empty()).then(|| tables.into_iter().flat_map(queues).collect())
 }
 
 /// Parses a line such as `1: 0100007F:1F90 0100007F:D431 01 0000002A:00000000 …`.
