@@ -15,7 +15,8 @@ const LINES: usize = 400;
 /// What the standard library, tokio and others have on Unix alone.
 const UNIX_ONLY: [&str; 6] = ["os::unix", "os::fd", "signal::unix", "net::Unix", "net::{Unix", "rustix::"];
 /// What says so; strings are blanked here.
-const UNIX: [&str; 4] = ["#[cfg(unix)]", "#[cfg(all(unix,", "#[cfg(all(test, unix))]", "#[cfg(target_os = "];
+const UNIX: [&str; 5] =
+    ["#[cfg(unix)]", "#[cfg(all(unix,", "#[cfg(all(test, unix))]", "#[cfg(target_os = ", "#[cfg(all(target_os = "];
 /// A module that is Unix's own, and tests, which run there.
 const UNIX_FILES: [&str; 2] = ["net/os/local_socket/unix.rs", "hub/activity/tests/full_disk.rs"];
 const MARKERS: [&str; 2] = ["sleep(", "#[ignore"];
