@@ -102,7 +102,7 @@ impl Hub {
     /// Opens the state directory and every listener that was not inherited.
     pub fn bind(config: HubConfig, inherited: InheritedSockets) -> anyhow::Result<Self> {
         let state = StateDirectory::open(&config.state)?;
-        let HubState { authority, registry, resume_key } = state.load()?;
+        let HubState { id, authority, registry, resume_key } = state.load()?;
         let pin = authority.pin().context("the hub's certificate authority has no key")?;
         let listeners = listen::bind_all(&config, inherited)?;
         let monitor = match config.metrics {
@@ -121,7 +121,7 @@ impl Hub {
         let admin = LocalListener::bind(&state.admin_socket());
         let admin =
             admin.with_context(|| format!("cannot open the admin socket {}", state.admin_socket().display()))?;
-        let broker = BrokerHandle::new(config.broker, activity.clone());
+        let broker = BrokerHandle::new(config.broker, id, activity.clone());
         let streams = Streams::new(broker, resume_key);
         let limits = &config.limits;
         let limiter = ConnectionLimiter::new(limits.unauthenticated, limits.penalties.clone());

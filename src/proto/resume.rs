@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::id::{DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
+use super::id::{DeviceId, HubId, Principal, Role, ServiceName, StreamId, StreamName};
 use super::limits::{MAX_RESUME_GRACE, RESUME_TOKEN_BYTES};
 use super::secret::Secret;
 
@@ -40,8 +40,20 @@ pub struct ResumeTicket {
     pub service: ServiceName,
     /// The role of the ticket's owner.
     pub role: Role,
-    /// The run of the hub that issued it.
-    pub hub: u64,
+    /// The hub that issued it.
+    #[serde(flatten)]
+    pub hub: HubRun,
+}
+
+/// One start of a hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HubRun {
+    /// The hub. A ticket of an earlier version has none, and such a version ignores it.
+    #[serde(rename = "hubId", default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<HubId>,
+    /// A random number for each start.
+    #[serde(rename = "hub")]
+    pub run: u64,
 }
 
 impl ResumeTicket {
@@ -161,8 +173,15 @@ mod tests {
             request: u32::MAX,
             service: "s".repeat(128).parse().unwrap(),
             role: Role::Device,
-            hub: u64::MAX,
+            hub: HubRun { id: Some(HubId::from_bytes([9; 16])), run: u64::MAX },
         }
+    }
+
+    fn sign(body: &str) -> ResumeToken {
+        let body = URL_SAFE_NO_PAD.encode(body);
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]);
+        let tag = URL_SAFE_NO_PAD.encode(hmac::sign(&key, body.as_bytes()));
+        ResumeToken::parse(&format!("{body}.{tag}")).unwrap()
     }
 
     #[test]
@@ -170,6 +189,16 @@ mod tests {
         let key = ResumeKey::new(&Secret::new([1; 32]));
         let token = key.sign(&ticket());
         assert_eq!(key.verify(&ResumeToken::parse(token.reveal()).unwrap()), Some(ticket()));
+    }
+
+    #[test]
+    fn versions_before_and_after_hubs_had_an_id_take_each_others_tickets() {
+        let body = serde_json::to_string(&ticket()).unwrap();
+        let (max, id) = (u64::MAX, "09".repeat(16));
+        assert!(body.contains(&format!(r#""hubId":"{id}","hub":{max}"#)), "an earlier version reads the run: {body}");
+        let earlier = body.replace(&format!(r#""hubId":"{id}","#), "");
+        let expected = ResumeTicket { hub: HubRun { id: None, run: max }, ..ticket() };
+        assert_eq!(ResumeKey::new(&Secret::new([1; 32])).verify(&sign(&earlier)), Some(expected));
     }
 
     #[test]
