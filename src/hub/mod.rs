@@ -31,6 +31,7 @@ mod in_front;
 mod listen;
 mod metrics;
 mod monitor;
+mod own_urls;
 pub mod registry;
 mod relief;
 mod responses;

@@ -46,8 +46,10 @@ pub(in crate::hub) async fn respond(
     };
     match open_stream(shared, context, service, params).await {
         Ok((device, grant)) => {
-            let url = shared.endpoints.streaming_url(&http_request.authority, &device, grant.stream, Role::Service);
-            let standby = shared.standby_offer(&http_request.authority);
+            let urls = &shared.endpoints.urls;
+            let authority = urls.authority_for(&http_request.authority);
+            let url = urls.stream(&authority, &device, grant.stream, Role::Service);
+            let standby = shared.standby_offer(&authority);
             responses::stream_granted(&grant, &url, standby.as_ref(), shared.opening_limit())
         }
         Err(refusal) => responses::refusal(&refusal),
