@@ -185,6 +185,11 @@ mod tests {
                 .map(|resume_credential| resume_credential.grace.as_secs()),
             Some(120)
         );
+        let places: ResumePlaces = "wss://h2, wss://h".parse().unwrap();
+        let listed = ResumeGrant::from(&ResumeCredential { places: places.clone(), ..resume_credential });
+        let json = r#"{"resumeToken":"t","resumeGrace":120,"resumePlaces":["wss://h2","wss://h"]}"#;
+        assert_eq!(encode(&listed), json);
+        assert_eq!(ResumeGrant::credential(Some(&listed)).unwrap().unwrap().places, places);
         let wrong = text.replace("120,", r#"120,"resumePlaces":["wss://h","https://h"],"#);
         let StandbyFromHub::Opened(back) = decode(&wrong).unwrap() else { panic!("not an answer") };
         let credential = ResumeGrant::credential(back.resume_grant.as_ref());
