@@ -7,8 +7,9 @@
 //! In the order of a stream: `admission` (limits unauthenticated connections), `forwarded` (the client of a load balancer's
 //! connection), `router` (TLS, HTTP, choice of the handler), `connection` (authentication) with `auth` (`authorize`, the
 //! only authorisation), `handlers` (`control` for the device, `open` for the service, `streaming` and `standby` for the
-//! legs), `broker` behind `broker_handle` (the rules of streams), `activity` (the log). `shared` holds the parts that connections share; `consequences` tells the
-//! broker what follows from a changed identity, `revalidation` ends what is no longer permitted.
+//! legs), `broker` behind `broker_handle` (the rules of streams), `activity` (the log). `shared` holds the parts that connections
+//! share; `own_urls` makes the URLs that clients are given, `placement` says at which hub a stream is opened; `consequences` tells
+//! the broker what follows from a changed identity, `revalidation` ends what is no longer permitted.
 
 pub mod activity;
 mod admin;
@@ -32,6 +33,7 @@ mod listen;
 mod metrics;
 mod monitor;
 mod own_urls;
+pub mod placement;
 pub mod registry;
 mod relief;
 mod responses;
@@ -65,6 +67,7 @@ use self::in_front::Warnings;
 pub use self::listen::BindError;
 use self::listen::ListenerKind;
 use self::metrics::Metrics;
+use self::placement::Members;
 use self::registry::RegistryCache;
 use self::revalidation::follow_clock;
 use self::shared::Shared;
@@ -132,6 +135,7 @@ impl Hub {
         let shared = Arc::new(Shared {
             config,
             endpoints,
+            members: Members::alone(id),
             registry: RegistryCache::new(registry),
             admission: Arc::new(admission),
             streams,

@@ -10,6 +10,7 @@ use super::endpoints::Endpoints;
 use super::in_front::Warnings;
 use super::metrics::Metrics;
 use super::own_urls::UrlAuthority;
+use super::placement::Members;
 use super::registry::RegistryCache;
 use super::streams::Streams;
 use crate::proto::message::StandbyOffer;
@@ -20,6 +21,8 @@ use crate::proto::timestamp::Timestamp;
 pub(super) struct Shared {
     pub(super) config: HubConfig,
     pub(super) endpoints: Endpoints,
+    /// This hub, which is the only one.
+    pub(super) members: Members,
     pub(super) registry: RegistryCache,
     pub(super) admission: Arc<Admission>,
     pub(super) streams: Streams,
