@@ -1,5 +1,6 @@
 //! The places at which a stream is resumed: those that the hub lists, in their order, and only where the client may connect.
 
+use std::io::Read as _;
 use std::net::TcpStream;
 
 use devstream::net::tls::Trust;
@@ -32,6 +33,14 @@ struct Fixture {
 impl Fixture {
     /// The proxy adds this list to the responses to upgrades: `FIRST`, `SECOND`, `DEAD` and `FOREIGN` are addresses.
     fn with_places(list: Option<&str>) -> Self {
+        let mut fixture = Self::start(list);
+        is_alive(&mut fixture.local);
+        assert_eq!(fixture.second.connections(), 0, "the first address answers");
+        fixture
+    }
+
+    /// The same before the stream is open.
+    fn start(list: Option<&str>) -> Self {
         let target = Target::echo();
         let [machine, device, laptop] = [(); 3].map(|()| Machine::new());
         let allowed = "--allow-tls-inspection";
@@ -55,10 +64,7 @@ impl Fixture {
         let agent = device.start(&[&["device-agent", "-vv", "--forward", &forward], &way[..]].concat());
         agent.wait_line("is online");
         let proxy = ServiceProxy::start_with(&laptop, DEVICE, "0", &[&["-vv"], &way[..]].concat());
-        let mut local = proxy.connect();
-        is_alive(&mut local);
-        let [first, second, foreign] = chaos;
-        assert_eq!(second.connections(), 0, "the first address answers");
+        let (local, [first, second, foreign]) = (proxy.connect(), chaos);
         let _hub = (hub, middlebox, target, [device, laptop]);
         Self { local, first, second, foreign, roles: (proxy, agent), _hub }
     }
@@ -94,6 +100,15 @@ fn a_list_of_places_where_nobody_answers_leads_back_to_where_the_ends_were() {
     let mut fixture = Fixture::with_places(Some("wss://DEAD, wss://FOREIGN"));
     fixture.cut();
     assert_eq!(fixture.second.connections(), 0);
+}
+
+#[test]
+fn a_list_that_no_hub_sends_is_named_and_the_stream_not_opened() {
+    let mut fixture = Fixture::start(Some("wss://FIRST, https://SECOND"));
+    let wrong = "the hub sent a place to resume at (number 2) that is not wss://HOST[:PORT]";
+    let line = fixture.roles.1.wait_line(wrong);
+    assert!(line.contains("could not open the stream"), "{line}");
+    assert!(!matches!(fixture.local.read(&mut [0]), Ok(1..)), "nothing is carried");
 }
 
 #[test]
