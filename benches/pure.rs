@@ -16,7 +16,7 @@ use devstream::hub::broker::{Broker, Input, LegAttach, LegCredential, LegExit, L
 use devstream::net::os::clock;
 use devstream::proto::auth::{Binding, Credential, Session};
 use devstream::proto::http::Bridge;
-use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, StreamId};
+use devstream::proto::id::{ConnectionId, DeviceId, HubId, Principal, Role, StreamId};
 use devstream::proto::key::{PrivateKey, PublicKey};
 use devstream::proto::limits::MAX_SENT_MESSAGE_BYTES;
 use devstream::proto::message::{self, Hello, StreamResponse, ToDevice};
@@ -131,7 +131,11 @@ impl BrokerScenario {
             bytes[16..24].copy_from_slice(&counter.to_le_bytes());
             bytes
         };
-        let mut scenario = Self { broker: Broker::new(Settings::default(), random), now: clock::now(), next: DEVICES };
+        let mut scenario = Self {
+            broker: Broker::new(Settings::default(), HubId::from_bytes([0; 16]), random),
+            now: clock::now(),
+            next: DEVICES,
+        };
         for number in 0..DEVICES {
             let hello = Hello {
                 version: "1".into(),

@@ -144,7 +144,15 @@ fn is_pure(path: &str) -> bool {
     path.starts_with("proto/")
         || path.starts_with("hub/broker/")
         || path.starts_with("hub/event/")
-        || ["hub/broker.rs", "hub/auth.rs", "hub/event.rs", "hub/admission/penalty.rs"].contains(&path)
+        || [
+            "hub/broker.rs",
+            "hub/auth.rs",
+            "hub/event.rs",
+            "hub/admission/penalty.rs",
+            "hub/own_urls.rs",
+            "hub/placement.rs",
+        ]
+        .contains(&path)
 }
 
 fn imports(path: &str, code: &str) -> Vec<String> {

@@ -23,7 +23,7 @@ use crate::proto::id::{Principal, Role};
 use crate::proto::limits::{BUSY_RETRY_BASE, BUSY_RETRY_CAP, EARLY_DATA_BYTES, OPEN_RETRIES, TOKEN_LIFETIME};
 use crate::proto::message::{StreamRequest, StreamResponse};
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::resume::ResumeGrant;
+use crate::proto::resume::{ResumeCredential, ResumeGrant};
 use crate::proto::secret::StreamToken;
 use crate::proto::standby::{StandbyFromHub, StandbyStreamRequest, StandbyToHub};
 use crate::proto::stream::{Ending, StreamProtocol};
@@ -48,7 +48,7 @@ pub(super) async fn serve(
             return None;
         }
     };
-    match open_tunnel(&context, &client, &request).await {
+    match open_tunnel(&context, &client, &request, connected.resume_credential.as_ref()).await {
         Ok(tunnel) => {
             let slot = request.reusable.then(|| context.standby_pool.reserve(&client));
             let idle_socket = carry(&context, &request, &attempt.counters, connected, tunnel).await;
@@ -110,7 +110,7 @@ pub(super) async fn serve_standby(
     let tunnel = Tunnel {
         socket: Some(socket),
         protocol: request.protocol.as_deref().and_then(StreamProtocol::from_name),
-        resume_credential: request.resume_grant.as_ref().and_then(ResumeGrant::credential),
+        resume_credential: connected.resume_credential.clone(),
         early: EarlyData { received: early, ..EarlyData::default() },
         reusable: request.reusable,
         hold_release: false,
@@ -123,6 +123,8 @@ pub(super) async fn serve_standby(
 struct Connected {
     target: TargetConnection,
     resume_target: ResumeTarget,
+    /// The grant of the request, with which the stream is resumed.
+    resume_credential: Option<ResumeCredential>,
     /// The end of its session, unless the stream is plain.
     session: Option<SessionEnd>,
 }
@@ -140,6 +142,7 @@ async fn connect_target(
     }
     let config: &AgentConfig = &context.config;
     let resume_target = client.resume_target(config.client_factory.clone(), &request.url)?;
+    let resume_credential = ResumeGrant::credential(request.resume_grant.as_ref())?;
     let target = config.targets.find(&request.stream_name).ok_or(RefusalKind::StreamNotOffered)?;
     let session = session_for(config, client, request).await?;
     access_policy::check(&config.access_policy, &context.device(), request).await?;
@@ -147,7 +150,7 @@ async fn connect_target(
     if let Some(forward) = target.forward() {
         context.target_watch.note(forward, opened.as_ref().err());
     }
-    Ok(Connected { target: opened?, resume_target, session })
+    Ok(Connected { target: opened?, resume_target, resume_credential, session })
 }
 
 /// Creates the device's end of the stream's session. A plain stream has none; only the services that this device's operator
@@ -202,10 +205,11 @@ async fn open_tunnel(
     context: &AgentContext,
     client: &Client,
     request: &StreamRequest,
+    resume_credential: Option<&ResumeCredential>,
 ) -> Result<Tunnel<Connection>, Option<StreamResponse>> {
     let StreamRequest { stream_name, request_id, .. } = request;
     let opened = match &request.authorization_token {
-        Some(token) => open_in_turn(context, client, request, token).await,
+        Some(token) => open_in_turn(context, client, request, token, resume_credential).await,
         None => Err(Refusal::new(RefusalKind::BadRequest, "the hub sent no token")),
     };
     let opened = opened.map(|tunnel| Tunnel { reusable: request.reusable, ..tunnel });
@@ -233,9 +237,9 @@ async fn open_in_turn(
     client: &Client,
     request: &StreamRequest,
     token: &StreamToken,
+    resume_credential: Option<&ResumeCredential>,
 ) -> Result<Tunnel<Connection>, Refusal> {
     let protocol = request.protocol.as_deref().and_then(StreamProtocol::from_name);
-    let resume_credential = request.resume_grant.as_ref().and_then(ResumeGrant::credential);
     let (runtime, started_at) = (context.config.client_factory.runtime(), clock::now());
     let (mut backoff, mut lost) = (Backoff::new(BUSY_RETRY_BASE, BUSY_RETRY_CAP, Jitter::Quarter), 0);
     loop {
@@ -243,7 +247,7 @@ async fn open_in_turn(
         let permit = timeout(left, runtime.opening_permit()).await.map_err(|_| RefusalKind::HandshakeTimedOut)?;
         let opened = client.open_stream(&request.url, token, protocol).await;
         drop(permit);
-        let (refusal, may_retry) = match (opened, &resume_credential) {
+        let (refusal, may_retry) = match (opened, resume_credential) {
             (Ok(tunnel), _) => return Ok(tunnel),
             (Err(RequestError::Lost(_)), Some(credential)) => return Ok(Tunnel::lost(credential.clone())),
             (Err(RequestError::Lost(refusal)), None) => {
@@ -265,7 +269,7 @@ async fn carry(
     context: &AgentContext,
     request: &StreamRequest,
     counters: &Arc<Counters>,
-    Connected { target, resume_target, session }: Connected,
+    Connected { target, resume_target, session, .. }: Connected,
     tunnel: Tunnel<Connection>,
 ) -> Option<WebSocket<Connection>> {
     let StreamRequest { stream_name, service, source, request_id, .. } = request;

@@ -4,11 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::certificate::CertificateResolver;
-use super::config::{HubConfig, Streaming};
+use super::config::HubConfig;
+use super::own_urls::OwnUrls;
 use crate::net::os::hostname::machine_name;
 use crate::proto::admin::HubInfo;
-use crate::proto::http::{Bridge, Route};
-use crate::proto::id::{DeviceId, Role, StreamId};
 use crate::proto::join::{HubAddress, Pin};
 
 /// The addresses under which clients reach the hub.
@@ -19,7 +18,10 @@ pub(super) struct Endpoints {
     pub(super) public: HubAddress,
     /// The certificates that clients are shown.
     pub(super) certificate: Arc<CertificateResolver>,
-    streaming: Option<Streaming>,
+    /// The URLs that clients are given.
+    pub(super) urls: OwnUrls,
+    /// The host name of the separate streaming endpoint.
+    streaming_host: Option<String>,
 }
 
 impl Endpoints {
@@ -27,40 +29,19 @@ impl Endpoints {
     pub(super) fn new(config: &HubConfig, first: SocketAddr, pin: Pin, certificate: Arc<CertificateResolver>) -> Self {
         let public = public_address(config, first);
         let info = info(config, &public, first, pin);
-        Self { info, public, certificate, streaming: config.streaming.clone() }
+        let streaming = config.streaming.as_ref();
+        let urls = OwnUrls::new(&public.host, streaming.map(|streaming| streaming.url.as_str()));
+        Self { info, public, certificate, urls, streaming_host: streaming.map(|streaming| streaming.host.clone()) }
     }
 
     /// Returns the pin for a join link, or `None` if a public authority's certificate covers every host name that the
     /// client will use.
     pub(super) async fn link_pin(&self) -> Option<Pin> {
-        let streaming = self.streaming.iter().map(|streaming| streaming.host.clone());
-        let hosts: Vec<_> = streaming.chain([self.public.host.clone()]).collect();
+        let hosts: Vec<_> = self.streaming_host.iter().chain([&self.public.host]).cloned().collect();
         let certificate = self.certificate.clone();
         let trusted = move || hosts.iter().all(|host| certificate.is_publicly_trusted(host));
         let trusted = tokio::task::spawn_blocking(trusted).await;
         (!trusted.unwrap_or(false)).then_some(self.info.pin)
-    }
-
-    /// Returns the URL at which one leg of a stream connects. `authority` is the `Host` with which the client reached
-    /// the hub; a streaming endpoint of its own takes precedence.
-    pub(super) fn streaming_url(&self, authority: &str, device: &DeviceId, stream: StreamId, role: Role) -> String {
-        let base = self.streaming_base(authority);
-        let hub = if self.public.host.contains(':') { "hub".into() } else { self.public.host.clone() };
-        format!("{base}{}", Route::Bridge(Bridge { hub, device: device.clone(), stream, role }))
-    }
-
-    /// Returns the URL for standby connections.
-    pub(super) fn standby_url(&self, authority: &str) -> String {
-        format!("{}{}", self.streaming_base(authority), Route::Standby)
-    }
-
-    /// Returns the host and port to which streams connect.
-    pub(super) fn streaming_authority<'a>(&'a self, authority: &'a str) -> &'a str {
-        self.streaming.as_ref().and_then(|streaming| streaming.url.strip_prefix("wss://")).unwrap_or(authority)
-    }
-
-    fn streaming_base(&self, authority: &str) -> String {
-        format!("wss://{}", self.streaming_authority(authority))
     }
 }
 

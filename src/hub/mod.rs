@@ -7,8 +7,9 @@
 //! In the order of a stream: `admission` (limits unauthenticated connections), `forwarded` (the client of a load balancer's
 //! connection), `router` (TLS, HTTP, choice of the handler), `connection` (authentication) with `auth` (`authorize`, the
 //! only authorisation), `handlers` (`control` for the device, `open` for the service, `streaming` and `standby` for the
-//! legs), `broker` behind `broker_handle` (the rules of streams), `activity` (the log). `shared` holds the parts that connections share; `consequences` tells the
-//! broker what follows from a changed identity, `revalidation` ends what is no longer permitted.
+//! legs), `broker` behind `broker_handle` (the rules of streams), `activity` (the log). `shared` holds the parts that connections
+//! share; `own_urls` makes the URLs that clients are given, `placement` says at which hub a stream is opened; `consequences` tells
+//! the broker what follows from a changed identity, `revalidation` ends what is no longer permitted.
 
 pub mod activity;
 mod admin;
@@ -31,6 +32,8 @@ mod in_front;
 mod listen;
 mod metrics;
 mod monitor;
+mod own_urls;
+pub mod placement;
 pub mod registry;
 mod relief;
 mod responses;
@@ -64,6 +67,7 @@ use self::in_front::Warnings;
 pub use self::listen::BindError;
 use self::listen::ListenerKind;
 use self::metrics::Metrics;
+use self::placement::Members;
 use self::registry::RegistryCache;
 use self::revalidation::follow_clock;
 use self::shared::Shared;
@@ -102,7 +106,7 @@ impl Hub {
     /// Opens the state directory and every listener that was not inherited.
     pub fn bind(config: HubConfig, inherited: InheritedSockets) -> anyhow::Result<Self> {
         let state = StateDirectory::open(&config.state)?;
-        let HubState { authority, registry, resume_key } = state.load()?;
+        let HubState { id, authority, registry, resume_key } = state.load()?;
         let pin = authority.pin().context("the hub's certificate authority has no key")?;
         let listeners = listen::bind_all(&config, inherited)?;
         let monitor = match config.metrics {
@@ -121,7 +125,7 @@ impl Hub {
         let admin = LocalListener::bind(&state.admin_socket());
         let admin =
             admin.with_context(|| format!("cannot open the admin socket {}", state.admin_socket().display()))?;
-        let broker = BrokerHandle::new(config.broker, activity.clone());
+        let broker = BrokerHandle::new(config.broker, id, activity.clone());
         let streams = Streams::new(broker, resume_key);
         let limits = &config.limits;
         let limiter = ConnectionLimiter::new(limits.unauthenticated, limits.penalties.clone());
@@ -131,6 +135,7 @@ impl Hub {
         let shared = Arc::new(Shared {
             config,
             endpoints,
+            members: Members::alone(id),
             registry: RegistryCache::new(registry),
             admission: Arc::new(admission),
             streams,

@@ -1,6 +1,7 @@
 //! The parts of a running hub that its connections share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::activity::Activity;
 use super::admission::Admission;
@@ -8,15 +9,20 @@ use super::config::HubConfig;
 use super::endpoints::Endpoints;
 use super::in_front::Warnings;
 use super::metrics::Metrics;
+use super::own_urls::UrlAuthority;
+use super::placement::Members;
 use super::registry::RegistryCache;
 use super::streams::Streams;
 use crate::proto::message::StandbyOffer;
+use crate::proto::resume::{ResumeCredential, ResumeTicket};
 use crate::proto::timestamp::Timestamp;
 
 /// The parts of a running hub, each of which stands for itself.
 pub(super) struct Shared {
     pub(super) config: HubConfig,
     pub(super) endpoints: Endpoints,
+    /// This hub, which is the only one.
+    pub(super) members: Members,
     pub(super) registry: RegistryCache,
     pub(super) admission: Arc<Admission>,
     pub(super) streams: Streams,
@@ -31,9 +37,15 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Returns the URL for standby connections and their limit, or `None` while the hub takes none.
-    pub(super) fn standby_offer(&self, authority: &str) -> Option<StandbyOffer> {
-        let offer = StandbyOffer { url: self.endpoints.standby_url(authority), limit: self.config.standbys };
+    pub(super) fn standby_offer(&self, authority: &UrlAuthority) -> Option<StandbyOffer> {
+        let offer = StandbyOffer { url: self.endpoints.urls.standby(authority), limit: self.config.standbys };
         Some(offer).filter(|offer| offer.limit > 0 && !self.streams.is_draining())
+    }
+
+    /// Returns the credential with which a leg may resume its stream.
+    pub(super) fn resume_credential(&self, (ticket, grace): &(ResumeTicket, Duration)) -> ResumeCredential {
+        let places = self.endpoints.urls.resume_places().clone();
+        ResumeCredential { token: self.streams.resume_key.sign(ticket), grace: *grace, places }
     }
 
     /// Returns the limit of streams that one client shall be opening at the same time: half of what its address may have

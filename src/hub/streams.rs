@@ -1,7 +1,6 @@
 //! The hub's streams: the broker that matches their legs, the standby connections, and the signals to drain and stop.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -10,7 +9,7 @@ use super::hellos::AwaitedHellos;
 use super::identity_counts::IdentityCounts;
 use crate::net::tls::Socket;
 use crate::proto::id::ConnectionId;
-use crate::proto::resume::{ResumeCredential, ResumeGrant, ResumeKey, ResumeTicket};
+use crate::proto::resume::ResumeKey;
 
 /// The state that control connections, requests and legs share.
 pub(super) struct Streams {
@@ -47,11 +46,6 @@ impl Streams {
     /// Allocates a connection id. A standby connection takes a new one for each stream.
     pub(super) fn allocate_connection_id(&self) -> ConnectionId {
         ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// Signs a leg's ticket, for the message that grants it.
-    pub(super) fn resume_grant(&self, (ticket, grace): &(ResumeTicket, Duration)) -> ResumeGrant {
-        ResumeGrant::from(&ResumeCredential { token: self.resume_key.sign(ticket), grace: *grace })
     }
 
     /// Reports whether the hub refuses new streams because it is about to stop.

@@ -195,57 +195,83 @@ impl fmt::Display for Principal {
     }
 }
 
-/// The id of a stream, from its request on: 128 random bits, as 32 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct StreamId(u128);
+macro_rules! random_id {
+    ($(#[$doc:meta])* $type:ident, $(#[$error_doc:meta])* $error:ident, $kind:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $type(u128);
 
-impl StreamId {
-    /// Creates an id from random bytes.
-    pub fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(u128::from_be_bytes(bytes))
-    }
-}
+        impl $type {
+            /// Creates an id from random bytes.
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(u128::from_be_bytes(bytes))
+            }
 
-impl fmt::Display for StreamId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
-
-impl fmt::Debug for StreamId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// The error for text that is not 32 lower-case hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a stream id must be 32 lower-case hexadecimal digits")]
-pub struct InvalidStreamId;
-
-impl FromStr for StreamId {
-    type Err = InvalidStreamId;
-    fn from_str(text: &str) -> Result<Self, InvalidStreamId> {
-        let digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-        if text.len() != 32 || !text.bytes().all(digit) {
-            return Err(InvalidStreamId);
+            /// The random bytes.
+            pub fn bytes(self) -> [u8; 16] {
+                self.0.to_be_bytes()
+            }
         }
-        u128::from_str_radix(text, 16).map(Self).map_err(|_| InvalidStreamId)
-    }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:032x}", self.0)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        $(#[$error_doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+        #[error("{} must be 32 lower-case hexadecimal digits", $kind)]
+        pub struct $error;
+
+        impl FromStr for $type {
+            type Err = $error;
+            fn from_str(text: &str) -> Result<Self, $error> {
+                parse_digits(text).map(Self).ok_or($error)
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = $error;
+            fn try_from(text: String) -> Result<Self, $error> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(id: $type) -> Self {
+                id.to_string()
+            }
+        }
+    };
 }
 
-impl TryFrom<String> for StreamId {
-    type Error = InvalidStreamId;
-    fn try_from(text: String) -> Result<Self, InvalidStreamId> {
-        text.parse()
-    }
-}
+random_id!(
+    /// The id of a stream, from its request on: 128 random bits, as 32 hexadecimal digits.
+    StreamId,
+    /// The error for text that is not 32 lower-case hexadecimal digits.
+    InvalidStreamId,
+    "a stream id"
+);
+random_id!(
+    /// The id of a hub, which it keeps for as long as its state exists: 128 random bits, as 32 hexadecimal digits.
+    HubId,
+    /// The error for text that is not 32 lower-case hexadecimal digits.
+    InvalidHubId,
+    "a hub's id"
+);
 
-impl From<StreamId> for String {
-    fn from(id: StreamId) -> Self {
-        id.to_string()
-    }
+fn parse_digits(text: &str) -> Option<u128> {
+    let digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    let is_whole = text.len() == 32 && text.bytes().all(digit);
+    is_whole.then(|| u128::from_str_radix(text, 16).ok())?
 }
 
 /// The number of a connection that the hub accepted, counted from its start. Distinguishes a device's new connection

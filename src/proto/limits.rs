@@ -283,6 +283,13 @@ pub const RECONNECTS_PER_SECOND: u32 = 400;
 /// Size limit of a resume token in a header: three ids of at most 128 characters, and a signature.
 pub const RESUME_TOKEN_BYTES: usize = 1024;
 
+/// Limit on the places at which a stream may be resumed: the hub that carries it, the one that takes over from it, the name
+/// that all hubs share, and one to spare.
+pub const RESUME_PLACES: usize = 4;
+
+/// Size limit of the base URL of such a place: `wss://`, a host name and a port.
+pub const RESUME_PLACE_BYTES: usize = 6 + 255;
+
 /// Timeout of writing one message to a control connection's socket: a peer that reads nothing for this long is dead.
 pub const CONTROL_SEND_TIMEOUT: Duration = Duration::from_secs(20);
 

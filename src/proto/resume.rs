@@ -1,5 +1,7 @@
 //! Resume tokens: a ticket signed by the hub, with which an end rejoins its stream. The hub keeps no state for it.
 
+mod places;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -8,7 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::id::{DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
+pub use self::places::{InvalidPlaces, ResumePlaces};
+use super::id::{DeviceId, HubId, Principal, Role, ServiceName, StreamId, StreamName};
 use super::limits::{MAX_RESUME_GRACE, RESUME_TOKEN_BYTES};
 use super::secret::Secret;
 
@@ -20,6 +23,9 @@ pub const RESUME_TOKEN_HEADER: &str = "devstream-resume-token";
 
 /// The header of a leg's upgrade response with the longest interruption, in seconds.
 pub const RESUME_GRACE_HEADER: &str = "devstream-resume-grace";
+
+/// The header of a leg's upgrade response with the places at which the stream may be resumed.
+pub const RESUME_PLACES_HEADER: &str = "devstream-resume-places";
 
 /// Everything that a hub must know of a stream to join its ends again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,8 +46,20 @@ pub struct ResumeTicket {
     pub service: ServiceName,
     /// The role of the ticket's owner.
     pub role: Role,
-    /// The run of the hub that issued it.
-    pub hub: u64,
+    /// The hub that issued it.
+    #[serde(flatten)]
+    pub hub: HubRun,
+}
+
+/// One start of a hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HubRun {
+    /// The hub. A ticket of an earlier version has none, and such a version ignores it.
+    #[serde(rename = "hubId", default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<HubId>,
+    /// A random number for each start.
+    #[serde(rename = "hub")]
+    pub run: u64,
 }
 
 impl ResumeTicket {
@@ -78,20 +96,22 @@ impl fmt::Debug for ResumeToken {
     }
 }
 
-/// A resume token with the time in which it can be used.
+/// A resume token, with the time in which and the places at which it can be used.
 #[derive(Debug, Clone)]
 pub struct ResumeCredential {
     /// The token to present.
     pub token: ResumeToken,
     /// The longest interruption.
     pub grace: Duration,
+    /// The places to try first.
+    pub places: ResumePlaces,
 }
 
 impl ResumeCredential {
-    /// Parses the two headers.
-    pub fn parse(token: &str, grace: &str) -> Option<Self> {
+    /// Parses the headers of token and grace period.
+    pub fn parse(token: &str, grace: &str, places: ResumePlaces) -> Option<Self> {
         let grace = Duration::from_secs(grace.parse().ok()?).min(MAX_RESUME_GRACE);
-        Some(Self { token: ResumeToken::parse(token)?, grace })
+        Some(Self { token: ResumeToken::parse(token)?, grace, places })
     }
 }
 
@@ -101,18 +121,28 @@ impl ResumeCredential {
 pub struct ResumeGrant {
     resume_token: String,
     resume_grace: u64,
+    /// Base URLs. They are checked last: an error here would hide the whole grant, which is optional in its message.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    resume_places: Vec<String>,
 }
 
 impl From<&ResumeCredential> for ResumeGrant {
     fn from(resume_credential: &ResumeCredential) -> Self {
-        Self { resume_token: resume_credential.token.reveal().into(), resume_grace: resume_credential.grace.as_secs() }
+        let ResumeCredential { token, grace, places } = resume_credential;
+        Self {
+            resume_token: token.reveal().into(),
+            resume_grace: grace.as_secs(),
+            resume_places: places.clone().into(),
+        }
     }
 }
 
 impl ResumeGrant {
-    /// Returns the credential for resuming, if it is well-formed.
-    pub fn credential(&self) -> Option<ResumeCredential> {
-        ResumeCredential::parse(&self.resume_token, &self.resume_grace.to_string())
+    /// Returns the credential for resuming, if there is a grant whose token and grace period are well-formed.
+    pub fn credential(grant: Option<&Self>) -> Result<Option<ResumeCredential>, InvalidPlaces> {
+        let Some(Self { resume_token, resume_grace, resume_places }) = grant else { return Ok(None) };
+        let places = ResumePlaces::parse(resume_places.iter().map(String::as_str))?;
+        Ok(ResumeCredential::parse(resume_token, &resume_grace.to_string(), places))
     }
 }
 
@@ -161,8 +191,15 @@ mod tests {
             request: u32::MAX,
             service: "s".repeat(128).parse().unwrap(),
             role: Role::Device,
-            hub: u64::MAX,
+            hub: HubRun { id: Some(HubId::from_bytes([9; 16])), run: u64::MAX },
         }
+    }
+
+    fn sign(body: &str) -> ResumeToken {
+        let body = URL_SAFE_NO_PAD.encode(body);
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]);
+        let tag = URL_SAFE_NO_PAD.encode(hmac::sign(&key, body.as_bytes()));
+        ResumeToken::parse(&format!("{body}.{tag}")).unwrap()
     }
 
     #[test]
@@ -170,6 +207,16 @@ mod tests {
         let key = ResumeKey::new(&Secret::new([1; 32]));
         let token = key.sign(&ticket());
         assert_eq!(key.verify(&ResumeToken::parse(token.reveal()).unwrap()), Some(ticket()));
+    }
+
+    #[test]
+    fn versions_before_and_after_hubs_had_an_id_take_each_others_tickets() {
+        let body = serde_json::to_string(&ticket()).unwrap();
+        let (max, id) = (u64::MAX, "09".repeat(16));
+        assert!(body.contains(&format!(r#""hubId":"{id}","hub":{max}"#)), "an earlier version reads the run: {body}");
+        let earlier = body.replace(&format!(r#""hubId":"{id}","#), "");
+        let expected = ResumeTicket { hub: HubRun { id: None, run: max }, ..ticket() };
+        assert_eq!(ResumeKey::new(&Secret::new([1; 32])).verify(&sign(&earlier)), Some(expected));
     }
 
     #[test]

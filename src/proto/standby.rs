@@ -148,7 +148,7 @@ impl From<EarlyLength> for usize {
 mod tests {
     use super::*;
     use crate::proto::message::{decode, encode};
-    use crate::proto::resume::ResumeCredential;
+    use crate::proto::resume::{InvalidPlaces, ResumeCredential, ResumePlaces};
 
     #[test]
     fn the_messages_are_these_bytes() {
@@ -168,7 +168,7 @@ mod tests {
             r#"{{"type":"open","requestId":"{id}","device":"pi-42","connectTimeoutMs":0,"responseTimeoutMs":60000,"protocols":["devstream.v1"],"early":3}}"#
         );
         assert_eq!(encode(&StandbyToHub::Open(open)), text);
-        let resume_credential = ResumeCredential::parse("t", "120").unwrap();
+        let resume_credential = ResumeCredential::parse("t", "120", ResumePlaces::default()).unwrap();
         let opened = StandbyOpened {
             url: "wss://h/".into(),
             protocol: None,
@@ -180,11 +180,20 @@ mod tests {
         assert_eq!(encode(&StandbyFromHub::Opened(opened)), text);
         let StandbyFromHub::Opened(back) = decode(text).unwrap() else { panic!("not an answer") };
         assert_eq!(
-            back.resume_grant
-                .and_then(|grant| grant.credential())
+            ResumeGrant::credential(back.resume_grant.as_ref())
+                .unwrap()
                 .map(|resume_credential| resume_credential.grace.as_secs()),
             Some(120)
         );
+        let places: ResumePlaces = "wss://h2, wss://h".parse().unwrap();
+        let listed = ResumeGrant::from(&ResumeCredential { places: places.clone(), ..resume_credential });
+        let json = r#"{"resumeToken":"t","resumeGrace":120,"resumePlaces":["wss://h2","wss://h"]}"#;
+        assert_eq!(encode(&listed), json);
+        assert_eq!(ResumeGrant::credential(Some(&listed)).unwrap().unwrap().places, places);
+        let wrong = text.replace("120,", r#"120,"resumePlaces":["wss://h","https://h"],"#);
+        let StandbyFromHub::Opened(back) = decode(&wrong).unwrap() else { panic!("not an answer") };
+        let credential = ResumeGrant::credential(back.resume_grant.as_ref());
+        assert_eq!(credential.err(), Some(InvalidPlaces::NotAUrl(2)), "an error, and no stream that cannot be resumed");
         let bare = r#"{"type":"opened","url":"wss://h/","rests":false}"#;
         let StandbyFromHub::Opened(back) = decode(bare).unwrap() else { panic!("not an answer") };
         assert_eq!(back.resume_grant, None);

@@ -29,6 +29,7 @@ use crate::proto::backoff::{Backoff, Jitter};
 use crate::proto::id::{DeviceId, Principal, Role, StreamId, StreamName};
 use crate::proto::limits::{BUSY_RETRY_BASE, BUSY_RETRY_CAP, EARLY_DATA_BYTES, OPEN_RETRIES, REJECTED_RETRY_TIME};
 use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::resume::ResumeGrant;
 use crate::proto::stream::StreamProtocol;
 
 /// First read of early data: enough for a TLS ClientHello of our own around another one or most HTTP requests, without a
@@ -230,10 +231,13 @@ impl Opener {
                 return Ok(Err(refusal));
             }
         };
-        let resume_target = match self.resume_target(&standby.slot.client, &opened.url) {
-            Ok(resume_target) => resume_target,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
+        let resume = self.resume_target(&standby.slot.client, &opened.url);
+        let grant = opened.resume_grant.as_ref();
+        let (resume_target, resume_credential) =
+            match resume.and_then(|target| Ok((target, ResumeGrant::credential(grant)?))) {
+                Ok(resume) => resume,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
         if !opened.reusable {
             self.standbys.refill();
         }
@@ -241,7 +245,7 @@ impl Opener {
         let tunnel = Tunnel {
             socket: Some(socket),
             protocol: opened.protocol.as_deref().and_then(StreamProtocol::from_name),
-            resume_credential: opened.resume_grant.and_then(|grant| grant.credential()),
+            resume_credential,
             early: EarlyData { sent: early.clone(), ..EarlyData::default() },
             reusable: opened.reusable,
             hold_release: false,

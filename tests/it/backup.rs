@@ -50,7 +50,8 @@ fn a_hub_that_is_restored_elsewhere_is_the_same_hub() {
         let identities = ["device", "service"].map(|role| hub.json::<Vec<Identity>>(&[role, "list"]));
         let timeless =
             identities.concat().into_iter().map(|identity| Identity { last_seen: None, online: None, ..identity });
-        (timeless.collect::<Vec<_>>(), hub.json::<Vec<Enrolment>>(&["enroll", "list"]), info(hub).pin)
+        let id = fs::read_to_string(hub.machine().home().join(".local/share/devstream/hub/hub.id")).expect("an id");
+        (timeless.collect::<Vec<_>>(), hub.json::<Vec<Enrolment>>(&["enroll", "list"]), info(hub).pin, id)
     };
     let (before, port) = (known(&hub), hub.port);
     hub.process.kill();

@@ -6,6 +6,7 @@ pub(crate) mod cuts;
 pub(crate) mod fairness;
 mod fixture;
 pub(crate) mod paused;
+mod places;
 pub(crate) mod restarts;
 mod tokens;
 

@@ -135,6 +135,18 @@ fn a_lost_resume_key_is_made_anew_and_reported() {
 }
 
 #[test]
+fn a_hub_keeps_its_id_and_one_of_a_version_without_ids_is_given_one() {
+    let (stopped, _) = StoppedHub::with_device();
+    let id = || fs::read_to_string(stopped.file("hub.id")).expect("an id");
+    let first = id();
+    stopped.run(|_| assert_eq!(id(), first));
+    stopped.remove(&["hub.id"]);
+    stopped.run(|_| assert_ne!(id(), first));
+    fs::write(stopped.file("hub.id"), "damaged").expect("a file");
+    stopped.is_refused("hub.id is damaged; remove it to give the hub another id");
+}
+
+#[test]
 fn the_check_of_a_running_hub_notices_files_that_are_gone() {
     let (stopped, _) = StoppedHub::with_device();
     stopped.run(|_| {

@@ -12,11 +12,11 @@ use devstream::proto::limits::{
 };
 use devstream::proto::message::StreamResponse;
 use devstream::proto::refusal::{Refusal, RefusalKind};
-use devstream::proto::resume::ResumeTicket;
+use devstream::proto::resume::{HubRun, ResumeTicket};
 use devstream::proto::scope::Scope;
 use devstream::proto::secret::StreamToken;
 
-use super::world::{address, any_key, hello, name, plain_request, random, service};
+use super::world::{HUB, address, any_key, hello, name, plain_request, random, service};
 
 /// A broker with one device, which accepts every request and brings its leg at once.
 pub(super) struct OneDevice {
@@ -33,7 +33,7 @@ pub(super) struct OneDevice {
 
 impl OneDevice {
     pub(super) fn new(settings: Settings) -> Self {
-        let (broker, device) = (Broker::new(settings, random(1)), "pi".parse().unwrap());
+        let (broker, device) = (Broker::new(settings, HUB, random(1)), "pi".parse().unwrap());
         let now = tokio::time::Instant::now().into_std();
         let mut one = Self { broker, device, now, last: 0, refused: Vec::new(), legs: Vec::new(), ended: Vec::new() };
         let (device, connection) = (one.device.clone(), one.connection());
@@ -198,6 +198,11 @@ fn a_service_takes_no_more_streams_to_a_device_than_it_leaves_free() {
     assert!(free >= 32, "others still get in");
 }
 
+/// An earlier run of the hub.
+pub(crate) fn earlier_run() -> HubRun {
+    HubRun { id: Some(HUB), run: 7 }
+}
+
 /// The order of their return is not that of their requests.
 #[test]
 fn streams_that_return_after_a_restart_of_the_hub_are_held_to_no_share() {
@@ -213,7 +218,7 @@ fn streams_that_return_after_a_restart_of_the_hub_are_held_to_no_share() {
             request: 1,
             service: service(0),
             role: Role::Service,
-            hub: 7,
+            hub: earlier_run(),
         };
         one.attach_with(stream, principal.clone(), LegCredential::Ticket(Box::new(ticket)));
     }

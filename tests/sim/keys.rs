@@ -8,7 +8,7 @@ use devstream::proto::key::PublicKey;
 use devstream::proto::refusal::RefusalKind;
 use devstream::proto::resume::ResumeTicket;
 
-use super::fairness::OneDevice;
+use super::fairness::{OneDevice, earlier_run};
 use super::world::{World, address, any_key, hello, name, plain_request, service};
 
 const OVERLAP: Duration = Duration::from_secs(20);
@@ -61,7 +61,8 @@ fn a_stream_ends_at_once_with_a_key_that_is_gone() {
 fn resume(one: &mut OneDevice, principal: &Principal) -> StreamId {
     let stream = StreamId::from_bytes([7; 16]);
     let (name, device, service) = (name("ssh"), one.device.clone(), service(0));
-    let ticket = ResumeTicket { stream, name, device, agent: 1, request: 1, service, role: principal.role, hub: 7 };
+    let ticket =
+        ResumeTicket { stream, name, device, agent: 1, request: 1, service, role: principal.role, hub: earlier_run() };
     one.attach_with(stream, principal.clone(), LegCredential::Ticket(Box::new(ticket)));
     stream
 }

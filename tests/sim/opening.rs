@@ -28,7 +28,7 @@ use self::ends::End;
 use self::hub::{HubDevice, HubUse};
 use self::service::{Outcome, Service, ServiceUse};
 use super::Seed;
-use super::world::{mix, random};
+use super::world::{HUB, mix, random};
 
 /// Sent by the target as soon as it is connected.
 const GREETING: &[u8] = b"hi";
@@ -196,7 +196,7 @@ impl Opening {
             events: BTreeMap::new(),
             messages: 0,
             links: Vec::new(),
-            broker: Broker::new(Settings::default(), random(seed)),
+            broker: Broker::new(Settings::default(), HUB, random(seed)),
             next_connection: 1000,
             devices: HashMap::new(),
             requesters: HashMap::new(),

@@ -17,7 +17,7 @@ use devstream::hub::broker::{
 };
 use devstream::hub::event::Event;
 use devstream::proto::http::Bridge;
-use devstream::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
+use devstream::proto::id::{ConnectionId, DeviceId, HubId, Principal, Role, ServiceName, StreamId, StreamName};
 use devstream::proto::key::PublicKey;
 use devstream::proto::message::{Hello, StreamResponse};
 use devstream::proto::refusal::{Refusal, RefusalKind};
@@ -114,7 +114,7 @@ impl World {
             rng: seed,
             script: VecDeque::new(),
             now,
-            broker: Broker::new(settings, random(seed)),
+            broker: Broker::new(settings, HUB, random(seed)),
             settings,
             next: 1,
             devices: HashMap::new(),
@@ -234,6 +234,9 @@ impl World {
         format!("device-{}", self.random_below(3)).parse().unwrap()
     }
 }
+
+/// The hub.
+pub(crate) const HUB: HubId = HubId::from_bytes([0; 16]);
 
 /// A random source with a sequence per seed.
 pub(crate) fn random(seed: u64) -> impl FnMut() -> [u8; 32] + Send + 'static {

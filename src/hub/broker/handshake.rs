@@ -136,7 +136,7 @@ impl Broker {
             protocol: stream.protocol,
             service: stream.request.service.clone(),
             source: stream.request.source,
-            ticket: stream.ticket(id, Role::Device, self.run).zip(self.settings.resume),
+            ticket: stream.ticket(id, Role::Device, self.hub).zip(self.settings.resume),
             reusable: stream.reusable,
             end_to_end: stream.request.end_to_end,
             repeated,
@@ -253,7 +253,7 @@ impl Broker {
             // The scope may have changed after it was read and before the request.
             self.rescope(id, scope, *until, now);
         }
-        let (run, grace) = (self.run, self.settings.resume);
+        let (hub, grace) = (self.hub, self.settings.resume);
         let Some(stream) = self.streams.get_mut(&id) else {
             return self.outputs.push_back(Output::Refuse { leg, refusal: RefusalKind::NotPermitted.into() });
         };
@@ -272,7 +272,7 @@ impl Broker {
                 stream.slot(principal.role).reattach(leg, *address, key);
             }
         }
-        let ticket = stream.ticket(id, principal.role, run).zip(grace);
+        let ticket = stream.ticket(id, principal.role, hub).zip(grace);
         let reusable_by_run = stream.reusable.then_some(stream.agent_run);
         let admission = LegAdmission { protocol: stream.protocol, ticket, reusable_by_run };
         self.connections.insert(leg, id);

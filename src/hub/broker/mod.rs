@@ -28,10 +28,11 @@ use stream_counts::{ServiceShare, StreamCounts};
 
 use super::event::{DEVICE_REFUSALS, Event, Operation};
 use crate::proto::bounded_map::BoundedMap;
-use crate::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId};
+use crate::proto::id::{ConnectionId, DeviceId, HubId, Principal, Role, ServiceName, StreamId};
 use crate::proto::limits::{RECENT_REQUESTS_OF_HUB, RECENTLY_CLOSED_STREAMS};
 use crate::proto::message::Hello;
 use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::resume::HubRun;
 
 /// An online device's control connection.
 #[derive(Debug)]
@@ -55,8 +56,9 @@ pub struct Broker {
     /// Retained failed handshakes.
     failed: usize,
     draining: bool,
-    /// This run of the hub, as in its tickets, and the time of its first input.
-    run: u64,
+    /// This run of the hub, as in its tickets.
+    hub: HubRun,
+    /// The time of its first input.
     started_at: Option<Instant>,
     /// Streams of an earlier run that were adopted and have ended.
     ended_after_restart: HashSet<StreamId>,
@@ -78,8 +80,8 @@ const RECENT_KEY_CHANGES: usize = 1024;
 const MAX_RETAINED_FAILURES: usize = 4096;
 
 impl Broker {
-    /// A broker without devices or streams. `random` supplies ids and tokens.
-    pub fn new(settings: Settings, mut random: impl FnMut() -> [u8; 32] + Send + 'static) -> Self {
+    /// A broker without devices or streams, of the hub with this id. `random` supplies ids and tokens.
+    pub fn new(settings: Settings, id: HubId, mut random: impl FnMut() -> [u8; 32] + Send + 'static) -> Self {
         let run = u64::from_le_bytes(random().first_chunk().copied().unwrap_or_default());
         Self {
             settings,
@@ -92,7 +94,7 @@ impl Broker {
             stream_counts: StreamCounts::new(settings.streams, ServiceShare::AsManyAsFree),
             failed: 0,
             draining: false,
-            run,
+            hub: HubRun { id: Some(id), run },
             started_at: None,
             ended_after_restart: HashSet::new(),
             recently_closed: BoundedMap::new(RECENTLY_CLOSED_STREAMS),

@@ -16,7 +16,7 @@ use crate::proto::id::{ConnectionId, Role, StreamId};
 use crate::proto::limits::DEVICE_REQUESTS_PER_STREAM;
 use crate::proto::message::Hello;
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::resume::ResumeTicket;
+use crate::proto::resume::{HubRun, ResumeTicket};
 use crate::proto::stream::StreamProtocol;
 
 impl Broker {
@@ -189,7 +189,7 @@ impl Stream {
 
     /// Reports whether a ticket is from this run of the hub, unless the stream was adopted, and for the device's present
     /// end. Until the legs are joined, the service's end goes on with another one.
-    pub(super) fn is_ticket_current(&self, ticket: &ResumeTicket, hub: u64) -> bool {
+    pub(super) fn is_ticket_current(&self, ticket: &ResumeTicket, hub: HubRun) -> bool {
         if ticket.hub != hub && !self.adopted {
             return false;
         }

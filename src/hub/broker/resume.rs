@@ -146,7 +146,7 @@ impl Broker {
             return Err("resume token of another stream");
         }
         let known = self.streams.get(&ticket.stream);
-        if known.is_some_and(|stream| !stream.resumes() || !stream.is_ticket_current(ticket, self.run)) {
+        if known.is_some_and(|stream| !stream.resumes() || !stream.is_ticket_current(ticket, self.hub)) {
             return Err("resume token of an earlier handshake");
         }
         match known.map(|stream| &stream.phase) {
@@ -154,7 +154,7 @@ impl Broker {
             Some(Phase::AwaitingDevice | Phase::Requested { .. }) => Err(NOT_ACCEPTED),
             Some(Phase::Ending(_)) => Err(ENDED),
             Some(Phase::Failed(_)) => Err("resume token of a stream that was never open"),
-            None if ticket.hub == self.run || self.ended_after_restart.contains(&ticket.stream) => Err(ENDED),
+            None if ticket.hub == self.hub || self.ended_after_restart.contains(&ticket.stream) => Err(ENDED),
             None if self.accepts_earlier_run(now) => Ok(()),
             None => Err("resume token of an earlier run of the hub, too late"),
         }

@@ -8,7 +8,7 @@ use crate::hub::event::{DEVICE_REFUSALS, Event, Operation};
 use crate::proto::id::{ConnectionId, Principal, Role, StreamId, StreamName};
 use crate::proto::message::Hello;
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::resume::ResumeTicket;
+use crate::proto::resume::{HubRun, ResumeTicket};
 use crate::proto::secret::{SecretHash, StreamToken};
 use crate::proto::stream::StreamProtocol;
 
@@ -228,7 +228,7 @@ impl Stream {
     }
 
     /// Returns the resume ticket of one end, if the stream can be resumed.
-    pub(super) fn ticket(&self, id: StreamId, role: Role, hub: u64) -> Option<ResumeTicket> {
+    pub(super) fn ticket(&self, id: StreamId, role: Role, hub: HubRun) -> Option<ResumeTicket> {
         let name = self.request.name.clone().filter(|_| self.resumes())?;
         let (device, service) = (self.request.device.clone(), self.request.service.clone());
         Some(ResumeTicket {

@@ -22,7 +22,7 @@ use crate::net::tunnel::relay::WaitingBytes;
 use crate::net::websocket::Transport;
 use crate::net::websocket::channel::RoundTrip;
 use crate::proto::admin::StreamStatus;
-use crate::proto::id::{ConnectionId, DeviceId, StreamId};
+use crate::proto::id::{ConnectionId, DeviceId, HubId, StreamId};
 use crate::proto::message::DeadTarget;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::timestamp::Timestamp;
@@ -68,12 +68,13 @@ impl<T: Transport> BrokerDriver<T> {
     /// A broker without devices or streams. `totals` publishes the numbers of streams.
     pub(super) fn new(
         settings: Settings,
+        id: HubId,
         activity: Activity,
         totals: watch::Sender<StreamTotals>,
         waiting: Arc<WaitingBytes>,
     ) -> Self {
         Self {
-            broker: Broker::new(settings, random::bytes),
+            broker: Broker::new(settings, id, random::bytes),
             activity,
             devices: HashMap::new(),
             ending: HashSet::new(),

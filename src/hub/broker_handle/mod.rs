@@ -28,7 +28,7 @@ use crate::net::tunnel::relay::{Leg, WaitingBytes};
 use crate::net::websocket::Transport;
 use crate::net::websocket::channel::RoundTrip;
 use crate::proto::admin::StreamStatus;
-use crate::proto::id::{ConnectionId, DeviceId, StreamId};
+use crate::proto::id::{ConnectionId, DeviceId, HubId, StreamId};
 use crate::proto::message::{Hello, StreamResponse};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
@@ -142,10 +142,10 @@ const BROKER_DOWN: RefusalKind = RefusalKind::Draining;
 
 impl<T: Transport> BrokerHandle<T> {
     /// A broker without devices or streams.
-    pub(super) fn new(settings: Settings, activity: Activity) -> Self {
+    pub(super) fn new(settings: Settings, id: HubId, activity: Activity) -> Self {
         let (sender, totals) = watch::channel(StreamTotals::default());
         let waiting = Arc::new(WaitingBytes::default());
-        let driver = Mutex::new(BrokerDriver::new(settings, activity, sender, waiting.clone()));
+        let driver = Mutex::new(BrokerDriver::new(settings, id, activity, sender, waiting.clone()));
         Self(Arc::new(Inner { driver, earlier_deadline: Notify::new(), totals, waiting }))
     }
 
@@ -338,7 +338,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new(&[], None));
         let settings = activity::Settings::default();
         let (activity, _writer) = Activity::open(&directory.path().join("log"), settings, metrics).unwrap();
-        let broker = BrokerHandle::<DuplexStream>::new(Settings::default(), activity);
+        let broker = BrokerHandle::<DuplexStream>::new(Settings::default(), HubId::from_bytes([0; 16]), activity);
         let hello = Hello {
             version: "1".into(),
             run: 1,

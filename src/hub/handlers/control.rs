@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use crate::hub::auth::Action;
 use crate::hub::broker_handle::DeviceCommand;
 use crate::hub::connection::ConnectionContext;
+use crate::hub::own_urls::UrlAuthority;
 use crate::hub::responses;
 use crate::hub::revalidation::{revalidate, sleep_until_deadline};
 use crate::hub::shared::Shared;
@@ -55,15 +56,15 @@ pub(in crate::hub) async fn upgrade(
         protocol: Some(CONTROL_PROTOCOL.into()),
         headers: Vec::new(),
         kind: SocketKind::Control,
-        state: ControlUpgrade { device, authority: request.authority.clone(), key },
+        state: ControlUpgrade { device, authority: shared.endpoints.urls.authority_for(&request.authority), key },
     }
 }
 
 /// An accepted control connection.
 pub(in crate::hub) struct ControlUpgrade {
     device: DeviceId,
-    /// The `Host` with which the device reached the hub.
-    authority: String,
+    /// The host and port in the URLs for it.
+    authority: UrlAuthority,
     /// The key that authenticated it.
     key: PublicKey,
 }
@@ -166,7 +167,7 @@ struct DeviceSession<'a> {
     context: &'a ConnectionContext,
     device: &'a DeviceId,
     principal: &'a Principal,
-    authority: &'a str,
+    authority: &'a UrlAuthority,
     /// The key that authenticated it.
     key: PublicKey,
     /// The names of its forwards.
@@ -329,13 +330,13 @@ impl Responses {
 fn to_message(
     shared: &Shared,
     device: &DeviceId,
-    authority: &str,
+    authority: &UrlAuthority,
     command: DeviceCommand,
 ) -> (Option<ToDevice>, Option<RefusalKind>) {
     match command {
         DeviceCommand::RequestStream(request) => {
-            let url = shared.endpoints.streaming_url(authority, device, request.stream, Role::Device);
-            let resume_grant = request.ticket.as_ref().map(|ticket| shared.streams.resume_grant(ticket));
+            let url = shared.endpoints.urls.stream(authority, device, request.stream, Role::Device);
+            let resume_grant = request.ticket.as_ref().map(|ticket| (&shared.resume_credential(ticket)).into());
             (Some(ToDevice::StreamRequest(request.to_stream_request(url, resume_grant))), None)
         }
         DeviceCommand::CancelRequest(request_id) => (Some(ToDevice::StreamCancel { request_id }), None),

@@ -34,7 +34,7 @@ pub(in crate::hub) async fn join(
     match redeem_code(shared, context, request).await {
         Ok(()) => {
             let mut response = empty_response(StatusCode::NO_CONTENT);
-            if let Ok(endpoint) = shared.endpoints.streaming_authority(&request.authority).parse() {
+            if let Ok(endpoint) = shared.endpoints.urls.authority_for(&request.authority).as_str().parse() {
                 response.headers_mut().insert(STREAMING_ENDPOINT_HEADER, endpoint);
             }
             response

@@ -11,6 +11,7 @@ use crate::hub::broker::{Grant, OpenRequest};
 use crate::hub::connection::ConnectionContext;
 use crate::hub::consequences::Clocks;
 use crate::hub::event::{Event, Operation};
+use crate::hub::placement::{Placement, Presence};
 use crate::hub::registry::Record;
 use crate::hub::relief;
 use crate::hub::responses;
@@ -46,8 +47,10 @@ pub(in crate::hub) async fn respond(
     };
     match open_stream(shared, context, service, params).await {
         Ok((device, grant)) => {
-            let url = shared.endpoints.streaming_url(&http_request.authority, &device, grant.stream, Role::Service);
-            let standby = shared.standby_offer(&http_request.authority);
+            let urls = &shared.endpoints.urls;
+            let authority = urls.authority_for(&http_request.authority);
+            let url = urls.stream(&authority, &device, grant.stream, Role::Service);
+            let standby = shared.standby_offer(&authority);
             responses::stream_granted(&grant, &url, standby.as_ref(), shared.opening_limit())
         }
         Err(refusal) => responses::refusal(&refusal),
@@ -126,7 +129,11 @@ async fn request_stream(
     }
     match shared.streams.broker.open_stream(shared.streams.allocate_connection_id(), request).await {
         Ok(grant) => shared.activity.verify_audit(&audit).await.map(|()| (device, grant)),
-        Err(refusal) if refusal.kind == RefusalKind::DeviceOffline => {
+        // It is not here, as the broker knows: so it is nowhere, unless another hub has it.
+        Err(refusal)
+            if refusal.kind == RefusalKind::DeviceOffline
+                && shared.members.place(Presence::Unknown) == Placement::Offline =>
+        {
             Err(Refusal::new(RefusalKind::DeviceOffline, known.map(offline_detail).unwrap_or_default()))
         }
         Err(refusal) => Err(refusal),

@@ -1,7 +1,5 @@
 //! The streaming endpoint: a leg presents its token, waits for the other leg, and the stream's bytes are relayed.
 
-use std::time::Duration;
-
 use http::header;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -13,6 +11,7 @@ use crate::hub::broker_handle::{ActiveStream, EndConnection, Handover, JoinOutco
 use crate::hub::connection::{AuthenticatedIdentity, ConnectionContext};
 use crate::hub::consequences::Clocks;
 use crate::hub::event::{Event, Operation};
+use crate::hub::own_urls::UrlAuthority;
 use crate::hub::relief;
 use crate::hub::responses;
 use crate::hub::shared::Shared;
@@ -30,7 +29,7 @@ use crate::proto::keepalive::IdleTimeout;
 use crate::proto::key::PublicKey;
 use crate::proto::limits::{BUSY_STREAMS, CLOSE_TIMEOUT};
 use crate::proto::refusal::RefusalKind;
-use crate::proto::resume::{self, ResumeTicket, ResumeToken};
+use crate::proto::resume::{self, ResumeCredential, ResumeToken};
 use crate::proto::secret::StreamToken;
 use crate::proto::stream::StreamProtocol;
 use crate::proto::websocket::{is_unmasked, unmasked};
@@ -57,8 +56,8 @@ pub(in crate::hub) struct StandbyIdentity {
     pub principal: Principal,
     /// The key that authenticated the connection.
     pub key: PublicKey,
-    /// The `Host` with which the client reached the hub.
-    pub authority: String,
+    /// The host and port in the URLs for its client.
+    pub authority: UrlAuthority,
     /// The run of the device's agent: a new number for each start.
     pub run: u64,
 }
@@ -104,10 +103,11 @@ pub(in crate::hub) async fn upgrade(
     }
     match shared.streams.broker.attach_leg(attach) {
         Ok(((LegAdmission { protocol, ticket, reusable_by_run }, rendezvous), guard)) => {
-            let headers = ticket.map(|(ticket, grace)| resume_headers(shared, &ticket, grace)).unwrap_or_default();
+            let headers = ticket.map(|ticket| resume_headers(shared.resume_credential(&ticket))).unwrap_or_default();
             let idle_timeout = protocol.map(|_| shared.config.idle_timeout);
-            let (principal, authority) = (record.principal, request.authority.clone());
-            let reuse_as = reusable_by_run.map(|run| StandbyIdentity { principal, key: key.key, authority, run });
+            let (principal, key) = (record.principal, key.key);
+            let authority = || shared.endpoints.urls.authority_for(&request.authority);
+            let reuse_as = reusable_by_run.map(|run| StandbyIdentity { principal, key, authority: authority(), run });
             let pending = PendingLeg { rendezvous, guard, idle_timeout, reusable: reusable_by_run.is_some() };
             let state = AcceptedLeg { pending, reuse_as };
             let (protocol, kind) = negotiate_subprotocol(request, protocol, is_channel_bound);
@@ -127,13 +127,11 @@ fn parse_credential(shared: &Shared, scheme: &str, text: &str) -> Option<LegCred
     Some(LegCredential::Token(token.hash()))
 }
 
-/// The response headers with the leg's resume ticket and grace period.
-fn resume_headers(shared: &Shared, ticket: &ResumeTicket, grace: Duration) -> Vec<(&'static str, String)> {
-    let token = shared.streams.resume_key.sign(ticket);
-    vec![
-        (resume::RESUME_TOKEN_HEADER, token.reveal().into()),
-        (resume::RESUME_GRACE_HEADER, grace.as_secs().to_string()),
-    ]
+/// The response headers with the leg's resume ticket, grace period and places.
+fn resume_headers(ResumeCredential { token, grace, places }: ResumeCredential) -> Vec<(&'static str, String)> {
+    let token = (resume::RESUME_TOKEN_HEADER, token.reveal().into());
+    let places = (!places.is_empty()).then(|| (resume::RESUME_PLACES_HEADER, places.to_string()));
+    [token, (resume::RESUME_GRACE_HEADER, grace.as_secs().to_string())].into_iter().chain(places).collect()
 }
 
 /// Returns the subprotocol agreed in the handshake, unmasked if that is offered and the signature covers the TLS

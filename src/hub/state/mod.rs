@@ -17,6 +17,7 @@ pub use crate::net::os::private_files::{
     write_private_once,
 };
 use crate::net::os::random;
+use crate::proto::id::HubId;
 use crate::proto::resume::ResumeKey;
 use crate::proto::secret::Secret;
 use crate::proto::timestamp::Timestamp;
@@ -29,6 +30,9 @@ pub const AUTHORITY: &str = "ca.pem";
 
 /// The key of the hub's private authority. It is never replaced: every device and service pins it.
 pub const AUTHORITY_KEY: &str = "ca.key";
+
+/// The hub's id. It goes along in a backup: the hub that is restored elsewhere is this one, in another run.
+const HUB_ID: &str = "hub.id";
 
 /// The key that signs resume tickets.
 const RESUME_KEY: &str = "resume.key";
@@ -62,7 +66,7 @@ impl StateDirectory {
         }
     }
 
-    /// Loads the authority, the registry and the resume key. They are created where no hub has run; elsewhere, a part
+    /// Loads the id, the authority, the registry and the resume key. They are created where no hub has run; elsewhere, a part
     /// that cannot be made again from the others is an error.
     pub fn load(&self) -> anyhow::Result<HubState> {
         let parts = StateParts::find(&self.path).at_path("cannot read", &self.path)?;
@@ -76,7 +80,8 @@ impl StateDirectory {
         // After the registry: an authority shows that the registry was complete.
         let authority = self.authority(&parts)?;
         let resume_key = self.resume_key(&parts)?;
-        Ok(HubState { authority, registry, resume_key })
+        let id = self.hub_id()?;
+        Ok(HubState { id, authority, registry, resume_key })
     }
 
     /// Returns the path of the registry.
@@ -143,6 +148,17 @@ impl StateDirectory {
         Ok(authority)
     }
 
+    /// Reads the hub's id. One of an earlier version has none yet.
+    fn hub_id(&self) -> anyhow::Result<HubId> {
+        let path = self.path.join(HUB_ID);
+        if !path.exists() {
+            let id = HubId::from_bytes(random::bytes());
+            write_private_once(&path, &id.to_string())?;
+        }
+        let id = read_private(&path)?.trim().parse();
+        id.with_context(|| format!("{} is damaged; remove it to give the hub another id", path.display()))
+    }
+
     fn resume_key(&self, parts: &StateParts) -> anyhow::Result<ResumeKey> {
         let path = self.path.join(RESUME_KEY);
         if !path.exists() {
@@ -167,6 +183,8 @@ impl StateDirectory {
 
 /// The parts of a hub's state that it cannot run without.
 pub struct HubState {
+    /// The hub's id.
+    pub id: HubId,
     /// The private authority.
     pub authority: Authority,
     /// The registry.

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{AUTHORITY, AUTHORITY_KEY, KNOWN_SOURCES, REGISTRY, RESUME_KEY};
+use super::{AUTHORITY, AUTHORITY_KEY, HUB_ID, KNOWN_SOURCES, REGISTRY, RESUME_KEY};
 use crate::hub::registry::sqlite::CHANGE_COUNT;
 
 /// What to do about a loss.
@@ -12,8 +12,15 @@ pub const ADVICE: &str = "move the directory away; then restore a backup with `d
                           anew and join every device and service again";
 
 /// Files that show that a hub has run, though it starts without them.
-const TRACES: [&str; 6] =
-    [CHANGE_COUNT, RESUME_KEY, KNOWN_SOURCES, "activity.jsonl", "administration.jsonl", "unauthenticated.jsonl"];
+const TRACES: [&str; 7] = [
+    CHANGE_COUNT,
+    RESUME_KEY,
+    HUB_ID,
+    KNOWN_SOURCES,
+    "activity.jsonl",
+    "administration.jsonl",
+    "unauthenticated.jsonl",
+];
 
 /// The parts that are there. An empty file is not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -126,6 +126,11 @@ impl Client {
         Self { streaming_endpoint, ..self }
     }
 
+    /// Returns a client that reaches the hub at this address alone.
+    fn only_at(&self, address: &HubAddress) -> Self {
+        Self { hubs: address.clone().into(), ..self.clone() }
+    }
+
     fn with_runtime(self, runtime: ClientRuntime) -> Self {
         Self { runtime, ..self }
     }

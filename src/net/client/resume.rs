@@ -1,7 +1,7 @@
 //! Rejoining a stream at its hub after its WebSocket is lost.
 
 use super::{Client, ClientFactory, Connection};
-use crate::net::tunnel::pump::{Rejoin, Tunnel};
+use crate::net::tunnel::pump::{Rejoin, Tunnel, ends_stream};
 use crate::proto::join::HubAddress;
 use crate::proto::refusal::Refusal;
 use crate::proto::resume::{self, ResumeCredential};
@@ -26,11 +26,29 @@ impl Client {
     }
 }
 
+impl ResumeTarget {
+    async fn rejoin_at(
+        &self,
+        client: &Client,
+        hub: &HubAddress,
+        resume_credential: &ResumeCredential,
+    ) -> Result<Tunnel<Connection>, Refusal> {
+        let token = format!("{} {}", resume::SCHEME, resume_credential.token.reveal());
+        Ok(client.open_tunnel(hub, &self.path, token, Some(StreamProtocol::Resumable)).await?)
+    }
+}
+
 impl Rejoin<Connection> for ResumeTarget {
     async fn rejoin(&self, resume_credential: &ResumeCredential) -> Result<Tunnel<Connection>, Refusal> {
         let client = self.client_factory.client().await?;
-        let hub = self.endpoint.as_ref().unwrap_or_else(|| client.hub());
-        let token = format!("{} {}", resume::SCHEME, resume_credential.token.reveal());
-        Ok(client.open_tunnel(hub, &self.path, token, Some(StreamProtocol::Resumable)).await?)
+        let last = self.endpoint.as_ref().unwrap_or_else(|| client.hub());
+        for place in resume_credential.places.before(last, |place| client.may_dial(place)) {
+            match self.rejoin_at(&client.only_at(place), place, resume_credential).await {
+                Ok(tunnel) => return Ok(tunnel),
+                Err(refusal) if ends_stream(refusal.kind) => return Err(refusal),
+                Err(refusal) => tracing::debug!("the stream is not resumed at {place}: {}", refusal.message()),
+            }
+        }
+        self.rejoin_at(&client, last, resume_credential).await
     }
 }

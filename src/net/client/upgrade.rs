@@ -14,7 +14,7 @@ use crate::proto::http::{IF_OFFLINE_HEADER, Route, list_contains};
 use crate::proto::join::HubAddress;
 use crate::proto::limits::{DIAL_TIMEOUT, RESPONSE_BODY_BYTES};
 use crate::proto::refusal::{Refusal, RefusalKind};
-use crate::proto::resume::{self, ResumeCredential};
+use crate::proto::resume::{self, ResumeCredential, ResumePlaces};
 use crate::proto::secret::StreamToken;
 use crate::proto::standby::{self, STANDBY_PROTOCOL};
 use crate::proto::stream::StreamProtocol;
@@ -74,25 +74,33 @@ impl Client {
         let upgrade = Upgrade { hub, path, protocol: name, token: Some(token), extra_header: None };
         let (socket, response) = self.upgrade(upgrade, SocketKind::Stream).await?;
         let header = |name: &str| response.headers().get(name)?.to_str().ok();
+        let places = header(resume::RESUME_PLACES_HEADER).map(str::parse::<ResumePlaces>).transpose();
+        let places = places.map_err(Refusal::from)?.unwrap_or_default();
         let resume_credential = header(resume::RESUME_TOKEN_HEADER).zip(header(resume::RESUME_GRACE_HEADER));
-        let resume_credential = resume_credential.and_then(|(token, grace)| ResumeCredential::parse(token, grace));
+        let resume_credential =
+            resume_credential.and_then(|(token, grace)| ResumeCredential::parse(token, grace, places));
         Ok(Tunnel::new(socket, protocol, resume_credential))
     }
 
-    /// Splits a streaming URL that the hub gave. A hub that was taken over must not have this machine connect to hosts
-    /// near it, and learn from the time that it takes which ports are open: neither by another host, nor by another port
-    /// of its own name, whose address it can change.
+    /// Splits a streaming URL that the hub gave.
     pub(super) fn stream_endpoint<'a>(&self, url: &'a str) -> Result<(HubAddress, &'a str), Refusal> {
         let (endpoint, path) = parse_stream_url(url)?;
-        // What an earlier version joined has none stored: it may be at another port of the hub's host.
-        let is_stored = match &self.streaming_endpoint {
-            Some(stored) => *stored == endpoint,
-            None => self.hubs.has_host(&endpoint.host),
-        };
-        if is_stored || self.hubs.contains(&endpoint) {
+        if self.may_dial(&endpoint) {
             return Ok((endpoint, path));
         }
         Err(Refusal::new(RefusalKind::StreamingEndpointChanged, endpoint.to_string()))
+    }
+
+    /// Reports whether streams may connect to an address that the hub gave. A hub that was taken over must not have this
+    /// machine connect to hosts near it, and learn from the time that it takes which ports are open: neither by another host,
+    /// nor by another port of its own name, whose address it can change.
+    pub(super) fn may_dial(&self, endpoint: &HubAddress) -> bool {
+        // What an earlier version joined has none stored: it may be at another port of the hub's host.
+        let is_stored = match &self.streaming_endpoint {
+            Some(stored) => stored == endpoint,
+            None => self.hubs.has_host(&endpoint.host),
+        };
+        is_stored || self.hubs.contains(endpoint)
     }
 
     async fn upgrade(

@@ -1,12 +1,18 @@
 //! A resume token readmits one end of one stream. Every wrong one gets the same response, and only the
 //! log has the cause.
 
+use std::fs;
+use std::str::FromStr as _;
+
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
+use devstream::proto::id::HubId;
 use devstream::proto::refusal::RefusalKind;
-use devstream::proto::resume::RESUME_TOKEN_HEADER;
+use devstream::proto::resume::{RESUME_TOKEN_HEADER, ResumeKey, ResumeTicket, ResumeToken};
+use devstream::proto::secret::Secret;
 use devstream::proto::stream::StreamProtocol;
 use serde_json::Value;
 
+use crate::support::disk::STATE;
 use crate::support::machine::Machine;
 use crate::support::raw::{RawClient, RawDevice, StreamGrant};
 use crate::support::response::HttpResponse;
@@ -102,6 +108,19 @@ fn a_resume_token_of_a_disabled_or_removed_identity_is_refused() {
     fixture.restart_hub();
     assert_eq!(fixture.alice.resume(&own.place, &own.token).err(), forged, "for another run of the hub as well");
     assert_eq!(others.socket.end(), Some(RefusalKind::AuthenticationFailed.row().close), "the other end was told");
+}
+
+#[test]
+fn a_resume_token_of_a_version_before_hubs_had_an_id_is_good_after_the_upgrade() {
+    let mut fixture = Fixture::new();
+    let [mut own, mut others] = fixture.open();
+    for side in [&mut own, &mut others] {
+        side.token = fixture.as_of_an_earlier_version(&side.token);
+    }
+    fixture.restart_hub();
+    fixture.both_resume(&mut own, &mut others);
+    let id = HubId::from_str(&fixture.state("hub.id")).unwrap();
+    assert!([&own, &others].into_iter().all(|side| fixture.ticket(&side.token).hub.id == Some(id)));
 }
 
 #[test]
@@ -227,6 +246,26 @@ impl Fixture {
     /// The log says why.
     fn wait_reason(&self, why: &str) {
         poll(why, || self.hub.activity().iter().any(|entry| entry["properties"]["reason"] == why).then_some(()));
+    }
+
+    fn state(&self, name: &str) -> String {
+        let path = self.hub.machine().home().join(STATE).join(name);
+        fs::read_to_string(path).unwrap().trim().to_owned()
+    }
+
+    fn key(&self) -> ResumeKey {
+        ResumeKey::new(&Secret::parse(&self.state("resume.key")).unwrap())
+    }
+
+    fn ticket(&self, token: &str) -> ResumeTicket {
+        self.key().verify(&ResumeToken::parse(token).unwrap()).expect("a ticket of the hub")
+    }
+
+    /// Returns the same ticket without the id of the hub.
+    fn as_of_an_earlier_version(&self, token: &str) -> String {
+        let mut ticket = self.ticket(token);
+        assert!(ticket.hub.id.take().is_some(), "it has none");
+        self.key().sign(&ticket).reveal().to_owned()
     }
 
     fn restart_hub(&mut self) {

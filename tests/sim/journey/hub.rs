@@ -11,7 +11,7 @@ use devstream::proto::refusal::Refusal;
 use devstream::proto::scope::Scope;
 use devstream::proto::stream::{CLOSE_NORMAL, StreamProtocol};
 
-use crate::world::{self, address, any_key, name, plain_request, random, service};
+use crate::world::{self, HUB, address, any_key, name, plain_request, random, service};
 
 const ROLES: [Role; 2] = [Role::Device, Role::Service];
 
@@ -23,7 +23,7 @@ impl Simulation {
         self.run += 1;
         self.stopping = false;
         let settings = Settings { resume: Some(self.grace), ..Settings::default() };
-        self.broker = Some(Broker::new(settings, random(mix(self.rng ^ self.run))));
+        self.broker = Some(Broker::new(settings, HUB, random(mix(self.rng ^ self.run))));
         let connection = ConnectionId(self.run);
         let protocols = StreamProtocol::ALL.map(|protocol| protocol.as_str().into()).to_vec();
         let hello = Hello {

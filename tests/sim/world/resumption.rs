@@ -302,7 +302,7 @@ impl World {
     pub(super) fn hub_restarts(&mut self) {
         self.run += 1;
         self.settings.resume = (self.random_below(8) > 0).then(|| Duration::from_secs(30 + self.rng % 90));
-        self.broker = Broker::new(self.settings, random(mix(mix(self.rng).wrapping_add(self.run))));
+        self.broker = Broker::new(self.settings, HUB, random(mix(mix(self.rng).wrapping_add(self.run))));
         (self.began, self.draining) = (self.now, false);
         self.tick();
         self.issued_tickets.retain(|issued| !issued.void);

@@ -113,8 +113,8 @@ impl Standby<'_> {
         request: &DeviceRequest,
         channel: &mut Channel,
     ) -> Result<StreamResponse, StandbyEnd> {
-        let url = self.shared.endpoints.streaming_url(&self.identity.authority, device, request.stream, Role::Device);
-        let resume_grant = request.ticket.as_ref().map(|ticket| self.shared.streams.resume_grant(ticket));
+        let url = self.shared.endpoints.urls.stream(&self.identity.authority, device, request.stream, Role::Device);
+        let resume_grant = request.ticket.as_ref().map(|ticket| (&self.shared.resume_credential(ticket)).into());
         // No token: this connection becomes the leg.
         let stream = StreamRequest { authorization_token: None, ..request.to_stream_request(url, resume_grant) };
         let early =

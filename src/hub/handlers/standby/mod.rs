@@ -72,7 +72,7 @@ pub(in crate::hub) async fn upgrade(
         return HttpOutcome::Reply(responses::refusal(&refusal));
     };
     let run = request.header(RUN_HEADER).and_then(|run| run.parse().ok()).unwrap_or_default();
-    let (key, authority) = (authenticated.key.key, request.authority.clone());
+    let (key, authority) = (authenticated.key.key, shared.endpoints.urls.authority_for(&request.authority));
     let state = StandbyUpgrade { identity: StandbyIdentity { principal, key, authority, run }, permit };
     HttpOutcome::Upgrade { protocol: Some(protocol), headers: Vec::new(), kind, state }
 }

@@ -59,7 +59,7 @@ impl Standby<'_> {
         let token = LegCredential::Token(grant.token.hash());
         match self.attach_leg((&device, grant.stream), valid, token) {
             Ok((pending, ticket)) => {
-                let resume_grant = ticket.as_ref().map(|ticket| self.shared.streams.resume_grant(ticket));
+                let resume_grant = ticket.as_ref().map(|ticket| (&self.shared.resume_credential(ticket)).into());
                 if leg.buffer_text(encode(&self.opened_message(&device, &grant, resume_grant))).await.is_err() {
                     return None;
                 }
@@ -95,7 +95,7 @@ impl Standby<'_> {
 
     fn opened_message(&self, device: &DeviceId, grant: &Grant, resume_grant: Option<ResumeGrant>) -> StandbyFromHub {
         StandbyFromHub::Opened(StandbyOpened {
-            url: self.shared.endpoints.streaming_url(&self.identity.authority, device, grant.stream, Role::Service),
+            url: self.shared.endpoints.urls.stream(&self.identity.authority, device, grant.stream, Role::Service),
             protocol: grant.protocol.map(|protocol| protocol.as_str().to_owned()),
             end_to_end: grant.end_to_end,
             resume_grant,

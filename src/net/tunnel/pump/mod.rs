@@ -23,6 +23,7 @@ use tokio::time::timeout;
 
 use self::connection::ConnectionEnd;
 pub use self::rejoin::Rejoin;
+pub(in crate::net) use self::rejoin::ends_stream;
 use self::rejoin::rejoin_stream;
 use self::state::PumpState;
 pub use self::tunnel::{EarlyData, TransportOptions, Tunnel};

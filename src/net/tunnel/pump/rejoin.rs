@@ -51,7 +51,7 @@ pub(super) async fn rejoin_stream<T, J: Rejoin<T>>(
                         }
                         return Ok(tunnel);
                     }
-                    Err(refusal) if is_final(refusal.kind) => return Err(final_refusal(refusal)),
+                    Err(refusal) if ends_stream(refusal.kind) => return Err(final_refusal(refusal)),
                     Err(refusal) => {
                         last = refusal.message();
                         rejoin_timer.on_connection_lost(clock::now(), Duration::ZERO, random::u64());
@@ -71,8 +71,8 @@ async fn attempt<T, J: Rejoin<T>>(
     context.rejoin.rejoin(resume_credential).await
 }
 
-/// Reports whether another attempt would be refused in the same way.
-fn is_final(kind: RefusalKind) -> bool {
+/// Reports whether another attempt, or one at another hub, would be refused in the same way.
+pub(in crate::net) fn ends_stream(kind: RefusalKind) -> bool {
     matches!(
         kind,
         RefusalKind::AuthenticationFailed

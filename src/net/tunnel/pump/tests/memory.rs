@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use super::*;
 use crate::net::stream_memory::{ClientLimits, StreamShares};
 use crate::proto::limits::STREAM_RESERVE;
-use crate::proto::resume::ResumeToken;
+use crate::proto::resume::{ResumePlaces, ResumeToken};
 
 const LIMITS: ClientLimits = ClientLimits { max_streams: 16, memory_budget: 1024 * 1024 };
 
@@ -68,7 +68,8 @@ async fn beside_others<O>(
     let (near, far) = sockets();
     let ((at_near, left), (at_far, right)) = (duplex(PIPE), duplex(PIPE));
     let grace = Duration::from_secs(120);
-    let credential = || ResumeCredential { token: ResumeToken::parse("token").unwrap(), grace };
+    let credential =
+        || ResumeCredential { token: ResumeToken::parse("token").unwrap(), grace, places: ResumePlaces::default() };
     let tunnel = |socket| Tunnel::new(socket, Some(protocol), Some(credential()));
     let near = pump(split(left), tunnel(near), settings[0].context(NoRejoin));
     let far = pump(split(right), tunnel(far), settings[1].context(NoRejoin));

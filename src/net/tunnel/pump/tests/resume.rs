@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::proto::limits::STREAM_RESERVE;
-use crate::proto::resume::ResumeToken;
+use crate::proto::resume::{ResumePlaces, ResumeToken};
 
 /// The hub at which both ends rejoin: the first one waits for the second, and each pair of connections is cut after a
 /// number of bytes.
@@ -57,7 +57,11 @@ impl Rejoin<DuplexStream> for RejoinPath {
 }
 
 fn resume_credential() -> ResumeCredential {
-    ResumeCredential { token: ResumeToken::parse("token").unwrap(), grace: Duration::from_secs(120) }
+    ResumeCredential {
+        token: ResumeToken::parse("token").unwrap(),
+        grace: Duration::from_secs(120),
+        places: ResumePlaces::default(),
+    }
 }
 
 /// Creates both ends of a WebSocket that is cut after so many bytes, in both directions together.

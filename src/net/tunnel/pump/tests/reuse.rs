@@ -2,15 +2,18 @@
 
 use super::*;
 use crate::net::websocket::{CLOSE_POLICY, Incoming, MAX_HOLD};
-use crate::proto::resume::ResumeToken;
+use crate::proto::resume::{ResumePlaces, ResumeToken};
 use crate::proto::stream::{END_ACK_SUFFIX, RELEASE_MESSAGE};
 
 type Tunnelled = Tunnel<DuplexStream>;
 
 /// Creates a tunnel whose WebSocket is reusable.
 fn reusable(socket: WebSocket<DuplexStream>, early: EarlyData) -> Tunnelled {
-    let resume_credential =
-        ResumeCredential { token: ResumeToken::parse("token").unwrap(), grace: Duration::from_secs(120) };
+    let resume_credential = ResumeCredential {
+        token: ResumeToken::parse("token").unwrap(),
+        grace: Duration::from_secs(120),
+        places: ResumePlaces::default(),
+    };
     Tunnel { early, reusable: true, ..Tunnel::new(socket, Some(StreamProtocol::Resumable), Some(resume_credential)) }
 }
 
