@@ -1,7 +1,10 @@
 //! A connection of the pump: one WebSocket of a stream, from its first message until it is lost or the stream is over.
 
-use std::future::ready;
+use std::future::{poll_fn, ready};
+use std::io;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -27,13 +30,8 @@ use crate::proto::stream::rejoin::RejoinTimer;
 use crate::proto::stream::{CLOSE_RESET, RELEASE_MESSAGE, StreamControl, Violation};
 use crate::proto::websocket::WebSocketRole;
 
-/// The smallest block for reads of the local side, in bytes. Small reads share a block, since each is kept until it is
-/// acknowledged and keeps its whole block alive.
+/// The smallest block for reads of the local side, in bytes.
 const MIN_READ_BLOCK: usize = 4 * 1024;
-
-/// The rest of a block that is worth another read. Less is left unused, so that a block that many reads share is mostly
-/// bytes.
-const MIN_READ_BYTES: usize = MIN_READ_BLOCK / 8;
 
 /// The end of a connection.
 pub(super) enum ConnectionEnd<T> {
@@ -167,16 +165,15 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
         let room = state.capacity();
         // A message is kept with all of its block: a small one must not keep a large block.
         let size = usize::try_from(room).ok().filter(|room| *room < MIN_READ_BLOCK).unwrap_or(block);
-        let worth_a_read = if size > MIN_READ_BLOCK { size } else { size.min(MIN_READ_BYTES) };
-        if room > 0 && !(worth_a_read..=8 * size).contains(&buffer.capacity()) {
-            buffer = state.block(size);
+        if buffer.capacity() < size || buffer.capacity() > 8 * size {
+            buffer = BytesMut::new();
         }
         let mut source = (&mut *local).take(room);
         tokio::select! {
             biased;
             () = state.sender_woken() => may_end = false,
             () = wait_until(held_until) => (flush, may_end) = (true, false),
-            read = source.read_buf(&mut buffer), if room > 0 => match read {
+            read = poll_fn(|context| poll_read(&mut source, context, &mut buffer, size, state)), if room > 0 => match read {
                 // The system reports a reset once. If the writer got it, the reader sees an end of file.
                 Ok(0) if state.is_local_reset() => return std::future::pending().await,
                 Ok(read) => {
@@ -203,12 +200,32 @@ async fn lost_while_sending<T>(broken: WebSocketError, state: &PumpState) -> Con
     broken.into()
 }
 
-/// Takes what was read out of the buffer. A small read is moved out of a large block, which it would keep alive.
+/// Reads into a block of this size. While nothing comes there is none, but for one of the largest size: an idle stream holds
+/// no memory for what may come.
+fn poll_read<R: AsyncRead + Unpin>(
+    source: &mut R,
+    context: &mut Context<'_>,
+    buffer: &mut BytesMut,
+    size: usize,
+    state: &PumpState,
+) -> Poll<io::Result<usize>> {
+    if buffer.capacity() == 0 {
+        *buffer = state.block(size);
+    }
+    let read = pin!(source.read_buf(buffer)).poll(context);
+    if read.is_pending() && size < FULL_MESSAGE_BYTES {
+        *buffer = BytesMut::new();
+    }
+    read
+}
+
+/// Takes what was read out of the buffer. A small read is copied: it is kept until it is acknowledged, and would keep the
+/// whole block alive.
 fn take_read(buffer: &mut BytesMut) -> Bytes {
-    if buffer.capacity() > MIN_READ_BLOCK && buffer.len() < buffer.capacity() / 4 {
-        let mut block = BytesMut::with_capacity(buffer.len().max(MIN_READ_BLOCK));
-        block.extend_from_slice(buffer);
-        *buffer = block;
+    if buffer.len() < buffer.capacity() / 2 {
+        let read = Bytes::copy_from_slice(buffer);
+        buffer.clear();
+        return read;
     }
     buffer.split().freeze()
 }
