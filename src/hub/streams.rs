@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::broker_handle::BrokerHandle;
 use super::hellos::AwaitedHellos;
 use super::identity_counts::IdentityCounts;
+use super::standby_limit::StandbyLimit;
+use crate::net::os::clock;
 use crate::net::tls::Socket;
 use crate::proto::id::ConnectionId;
 use crate::proto::resume::{ResumeCredential, ResumeGrant, ResumeKey, ResumeTicket};
@@ -16,6 +18,7 @@ use crate::proto::resume::{ResumeCredential, ResumeGrant, ResumeKey, ResumeTicke
 pub(super) struct Streams {
     pub(super) broker: BrokerHandle<Socket>,
     pub(super) standbys: IdentityCounts,
+    pub(super) standby_limit: StandbyLimit,
     /// The authenticated connections that neither stand by nor carry a stream.
     pub(super) requests: IdentityCounts,
     /// The control connections that have not sent a hello.
@@ -35,6 +38,7 @@ impl Streams {
         Self {
             broker,
             standbys: IdentityCounts::default(),
+            standby_limit: StandbyLimit::default(),
             requests: IdentityCounts::default(),
             hellos: AwaitedHellos::default(),
             resume_key,
@@ -52,6 +56,11 @@ impl Streams {
     /// Signs a leg's ticket, for the message that grants it.
     pub(super) fn resume_grant(&self, (ticket, grace): &(ResumeTicket, Duration)) -> ResumeGrant {
         ResumeGrant::from(&ResumeCredential { token: self.resume_key.sign(ticket), grace: *grace })
+    }
+
+    /// Has idle standby connections close to free memory. Reports whether it is being freed by that.
+    pub(super) fn close_idle_standbys(&self) -> bool {
+        self.standby_limit.lower(self.standbys.most(), clock::now())
     }
 
     /// Reports whether the hub refuses new streams because it is about to stop.

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use devstream::net::os::clock;
+use devstream::net::websocket::CLOSE_NORMAL;
 use devstream::proto::limits::STANDBYS_PER_IDENTITY;
 use devstream::proto::message::StreamRequest;
 use devstream::proto::refusal::RefusalKind;
@@ -173,6 +174,24 @@ fn strangers_that_fill_the_memory_end_no_stream_of_a_service_within_its_share() 
         drop(readers);
         drop(strangers);
     });
+}
+
+#[test]
+fn idle_standby_connections_are_closed_for_the_streams_of_others() {
+    let site = Site::new(StreamProtocol::V1);
+    let mut standbys = Vec::new();
+    for number in 0.. {
+        assert!(number < 20, "memory does not fill");
+        let service = RawClient::join(&site.hub.service_link(&format!("idle-{number}")));
+        let before = standbys.len();
+        standbys.extend((0..STANDBYS_PER_IDENTITY).map_while(|_| service.standby().ok()));
+        if standbys.len() < before + STANDBYS_PER_IDENTITY {
+            break;
+        }
+    }
+    let _streams: Vec<_> = site.alice.streams().take(1000).collect();
+    site.expect_bob_served();
+    assert_eq!(standbys[0].expect_close(), CLOSE_NORMAL, "its owner is told no error");
 }
 
 /// Sends what a hub would hold for a leg without limits.
