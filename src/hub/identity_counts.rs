@@ -49,8 +49,8 @@ impl IdentityCounts {
 }
 
 impl CountPermit {
-    /// Counts the connection no longer if its identity has more than `limit` of them. Reports whether it did: of many that ask
-    /// at once, only as many as exceed the limit.
+    /// Counts the connection no longer if its identity has more than `limit` of them. Reports whether it had: of many that
+    /// ask at once, only as many as exceed the limit.
     pub(super) fn release_above(&self, limit: usize) -> bool {
         let mut counts = self.counts.lock();
         let exceeds = counts.get(&self.principal).is_some_and(|count| *count > limit);

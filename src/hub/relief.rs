@@ -28,7 +28,8 @@ const RISE_PARTS: u64 = 32;
 const WATCHED_PARTS: u64 = 4;
 
 /// Checks that there is capacity for one more stream of this service, and has streams of others give way that hold too
-/// much, else idle standby connections. Near the limit, a service that holds more than its share gets none: else it would take what is freed.
+/// much, else idle standby connections. Near the limit, a service that holds more than its share gets none: else it would
+/// take what is freed.
 pub(super) async fn stream_capacity(shared: &Shared, service: &ServiceName) -> Result<(), Refusal> {
     let (pressure, broker) = (&shared.admission.pressure, &shared.streams.broker);
     let deadline = clock::now() + RELIEF_TIMEOUT;

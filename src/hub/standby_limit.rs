@@ -1,5 +1,5 @@
-//! The number of standby connections that an identity may keep while memory is short: whoever has most closes the first idle
-//! ones. They only save handshakes, and their owners open others when there is memory again.
+//! The number of standby connections that an identity may keep while memory is short: whoever has most gives up idle
+//! ones first. They only save handshakes, and their owners open others when there is memory again.
 
 use std::time::{Duration, Instant};
 
@@ -26,8 +26,8 @@ impl Default for StandbyLimit {
 }
 
 impl StandbyLimit {
-    /// Has idle connections close of the identities that have most; `most` is what one of them has. Reports whether memory is
-    /// being freed by that.
+    /// Has idle connections close of the identities that have most; `most` is what one of them has. Reports whether
+    /// memory is being freed by that.
     pub(super) fn lower(&self, most: usize, now: Instant) -> bool {
         let mut lowered_at = self.lowered_at.lock();
         if lowered_at.is_some_and(|at| now < at + CLOSE_TIME) {

@@ -145,7 +145,7 @@ fn legs_that_return_alone_give_way_where_memory_is_short() {
 
 /// Connections without a request, of any number of machines.
 #[test]
-fn strangers_that_fill_the_memory_end_no_stream_of_a_service_within_its_share() {
+fn silent_connections_that_fill_the_memory_end_no_stream_of_a_service_within_its_share() {
     let machine = Machine::new();
     let mut flags = vec!["--memory-budget", "16MiB", "--standbys", "0", "--auth-timeout", "2m"];
     flags.extend(["--max-unauthenticated", "2000", "--max-unauthenticated-per-source", "2000"]);
@@ -157,10 +157,10 @@ fn strangers_that_fill_the_memory_end_no_stream_of_a_service_within_its_share() 
         for stream in &mut streams {
             scope.spawn(|| stream.stall());
         }
-        let mut strangers = Vec::new();
+        let mut silent = Vec::new();
         while !hub.ask(&["status"]).contains("no new streams:") {
-            assert!(strangers.len() < 1000, "memory does not fill");
-            strangers.extend((0..10).map_while(|_| carol.try_dial().ok()));
+            assert!(silent.len() < 1000, "memory does not fill");
+            silent.extend((0..10).map_while(|_| carol.try_dial().ok()));
         }
         for _ in 0..5 {
             let refused = carol.open("web", &[]).answer();
@@ -172,7 +172,7 @@ fn strangers_that_fill_the_memory_end_no_stream_of_a_service_within_its_share() 
         let ended = |entry: &Value| names.iter().any(|name| entry["operationName"] == *name);
         assert_eq!(hub.activity().into_iter().find(ended), None);
         drop(readers);
-        drop(strangers);
+        drop(silent);
     });
 }
 

@@ -59,7 +59,7 @@ struct MemorySample {
     tightest: Option<MemoryUse>,
     /// When freed memory may be given back again.
     next_release: Instant,
-    /// The most connections since it was given back, or was not short: the memory of closed ones may still count as used.
+    /// The most connections since it was given back, or was not scarce: the memory of closed ones may still be used.
     connections: usize,
 }
 

@@ -30,8 +30,8 @@ pub(in crate::hub) const QUEUE_INTERVAL: Duration = Duration::from_secs(1);
 /// The memory of a stream at rest, in bytes: two TLS connections and their tasks, measured with 500 of them.
 pub(in crate::hub) const STREAM_BYTES: u64 = 28 * 1024;
 
-/// The memory of a connection without a stream, in bytes: measured, from 16 KiB of a device that waits for requests to 23 KiB of
-/// one that has sent none.
+/// The memory of a connection without a stream, in bytes: measured, from 16 KiB of a device that waits for requests to
+/// 23 KiB of one that has sent none.
 const CONNECTION_BYTES: u64 = 20 * 1024;
 
 /// The most that a leg holds beside [`STREAM_BYTES`] while it waits for its peer: what it may send ahead, and as much again in

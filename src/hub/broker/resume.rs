@@ -20,8 +20,8 @@ use crate::proto::stream::StreamProtocol;
 /// Reserve for the legs of an earlier run's streams, which notice its end at different times.
 const EARLIER_RUN_GRACE: Duration = Duration::from_secs(60);
 
-/// The time after which a leg that waits for the first join counts with what it may hold: the other one is there within it,
-/// also on a slow network, and a service may open many streams at once.
+/// The time after which a leg that waits for the first join counts with what it may hold: the other one is there within
+/// it, also on a slow network, and a service may open many streams at once.
 const OPENING_TIME: Duration = Duration::from_secs(2);
 
 /// The reason why a device's leg cannot return.
@@ -53,7 +53,8 @@ impl Broker {
         }
     }
 
-    /// Returns the legs that have returned and wait for the other one, and those that have waited for long for the first join.
+    /// Returns the legs that have returned and wait for the other one, and those that have waited for long for the first
+    /// join.
     pub fn waiting(&self, now: Instant) -> impl Iterator<Item = WaitingLeg<'_>> {
         self.streams.iter().filter_map(move |(id, stream)| {
             let is_resumable = matches!(stream.phase, Phase::Interrupted { .. });

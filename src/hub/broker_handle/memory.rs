@@ -48,7 +48,8 @@ impl<T: Transport> BrokerDriver<T> {
         self.active.values().for_each(|active| active.note_queues(queues, now));
     }
 
-    /// Returns what the joined streams hold, and the legs that wait for the other one, where `asking` is one service more if it has none.
+    /// Returns what the joined streams hold, and the legs that wait for the other one, where `asking` is one service more
+    /// if it has none.
     fn holdings(&self, asking: Option<&ServiceName>, room: Room) -> Holdings {
         let now = clock::now();
         let holding = |(id, active): (&StreamId, &Arc<ActiveStream>)| {

@@ -306,8 +306,9 @@ impl World {
         (self.began, self.draining) = (self.now, false);
         self.tick();
         self.issued_tickets.retain(|issued| !issued.void);
-        // Only a granted service has a ticket: the device has accepted once. Both ends of that may return, also if the device
-        // was being asked again: until then nothing was passed on, and an agent that hears of it drops the earlier end.
+        // Only a granted service has a ticket: the device has accepted once. Both ends of that may return, also if the
+        // device was being asked again: until then nothing was passed on, and an agent that hears of it drops the earlier
+        // end.
         let granted = self.issued_tickets.iter().filter(|issued| issued.ticket.role == Role::Service);
         self.accepted.extend(granted.map(|issued| issued.ticket.stream));
         self.devices.clear();
