@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -12,9 +13,13 @@ use crate::proto::id::Principal;
 #[derive(Debug, Clone, Default)]
 pub(super) struct IdentityCounts(Arc<Mutex<HashMap<Principal, usize>>>);
 
-/// One counted connection, until it is dropped.
+/// One counted connection, until it is dropped or released.
 #[derive(Debug)]
-pub(super) struct CountPermit(IdentityCounts, Principal);
+pub(super) struct CountPermit {
+    counts: IdentityCounts,
+    principal: Principal,
+    is_counted: AtomicBool,
+}
 
 impl IdentityCounts {
     /// Counts one more connection of an identity, unless it has `limit` of them.
@@ -25,7 +30,7 @@ impl IdentityCounts {
             return None;
         }
         counts.insert(principal.clone(), count + 1);
-        Some(CountPermit(self.clone(), principal.clone()))
+        Some(CountPermit { counts: self.clone(), principal: principal.clone(), is_counted: AtomicBool::new(true) })
     }
 
     /// Returns the count over all identities.
@@ -33,13 +38,34 @@ impl IdentityCounts {
         self.lock().values().sum()
     }
 
+    /// Returns the highest count of an identity.
+    pub(super) fn most(&self) -> usize {
+        self.lock().values().copied().max().unwrap_or_default()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Principal, usize>> {
         self.0.lock()
     }
 }
 
+impl CountPermit {
+    /// Counts the connection no longer if its identity has more than `limit` of them. Reports whether it had: of many that
+    /// ask at once, only as many as exceed the limit.
+    pub(super) fn release_above(&self, limit: usize) -> bool {
+        let mut counts = self.counts.lock();
+        let exceeds = counts.get(&self.principal).is_some_and(|count| *count > limit);
+        let is_released = exceeds && self.is_counted.swap(false, Ordering::Relaxed);
+        if is_released {
+            decrease(&mut counts, &self.principal);
+        }
+        is_released
+    }
+}
+
 impl Drop for CountPermit {
     fn drop(&mut self) {
-        decrease(&mut self.0.lock(), &self.1);
+        if *self.is_counted.get_mut() {
+            decrease(&mut self.counts.lock(), &self.principal);
+        }
     }
 }

@@ -41,6 +41,7 @@ mod revalidation;
 mod router;
 mod shared;
 mod shutdown;
+mod standby_limit;
 pub mod state;
 mod streams;
 

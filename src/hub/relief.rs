@@ -28,7 +28,8 @@ const RISE_PARTS: u64 = 32;
 const WATCHED_PARTS: u64 = 4;
 
 /// Checks that there is capacity for one more stream of this service, and has streams of others give way that hold too
-/// much. Near the limit, a service that holds more than its share gets none: else it would take what is freed.
+/// much, else idle standby connections. Near the limit, a service that holds more than its share gets none: else it would
+/// take what is freed.
 pub(super) async fn stream_capacity(shared: &Shared, service: &ServiceName) -> Result<(), Refusal> {
     let (pressure, broker) = (&shared.admission.pressure, &shared.streams.broker);
     let deadline = clock::now() + RELIEF_TIMEOUT;
@@ -37,7 +38,10 @@ pub(super) async fn stream_capacity(shared: &Shared, service: &ServiceName) -> R
             Ok(()) => return return_capacity(shared, service),
             Err(refusal) => refusal,
         };
-        let is_freed = pressure.shortage().is_some_and(|shortage| broker.relieve(Some(service), shortage));
+        let is_freed = pressure.shortage().is_some_and(|shortage| {
+            broker.relieve(Some(service), shortage)
+                || !broker.exceeds_share(service, shortage.room) && shared.streams.close_idle_standbys()
+        });
         if !is_freed || clock::now() >= deadline {
             return Err(refusal);
         }
@@ -66,8 +70,12 @@ pub(super) async fn run(shared: Arc<Shared>) {
             sleep(QUEUE_INTERVAL).await;
             continue;
         };
-        if let Some(shortage) = pressure.shortage().filter(|shortage| shortage.is_critical) {
-            broker.relieve(None, shortage);
+        match pressure.shortage() {
+            Some(shortage) if shortage.is_critical => {
+                let _ = broker.relieve(None, shortage) || shared.streams.close_idle_standbys();
+            }
+            Some(_) => {}
+            None => shared.streams.standby_limit.lift(),
         }
         let is_watched = pressure.scarce_room().is_some() || broker.waiting().sum() >= room.bytes / WATCHED_PARTS;
         if is_watched && clock::now() >= next_look {

@@ -7,6 +7,8 @@ use tokio_util::sync::CancellationToken;
 use super::broker_handle::BrokerHandle;
 use super::hellos::AwaitedHellos;
 use super::identity_counts::IdentityCounts;
+use super::standby_limit::StandbyLimit;
+use crate::net::os::clock;
 use crate::net::tls::Socket;
 use crate::proto::id::ConnectionId;
 use crate::proto::resume::ResumeKey;
@@ -15,6 +17,7 @@ use crate::proto::resume::ResumeKey;
 pub(super) struct Streams {
     pub(super) broker: BrokerHandle<Socket>,
     pub(super) standbys: IdentityCounts,
+    pub(super) standby_limit: StandbyLimit,
     /// The authenticated connections that neither stand by nor carry a stream.
     pub(super) requests: IdentityCounts,
     /// The control connections that have not sent a hello.
@@ -34,6 +37,7 @@ impl Streams {
         Self {
             broker,
             standbys: IdentityCounts::default(),
+            standby_limit: StandbyLimit::default(),
             requests: IdentityCounts::default(),
             hellos: AwaitedHellos::default(),
             resume_key,
@@ -46,6 +50,11 @@ impl Streams {
     /// Allocates a connection id. A standby connection takes a new one for each stream.
     pub(super) fn allocate_connection_id(&self) -> ConnectionId {
         ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Has idle standby connections close to free memory. Reports whether it is being freed by that.
+    pub(super) fn close_idle_standbys(&self) -> bool {
+        self.standby_limit.lower(self.standbys.most(), clock::now())
     }
 
     /// Reports whether the hub refuses new streams because it is about to stop.

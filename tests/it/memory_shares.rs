@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use devstream::net::os::clock;
+use devstream::net::websocket::CLOSE_NORMAL;
 use devstream::proto::limits::STANDBYS_PER_IDENTITY;
 use devstream::proto::message::StreamRequest;
 use devstream::proto::refusal::RefusalKind;
@@ -29,6 +30,9 @@ const STREAMS: usize = 60;
 
 /// Streams of which the service's legs alone take it if each holds what it may.
 const MANY_STREAMS: usize = 150;
+
+/// Stalled streams that take less than half of what the hub has for streams, and more than a sixth.
+const WITHIN_SHARE: usize = 6;
 
 /// Most of it is a busy machine's. A stream is ended for its stalled reader after 10 s.
 const SERVED_WITHIN: Duration = Duration::from_secs(11);
@@ -137,6 +141,57 @@ fn legs_that_return_alone_give_way_where_memory_is_short() {
     }
     let ended = |entry: &Value| entry["operationName"] == "streamClosed" && entry["properties"]["serviceId"] == "alice";
     assert!(!site.hub.activity().iter().any(ended), "it stays interrupted");
+}
+
+/// Connections without a request, of any number of machines.
+#[test]
+fn silent_connections_that_fill_the_memory_end_no_stream_of_a_service_within_its_share() {
+    let machine = Machine::new();
+    let mut flags = vec!["--memory-budget", "16MiB", "--standbys", "0", "--auth-timeout", "2m"];
+    flags.extend(["--max-unauthenticated", "2000", "--max-unauthenticated-per-source", "2000"]);
+    let hub = Hub::start_with(&machine, &flags);
+    let alice = Alice::at(&hub, StreamProtocol::Resumable);
+    let carol = RawClient::join(&hub.service_link("carol"));
+    let (mut streams, readers): (Vec<_>, Vec<_>) = alice.streams().take(WITHIN_SHARE).unzip();
+    thread::scope(|scope| {
+        for stream in &mut streams {
+            scope.spawn(|| stream.stall());
+        }
+        let mut silent = Vec::new();
+        while !hub.ask(&["status"]).contains("no new streams:") {
+            assert!(silent.len() < 1000, "memory does not fill");
+            silent.extend((0..10).map_while(|_| carol.try_dial().ok()));
+        }
+        for _ in 0..5 {
+            let refused = carol.open("web", &[]).answer();
+            assert_eq!(refused.refusal_label(), RefusalKind::HubBusy.row().label, "{refused:?}");
+        }
+        let refused = |entry: &&Value| entry["resultType"] == RefusalKind::HubBusy.row().label;
+        poll("the lines of all", || (hub.activity().iter().filter(refused).count() == 5).then_some(()));
+        let names = ["streamClosed", "streamInterrupted"];
+        let ended = |entry: &Value| names.iter().any(|name| entry["operationName"] == *name);
+        assert_eq!(hub.activity().into_iter().find(ended), None);
+        drop(readers);
+        drop(silent);
+    });
+}
+
+#[test]
+fn idle_standby_connections_are_closed_for_the_streams_of_others() {
+    let site = Site::new(StreamProtocol::V1);
+    let mut standbys = Vec::new();
+    for number in 0.. {
+        assert!(number < 20, "memory does not fill");
+        let service = RawClient::join(&site.hub.service_link(&format!("idle-{number}")));
+        let before = standbys.len();
+        standbys.extend((0..STANDBYS_PER_IDENTITY).map_while(|_| service.standby().ok()));
+        if standbys.len() < before + STANDBYS_PER_IDENTITY {
+            break;
+        }
+    }
+    let _streams: Vec<_> = site.alice.streams().take(1000).collect();
+    site.expect_bob_served();
+    assert_eq!(standbys[0].expect_close(), CLOSE_NORMAL, "its owner is told no error");
 }
 
 /// Sends what a hub would hold for a leg without limits.

@@ -237,3 +237,26 @@ fn the_share_of_a_service_is_what_the_limits_say() {
     assert_eq!(shares, [1, 1, 2, 2]);
     assert!(HALF_OPEN_GRACE < HANDSHAKE_TIMEOUT);
 }
+
+/// What it sends ahead is held for its service, from a hub that may be short of memory.
+#[test]
+fn a_leg_that_waits_for_long_for_the_first_join_counts_for_its_service_and_gives_way() {
+    let mut one = OneDevice::new(Settings::default());
+    let stream = one.ask(0).unwrap().stream;
+    let waiting = |one: &OneDevice| {
+        let legs = one.broker.waiting(one.now).map(|leg| (leg.stream, leg.service.clone(), leg.end, leg.is_resumable));
+        legs.collect::<Vec<_>>()
+    };
+    one.advance(Duration::from_millis(1900));
+    assert_eq!(waiting(&one), [], "the other leg may be on its way");
+    one.advance(Duration::from_millis(100));
+    assert_eq!(waiting(&one), [(stream, service(0), Role::Device, false)]);
+    let refusal = Refusal::from(RefusalKind::NotRead);
+    one.broker.handle(Input::GivesWay { stream, refusal: refusal.clone() }, one.now);
+    one.process_outputs();
+    assert_eq!(one.refused, [(stream, refusal)]);
+    assert_eq!(waiting(&one), []);
+    one.open(0).unwrap();
+    one.advance(Duration::from_secs(3));
+    assert_eq!(waiting(&one), [], "joined");
+}

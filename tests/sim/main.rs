@@ -8,6 +8,7 @@ mod fairness;
 mod journey;
 mod keys;
 mod opening;
+mod tickets;
 mod world;
 
 use std::time::Instant;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 use super::access::KeyAccess;
 use crate::cli::args::VIA_LOGIN;
@@ -78,7 +78,7 @@ fn group_of(key: &KeyAccess) -> String {
 
 /// Returns the unit of a device-agent or service-proxy, with the identity in that directory.
 pub(super) fn client(service: &Service<'_>, identity: &Path, via_login: Option<&Path>) -> anyhow::Result<Vec<Unit>> {
-    let (key, directory) = (load_key(identity)?, setting(&identity.display().to_string())?);
+    let (key, directory) = (load_key(identity)?, setting(text_of(identity)?)?);
     let settings =
         fill(CLIENT, &[("key", &key), ("identity", &directory), ("role", service.role), ("name", service.name)]);
     Ok(vec![service.unit(&format!("{settings}{}", load_proxy_login(via_login)?), "")?])
@@ -110,7 +110,7 @@ fn load_proxy_login(via_login: Option<&Path>) -> anyhow::Result<String> {
 }
 
 fn load_credential(name: &str, file: &Path) -> anyhow::Result<String> {
-    Ok(format!("LoadCredential={name}:{}", setting(&file.display().to_string())?))
+    Ok(format!("LoadCredential={name}:{}", setting(text_of(file)?)?))
 }
 
 impl Service<'_> {
@@ -125,7 +125,7 @@ impl Service<'_> {
             ("stop", &(self.drain + STOP_RESERVE).as_secs().to_string()),
             ("settings", settings.trim_end()),
             ("install", install),
-            ("program", &quote(&self.program.display().to_string())?),
+            ("program", &quote(text_of(self.program)?)?),
             ("arguments", &arguments),
         ];
         let text = fill(SERVICE, &values);
@@ -156,9 +156,16 @@ fn fill(template: &str, values: &[(&str, &str)]) -> String {
     text + rest
 }
 
+/// Returns the text of a path: with other characters in the place of what is no text, it would name another file.
+fn text_of(path: &Path) -> anyhow::Result<&str> {
+    path.to_str().with_context(|| format!("{path:?} cannot stand in a unit file: it is not UTF-8"))
+}
+
 /// Writes the value of a setting. Percent signs start specifiers.
 fn setting(text: &str) -> anyhow::Result<String> {
-    if text.chars().any(char::is_control) || text.ends_with('\\') {
+    // Unicode's separators of lines and paragraphs are no control characters.
+    let ends_line = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    if text.chars().any(ends_line) || text.ends_with('\\') {
         bail!("{text:?} cannot stand in a unit file: it contains a control character, or ends with a backslash");
     }
     Ok(text.replace('%', "%%"))
@@ -176,16 +183,32 @@ fn quote(text: &str) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{fill, quote, setting};
+    use super::*;
 
     #[test]
     fn no_value_adds_a_line_or_joins_two_or_is_filled_in_itself() {
-        for text in ["/a\nExecStartPre=/b", "/a\r", "/a\u{1b}[2J", "/a\\"] {
+        for text in ["/a\nExecStartPre=/b", "/a\r", "/a\u{1b}[2J", "/a\\", "/a\u{85}b", "/a\u{2028}b", "/a\u{2029}b"] {
             assert!(setting(text).is_err(), "{text:?}");
         }
-        assert!(quote("a\nExecStart=b").is_err());
+        assert!(quote("a\nExecStart=b").is_err() && quote("a\u{2028}b").is_err());
         let values = [("program", "/{arguments}"), ("arguments", " --x={program}")];
         assert_eq!(fill("{program}{arguments} ${HOME} {", &values), "/{arguments} --x={program} ${HOME} {");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_path_that_is_no_text_is_refused_and_not_written_as_another_one() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt as _;
+        let path = |bytes| Path::new(OsStr::from_bytes(bytes));
+        let known = Service { role: "a", name: "a", program: path(b"/a"), arguments: &[], drain: Duration::ZERO };
+        let units = |program, identity, login| client(&Service { program, ..known }, identity, Some(login));
+        let (good, bad) = (path("/\u{e9}".as_bytes()), path(b"/\xff"));
+        assert!(units(good, good, good).is_ok());
+        for [program, identity, login] in [[bad, good, good], [good, bad, good], [good, good, bad]] {
+            let refused = units(program, identity, login).err().expect("another file's name").to_string();
+            assert!(refused.starts_with("\"/\\xFF") && refused.ends_with("it is not UTF-8"), "{refused}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::cli::paths;
 use crate::hub::state::{AtPath as _, create_private_directory, read_private, write_private};
 use crate::net::e2e::known_file::KnownFile;
 use crate::net::os::clock;
-use crate::net::os::private_files::{hold_lock, read_up_to, unfinished_directory_in};
+use crate::net::os::private_files::{hold_lock, read_up_to, sync_directory_of, unfinished_directory_in};
 use crate::net::os::random;
 use crate::proto::fleet::FleetKeys;
 use crate::proto::id::Principal;
@@ -82,6 +82,7 @@ impl Store {
         write_private(&new.join(PUBLIC), &format!("{keys}\n"))?;
         write_private(&new.join(KEY), &seed.reveal())?;
         fs::rename(&new, &self.directory).at_path("cannot make the fleet in", &self.directory)?;
+        sync_directory_of(&self.directory);
         Ok((keys, self.directory.join(RECOVERY)))
     }
 

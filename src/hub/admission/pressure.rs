@@ -61,6 +61,8 @@ struct MemorySample {
     next_release: Instant,
     /// Freed memory is given back at once, until there is enough.
     is_released: bool,
+    /// The most connections since it was given back, or was not scarce: the memory of closed ones may still be used.
+    connections: usize,
 }
 
 /// The slot of a connection, released on drop.
@@ -93,7 +95,8 @@ impl Pressure {
         let now = clock::now();
         let tightest = tightest(budget);
         let initial_memory = tightest.map_or(0, |memory| memory.used);
-        let memory = Mutex::new(MemorySample { at: now, tightest, next_release: now, is_released: false });
+        let memory =
+            Mutex::new(MemorySample { at: now, tightest, next_release: now, is_released: false, connections: 0 });
         Self { connections: AtomicUsize::new(0), max_connections, budget, initial_memory, memory }
     }
 
@@ -102,7 +105,7 @@ impl Pressure {
         let mut memory = self.memory.lock();
         let now = clock::now();
         if now.saturating_duration_since(memory.at) >= MEMORY_SAMPLE_INTERVAL {
-            memory.read(now, self.budget);
+            memory.read(now, self.budget, self.connections());
         }
         memory.tightest
     }
@@ -147,21 +150,21 @@ impl Pressure {
         let memory = self.memory().filter(|memory| memory.permille() >= STREAM_REFUSAL_SHARE)?;
         let excess = memory.used.saturating_sub(memory.limit / 1000 * SCARCE_SHARE);
         let is_critical = memory.permille() >= CONNECTION_REFUSAL_SHARE;
-        Some(Shortage { room: self.room(memory), excess, is_critical })
+        Some(Shortage { room: self.room(memory, self.memory.lock().connections), excess, is_critical })
     }
 
     /// Returns the room for streams, and the part of the memory that is used, in percent, where
     /// little is left.
     pub(in crate::hub) fn scarce_room(&self) -> Option<(Room, u64)> {
         let memory = self.memory().filter(|memory| memory.permille() >= SCARCE_SHARE)?;
-        Some((self.room(memory), memory.permille() / 10))
+        Some((self.room(memory, self.memory.lock().connections), memory.permille() / 10))
     }
 
     /// Returns the room for streams after a new reading; `None` without a limit.
     pub(in crate::hub) fn read_room(&self) -> Option<Room> {
         let mut memory = self.memory.lock();
-        memory.read(clock::now(), self.budget);
-        memory.tightest.map(|memory| self.room(memory))
+        memory.read(clock::now(), self.budget, self.connections());
+        memory.tightest.map(|tightest| self.room(tightest, memory.connections))
     }
 
     /// Reports whether connections are refused for lack of memory.
@@ -169,9 +172,9 @@ impl Pressure {
         self.memory_permille() >= CONNECTION_REFUSAL_SHARE
     }
 
-    fn room(&self, memory: MemoryUse) -> Room {
+    fn room(&self, memory: MemoryUse, connections: usize) -> Room {
         let [bytes, used] = [memory.limit, memory.used].map(|bytes| bytes.saturating_sub(self.initial_memory));
-        Room { bytes, used }
+        Room { bytes, used, connections: u64::try_from(connections).unwrap_or(u64::MAX) }
     }
 
     /// Returns a warning if new streams are refused, at least to some.
@@ -191,7 +194,7 @@ impl Pressure {
 
 impl MemorySample {
     /// Reads anew, after giving back what is free if streams would be refused.
-    fn read(&mut self, now: Instant, budget: Option<u64>) {
+    fn read(&mut self, now: Instant, budget: Option<u64>, connections: usize) {
         self.at = now;
         self.tightest = tightest(budget);
         let used = self.tightest.map_or(0, MemoryUse::permille);
@@ -200,13 +203,38 @@ impl MemorySample {
             self.is_released = true;
             self.next_release = now + RELEASE_INTERVAL.max(took * RELEASE_COST);
             self.tightest = tightest(budget);
+            self.connections = 0;
         } else if used < SCARCE_SHARE && std::mem::take(&mut self.is_released) {
             allocator::retain_freed_memory();
         }
+        let is_scarce = self.tightest.is_some_and(|memory| memory.permille() >= SCARCE_SHARE);
+        self.connections = if is_scarce { self.connections.max(connections) } else { connections };
     }
 }
 
 fn tightest(budget: Option<u64>) -> Option<MemoryUse> {
     let of_budget = budget.map(|limit| MemoryUse { used: usage::anonymous_memory(), limit });
     of_budget.into_iter().chain(usage::memory_limits()).max_by_key(|memory| memory.permille())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Many leave at once, as at the end of an attack: the memory that they held is not that of streams.
+    #[test]
+    fn connections_that_were_closed_count_until_their_memory_was_given_back() {
+        let (start, hour) = (clock::now(), Duration::from_secs(3600));
+        let mut memory =
+            MemorySample { at: start, tightest: None, next_release: start, is_released: false, connections: 0 };
+        let mut after = |hours: u32, budget, connections| {
+            memory.read(start + hours * hour, Some(budget), connections);
+            memory.connections
+        };
+        let (ample, short) = (1 << 50, 1);
+        assert_eq!([after(0, ample, 9), after(0, ample, 2)], [9, 2], "no memory is short");
+        assert_eq!([after(0, short, 20), after(0, short, 3), after(0, short, 4)], [20, 20, 20]);
+        assert_eq!([after(1, short, 3), after(1, short, 5), after(1, short, 4)], [3, 5, 5], "it was given back");
+        assert_eq!(after(1, ample, 4), 4);
+    }
 }

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use crate::hub::broker::WaitingLeg;
 use crate::proto::id::{Role, ServiceName, StreamId};
 use crate::proto::limits::UNJOINED_LEG_BYTES;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -28,6 +29,10 @@ pub(in crate::hub) const QUEUE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The memory of a stream at rest, in bytes: two TLS connections and their tasks, measured with 500 of them.
 pub(in crate::hub) const STREAM_BYTES: u64 = 28 * 1024;
+
+/// The memory of a connection without a stream, in bytes: measured, from 16 KiB of a device that waits for requests to
+/// 23 KiB of one that has sent none.
+const CONNECTION_BYTES: u64 = 20 * 1024;
 
 /// The most that a leg holds beside [`STREAM_BYTES`] while it waits for its peer: what it may send ahead, and as much again in
 /// a record of TLS.
@@ -89,6 +94,8 @@ pub(in crate::hub) struct Room {
     pub(in crate::hub) bytes: u64,
     /// The part of them that is used, by streams and whatever else has come since the start.
     pub(in crate::hub) used: u64,
+    /// The connections, those of streams among them.
+    pub(in crate::hub) connections: u64,
 }
 
 /// The memory that is missed.
@@ -127,6 +134,8 @@ pub(in crate::hub) struct HeldBytes {
 pub(in crate::hub) struct Holding {
     pub(in crate::hub) stream: StreamId,
     pub(in crate::hub) service: ServiceName,
+    /// Its connections.
+    pub(in crate::hub) legs: u64,
     /// Both ends resume it after an interruption.
     pub(in crate::hub) is_resumable: bool,
     /// The bytes that it holds beside [`STREAM_BYTES`].
@@ -134,11 +143,12 @@ pub(in crate::hub) struct Holding {
 }
 
 impl Holding {
-    /// A leg that waits to resume a stream, with what it may hold.
-    pub(in crate::hub) fn waiting(stream: StreamId, service: ServiceName, end: Role) -> Self {
+    /// A leg that waits for the other one, to open a stream or to resume it, with what it may hold.
+    pub(in crate::hub) fn waiting(leg: WaitingLeg<'_>) -> Self {
+        let WaitingLeg { stream, service, end, is_resumable } = leg;
         let (behind, watched) = (Duration::ZERO, Duration::ZERO);
         let held = HeldBytes { bytes: WAITING_LEG_BYTES, end, awaited: Awaited::Sending, behind, watched };
-        Self { stream, service, is_resumable: true, held: Some(held) }
+        Self { stream, service: service.clone(), legs: 1, is_resumable, held: Some(held) }
     }
 
     fn bytes(&self) -> u64 {
@@ -192,10 +202,12 @@ pub(in crate::hub) struct Holdings {
 
 impl Holdings {
     /// Sums up the holdings, for this number of services that have streams or may ask for one. Together they take what is used
-    /// of the room.
+    /// of the room, less what connections without a stream hold: no service loses a stream for those.
     pub(in crate::hub) fn new(streams: Vec<Holding>, services: usize, room: Room) -> Self {
         let known: u64 = streams.iter().map(Holding::bytes).sum();
-        let taken = room.used.clamp(known, known.saturating_mul(MOST_OVERHEAD));
+        let others = room.connections.saturating_sub(streams.iter().map(|holding| holding.legs).sum());
+        let used = room.used.saturating_sub(others.saturating_mul(CONNECTION_BYTES));
+        let taken = used.clamp(known, known.saturating_mul(MOST_OVERHEAD));
         let share_of = |bytes: u64| u128::from(bytes) * u128::from(taken) / u128::from(known.max(1));
         let mut of_service = HashMap::new();
         let streams = streams.into_iter().map(|holding| {
@@ -236,141 +248,4 @@ impl Holdings {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reader_that_trickles_falls_behind_and_one_that_reads_slowly_does_not() {
-        let start = crate::net::os::clock::now();
-        let behind_after = |seconds: u64, taken: &dyn Fn(u64) -> u64| {
-            let at = |second| start + Duration::from_secs(second);
-            let looked =
-                (1..=seconds).fold(Progress::new(0, start), |reader, second| reader.look(taken(second), at(second)));
-            assert_eq!(looked.watched(at(seconds)), Duration::from_secs(seconds));
-            looked.behind(at(seconds)).as_secs()
-        };
-        assert_eq!(behind_after(12, &|_| 0), 12, "nothing");
-        assert_eq!(behind_after(60, &|second| second), 59, "a byte a second");
-        assert_eq!(behind_after(20, &|second| second / 8 * 16 * 1024), 16, "a message every 8 s");
-        assert_eq!(behind_after(60, &|second| second * MINIMUM_RATE), 0, "the minimum");
-        assert_eq!(behind_after(29, &|second| second / 10 * 1024 * 1024), 9, "much of it after pauses");
-        let late = start + Duration::from_secs(3600);
-        let looked = Progress::new(0, start).look(0, late);
-        for unknown in [Progress::new(0, start), looked] {
-            assert_eq!((unknown.behind(late), unknown.watched(late)), (Duration::ZERO, Duration::ZERO), "{unknown:?}");
-        }
-    }
-
-    /// The bytes that a stream of these tests holds, all in all.
-    const EACH: u64 = 2 * STREAM_BYTES;
-    const ROOM: Room = Room { bytes: 10 * EACH, used: 0 };
-
-    /// Streams of [`EACH`], numbered from `first`; the later ones are behind by more, and all were watched for long enough.
-    fn streams(service: &str, first: u8, count: u8, stalled: u64) -> Vec<Holding> {
-        let held = |number| HeldBytes {
-            bytes: EACH - STREAM_BYTES,
-            end: Role::Device,
-            awaited: Awaited::Reading,
-            behind: Duration::from_secs(stalled + u64::from(number)),
-            watched: Duration::from_secs(60),
-        };
-        let holding = |number| Holding {
-            stream: StreamId::from_bytes([number; 16]),
-            service: service.parse().unwrap(),
-            is_resumable: false,
-            held: Some(held(number)),
-        };
-        (first..first + count).map(holding).collect()
-    }
-
-    /// The same streams, which nobody has watched.
-    fn unwatched(streams: &[Holding], is_resumable: bool) -> Vec<Holding> {
-        let unwatched = |holding: &Holding| {
-            let held = holding.held.map(|held| HeldBytes { behind: Duration::ZERO, watched: Duration::ZERO, ..held });
-            Holding { held, is_resumable, ..holding.clone() }
-        };
-        streams.iter().map(unwatched).collect()
-    }
-
-    fn chosen(streams: &[Vec<Holding>], services: usize, excess: u64) -> Vec<u8> {
-        chosen_in(streams, services, Shortage { room: ROOM, excess, is_critical: false })
-    }
-
-    fn chosen_in(streams: &[Vec<Holding>], services: usize, shortage: Shortage) -> Vec<u8> {
-        let holdings = Holdings::new(streams.concat(), services, shortage.room);
-        let chosen = holdings.choose(shortage);
-        chosen.iter().map(|holding| holding.stream.to_string()[..2].to_owned()).map(|text| hex(&text)).collect()
-    }
-
-    fn hex(text: &str) -> u8 {
-        u8::from_str_radix(text, 16).unwrap()
-    }
-
-    #[test]
-    fn the_streams_that_stalled_first_of_the_service_that_holds_most_give_way() {
-        let (alice, carol) = (streams("alice", 0, 8, 20), streams("carol", 50, 4, 60));
-        assert_eq!(chosen(&[alice.clone(), carol.clone()], 3, EACH * 3 / 2), [7, 6], "no more than needed");
-        assert_eq!(chosen(&[carol, alice], 3, EACH), [7]);
-    }
-
-    #[test]
-    fn a_service_is_left_its_share() {
-        let alice = streams("alice", 0, 8, 20);
-        assert_eq!(chosen(std::slice::from_ref(&alice), 2, u64::MAX), [7, 6, 5], "down to half of the room");
-        assert_eq!(chosen(std::slice::from_ref(&alice), 1, u64::MAX).len(), 0, "nobody else asks");
-        let many = [alice, streams("carol", 50, 3, 60)];
-        assert_eq!(chosen(&many, 3, u64::MAX), [7, 6, 5, 4, 3], "carol is within a third");
-        let holdings = Holdings::new(many.concat(), 3, ROOM);
-        let exceeds = |service: &str| holdings.exceeds_share(&service.parse().unwrap());
-        assert_eq!(["alice", "carol", "bob"].map(exceeds), [true, false, false]);
-    }
-
-    #[test]
-    fn what_streams_take_beside_what_is_known_counts_up_to_a_multiple() {
-        let exceeds = |count, used| {
-            let holdings = Holdings::new(streams("alice", 0, count, 20), 2, Room { used, ..ROOM });
-            holdings.exceeds_share(&"alice".parse().unwrap())
-        };
-        assert_eq!([4 * EACH, 5 * EACH, 6 * EACH].map(|used| exceeds(3, used)), [false, false, true]);
-        assert!(!exceeds(1, ROOM.bytes), "one stream does not take all of that");
-        let shortage = Shortage { room: Room { used: 8 * EACH, ..ROOM }, excess: 2 * EACH, is_critical: false };
-        assert_eq!(chosen_in(&[streams("alice", 0, 4, 20)], 2, shortage).len(), 1, "each takes twice what is known");
-    }
-
-    #[test]
-    fn streams_at_rest_count_and_do_not_give_way() {
-        let at_rest: Vec<_> =
-            streams("alice", 0, 20, 20).into_iter().map(|holding| Holding { held: None, ..holding }).collect();
-        assert!(Holdings::new(at_rest.clone(), 3, ROOM).exceeds_share(&"alice".parse().unwrap()));
-        let critical = Shortage { room: ROOM, excess: u64::MAX, is_critical: true };
-        assert_eq!(chosen_in(&[at_rest], 3, critical).len(), 0);
-    }
-
-    #[test]
-    fn a_stream_that_cannot_be_resumed_gives_way_once_it_was_watched_unless_memory_is_critical() {
-        let alice = streams("alice", 0, 8, 0);
-        let critical = Shortage { room: ROOM, excess: EACH, is_critical: true };
-        assert_eq!(chosen(std::slice::from_ref(&alice), 2, EACH), [7], "the one that is furthest behind");
-        let unknown = unwatched(&alice, false);
-        assert_eq!(chosen(std::slice::from_ref(&unknown), 2, EACH).len(), 0);
-        assert_eq!(chosen_in(&[unknown], 2, critical).len(), 1);
-        let resumable = unwatched(&alice, true);
-        assert_eq!(chosen(std::slice::from_ref(&resumable), 2, EACH).len(), 1);
-        assert_eq!(resumable[0].refusal().kind, RefusalKind::Interrupted);
-        assert_eq!(alice[0].refusal().detail.as_str(), SHARE_EXCEEDED);
-        let stalled = &streams("alice", 1, 1, 10)[0];
-        let stalled = [stalled.clone(), Holding { is_resumable: true, ..stalled.clone() }];
-        for refusal in stalled.map(|holding| holding.refusal()) {
-            assert_eq!(refusal.to_string(), RefusalKind::NotRead.row().sentence.to_owned() + STALLED);
-        }
-    }
-
-    const STALLED: &str = " (the device took under 8 KiB/s for 11 s)";
-
-    #[test]
-    fn two_services_that_hold_too_much_give_way_in_turn() {
-        let both = [streams("alice", 0, 8, 20), streams("carol", 50, 8, 20)];
-        let chosen = chosen(&both, 4, 4 * EACH);
-        assert_eq!(chosen.iter().filter(|number| **number < 50).count(), 2, "{chosen:?}");
-    }
-}
+mod tests;

@@ -21,7 +21,7 @@ use super::state::{
     AUTHORITY, AUTHORITY_KEY, AtPath as _, REGISTRY, StateDirectory, create_private_directory, write_private_bytes,
 };
 use crate::net::os::clock;
-use crate::net::os::private_files::{UNFINISHED, unfinished_directory_in};
+use crate::net::os::private_files::{UNFINISHED, sync_directory_of, unfinished_directory_in};
 use crate::proto::admin::Enrolment;
 use crate::proto::id::Role;
 use crate::proto::timestamp::Timestamp;
@@ -140,6 +140,7 @@ pub fn restore(from: &Path, state: &Path) -> anyhow::Result<Restored> {
     // Last: a registry makes the state complete.
     let registry = directory.registry_path();
     fs::rename(&snapshot, &registry).at_path("cannot create", &registry)?;
+    sync_directory_of(&registry);
     restored.later = revival::later_changes(state, &restored);
     Ok(restored)
 }

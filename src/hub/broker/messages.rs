@@ -195,6 +195,19 @@ pub enum Output {
     Record(Event),
 }
 
+/// A leg that waits for the stream's other one.
+#[derive(Debug, Clone, Copy)]
+pub struct WaitingLeg<'a> {
+    /// The stream.
+    pub stream: StreamId,
+    /// The stream's service.
+    pub service: &'a ServiceName,
+    /// The leg's role.
+    pub end: Role,
+    /// The stream was open, and stays interrupted without the leg.
+    pub is_resumable: bool,
+}
+
 /// The parameters of an admitted leg.
 #[derive(Debug, Clone)]
 pub struct LegAdmission {

@@ -20,7 +20,7 @@ use bytes::Bytes;
 
 pub use messages::{
     DeviceRequest, Grant, Input, JoinedStream, LegAdmission, LegAttach, LegCredential, LegExit, LegKey, OpenRequest,
-    Output, Settings,
+    Output, Settings, WaitingLeg,
 };
 use stream::{Earlier, EarlyState, Phase, Stream};
 pub use stream_counts::StreamLimits;

@@ -187,15 +187,22 @@ impl Stream {
         leg
     }
 
-    /// Reports whether a ticket is from this run of the hub, unless the stream was adopted, and for the device's present
-    /// end. Until the legs are joined, the service's end goes on with another one.
+    /// Reports whether a ticket is for this stream, from this run of the hub unless the stream was adopted, and for the
+    /// device's present end. Until the legs are joined, the service's end goes on with another one.
     pub(super) fn is_ticket_current(&self, ticket: &ResumeTicket, hub: HubRun) -> bool {
-        if ticket.hub != hub && !self.adopted {
+        if !self.is_named_by(ticket) || ticket.hub != hub && !self.adopted {
             return false;
         }
         match ticket.role {
             Role::Device => self.agent_run == ticket.agent && self.device_requests <= ticket.request,
             Role::Service => self.agent_run == ticket.agent || self.is_opening(),
         }
+    }
+
+    /// Reports whether a ticket names this stream's ends and forward: a service may have requested the id again for
+    /// another forward, and its scope is checked for the stream's.
+    fn is_named_by(&self, ticket: &ResumeTicket) -> bool {
+        (&self.request.device, &self.request.service) == (&ticket.device, &ticket.service)
+            && self.request.name.as_ref() == Some(&ticket.name)
     }
 }

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::stream::{EarlyState, Phase, Stream};
-use super::{Broker, LegAttach, OpenRequest, Output};
+use super::{Broker, LegAttach, OpenRequest, Output, WaitingLeg};
 use crate::hub::event::{Event, Operation};
-use crate::proto::id::{ConnectionId, DeviceId, Role, ServiceName, StreamId};
+use crate::proto::id::{ConnectionId, DeviceId, Role, StreamId};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::ResumeTicket;
 use crate::proto::scope::Scope;
@@ -19,6 +19,10 @@ use crate::proto::stream::StreamProtocol;
 
 /// Reserve for the legs of an earlier run's streams, which notice its end at different times.
 const EARLIER_RUN_GRACE: Duration = Duration::from_secs(60);
+
+/// The time after which a leg that waits for the first join counts with what it may hold: the other one is there within
+/// it, also on a slow network, and a service may open many streams at once.
+const OPENING_TIME: Duration = Duration::from_secs(2);
 
 /// The reason why a device's leg cannot return.
 const AGENT_STARTED: &str = "the agent was restarted";
@@ -49,12 +53,19 @@ impl Broker {
         }
     }
 
-    /// Returns the interrupted streams for which a leg waits that has returned, with the service and the leg's role.
-    pub fn waiting(&self) -> impl Iterator<Item = (StreamId, &ServiceName, Role)> {
-        let interrupted = self.streams.iter().filter(|(_, stream)| matches!(stream.phase, Phase::Interrupted { .. }));
-        interrupted.filter_map(|(id, stream)| {
-            let role = if stream.device.leg().is_some() { Role::Device } else { Role::Service };
-            (stream.device.leg().or(stream.service.leg())).map(|_| (*id, &stream.request.service, role))
+    /// Returns the legs that have returned and wait for the other one, and those that have waited for long for the first
+    /// join.
+    pub fn waiting(&self, now: Instant) -> impl Iterator<Item = WaitingLeg<'_>> {
+        self.streams.iter().filter_map(move |(id, stream)| {
+            let is_resumable = matches!(stream.phase, Phase::Interrupted { .. });
+            let since = stream.accepted_at.unwrap_or(stream.requested_at);
+            let is_late = stream.is_opening() && since + OPENING_TIME <= now;
+            if !is_resumable && !is_late {
+                return None;
+            }
+            let end = if stream.device.leg().is_some() { Role::Device } else { Role::Service };
+            let leg = WaitingLeg { stream: *id, service: &stream.request.service, end, is_resumable };
+            stream.device.leg().or(stream.service.leg()).map(|_| leg)
         })
     }
 

@@ -48,15 +48,16 @@ impl<T: Transport> BrokerDriver<T> {
         self.active.values().for_each(|active| active.note_queues(queues, now));
     }
 
-    /// Returns what the joined streams hold, and the legs that wait to resume one, where `asking` is one service more if it has none.
+    /// Returns what the joined streams hold, and the legs that wait for the other one, where `asking` is one service more
+    /// if it has none.
     fn holdings(&self, asking: Option<&ServiceName>, room: Room) -> Holdings {
         let now = clock::now();
         let holding = |(id, active): (&StreamId, &Arc<ActiveStream>)| {
             let (service, is_resumable) = self.broker.joined(*id)?;
-            Some(Holding { stream: *id, service: service.clone(), is_resumable, held: active.held(now) })
+            Some(Holding { stream: *id, service: service.clone(), legs: 2, is_resumable, held: active.held(now) })
         };
         let joined = self.active.iter().filter_map(holding);
-        let waiting = self.broker.waiting().map(|(id, service, role)| Holding::waiting(id, service.clone(), role));
+        let waiting = self.broker.waiting(now).map(Holding::waiting);
         Holdings::new(joined.chain(waiting).collect(), self.broker.services(asking), room)
     }
 

@@ -92,7 +92,7 @@ pub fn write_private(path: &Path, content: &str) -> anyhow::Result<()> {
 /// Writes a private file of bytes, atomically.
 pub fn write_private_bytes(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let written = write_temporary(path, content).and_then(|file| Ok(file.persist(path)?));
-    written.map(drop).at_path("cannot write", path)
+    written.map(|_| sync_directory_of(path)).at_path("cannot write", path)
 }
 
 /// Writes a private file of text, atomically, for the owner of its directory: root changes what another user's service keeps.
@@ -101,7 +101,7 @@ pub fn write_private_for_owner(path: &Path, content: &str) -> anyhow::Result<()>
         give_to_owner(file.as_file(), path)?;
         Ok(file.persist(path)?)
     });
-    written.map(drop).at_path("cannot write", path)
+    written.map(|_| sync_directory_of(path)).at_path("cannot write", path)
 }
 
 /// Opens the file by whose lock processes take turns, and creates it if need be, for the owner of its directory.
@@ -155,14 +155,31 @@ fn give_to_owner(_: &fs::File, _: &Path) -> io::Result<()> {
 pub fn write_private_once(path: &Path, content: &str) -> anyhow::Result<()> {
     match write_temporary(path, content.as_bytes()).and_then(|file| Ok(file.persist_noclobber(path)?)) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error).at_path("cannot write", path),
-        _ => Ok(()),
+        _ => {
+            sync_directory_of(path);
+            Ok(())
+        }
     }
+}
+
+/// Has a file that was renamed to this path keep its name over a loss of power, as far as the file system can: without, the
+/// directory may still name the former file, whole.
+#[cfg(unix)]
+pub fn sync_directory_of(path: &Path) {
+    let _ = fs::File::open(directory_of(path)).and_then(|directory| directory.sync_all());
+}
+
+/// The file system sees to it here.
+#[cfg(not(unix))]
+pub fn sync_directory_of(_: &Path) {}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Writes the content to a temporary file in the same directory, which has mode 0600, and syncs it.
 fn write_temporary(path: &Path, content: &[u8]) -> io::Result<tempfile::NamedTempFile> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = unfinished_file_in(directory)?;
+    let mut file = unfinished_file_in(directory_of(path))?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     Ok(file)

@@ -49,7 +49,7 @@ impl World {
         }
         self.tokens.retain(|ticket| ticket.stream != stream || ticket.principal.role == Role::Service);
         let resumes = request.protocol == Some(StreamProtocol::Resumable);
-        self.void_tickets(stream, self.runs[&connection], resumes);
+        self.void_tickets((stream, &request.name), self.runs[&connection], resumes);
         self.tokens.push(IssuedToken { stream, device, principal, token, issued_at: self.now });
         self.device_requests.push((connection, request));
     }

@@ -306,6 +306,11 @@ impl World {
         (self.began, self.draining) = (self.now, false);
         self.tick();
         self.issued_tickets.retain(|issued| !issued.void);
+        // Only a granted service has a ticket: the device has accepted once. Both ends of that may return, also if the
+        // device was being asked again: until then nothing was passed on, and an agent that hears of it drops the earlier
+        // end.
+        let granted = self.issued_tickets.iter().filter(|issued| issued.ticket.role == Role::Service);
+        self.accepted.extend(granted.map(|issued| issued.ticket.stream));
         self.devices.clear();
         self.current.clear();
         self.device_requests.clear();
@@ -347,14 +352,17 @@ impl World {
         }
     }
 
-    /// Voids a stream's tickets that are not for this run of the agent, or for its end of an earlier request, or not for
-    /// a stream that resumes.
-    pub(super) fn void_tickets(&mut self, stream: StreamId, run: u64, resumes: bool) {
+    /// Voids a stream's tickets that are not for this run of the agent, or for its end of an earlier request, or for
+    /// another forward, or not for a stream that resumes.
+    pub(super) fn void_tickets(&mut self, (stream, name): (StreamId, &StreamName), run: u64, resumes: bool) {
         self.issued_tickets
             .iter_mut()
             .filter(|issued| {
                 issued.ticket.stream == stream
-                    && (issued.ticket.agent != run || issued.ticket.role == Role::Device || !resumes)
+                    && (issued.ticket.agent != run
+                        || issued.ticket.role == Role::Device
+                        || issued.ticket.name != *name
+                        || !resumes)
             })
             .for_each(|issued| issued.void = true);
     }

@@ -21,7 +21,7 @@ impl StandbyEnd {
     fn refuse_if_withdrawn(self) -> Self {
         match self {
             Self::Channel(ChannelError::Silent) => Self::Refused(RefusalKind::PeerGone),
-            Self::Channel(_) | Self::Refused(_) => self,
+            Self::Channel(_) | Self::Refused(_) | Self::GivesWay => self,
         }
     }
 }

@@ -10,6 +10,7 @@ mod service;
 use std::time::{Duration, Instant};
 
 use http::header;
+use tokio::time::timeout;
 
 use super::streaming::{PendingLeg, StandbyIdentity};
 use crate::hub::auth::Action;
@@ -21,6 +22,7 @@ use crate::hub::identity_counts::CountPermit;
 use crate::hub::responses;
 use crate::hub::revalidation::{Revalidated, revalidate, sleep_until_deadline};
 use crate::hub::shared::Shared;
+use crate::hub::standby_limit::{CLOSE_TIME, gives_way};
 use crate::net::tls::Socket;
 use crate::net::transport::http_server::{HttpOutcome, HttpRequest};
 use crate::net::transport::socket::restart_congestion_control;
@@ -96,9 +98,9 @@ pub(in crate::hub) async fn run(
     upgrade: StandbyUpgrade,
     socket: WebSocket<Socket>,
 ) {
-    let StandbyUpgrade { identity, permit: _permit } = upgrade;
+    let StandbyUpgrade { identity, permit } = upgrade;
     let channel = ControlChannel::new(socket, shared.config.idle_timeout);
-    Standby { shared, context, identity }.serve(channel).await;
+    Standby { shared, context, identity, permit }.serve(channel).await;
 }
 
 /// Keeps the connection of a finished stream as a standby connection.
@@ -113,7 +115,7 @@ pub(in crate::hub) async fn reuse(
     prepare_for_next_stream(&socket, carried);
     let channel = ControlChannel::new(socket, shared.config.idle_timeout);
     match acquire_permit(shared, &identity.principal) {
-        Some(_permit) => Standby { shared, context, identity }.serve(channel).await,
+        Some(permit) => Standby { shared, context, identity, permit }.serve(channel).await,
         None => channel.close().await,
     }
 }
@@ -124,6 +126,8 @@ type Channel = ControlChannel<Socket>;
 enum StandbyEnd {
     Channel(ChannelError),
     Refused(RefusalKind),
+    /// Memory is short, and the connection idle.
+    GivesWay,
 }
 
 impl From<ChannelError> for StandbyEnd {
@@ -136,6 +140,7 @@ struct Standby<'a> {
     shared: &'a Shared,
     context: &'a ConnectionContext,
     identity: StandbyIdentity,
+    permit: CountPermit,
 }
 
 impl Standby<'_> {
@@ -183,6 +188,7 @@ impl Standby<'_> {
     /// Waits for the next message for as long as the identity may stand by with this key.
     async fn next_message(&self, channel: &mut Channel) -> Result<StandbyToHub, StandbyEnd> {
         let mut changes = self.shared.registry.changes(&self.identity.principal);
+        let mut limit = self.shared.streams.standby_limit.subscribe();
         loop {
             let valid = self.revalidate().await.map_err(|refusal| StandbyEnd::Refused(refusal.kind))?;
             let access_deadline = Clocks::now().access_deadline(&valid.record.scope);
@@ -191,6 +197,7 @@ impl Standby<'_> {
                 message = channel.next() => return Ok(message?),
                 Ok(()) = changes.changed() => {}
                 () = sleep_until_deadline(deadline) => {}
+                () = gives_way(&mut limit, &self.permit) => return Err(StandbyEnd::GivesWay),
                 () = self.shared.streams.draining.cancelled() => return Err(StandbyEnd::Refused(RefusalKind::Draining)),
             }
         }
@@ -215,6 +222,8 @@ impl Standby<'_> {
                 channel.close_with_error(&error).await;
             }
             StandbyEnd::Refused(kind) => channel.refuse(kind).await,
+            // No error: its owner opens another one later.
+            StandbyEnd::GivesWay => drop(timeout(CLOSE_TIME, channel.close()).await),
         }
         None
     }
