@@ -20,7 +20,7 @@ use crate::support::response::HttpResponse;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 use crate::support::websocket::{Frame, WebSocket};
-use crate::support::{DEVICE, poll};
+use crate::support::{DEVICE, TIMEOUT, poll};
 
 /// The largest message that a hub takes, less its header.
 const MESSAGE: usize = 255 * 1024;
@@ -130,15 +130,7 @@ fn legs_that_return_alone_give_way_where_memory_is_short() {
     // The hub may close one by then.
     let _ = legs.iter_mut().try_for_each(fill);
     (0..20).for_each(|_| site.expect_bob_served());
-    let (sender, frames) = mpsc::sync_channel(MANY_STREAMS);
-    for mut leg in legs {
-        let sender = sender.clone();
-        thread::spawn(move || sender.send(leg.next()));
-    }
-    match frames.recv().expect("one gives way") {
-        Ok(Frame::Close(code, _)) => assert_eq!(code, RefusalKind::Interrupted.row().close),
-        other => panic!("{other:?}"),
-    }
+    assert_eq!(first_close(legs), RefusalKind::Interrupted.row().close);
     let ended = |entry: &Value| entry["operationName"] == "streamClosed" && entry["properties"]["serviceId"] == "alice";
     assert!(!site.hub.activity().iter().any(ended), "it stays interrupted");
 }
@@ -191,7 +183,8 @@ fn idle_standby_connections_are_closed_for_the_streams_of_others() {
     }
     let _streams: Vec<_> = site.alice.streams().take(1000).collect();
     site.expect_bob_served();
-    assert_eq!(standbys[0].expect_close(), CLOSE_NORMAL, "its owner is told no error");
+    // Which ones close is not said.
+    assert_eq!(first_close(standbys), CLOSE_NORMAL, "its owner is told no error");
 }
 
 /// Sends what a hub would hold for a leg without limits.
@@ -199,6 +192,19 @@ fn fill(leg: &mut WebSocket) -> io::Result<()> {
     leg.bytes(&[0; 64 * 1024])?;
     leg.announce(256 * 1024)?;
     leg.garbage(&vec![0; MESSAGE])
+}
+
+/// The code with which the first of these connections is closed.
+fn first_close(connections: Vec<WebSocket>) -> u16 {
+    let (sender, frames) = mpsc::sync_channel(connections.len());
+    for mut connection in connections {
+        let sender = sender.clone();
+        thread::spawn(move || sender.send(connection.next()));
+    }
+    match frames.recv_timeout(TIMEOUT).expect("one is closed") {
+        Ok(Frame::Close(code, _)) => code,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// A hub with little memory, a service, bob, that was served by a device's echo, and another one, alice.
@@ -291,7 +297,7 @@ impl Alice {
         std::iter::from_fn(|| {
             let answer = self.client.open("web", &[("devstream-stream-protocol", self.protocol.as_str())]).answer();
             let grant = (answer.status == 200).then(|| answer.grant())?;
-            let request = self.requests.recv().expect("the hub asks the device");
+            let request = self.requests.recv_timeout(TIMEOUT).expect("the hub asks the device");
             let (reader, at_device) = self.at_device.attach_with_response(&StreamGrant::from(&request)).expect("a leg");
             reader.receive_little();
             let (leg, at_service) = self.client.attach_with_response(&grant).expect("a leg");
