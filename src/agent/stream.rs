@@ -41,14 +41,19 @@ pub(super) async fn serve(
     // Once the control connection has ended, the hub repeats the request on the next one.
     responses.send(response(&request, &connected)).await?;
     let attempt = attempt.ok()?;
-    let connected = match connected {
+    let mut connected = match connected {
         Ok(connected) => connected,
         Err(refusal) => {
             log_refusal(&context, &request, &refusal);
             return None;
         }
     };
-    match open_tunnel(&context, &client, &request, connected.resume_credential.as_ref()).await {
+    // It is of no use once there is a tunnel, which has its own.
+    let opened = {
+        let resume_credential = connected.resume_credential.take();
+        open_tunnel(&context, &client, &request, resume_credential.as_deref()).await
+    };
+    match opened {
         Ok(tunnel) => {
             let slot = request.reusable.then(|| context.standby_pool.reserve(&client));
             let idle_socket = carry(&context, &request, &attempt.counters, connected, tunnel).await;
@@ -98,7 +103,7 @@ pub(super) async fn serve_standby(
         }
         return None;
     }
-    let connected = match connected {
+    let mut connected = match connected {
         Ok(connected) => connected,
         Err(refusal) => {
             log_refusal(&context, &request, &refusal);
@@ -110,7 +115,7 @@ pub(super) async fn serve_standby(
     let tunnel = Tunnel {
         socket: Some(socket),
         protocol: request.protocol.as_deref().and_then(StreamProtocol::from_name),
-        resume_credential: connected.resume_credential.clone(),
+        resume_credential: connected.resume_credential.take(),
         early: EarlyData { received: early, ..EarlyData::default() },
         reusable: request.reusable,
         hold_release: false,
@@ -124,7 +129,7 @@ struct Connected {
     target: TargetConnection,
     resume_target: ResumeTarget,
     /// The grant of the request, with which the stream is resumed.
-    resume_credential: Option<ResumeCredential>,
+    resume_credential: Option<Box<ResumeCredential>>,
     /// The end of its session, unless the stream is plain.
     session: Option<SessionEnd>,
 }
@@ -142,7 +147,7 @@ async fn connect_target(
     }
     let config: &AgentConfig = &context.config;
     let resume_target = client.resume_target(config.client_factory.clone(), &request.url)?;
-    let resume_credential = ResumeGrant::credential(request.resume_grant.as_ref())?;
+    let resume_credential = ResumeGrant::credential(request.resume_grant.as_ref())?.map(Box::new);
     let target = config.targets.find(&request.stream_name).ok_or(RefusalKind::StreamNotOffered)?;
     let session = session_for(config, client, request).await?;
     access_policy::check(&config.access_policy, &context.device(), request).await?;

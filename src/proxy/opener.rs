@@ -245,7 +245,7 @@ impl Opener {
         let tunnel = Tunnel {
             socket: Some(socket),
             protocol: opened.protocol.as_deref().and_then(StreamProtocol::from_name),
-            resume_credential,
+            resume_credential: resume_credential.map(Box::new),
             early: EarlyData { sent: early.clone(), ..EarlyData::default() },
             reusable: opened.reusable,
             hold_release: false,

@@ -43,12 +43,14 @@ impl Rejoin<Connection> for ResumeTarget {
         let client = self.client_factory.client().await?;
         let last = self.endpoint.as_ref().unwrap_or_else(|| client.hub());
         for place in resume_credential.places.before(last, |place| client.may_dial(place)) {
-            match self.rejoin_at(&client.only_at(place), place, resume_credential).await {
+            let client = client.only_at(place);
+            match Box::pin(self.rejoin_at(&client, place, resume_credential)).await {
                 Ok(tunnel) => return Ok(tunnel),
                 Err(refusal) if ends_stream(refusal.kind) => return Err(refusal),
                 Err(refusal) => tracing::debug!("the stream is not resumed at {place}: {}", refusal.message()),
             }
         }
-        self.rejoin_at(&client, last, resume_credential).await
+        // Boxed: a stream that is never interrupted has no room for it.
+        Box::pin(self.rejoin_at(&client, last, resume_credential)).await
     }
 }

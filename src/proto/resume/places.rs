@@ -15,7 +15,7 @@ const SCHEME: &str = "wss://";
 /// they meet; where it is empty, an end returns to where it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]
-pub struct ResumePlaces(Vec<HubAddress>);
+pub struct ResumePlaces(Box<[HubAddress]>);
 
 /// The error for a list that no hub sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -51,7 +51,7 @@ impl ResumePlaces {
             let address = url.strip_prefix(SCHEME).and_then(|authority| authority.parse().ok());
             places.push(address.ok_or(InvalidPlaces::NotAUrl(number))?);
         }
-        Ok(Self(places))
+        Ok(Self(places.into()))
     }
 
     /// Reports whether there is none.

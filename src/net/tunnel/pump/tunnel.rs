@@ -16,8 +16,9 @@ pub struct Tunnel<T> {
     pub socket: Option<WebSocket<T>>,
     /// The protocol of the stream; `None` for bytes without control messages.
     pub protocol: Option<StreamProtocol>,
-    /// The credential to rejoin with, where both ends can resume.
-    pub resume_credential: Option<ResumeCredential>,
+    /// The credential to rejoin with, where both ends can resume. Boxed: a tunnel is moved often, and each move takes its size
+    /// in the task of its stream.
+    pub resume_credential: Option<Box<ResumeCredential>>,
     /// The bytes that were sent or received before the WebSocket was there.
     pub early: EarlyData,
     /// The WebSocket is used for another stream after this one.
@@ -34,13 +35,14 @@ impl<T> Tunnel<T> {
         resume_credential: Option<ResumeCredential>,
     ) -> Self {
         let early = EarlyData::default();
+        let resume_credential = resume_credential.map(Box::new);
         Self { socket: Some(socket), protocol, resume_credential, early, reusable: false, hold_release: false }
     }
 
     /// Creates the tunnel of a resumable stream whose first WebSocket was lost.
     pub fn lost(resume_credential: ResumeCredential) -> Self {
         let (protocol, early) = (Some(StreamProtocol::Resumable), EarlyData::default());
-        let resume_credential = Some(resume_credential);
+        let resume_credential = Some(Box::new(resume_credential));
         Self { socket: None, protocol, resume_credential, early, reusable: false, hold_release: false }
     }
 }
