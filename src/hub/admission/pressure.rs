@@ -34,7 +34,7 @@ const SCARCE_SHARE: u64 = 800;
 /// opens a few files.
 const MEMORY_SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How often freed memory is given back while streams are refused, so that a hub takes streams again a moment after
+/// How often freed memory is given back while streams are refused, at least to some, so that a hub takes streams again a moment after
 /// others have ended; and how many times longer than the CPU time it took, because other threads wait for memory meanwhile.
 /// By the clock it takes far longer where others use the CPU, and memory would then be short for seconds more.
 const RELEASE_INTERVAL: Duration = Duration::from_secs(1);
@@ -198,7 +198,7 @@ impl MemorySample {
         self.at = now;
         self.tightest = tightest(budget);
         let used = self.tightest.map_or(0, MemoryUse::permille);
-        if used >= STREAM_REFUSAL_SHARE && now >= self.next_release {
+        if used >= SCARCE_SHARE && now >= self.next_release {
             let took = allocator::release_freed_memory();
             self.is_released = true;
             self.next_release = now + RELEASE_INTERVAL.max(took * RELEASE_COST);
@@ -236,5 +236,18 @@ mod tests {
         assert_eq!([after(0, short, 20), after(0, short, 3), after(0, short, 4)], [20, 20, 20]);
         assert_eq!([after(1, short, 3), after(1, short, 5), after(1, short, 4)], [3, 5, 5], "it was given back");
         assert_eq!(after(1, ample, 4), 4);
+    }
+
+    #[test]
+    fn freed_memory_is_given_back_where_streams_are_refused_to_some() {
+        let now = clock::now();
+        let released_at = |permille| {
+            let mut memory =
+                MemorySample { at: now, tightest: None, next_release: now, is_released: false, connections: 0 };
+            // What other tests use at the same time is far less than 1 %.
+            memory.read(now, Some(usage::anonymous_memory() * 1000 / permille), 0);
+            memory.next_release > now
+        };
+        assert_eq!([700, 840, 900].map(released_at), [false, true, true]);
     }
 }
