@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::admission::relief::QUEUE_INTERVAL;
+use super::admission::relief::{QUEUE_INTERVAL, Room, Shortage};
 use super::shared::Shared;
 use crate::net::os::{clock, send_queues};
 use crate::proto::id::ServiceName;
@@ -27,8 +27,8 @@ const RISE_PARTS: u64 = 32;
 /// short.
 const WATCHED_PARTS: u64 = 4;
 
-/// Checks that there is capacity for one more stream of this service, and has streams of others give way that hold too
-/// much, else idle standby connections. Near the limit, a service that holds more than its share gets none: else it would
+/// Checks that there is capacity for one more stream of this service, and has connections give way that take long to
+/// authenticate, else streams of others that hold too much, else idle standby connections. Near the limit, a service that holds more than its share gets none: else it would
 /// take what is freed.
 pub(super) async fn stream_capacity(shared: &Shared, service: &ServiceName) -> Result<(), Refusal> {
     let (pressure, broker) = (&shared.admission.pressure, &shared.streams.broker);
@@ -38,8 +38,9 @@ pub(super) async fn stream_capacity(shared: &Shared, service: &ServiceName) -> R
             Ok(()) => return return_capacity(shared, service),
             Err(refusal) => refusal,
         };
-        let is_freed = pressure.shortage().is_some_and(|shortage| {
-            broker.relieve(Some(service), shortage)
+        let is_freed = shortage(shared).is_some_and(|shortage| {
+            shared.admission.limiter.evict_slow()
+                || broker.relieve(Some(service), shortage)
                 || !broker.exceeds_share(service, shortage.room) && shared.streams.close_idle_standbys()
         });
         if !is_freed || clock::now() >= deadline {
@@ -52,7 +53,7 @@ pub(super) async fn stream_capacity(shared: &Shared, service: &ServiceName) -> R
 /// Checks that a stream of this service may return: near the limit, one of a service that holds more than its share waits.
 pub(super) fn return_capacity(shared: &Shared, service: &ServiceName) -> Result<(), Refusal> {
     match shared.admission.pressure.scarce_room() {
-        Some((room, percent)) if shared.streams.broker.exceeds_share(service, room) => {
+        Some((room, percent)) if shared.streams.broker.exceeds_share(service, without_heads(shared, room)) => {
             let detail = format!("{percent} % of the memory budget used, by this service more than its share");
             Err(Refusal::new(RefusalKind::HubBusy, detail))
         }
@@ -70,9 +71,11 @@ pub(super) async fn run(shared: Arc<Shared>) {
             sleep(QUEUE_INTERVAL).await;
             continue;
         };
-        match pressure.shortage() {
+        match shortage(&shared) {
             Some(shortage) if shortage.is_critical => {
-                let _ = broker.relieve(None, shortage) || shared.streams.close_idle_standbys();
+                let _ = shared.admission.limiter.evict_slow()
+                    || broker.relieve(None, shortage)
+                    || shared.streams.close_idle_standbys();
             }
             Some(_) => {}
             None => shared.streams.standby_limit.lift(),
@@ -85,4 +88,15 @@ pub(super) async fn run(shared: Arc<Shared>) {
         }
         let _ = timeout(QUEUE_INTERVAL, broker.waiting().rise_by(room.bytes / RISE_PARTS)).await;
     }
+}
+
+fn shortage(shared: &Shared) -> Option<Shortage> {
+    let shortage = shared.admission.pressure.shortage()?;
+    Some(Shortage { room: without_heads(shared, shortage.room), ..shortage })
+}
+
+/// Counts each connection that has not authenticated twice: it may hold most of a request's head besides, as much again.
+fn without_heads(shared: &Shared, room: Room) -> Room {
+    let unauthenticated = u64::try_from(shared.admission.limiter.count()).unwrap_or(u64::MAX);
+    Room { connections: room.connections.saturating_add(unauthenticated), ..room }
 }

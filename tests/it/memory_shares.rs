@@ -1,16 +1,18 @@
 //! A service that takes all it can of a hub's little memory, in every way it has: another one's streams open and carry.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use devstream::net::os::clock;
+use devstream::net::os::{clock, random};
 use devstream::net::websocket::CLOSE_NORMAL;
-use devstream::proto::limits::STANDBYS_PER_IDENTITY;
-use devstream::proto::message::StreamRequest;
+use devstream::proto::id::StreamId;
+use devstream::proto::limits::{EARLY_DATA_BYTES, STANDBYS_PER_IDENTITY};
+use devstream::proto::message::{StreamRequest, encode};
 use devstream::proto::refusal::RefusalKind;
 use devstream::proto::resume::RESUME_TOKEN_HEADER;
+use devstream::proto::standby::{StandbyOpenRequest, StandbyToHub};
 use devstream::proto::stream::StreamProtocol;
 use serde_json::Value;
 
@@ -137,7 +139,7 @@ fn legs_that_return_alone_give_way_where_memory_is_short() {
 
 /// Connections without a request, of any number of machines.
 #[test]
-fn silent_connections_that_fill_the_memory_end_no_stream_of_a_service_within_its_share() {
+fn connections_without_a_request_that_fill_the_memory_give_way_before_streams() {
     let machine = Machine::new();
     let mut flags = vec!["--memory-budget", "16MiB", "--standbys", "0", "--auth-timeout", "2m"];
     flags.extend(["--max-unauthenticated", "2000", "--max-unauthenticated-per-source", "2000"]);
@@ -153,13 +155,12 @@ fn silent_connections_that_fill_the_memory_end_no_stream_of_a_service_within_its
         while !hub.ask(&["status"]).contains("no new streams:") {
             assert!(silent.len() < 1000, "memory does not fill");
             silent.extend((0..10).map_while(|_| carol.try_dial().ok()));
+            for connection in silent.iter_mut().rev().take(10) {
+                // Most of a head, which is never complete. The hub may close it by then.
+                let _ = connection.write_all(&[b'x'; 15 * 1024]);
+            }
         }
-        for _ in 0..5 {
-            let refused = carol.open("web", &[]).answer();
-            assert_eq!(refused.refusal_label(), RefusalKind::HubBusy.row().label, "{refused:?}");
-        }
-        let refused = |entry: &&Value| entry["resultType"] == RefusalKind::HubBusy.row().label;
-        poll("the lines of all", || (hub.activity().iter().filter(refused).count() == 5).then_some(()));
+        poll("a stream for carol", || (carol.open("web", &[]).answer().status == 200).then_some(()));
         let names = ["streamClosed", "streamInterrupted"];
         let ended = |entry: &Value| names.iter().any(|name| entry["operationName"] == *name);
         assert_eq!(hub.activity().into_iter().find(ended), None);
@@ -185,6 +186,34 @@ fn idle_standby_connections_are_closed_for_the_streams_of_others() {
     site.expect_bob_served();
     // Which ones close is not said.
     assert_eq!(first_close(standbys), CLOSE_NORMAL, "its owner is told no error");
+}
+
+#[test]
+fn a_service_whose_standby_connections_wait_for_a_device_does_not_keep_others_out() {
+    let site = Site::new(StreamProtocol::V1);
+    let _offline = RawClient::join(&site.hub.device_link("offline"));
+    let mut standbys: Vec<_> = (0..STANDBYS_PER_IDENTITY).map_while(|_| site.alice.client.standby().ok()).collect();
+    for standby in &mut standbys {
+        let open = StandbyToHub::Open(StandbyOpenRequest {
+            request_id: StreamId::from_bytes(random::bytes()),
+            device: "offline".parse().unwrap(),
+            stream_name: Some("web".parse().unwrap()),
+            connect_timeout_ms: 60_000,
+            response_timeout_ms: 60_000,
+            protocols: vec![StreamProtocol::V1.as_str().into()],
+            end_to_end: false,
+            early: EARLY_DATA_BYTES.try_into().unwrap(),
+            repeatable: false,
+        });
+        // The hub may close it by then.
+        let mut send = || {
+            standby.text(&encode(&open))?;
+            standby.bytes(&[0; EARLY_DATA_BYTES])?;
+            fill(standby)
+        };
+        let _ = send();
+    }
+    (0..20).for_each(|_| site.expect_bob_served());
 }
 
 /// Sends what a hub would hold for a leg without limits.

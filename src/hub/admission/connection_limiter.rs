@@ -59,6 +59,12 @@ impl ConnectionLimiter {
         Ok(UnauthenticatedPermit { limiter: self.clone(), address, id, evicted })
     }
 
+    /// Evicts the connections that take long to authenticate, where memory is short. Reports whether memory is being freed by
+    /// that.
+    pub(in crate::hub) fn evict_slow(&self) -> bool {
+        self.unauthenticated().evict_slow(clock::now())
+    }
+
     /// Returns whether a source is allowed, throttled or banned.
     pub(in crate::hub) fn status(&self, source: IpAddr) -> SourceStatus {
         self.penalties().status(source, clock::now())

@@ -41,6 +41,10 @@ const HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
 /// The time after which any connection gives way: TLS and a signed request are three round trips.
 const SLOW_GRACE: Duration = Duration::from_secs(3);
 
+/// The time in which the memory of connections that were evicted is free, and the interval of such evictions.
+const EVICTION_TIME: Duration = Duration::from_millis(300);
+const EVICTION_INTERVAL: Duration = Duration::from_secs(1);
+
 /// How far an unauthenticated connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::hub) enum Stage {
@@ -77,6 +81,8 @@ pub(super) struct UnauthenticatedConnections {
     /// Those of unknown and of known sources.
     sites: [HashMap<IpAddr, usize>; 2],
     unknown: usize,
+    /// When the slow ones were evicted for their memory.
+    evicted_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -88,6 +94,12 @@ struct Connection {
     since: Instant,
     /// Cancelled when the connection must give way.
     evicted: CancellationToken,
+}
+
+impl Connection {
+    fn has_had_its_time(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= self.stage.grace()
+    }
 }
 
 /// The limit that a connection met.
@@ -103,7 +115,7 @@ impl UnauthenticatedConnections {
     /// No connections.
     pub(super) fn new(limits: ConnectionLimits) -> Self {
         let (sources, sites) = (HashMap::new(), [HashMap::new(), HashMap::new()]);
-        Self { limits, next_id: 0, connections: BTreeMap::new(), sources, sites, unknown: 0 }
+        Self { limits, next_id: 0, connections: BTreeMap::new(), sources, sites, unknown: 0, evicted_at: None }
     }
 
     /// Returns the number of connections.
@@ -139,6 +151,22 @@ impl UnauthenticatedConnections {
         let connection =
             Connection { source, site, is_known, stage: Stage::Silent, since: now, evicted: evicted.clone() };
         Ok((self.insert(connection), evicted))
+    }
+
+    /// Evicts all that have had their time, for the memory that they hold. Reports whether it is being freed. At most once in
+    /// [`EVICTION_INTERVAL`]: others that come as fast must not keep the memory of streams from being looked at.
+    pub(super) fn evict_slow(&mut self, now: Instant) -> bool {
+        let since = self.evicted_at.map(|at| now.saturating_duration_since(at));
+        if let Some(since) = since.filter(|since| *since < EVICTION_INTERVAL) {
+            return since < EVICTION_TIME;
+        }
+        let slow = self.connections.iter().filter(|(_, connection)| connection.has_had_its_time(now));
+        let slow: Vec<_> = slow.map(|(id, _)| *id).collect();
+        slow.iter().for_each(|id| {
+            self.evict(*id);
+        });
+        self.evicted_at = Some(now).filter(|_| !slow.is_empty());
+        self.evicted_at.is_some()
     }
 
     /// Notes how far a connection has come.
@@ -202,9 +230,7 @@ impl UnauthenticatedConnections {
     /// Evicts the oldest of these connections that has had its time, of the site that has most: one that is alone there may
     /// be on a slow line, and a crowd is no slower for it.
     fn evict_stale(&mut self, now: Instant, is_candidate: impl Fn(&Connection) -> bool) -> bool {
-        let is_stale = |other: &Connection| {
-            now.saturating_duration_since(other.since) >= other.stage.grace() && is_candidate(other)
-        };
+        let is_stale = |other: &Connection| other.has_had_its_time(now) && is_candidate(other);
         let stale = self.connections.iter().filter(|(_, connection)| is_stale(connection));
         let neighbours = |other: &Connection| self.sites[usize::from(other.is_known)].get(&other.site);
         let chosen = stale.max_by_key(|(id, connection)| (neighbours(connection), Reverse(**id)));
@@ -406,5 +432,26 @@ mod tests {
         assert_eq!(table.count(), 768);
         let largest = (0..6).map(|source| table.sources[&ip(source)]).max();
         assert!(largest.is_some_and(|count| count < 50), "{largest:?}");
+    }
+
+    #[test]
+    fn where_memory_is_short_all_that_had_their_time_are_evicted_once_a_second() {
+        let (mut table, start) = (UnauthenticatedConnections::new(LIMITS), clock::now());
+        let at = |millis| start + Duration::from_millis(millis);
+        let tls = |table: &mut UnauthenticatedConnections, millis| {
+            let (id, evicted) = table.admit(ip(1), false, at(millis)).unwrap();
+            table.reached(id, Stage::Tls);
+            evicted
+        };
+        let slow = [tls(&mut table, 0), tls(&mut table, 1)];
+        let young = tls(&mut table, 2000);
+        assert!(table.evict_slow(at(3001)) && slow.iter().all(CancellationToken::is_cancelled));
+        assert!(!young.is_cancelled() && table.count() == 1);
+        assert!(table.evict_slow(at(3300)), "their memory is being freed");
+        let steps = [3301, 4000, 4999].map(|millis| table.evict_slow(at(millis)));
+        assert_eq!(steps, [false, false, false], "streams are looked at meanwhile");
+        assert!(!young.is_cancelled());
+        assert!(table.evict_slow(at(5000)) && young.is_cancelled());
+        assert!(!table.evict_slow(at(7000)), "none is left");
     }
 }

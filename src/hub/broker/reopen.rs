@@ -130,6 +130,11 @@ impl Stream {
         }
     }
 
+    /// Reports whether a standby connection of the service, which sends ahead, waits for the device.
+    pub(super) fn is_awaited_on_standby(&self) -> bool {
+        self.request.standby && matches!(self.phase, Phase::AwaitingDevice | Phase::Requested { .. })
+    }
+
     /// Returns what must be known of this request for one that repeats it.
     fn for_repetition(&self) -> Earlier {
         Earlier { early: self.early, device_requests: self.device_requests }

@@ -54,7 +54,7 @@ impl Broker {
     }
 
     /// Returns the legs that have returned and wait for the other one, and those that have waited for long for the first
-    /// join.
+    /// join: one of a service on a standby connection also before the device has accepted.
     pub fn waiting(&self, now: Instant) -> impl Iterator<Item = WaitingLeg<'_>> {
         self.streams.iter().filter_map(move |(id, stream)| {
             let is_resumable = matches!(stream.phase, Phase::Interrupted { .. });
@@ -65,7 +65,8 @@ impl Broker {
             }
             let end = if stream.device.leg().is_some() { Role::Device } else { Role::Service };
             let leg = WaitingLeg { stream: *id, service: &stream.request.service, end, is_resumable };
-            stream.device.leg().or(stream.service.leg()).map(|_| leg)
+            let is_there = stream.device.leg().is_some() || stream.service.leg().is_some();
+            (is_there || stream.is_awaited_on_standby()).then_some(leg)
         })
     }
 
