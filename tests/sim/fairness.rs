@@ -240,17 +240,17 @@ fn the_share_of_a_service_is_what_the_limits_say() {
 
 /// What it sends ahead is held for its service, from a hub that may be short of memory.
 #[test]
-fn a_leg_that_waits_for_long_for_the_first_join_counts_for_its_service_and_gives_way() {
+fn a_leg_that_waits_for_the_first_join_counts_for_its_service_and_gives_way_when_it_is_late() {
     let mut one = OneDevice::new(Settings::default());
     let stream = one.ask(0).unwrap().stream;
     let waiting = |one: &OneDevice| {
-        let legs = one.broker.waiting(one.now).map(|leg| (leg.stream, leg.service.clone(), leg.end, leg.is_resumable));
+        let legs = one.broker.waiting(one.now).map(|leg| (leg.stream, leg.service.clone(), leg.end, leg.is_late));
         legs.collect::<Vec<_>>()
     };
     one.advance(Duration::from_millis(1900));
-    assert_eq!(waiting(&one), [], "the other leg may be on its way");
+    assert_eq!(waiting(&one), [(stream, service(0), Role::Device, false)], "the other leg may be on its way");
     one.advance(Duration::from_millis(100));
-    assert_eq!(waiting(&one), [(stream, service(0), Role::Device, false)]);
+    assert_eq!(waiting(&one), [(stream, service(0), Role::Device, true)]);
     let refusal = Refusal::from(RefusalKind::NotRead);
     one.broker.handle(Input::GivesWay { stream, refusal: refusal.clone() }, one.now);
     one.process_outputs();

@@ -145,9 +145,8 @@ pub(in crate::hub) struct Holding {
 impl Holding {
     /// A leg that waits for the other one, to open a stream or to resume it, with what it may hold.
     pub(in crate::hub) fn waiting(leg: WaitingLeg<'_>) -> Self {
-        let WaitingLeg { stream, service, end, is_resumable } = leg;
-        // Where it is to open a stream, it is known to have waited for longer.
-        let (behind, watched) = (Duration::ZERO, WATCH_TIME);
+        let WaitingLeg { stream, service, end, is_resumable, is_late } = leg;
+        let (behind, watched) = (Duration::ZERO, if is_late { WATCH_TIME } else { Duration::ZERO });
         let held = HeldBytes { bytes: WAITING_LEG_BYTES, end, awaited: Awaited::Sending, behind, watched };
         Self { stream, service: service.clone(), legs: 1, is_resumable, held: Some(held) }
     }

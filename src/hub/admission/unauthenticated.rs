@@ -41,9 +41,10 @@ const HANDSHAKE_GRACE: Duration = Duration::from_secs(1);
 /// The time after which any connection gives way: TLS and a signed request are three round trips.
 const SLOW_GRACE: Duration = Duration::from_secs(3);
 
-/// The time in which the memory of connections that were evicted is free, and the interval of such evictions.
-const EVICTION_TIME: Duration = Duration::from_millis(300);
-const EVICTION_INTERVAL: Duration = Duration::from_secs(1);
+/// The time in which the memory of connections that were evicted is given back, which happens once a second, and the interval of
+/// such evictions.
+const EVICTION_TIME: Duration = Duration::from_millis(1200);
+const EVICTION_INTERVAL: Duration = Duration::from_secs(3);
 
 /// How far an unauthenticated connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -435,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn where_memory_is_short_all_that_had_their_time_are_evicted_once_a_second() {
+    fn where_memory_is_short_all_that_had_their_time_are_evicted_now_and_then() {
         let (mut table, start) = (UnauthenticatedConnections::new(LIMITS), clock::now());
         let at = |millis| start + Duration::from_millis(millis);
         let tls = |table: &mut UnauthenticatedConnections, millis| {
@@ -444,14 +445,14 @@ mod tests {
             evicted
         };
         let slow = [tls(&mut table, 0), tls(&mut table, 1)];
-        let young = tls(&mut table, 2000);
+        let young = tls(&mut table, 3000);
         assert!(table.evict_slow(at(3001)) && slow.iter().all(CancellationToken::is_cancelled));
         assert!(!young.is_cancelled() && table.count() == 1);
-        assert!(table.evict_slow(at(3300)), "their memory is being freed");
-        let steps = [3301, 4000, 4999].map(|millis| table.evict_slow(at(millis)));
+        assert!(table.evict_slow(at(4200)), "their memory is being freed");
+        let steps = [4201, 5000, 6000].map(|millis| table.evict_slow(at(millis)));
         assert_eq!(steps, [false, false, false], "streams are looked at meanwhile");
         assert!(!young.is_cancelled());
-        assert!(table.evict_slow(at(5000)) && young.is_cancelled());
-        assert!(!table.evict_slow(at(7000)), "none is left");
+        assert!(table.evict_slow(at(6001)) && young.is_cancelled());
+        assert!(!table.evict_slow(at(9002)), "none is left");
     }
 }

@@ -206,6 +206,8 @@ pub struct WaitingLeg<'a> {
     pub end: Role,
     /// The stream was open, and stays interrupted without the leg.
     pub is_resumable: bool,
+    /// The leg has waited for longer than the other one takes on a slow network.
+    pub is_late: bool,
 }
 
 /// The parameters of an admitted leg.

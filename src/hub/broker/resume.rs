@@ -20,8 +20,8 @@ use crate::proto::stream::StreamProtocol;
 /// Reserve for the legs of an earlier run's streams, which notice its end at different times.
 const EARLIER_RUN_GRACE: Duration = Duration::from_secs(60);
 
-/// The time after which a leg that waits for the first join counts with what it may hold: the other one is there within
-/// it, also on a slow network, and a service may open many streams at once.
+/// The time after which a leg is late for the first join, and may give way: the other one is there within it, also on a slow
+/// network, and a service may open many streams at once.
 const OPENING_TIME: Duration = Duration::from_secs(2);
 
 /// The reason why a device's leg cannot return.
@@ -53,18 +53,18 @@ impl Broker {
         }
     }
 
-    /// Returns the legs that have returned and wait for the other one, and those that have waited for long for the first
-    /// join: one of a service on a standby connection also before the device has accepted.
+    /// Returns the legs that have returned and wait for the other one, and those that wait for the first join: one of a
+    /// service on a standby connection also before the device has accepted.
     pub fn waiting(&self, now: Instant) -> impl Iterator<Item = WaitingLeg<'_>> {
         self.streams.iter().filter_map(move |(id, stream)| {
             let is_resumable = matches!(stream.phase, Phase::Interrupted { .. });
             let since = stream.accepted_at.unwrap_or(stream.requested_at);
-            let is_late = stream.is_opening() && since + OPENING_TIME <= now;
-            if !is_resumable && !is_late {
+            if !is_resumable && !stream.is_opening() {
                 return None;
             }
             let end = if stream.device.leg().is_some() { Role::Device } else { Role::Service };
-            let leg = WaitingLeg { stream: *id, service: &stream.request.service, end, is_resumable };
+            let is_late = since + OPENING_TIME <= now;
+            let leg = WaitingLeg { stream: *id, service: &stream.request.service, end, is_resumable, is_late };
             let is_there = stream.device.leg().is_some() || stream.service.leg().is_some();
             (is_there || stream.is_awaited_on_standby()).then_some(leg)
         })

@@ -126,19 +126,21 @@ fn a_service_within_its_share_loses_no_stream_for_memory_that_other_connections_
 #[test]
 fn a_leg_that_waits_counts_for_its_service_with_what_it_may_hold() {
     let service = "alice".parse().unwrap();
-    let leg = |number, is_resumable| {
+    let leg = |number, (is_resumable, is_late)| {
         let stream = StreamId::from_bytes([number; 16]);
-        Holding::waiting(WaitingLeg { stream, service: &service, end: Role::Service, is_resumable })
+        Holding::waiting(WaitingLeg { stream, service: &service, end: Role::Service, is_resumable, is_late })
     };
     let at_most = ROOM.bytes / 2 / (STREAM_BYTES + WAITING_LEG_BYTES);
-    let legs = |count, is_resumable| (0..count).map(|number| leg(number, is_resumable)).collect::<Vec<_>>();
+    let legs = |count, kind| (0..count).map(|number| leg(number, kind)).collect::<Vec<_>>();
+    let (young, late, returned) = ((false, false), (false, true), (true, false));
     let many = u8::try_from(at_most).unwrap() + 1;
-    assert!(!Holdings::new(legs(many - 1, false), 2, ROOM).exceeds_share(&service));
-    assert!(Holdings::new(legs(many, false), 2, ROOM).exceeds_share(&service));
+    assert!(!Holdings::new(legs(many - 1, young), 2, ROOM).exceeds_share(&service));
+    assert!(Holdings::new(legs(many, young), 2, ROOM).exceeds_share(&service));
     let shortage = |is_critical| Shortage { room: ROOM, excess: 1, is_critical };
-    let gives_way = |is_resumable, is_critical| chosen_in(&[legs(many, is_resumable)], 2, shortage(is_critical)).len();
-    assert_eq!([gives_way(true, false), gives_way(false, false), gives_way(false, true)], [1, 1, 1]);
-    let refusals = [true, false].map(|is_resumable| leg(0, is_resumable).refusal().kind);
+    let gives_way = |kind, is_critical| chosen_in(&[legs(many, kind)], 2, shortage(is_critical)).len() == 1;
+    assert_eq!([returned, late, young].map(|kind| gives_way(kind, false)), [true, true, false]);
+    assert!(gives_way(young, true));
+    let refusals = [returned, late].map(|kind| leg(0, kind).refusal().kind);
     assert_eq!(refusals, [RefusalKind::Interrupted, RefusalKind::NotRead]);
 }
 
