@@ -147,13 +147,13 @@ fn answers(local: &mut TcpStream) -> bool {
     local.write_all(b"x").is_ok() && local.read_exact(&mut [0]).is_ok()
 }
 
-/// Over a second in which nothing is asked of it, a process takes under a tenth of a processor: it does not try in a
-/// circle.
+/// Over a second in which nothing is asked of it, a process takes under a fifth of a processor: it does not try in a
+/// circle. Beside others, what little it does takes longer.
 fn assert_idle(process: &Process) {
     let (start, before) = (clock::now(), process.processor_time());
     while clock::now() - start < Duration::from_secs(1) {
         thread::yield_now();
     }
     let took = process.processor_time() - before;
-    assert!(took < Duration::from_millis(100), "{took:?} of a second: {process}");
+    assert!(took < Duration::from_millis(200), "{took:?} of a second: {process}");
 }
