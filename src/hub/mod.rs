@@ -7,9 +7,9 @@
 //! In the order of a stream: `admission` (limits unauthenticated connections), `forwarded` (the client of a load balancer's
 //! connection), `router` (TLS, HTTP, choice of the handler), `connection` (authentication) with `auth` (`authorize`, the
 //! only authorisation), `handlers` (`control` for the device, `open` for the service, `streaming` and `standby` for the
-//! legs), `broker` behind `broker_handle` (the rules of streams), `activity` (the log). `shared` holds the parts that connections
-//! share; `own_urls` makes the URLs that clients are given, `placement` says at which hub a stream is opened; `consequences` tells
-//! the broker what follows from a changed identity, `revalidation` ends what is no longer permitted.
+//! legs), `broker` behind `broker_handle` (the rules of streams), `activity` (the log). `shared` holds the parts that
+//! connections share; `own_urls` makes the URLs that clients are given, `placement` says at which hub a stream is opened;
+//! `consequences` tells the broker what follows from a changed identity, `revalidation` ends what is no longer permitted.
 
 pub mod activity;
 mod admin;

@@ -28,8 +28,8 @@ const RISE_PARTS: u64 = 32;
 const WATCHED_PARTS: u64 = 4;
 
 /// Checks that there is capacity for one more stream of this service, and has connections give way that take long to
-/// authenticate, else streams of others that hold too much, else idle standby connections. Near the limit, a service that holds more than its share gets none: else it would
-/// take what is freed.
+/// authenticate, else streams of others that hold too much, else idle standby connections. Near the limit, a service that
+/// holds more than its share gets none: else it would take what is freed.
 pub(super) async fn stream_capacity(shared: &Shared, service: &ServiceName) -> Result<(), Refusal> {
     let (pressure, broker) = (&shared.admission.pressure, &shared.streams.broker);
     let deadline = clock::now() + RELIEF_TIMEOUT;
@@ -53,7 +53,9 @@ pub(super) async fn stream_capacity(shared: &Shared, service: &ServiceName) -> R
 /// Checks that a stream of this service may return: near the limit, one of a service that holds more than its share waits.
 pub(super) fn return_capacity(shared: &Shared, service: &ServiceName) -> Result<(), Refusal> {
     match shared.admission.pressure.scarce_room() {
-        Some((room, percent)) if shared.streams.broker.exceeds_share(service, without_heads(shared, room)) => {
+        Some((room, percent))
+            if shared.streams.broker.exceeds_share(service, counting_unauthenticated_twice(shared, room)) =>
+        {
             let detail = format!("{percent} % of the memory budget used, by this service more than its share");
             Err(Refusal::new(RefusalKind::HubBusy, detail))
         }
@@ -92,11 +94,11 @@ pub(super) async fn run(shared: Arc<Shared>) {
 
 fn shortage(shared: &Shared) -> Option<Shortage> {
     let shortage = shared.admission.pressure.shortage()?;
-    Some(Shortage { room: without_heads(shared, shortage.room), ..shortage })
+    Some(Shortage { room: counting_unauthenticated_twice(shared, shortage.room), ..shortage })
 }
 
-/// Counts each connection that has not authenticated twice: it may hold most of a request's head besides, as much again.
-fn without_heads(shared: &Shared, room: Room) -> Room {
+/// Counts the connections that have not authenticated once more: each may hold most of a request's head, as much again.
+fn counting_unauthenticated_twice(shared: &Shared, room: Room) -> Room {
     let unauthenticated = u64::try_from(shared.admission.limiter.count()).unwrap_or(u64::MAX);
     Room { connections: room.connections.saturating_add(unauthenticated), ..room }
 }

@@ -34,9 +34,10 @@ const SCARCE_SHARE: u64 = 800;
 /// opens a few files.
 const MEMORY_SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How often freed memory is given back while streams are refused, at least to some, so that a hub takes streams again a moment after
-/// others have ended; and how many times longer than the CPU time it took, because other threads wait for memory meanwhile.
-/// By the clock it takes far longer where others use the CPU, and memory would then be short for seconds more.
+/// How often freed memory is given back while streams are refused, at least to some, so that a hub takes streams again a
+/// moment after others have ended; and how many times longer than the CPU time it took, because other threads wait for
+/// memory meanwhile. By the clock it takes far longer where others use the CPU, and memory would then be short for seconds
+/// more.
 const RELEASE_INTERVAL: Duration = Duration::from_secs(1);
 const RELEASE_COST: u32 = 50;
 
@@ -95,8 +96,7 @@ impl Pressure {
         let now = clock::now();
         let tightest = tightest(budget);
         let initial_memory = tightest.map_or(0, |memory| memory.used);
-        let memory =
-            Mutex::new(MemorySample { at: now, tightest, next_release: now, is_released: false, connections: 0 });
+        let memory = Mutex::new(MemorySample::new(now, tightest));
         Self { connections: AtomicUsize::new(0), max_connections, budget, initial_memory, memory }
     }
 
@@ -193,7 +193,11 @@ impl Pressure {
 }
 
 impl MemorySample {
-    /// Reads anew, after giving back what is free if streams would be refused.
+    fn new(now: Instant, tightest: Option<MemoryUse>) -> Self {
+        Self { at: now, tightest, next_release: now, is_released: false, connections: 0 }
+    }
+
+    /// Reads anew, after giving back what is free if streams would be refused, at least to some.
     fn read(&mut self, now: Instant, budget: Option<u64>, connections: usize) {
         self.at = now;
         self.tightest = tightest(budget);
@@ -225,8 +229,7 @@ mod tests {
     #[test]
     fn connections_that_were_closed_count_until_their_memory_was_given_back() {
         let (start, hour) = (clock::now(), Duration::from_secs(3600));
-        let mut memory =
-            MemorySample { at: start, tightest: None, next_release: start, is_released: false, connections: 0 };
+        let mut memory = MemorySample::new(start, None);
         let mut after = |hours: u32, budget, connections| {
             memory.read(start + hours * hour, Some(budget), connections);
             memory.connections
@@ -242,8 +245,7 @@ mod tests {
     fn freed_memory_is_given_back_where_streams_are_refused_to_some() {
         let now = clock::now();
         let released_at = |permille| {
-            let mut memory =
-                MemorySample { at: now, tightest: None, next_release: now, is_released: false, connections: 0 };
+            let mut memory = MemorySample::new(now, None);
             // What other tests use at the same time is far less than 1 %.
             memory.read(now, Some(usage::anonymous_memory() * 1000 / permille), 0);
             memory.next_release > now

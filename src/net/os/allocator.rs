@@ -34,11 +34,11 @@ mod glibc {
     const M_TRIM_THRESHOLD: c_int = -1;
     const M_MMAP_THRESHOLD: c_int = -3;
 
-    /// The size of the largest block that comes from an arena, and what is kept free at an arena's end, in bytes.
+    /// The size of the largest block that comes from an arena, and the free bytes that stay at an arena's end.
     const LARGEST_BLOCK: c_int = 2 * 1024 * 1024;
     const RETAINED: c_int = 2 * LARGEST_BLOCK;
 
-    /// What is kept free at an arena's end while memory is short: glibc's default. There are up to eight arenas a core.
+    /// The same while memory is short: glibc's default. There are up to eight arenas a core.
     const RETAINED_IN_NEED: c_int = 128 * 1024;
 
     pub(super) fn retain() {

@@ -20,13 +20,13 @@ pub struct ResumePlaces(Box<[HubAddress]>);
 /// The error for a list that no hub sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPlaces {
-    /// Too many.
+    /// There are too many places.
     #[error("more than {RESUME_PLACES} places to resume at")]
     TooMany,
-    /// One is too long; the first is number 1.
+    /// A place is too long; the first is number 1.
     #[error("a place to resume at (number {0}) of more than {RESUME_PLACE_BYTES} bytes")]
     TooLong(usize),
-    /// One is no base URL; the first is number 1.
+    /// A place is no base URL; the first is number 1.
     #[error("a place to resume at (number {0}) that is not wss://HOST[:PORT]")]
     NotAUrl(usize),
 }

@@ -173,7 +173,7 @@ async fn send<R: AsyncRead + Unpin, T: Transport, J>(
             biased;
             () = state.sender_woken() => may_end = false,
             () = wait_until(held_until) => (flush, may_end) = (true, false),
-            read = poll_fn(|context| poll_read(&mut source, context, &mut buffer, size, state)), if room > 0 => match read {
+            read = poll_fn(|context| poll_read(&mut source, context, &mut buffer, || state.block(size))), if room > 0 => match read {
                 // The system reports a reset once. If the writer got it, the reader sees an end of file.
                 Ok(0) if state.is_local_reset() => return std::future::pending().await,
                 Ok(read) => {
@@ -200,20 +200,19 @@ async fn lost_while_sending<T>(broken: WebSocketError, state: &PumpState) -> Con
     broken.into()
 }
 
-/// Reads into a block of this size. While nothing comes there is none, but for one of the largest size: an idle stream holds
-/// no memory for what may come.
+/// Reads into the buffer, or into a new block. While nothing comes there is none, but for one of the largest size: an idle
+/// stream holds no memory for what may come.
 fn poll_read<R: AsyncRead + Unpin>(
     source: &mut R,
     context: &mut Context<'_>,
     buffer: &mut BytesMut,
-    size: usize,
-    state: &PumpState,
+    block: impl FnOnce() -> BytesMut,
 ) -> Poll<io::Result<usize>> {
     if buffer.capacity() == 0 {
-        *buffer = state.block(size);
+        *buffer = block();
     }
     let read = pin!(source.read_buf(buffer)).poll(context);
-    if read.is_pending() && size < FULL_MESSAGE_BYTES {
+    if read.is_pending() && buffer.capacity() < FULL_MESSAGE_BYTES {
         *buffer = BytesMut::new();
     }
     read
@@ -385,5 +384,32 @@ async fn resume_timeout(state: &PumpState, deadline: Option<Instant>) {
     wait_until(deadline).await;
     if !state.is_awaiting_resume() {
         std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use tokio::io::{AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_idle_reader_holds_no_block_and_a_small_read_keeps_none() {
+        let (mut near, mut far) = duplex(MIN_READ_BLOCK);
+        let mut buffer = BytesMut::new();
+        let block = || BytesMut::with_capacity(MIN_READ_BLOCK);
+        let mut read = |buffer: &mut BytesMut| {
+            poll_fn(|context| poll_read(&mut near, context, buffer, block)).now_or_never().map(Result::unwrap)
+        };
+        assert_eq!((read(&mut buffer), buffer.capacity()), (None, 0));
+        for size in [1, MIN_READ_BLOCK / 2 - 1, MIN_READ_BLOCK] {
+            far.write_all(&vec![7; size]).await.unwrap();
+            assert_eq!(read(&mut buffer), Some(size));
+            let taken = take_read(&mut buffer);
+            assert_eq!((read(&mut buffer), buffer.capacity()), (None, 0));
+            let taken = taken.try_into_mut().expect("the buffer has no part of it");
+            assert!(taken == vec![7; size] && taken.capacity() < 2 * size, "{} for {size}", taken.capacity());
+        }
     }
 }
