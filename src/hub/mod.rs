@@ -19,6 +19,7 @@ pub mod backup;
 pub mod broker;
 mod broker_handle;
 pub mod certificate;
+pub mod cluster;
 pub mod config;
 mod connection;
 mod consequences;
