@@ -8,7 +8,7 @@
 //! connection), `router` (TLS, HTTP, choice of the handler), `connection` (authentication) with `auth` (`authorize`, the
 //! only authorisation), `handlers` (`control` for the device, `open` for the service, `streaming` and `standby` for the
 //! legs), `broker` behind `broker_handle` (the rules of streams), `activity` (the log). `shared` holds the parts that
-//! connections share; `own_urls` makes the URLs that clients are given, `placement` says at which hub a stream is opened;
+//! connections share; `own_urls` makes the URLs that clients are given, `cluster` has several hubs be one;
 //! `consequences` tells the broker what follows from a changed identity, `revalidation` ends what is no longer permitted.
 
 pub mod activity;
@@ -34,7 +34,6 @@ mod listen;
 mod metrics;
 mod monitor;
 mod own_urls;
-pub mod placement;
 pub mod registry;
 mod relief;
 mod responses;
@@ -62,6 +61,7 @@ use self::admission::known_sources;
 use self::admission::{Admission, ConnectionPermit};
 use self::broker_handle::BrokerHandle;
 use self::certificate::{HubCertificate, names};
+use self::cluster::view::placement::Members;
 use self::config::HubConfig;
 use self::endpoints::Endpoints;
 use self::event::{Event, Operation};
@@ -69,7 +69,6 @@ use self::in_front::Warnings;
 pub use self::listen::BindError;
 use self::listen::ListenerKind;
 use self::metrics::Metrics;
-use self::placement::Members;
 use self::registry::RegistryCache;
 use self::revalidation::follow_clock;
 use self::shared::Shared;

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::activity::Activity;
 use super::admission::Admission;
+use super::cluster::view::placement::Members;
 use super::config::HubConfig;
 use super::endpoints::Endpoints;
 use super::in_front::Warnings;
 use super::metrics::Metrics;
 use super::own_urls::UrlAuthority;
-use super::placement::Members;
 use super::registry::RegistryCache;
 use super::streams::Streams;
 use crate::proto::message::StandbyOffer;

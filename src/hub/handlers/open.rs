@@ -8,10 +8,10 @@ use tokio::time::sleep;
 
 use crate::hub::auth::Action;
 use crate::hub::broker::{Grant, OpenRequest};
+use crate::hub::cluster::view::placement::{Placement, Presence};
 use crate::hub::connection::ConnectionContext;
 use crate::hub::consequences::Clocks;
 use crate::hub::event::{Event, Operation};
-use crate::hub::placement::{Placement, Presence};
 use crate::hub::registry::Record;
 use crate::hub::relief;
 use crate::hub::responses;

@@ -3,7 +3,6 @@
 //! A stream lives at the hub where its device is connected: only asking crosses hubs.
 
 use std::cmp::Reverse;
-use std::sync::Arc;
 
 use crate::proto::id::{HubId, StreamId};
 
@@ -46,7 +45,7 @@ pub struct Member {
     /// Its state.
     pub state: MemberState,
     /// The region that its operator gave it.
-    pub region: Option<Arc<str>>,
+    pub region: Option<String>,
 }
 
 impl Member {
@@ -61,7 +60,7 @@ pub struct Members {
     /// The hub that sees them.
     pub own: HubId,
     /// Its region.
-    pub region: Option<Arc<str>>,
+    pub region: Option<String>,
     /// The others.
     pub others: Vec<Member>,
     /// The hub cannot ask the others: what it does not have itself it cannot call offline.

@@ -1,0 +1,278 @@
+//! PURE. Which hubs there are, by the beats that each sends once a second.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::placement::{Member, MemberState, Members};
+use crate::proto::id::HubId;
+use crate::proto::join::HubAddress;
+use crate::proto::timestamp::Timestamp;
+
+/// The interval of beats.
+pub const BEAT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The time without a beat after which a hub counts as dead: three in a row are lost.
+pub const DEAD_AFTER: Duration = Duration::from_millis(3500);
+
+/// The time for which a dead hub is remembered: the ends of its streams return within the longest interruption.
+const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The limit on hubs, dead ones included. Each hears of every device, so that no cluster has as many.
+const MAX_HUBS: usize = 256;
+
+/// What a hub says of itself once a second.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Beat {
+    /// The hub.
+    pub hub: HubId,
+    /// Its run.
+    pub run: u64,
+    /// The address of its own, at which clients reach this hub and no other.
+    pub address: HubAddress,
+    /// The version of its program.
+    pub version: String,
+    /// The region that its operator gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The start of this run.
+    pub since: Timestamp,
+    /// The devices that are connected to it.
+    pub devices: usize,
+    /// Its streams.
+    pub streams: usize,
+    /// It takes no new streams and devices.
+    #[serde(default)]
+    pub draining: bool,
+    /// It is about to end: this is its last beat.
+    #[serde(default)]
+    pub leaving: bool,
+    /// The revision of the registry that its mirror has.
+    pub revision: u64,
+}
+
+/// A hub, as this one heard of it last.
+#[derive(Debug, Clone)]
+struct Heard {
+    beat: Beat,
+    at: Instant,
+    /// When it counted as dead.
+    died: Option<Instant>,
+}
+
+impl Heard {
+    fn state(&self) -> MemberState {
+        match self {
+            Self { died: Some(_), .. } => MemberState::Dead,
+            Self { beat: Beat { draining: true, .. }, .. } => MemberState::Draining,
+            Self { .. } => MemberState::Live,
+        }
+    }
+}
+
+/// All other hubs.
+#[derive(Debug)]
+pub struct MemberTable {
+    own: HubId,
+    region: Option<String>,
+    heard: HashMap<HubId, Heard>,
+    /// The engine is out of reach since then.
+    isolated_since: Option<Instant>,
+}
+
+/// What a beat tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heartbeat {
+    /// Nothing new.
+    Known,
+    /// The hub's state is another one.
+    Changed,
+    /// The run of the hub was not known: it knows no device of this one.
+    New,
+}
+
+impl MemberTable {
+    /// A table without other hubs.
+    pub fn new(own: HubId, region: Option<String>) -> Self {
+        Self { own, region, heard: HashMap::new(), isolated_since: None }
+    }
+
+    /// Takes note of a beat.
+    pub fn hear(&mut self, beat: Beat, now: Instant) -> Heartbeat {
+        if beat.hub == self.own || (self.heard.len() >= MAX_HUBS && !self.heard.contains_key(&beat.hub)) {
+            return Heartbeat::Known;
+        }
+        let died = beat.leaving.then_some(now);
+        let (hub, run) = (beat.hub, beat.run);
+        let heard = Heard { beat, at: now, died };
+        let (state, before) = (heard.state(), self.heard.insert(hub, heard));
+        match before {
+            Some(before) if before.beat.run == run && before.died.is_none() && before.state() == state => {
+                Heartbeat::Known
+            }
+            Some(before) if before.beat.run == run && state == MemberState::Dead => {
+                if before.died.is_some() {
+                    Heartbeat::Known
+                } else {
+                    Heartbeat::Changed
+                }
+            }
+            Some(before) if before.beat.run == run && before.died.is_none() => Heartbeat::Changed,
+            // It may have been cut off, and have missed what was said meanwhile.
+            Some(_) | None => Heartbeat::New,
+        }
+    }
+
+    /// A hub does not answer at all: nobody listens in its name.
+    pub fn bury(&mut self, hub: HubId, now: Instant) -> bool {
+        let alive = self.heard.get_mut(&hub).filter(|heard| heard.died.is_none());
+        alive.map(|heard| heard.died = Some(now)).is_some()
+    }
+
+    /// Returns the hubs that have just died of silence. While the engine is out of reach, silence says nothing.
+    pub fn expire(&mut self, now: Instant) -> Vec<HubId> {
+        self.heard.retain(|_, heard| heard.died.is_none_or(|died| now < died + REMEMBERED));
+        if self.isolated_since.is_some() {
+            return Vec::new();
+        }
+        let silent = self.heard.iter_mut().filter(|(_, heard)| heard.died.is_none() && heard.at + DEAD_AFTER <= now);
+        silent.map(|(hub, heard)| (*hub, heard.died = Some(now)).0).collect()
+    }
+
+    /// The engine is out of reach, or in reach again: then the others have [`DEAD_AFTER`] for their next beats.
+    pub fn set_isolated(&mut self, isolated: bool, now: Instant) -> bool {
+        if isolated == self.isolated_since.is_some() {
+            return false;
+        }
+        self.isolated_since = isolated.then_some(now);
+        self.heard.values_mut().for_each(|heard| heard.at = now);
+        true
+    }
+
+    /// The time since which the engine is out of reach.
+    pub fn isolated_since(&self) -> Option<Instant> {
+        self.isolated_since
+    }
+
+    /// Returns all hubs for the choice of one.
+    pub fn members(&self) -> Members {
+        let member = |heard: &Heard| Member {
+            id: heard.beat.hub,
+            run: heard.beat.run,
+            state: heard.state(),
+            region: heard.beat.region.clone(),
+        };
+        Members {
+            own: self.own,
+            region: self.region.clone(),
+            others: self.heard.values().map(member).collect(),
+            isolated: self.isolated_since.is_some(),
+        }
+    }
+
+    /// Returns a hub's own address, if it is alive.
+    pub fn address(&self, hub: HubId) -> Option<&HubAddress> {
+        self.heard.get(&hub).filter(|heard| heard.died.is_none()).map(|heard| &heard.beat.address)
+    }
+
+    /// Reports whether a hub is known to be alive.
+    pub fn is_alive(&self, hub: HubId) -> bool {
+        self.heard.get(&hub).is_some_and(|heard| heard.died.is_none())
+    }
+
+    /// Returns when a hub died, of those that are remembered.
+    pub fn dead(&self) -> impl Iterator<Item = (HubId, Instant)> {
+        self.heard.iter().filter_map(|(hub, heard)| Some((*hub, heard.died?)))
+    }
+
+    /// Returns the hubs that are alive.
+    pub fn alive(&self) -> impl Iterator<Item = HubId> {
+        self.heard.iter().filter(|(_, heard)| heard.died.is_none()).map(|(hub, _)| *hub)
+    }
+
+    /// Returns the last beat of every other hub, how long ago it was heard, and the hub's state.
+    pub fn beats(&self, now: Instant) -> impl Iterator<Item = (&Beat, Duration, MemberState)> {
+        self.heard.values().map(move |heard| (&heard.beat, now.saturating_duration_since(heard.at), heard.state()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hub(number: u8) -> HubId {
+        HubId::from_bytes([number; 16])
+    }
+
+    fn beat(number: u8, run: u64) -> Beat {
+        Beat {
+            hub: hub(number),
+            run,
+            address: format!("h{number}.hub.test").parse().unwrap(),
+            version: "1.0.0".into(),
+            region: None,
+            since: Timestamp(0),
+            devices: 0,
+            streams: 0,
+            draining: false,
+            leaving: false,
+            revision: 0,
+        }
+    }
+
+    fn states(table: &MemberTable) -> Vec<(HubId, MemberState)> {
+        let mut states: Vec<_> = table.members().others.iter().map(|it| (it.id, it.state)).collect();
+        states.sort_by_key(|(id, _)| *id);
+        states
+    }
+
+    #[test]
+    fn a_hub_is_dead_after_three_beats_that_did_not_come() {
+        let (mut table, start) = (MemberTable::new(hub(0), None), Instant::now());
+        assert_eq!(table.hear(beat(1, 1), start), Heartbeat::New);
+        assert_eq!(table.hear(beat(2, 1), start), Heartbeat::New);
+        assert_eq!(table.hear(beat(0, 1), start), Heartbeat::Known, "its own");
+        let later = start + 3 * BEAT_INTERVAL;
+        assert_eq!(table.hear(beat(1, 1), later), Heartbeat::Known);
+        assert_eq!(table.expire(later), []);
+        let dead = start + DEAD_AFTER;
+        assert_eq!(table.expire(dead), [hub(2)]);
+        assert_eq!(table.expire(dead), [], "told once");
+        assert_eq!(states(&table), [(hub(1), MemberState::Live), (hub(2), MemberState::Dead)]);
+        assert_eq!(table.dead().collect::<Vec<_>>(), [(hub(2), dead)]);
+        assert!(table.address(hub(1)).is_some() && table.address(hub(2)).is_none());
+        assert_eq!(table.hear(beat(2, 1), dead + BEAT_INTERVAL), Heartbeat::New, "it was cut off or frozen");
+        assert!(table.is_alive(hub(2)));
+    }
+
+    #[test]
+    fn a_new_run_knows_nothing_and_a_last_beat_ends_one_at_once() {
+        let (mut table, start) = (MemberTable::new(hub(0), None), Instant::now());
+        table.hear(beat(1, 1), start);
+        assert_eq!(table.hear(Beat { draining: true, ..beat(1, 1) }, start), Heartbeat::Changed);
+        assert_eq!(states(&table), [(hub(1), MemberState::Draining)]);
+        assert_eq!(table.hear(Beat { leaving: true, ..beat(1, 1) }, start), Heartbeat::Changed);
+        assert_eq!(table.hear(Beat { leaving: true, ..beat(1, 1) }, start), Heartbeat::Known);
+        assert_eq!(states(&table), [(hub(1), MemberState::Dead)]);
+        assert_eq!(table.hear(beat(1, 2), start), Heartbeat::New);
+        assert_eq!(states(&table), [(hub(1), MemberState::Live)]);
+        assert!(table.bury(hub(1), start) && !table.bury(hub(1), start) && !table.bury(hub(9), start));
+    }
+
+    #[test]
+    fn silence_while_the_engine_is_out_of_reach_kills_nobody() {
+        let (mut table, start) = (MemberTable::new(hub(0), None), Instant::now());
+        table.hear(beat(1, 1), start);
+        assert!(table.set_isolated(true, start) && !table.set_isolated(true, start));
+        assert_eq!(table.expire(start + 10 * DEAD_AFTER), []);
+        assert!(table.members().isolated && table.is_alive(hub(1)));
+        let back = start + 20 * DEAD_AFTER;
+        assert!(table.set_isolated(false, back));
+        assert_eq!(table.expire(back + BEAT_INTERVAL), [], "its beats may be on their way");
+        assert_eq!(table.expire(back + DEAD_AFTER), [hub(1)]);
+        assert_eq!(table.expire(back + DEAD_AFTER + REMEMBERED), []);
+        assert_eq!(states(&table), []);
+    }
+}
