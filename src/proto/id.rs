@@ -267,6 +267,14 @@ random_id!(
     InvalidHubId,
     "a hub's id"
 );
+random_id!(
+    /// The id of a request from one hub of a cluster to another: 128 random bits, as 32 hexadecimal digits. A reply is
+    /// authenticated for it.
+    HubRequestId,
+    /// The error for text that is not 32 lower-case hexadecimal digits.
+    InvalidHubRequestId,
+    "a request's id"
+);
 
 fn parse_digits(text: &str) -> Option<u128> {
     let digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');

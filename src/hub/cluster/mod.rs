@@ -5,4 +5,13 @@
 //! connection or a stream as plain messages, the registry in a key-value bucket. `view` holds the rules.
 
 pub mod key;
+pub mod link;
+#[cfg(test)]
+mod loopback;
+pub mod messages;
+pub mod node;
+pub mod requests;
+pub mod run;
+#[cfg(test)]
+mod tests;
 pub mod view;

@@ -17,6 +17,11 @@ pub fn now_utc() -> Timestamp {
     Timestamp(OffsetDateTime::now_utc().unix_timestamp())
 }
 
+/// The current time of the wall clock, in milliseconds since 1970.
+pub fn unix_millis() -> u64 {
+    u64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or_default()
+}
+
 /// The current time of the wall clock with milliseconds, as RFC 3339 in UTC: the timestamp of activity log lines.
 pub fn now_rfc3339() -> String {
     let now = OffsetDateTime::now_utc();

@@ -25,7 +25,7 @@ const MAX_HUBS: usize = 256;
 /// What a hub says of itself once a second.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Beat {
+pub struct Heartbeat {
     /// The hub.
     pub hub: HubId,
     /// Its run.
@@ -55,18 +55,18 @@ pub struct Beat {
 
 /// A hub, as this one heard of it last.
 #[derive(Debug, Clone)]
-struct Heard {
-    beat: Beat,
+struct OtherHub {
+    beat: Heartbeat,
     at: Instant,
     /// When it counted as dead.
     died: Option<Instant>,
 }
 
-impl Heard {
+impl OtherHub {
     fn state(&self) -> MemberState {
         match self {
             Self { died: Some(_), .. } => MemberState::Dead,
-            Self { beat: Beat { draining: true, .. }, .. } => MemberState::Draining,
+            Self { beat: Heartbeat { draining: true, .. }, .. } => MemberState::Draining,
             Self { .. } => MemberState::Live,
         }
     }
@@ -77,16 +77,16 @@ impl Heard {
 pub struct MemberTable {
     own: HubId,
     region: Option<String>,
-    heard: HashMap<HubId, Heard>,
+    heard: HashMap<HubId, OtherHub>,
     /// The engine is out of reach since then.
     isolated_since: Option<Instant>,
 }
 
-/// What a beat tells.
+/// What follows from a heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heartbeat {
+pub enum HeartbeatEffect {
     /// Nothing new.
-    Known,
+    Nothing,
     /// The hub's state is another one.
     Changed,
     /// The run of the hub was not known: it knows no device of this one.
@@ -100,28 +100,28 @@ impl MemberTable {
     }
 
     /// Takes note of a beat.
-    pub fn hear(&mut self, beat: Beat, now: Instant) -> Heartbeat {
+    pub fn hear(&mut self, beat: Heartbeat, now: Instant) -> HeartbeatEffect {
         if beat.hub == self.own || (self.heard.len() >= MAX_HUBS && !self.heard.contains_key(&beat.hub)) {
-            return Heartbeat::Known;
+            return HeartbeatEffect::Nothing;
         }
         let died = beat.leaving.then_some(now);
         let (hub, run) = (beat.hub, beat.run);
-        let heard = Heard { beat, at: now, died };
+        let heard = OtherHub { beat, at: now, died };
         let (state, before) = (heard.state(), self.heard.insert(hub, heard));
         match before {
             Some(before) if before.beat.run == run && before.died.is_none() && before.state() == state => {
-                Heartbeat::Known
+                HeartbeatEffect::Nothing
             }
             Some(before) if before.beat.run == run && state == MemberState::Dead => {
                 if before.died.is_some() {
-                    Heartbeat::Known
+                    HeartbeatEffect::Nothing
                 } else {
-                    Heartbeat::Changed
+                    HeartbeatEffect::Changed
                 }
             }
-            Some(before) if before.beat.run == run && before.died.is_none() => Heartbeat::Changed,
+            Some(before) if before.beat.run == run && before.died.is_none() => HeartbeatEffect::Changed,
             // It may have been cut off, and have missed what was said meanwhile.
-            Some(_) | None => Heartbeat::New,
+            Some(_) | None => HeartbeatEffect::New,
         }
     }
 
@@ -158,7 +158,7 @@ impl MemberTable {
 
     /// Returns all hubs for the choice of one.
     pub fn members(&self) -> Members {
-        let member = |heard: &Heard| Member {
+        let member = |heard: &OtherHub| Member {
             id: heard.beat.hub,
             run: heard.beat.run,
             state: heard.state(),
@@ -193,7 +193,7 @@ impl MemberTable {
     }
 
     /// Returns the last beat of every other hub, how long ago it was heard, and the hub's state.
-    pub fn beats(&self, now: Instant) -> impl Iterator<Item = (&Beat, Duration, MemberState)> {
+    pub fn beats(&self, now: Instant) -> impl Iterator<Item = (&Heartbeat, Duration, MemberState)> {
         self.heard.values().map(move |heard| (&heard.beat, now.saturating_duration_since(heard.at), heard.state()))
     }
 }
@@ -206,8 +206,8 @@ mod tests {
         HubId::from_bytes([number; 16])
     }
 
-    fn beat(number: u8, run: u64) -> Beat {
-        Beat {
+    fn beat(number: u8, run: u64) -> Heartbeat {
+        Heartbeat {
             hub: hub(number),
             run,
             address: format!("h{number}.hub.test").parse().unwrap(),
@@ -230,12 +230,12 @@ mod tests {
 
     #[test]
     fn a_hub_is_dead_after_three_beats_that_did_not_come() {
-        let (mut table, start) = (MemberTable::new(hub(0), None), Instant::now());
-        assert_eq!(table.hear(beat(1, 1), start), Heartbeat::New);
-        assert_eq!(table.hear(beat(2, 1), start), Heartbeat::New);
-        assert_eq!(table.hear(beat(0, 1), start), Heartbeat::Known, "its own");
+        let (mut table, start) = (MemberTable::new(hub(0), None), tokio::time::Instant::now().into_std());
+        assert_eq!(table.hear(beat(1, 1), start), HeartbeatEffect::New);
+        assert_eq!(table.hear(beat(2, 1), start), HeartbeatEffect::New);
+        assert_eq!(table.hear(beat(0, 1), start), HeartbeatEffect::Nothing, "its own");
         let later = start + 3 * BEAT_INTERVAL;
-        assert_eq!(table.hear(beat(1, 1), later), Heartbeat::Known);
+        assert_eq!(table.hear(beat(1, 1), later), HeartbeatEffect::Nothing);
         assert_eq!(table.expire(later), []);
         let dead = start + DEAD_AFTER;
         assert_eq!(table.expire(dead), [hub(2)]);
@@ -243,27 +243,27 @@ mod tests {
         assert_eq!(states(&table), [(hub(1), MemberState::Live), (hub(2), MemberState::Dead)]);
         assert_eq!(table.dead().collect::<Vec<_>>(), [(hub(2), dead)]);
         assert!(table.address(hub(1)).is_some() && table.address(hub(2)).is_none());
-        assert_eq!(table.hear(beat(2, 1), dead + BEAT_INTERVAL), Heartbeat::New, "it was cut off or frozen");
+        assert_eq!(table.hear(beat(2, 1), dead + BEAT_INTERVAL), HeartbeatEffect::New, "it was cut off or frozen");
         assert!(table.is_alive(hub(2)));
     }
 
     #[test]
     fn a_new_run_knows_nothing_and_a_last_beat_ends_one_at_once() {
-        let (mut table, start) = (MemberTable::new(hub(0), None), Instant::now());
+        let (mut table, start) = (MemberTable::new(hub(0), None), tokio::time::Instant::now().into_std());
         table.hear(beat(1, 1), start);
-        assert_eq!(table.hear(Beat { draining: true, ..beat(1, 1) }, start), Heartbeat::Changed);
+        assert_eq!(table.hear(Heartbeat { draining: true, ..beat(1, 1) }, start), HeartbeatEffect::Changed);
         assert_eq!(states(&table), [(hub(1), MemberState::Draining)]);
-        assert_eq!(table.hear(Beat { leaving: true, ..beat(1, 1) }, start), Heartbeat::Changed);
-        assert_eq!(table.hear(Beat { leaving: true, ..beat(1, 1) }, start), Heartbeat::Known);
+        assert_eq!(table.hear(Heartbeat { leaving: true, ..beat(1, 1) }, start), HeartbeatEffect::Changed);
+        assert_eq!(table.hear(Heartbeat { leaving: true, ..beat(1, 1) }, start), HeartbeatEffect::Nothing);
         assert_eq!(states(&table), [(hub(1), MemberState::Dead)]);
-        assert_eq!(table.hear(beat(1, 2), start), Heartbeat::New);
+        assert_eq!(table.hear(beat(1, 2), start), HeartbeatEffect::New);
         assert_eq!(states(&table), [(hub(1), MemberState::Live)]);
         assert!(table.bury(hub(1), start) && !table.bury(hub(1), start) && !table.bury(hub(9), start));
     }
 
     #[test]
     fn silence_while_the_engine_is_out_of_reach_kills_nobody() {
-        let (mut table, start) = (MemberTable::new(hub(0), None), Instant::now());
+        let (mut table, start) = (MemberTable::new(hub(0), None), tokio::time::Instant::now().into_std());
         table.hear(beat(1, 1), start);
         assert!(table.set_isolated(true, start) && !table.set_isolated(true, start));
         assert_eq!(table.expire(start + 10 * DEAD_AFTER), []);

@@ -53,7 +53,7 @@ pub struct PresenceNews {
 
 /// A device at another hub.
 #[derive(Debug, Clone, Copy)]
-struct Known {
+struct AtAnotherHub {
     hub: HubId,
     hub_run: u64,
     stamp: Stamp,
@@ -66,7 +66,7 @@ struct Known {
 pub struct PresenceTable {
     /// The devices of this hub, and when they connected.
     own: HashMap<DeviceId, (Stamp, AgentConnection)>,
-    others: HashMap<DeviceId, Known>,
+    others: HashMap<DeviceId, AtAnotherHub>,
     /// The list that each hub has begun last, with the run that did.
     lists: HashMap<HubId, (u64, u64)>,
 }
@@ -144,7 +144,7 @@ impl PresenceTable {
         };
         if self.others.len() < MAX_DEVICES || self.others.contains_key(device) {
             let list = self.lists.get(&news.hub).filter(|(run, _)| *run == news.run).map_or(0, |(_, list)| *list);
-            self.others.insert(device.clone(), Known { hub: news.hub, hub_run: news.run, stamp, list });
+            self.others.insert(device.clone(), AtAnotherHub { hub: news.hub, hub_run: news.run, stamp, list });
         }
         moved
     }

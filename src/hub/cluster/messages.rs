@@ -1,0 +1,189 @@
+//! PURE. What hubs say to one another: JSON, authenticated for the subject that it is said on. Unknown fields are ignored, so that a
+//! version and the one before it understand each other.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::proto::id::{DeviceId, HubId, HubRequestId, ServiceName, StreamId, StreamName};
+use crate::proto::message::StandbyOffer;
+use crate::proto::refusal::Refusal;
+use crate::proto::secret::StreamToken;
+
+/// Where something is said. The first token is the version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// Once a second, of each hub.
+    Beats,
+    /// Which devices have come to a hub or left it.
+    Presence,
+    /// Which hub has a device: each that has it replies.
+    Who,
+    /// Requests to one hub.
+    Requests(HubId),
+    /// Requests to one hub that are void.
+    Cancellations(HubId),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Beats => f.write_str("ds1.beat"),
+            Self::Presence => f.write_str("ds1.presence"),
+            Self::Who => f.write_str("ds1.who"),
+            Self::Requests(hub) => write!(f, "ds1.ask.{hub}"),
+            Self::Cancellations(hub) => write!(f, "ds1.cancel.{hub}"),
+        }
+    }
+}
+
+/// Returns what a reply to a request is authenticated for.
+pub fn reply_place(request: HubRequestId) -> String {
+    format!("reply.{request}")
+}
+
+/// Something said with a number of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbered<T> {
+    /// The number.
+    pub id: HubRequestId,
+    /// What is said.
+    #[serde(flatten)]
+    pub body: T,
+}
+
+/// A request to the hub at which a device is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "camelCase")]
+pub enum HubRequest {
+    /// Open a stream for a service that the asking hub has authenticated.
+    Open(Box<OpenElsewhere>),
+    /// Reply, to show that the hub lives.
+    Live,
+}
+
+/// The request of a service, as the hub sees it that the service is connected to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenElsewhere {
+    /// The service.
+    pub service: ServiceName,
+    /// Its address.
+    pub source: SocketAddr,
+    /// The device.
+    pub device: DeviceId,
+    /// The forward; none asks for the device's first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<StreamName>,
+    /// Time to wait for the device's response, in milliseconds.
+    pub response_timeout_ms: u64,
+    /// The stream subprotocols that the service supports.
+    pub protocols: Vec<String>,
+    /// `true` if the service encrypts the stream end to end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub end_to_end: bool,
+    /// The stream's id, if the service chose it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamId>,
+    /// `true` if the service can reuse its connection after the stream.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reusable: bool,
+}
+
+/// A reply of the hub that was asked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "camelCase")]
+pub enum HubReply {
+    /// The device has accepted.
+    Opened(Box<OpenedElsewhere>),
+    /// The device is not there.
+    NotHere,
+    /// There is no stream.
+    Refused {
+        /// The reason.
+        reason: Refusal,
+    },
+    /// The hub lives.
+    Live,
+}
+
+/// A stream at the hub that was asked, as its service is told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenedElsewhere {
+    /// The stream.
+    pub stream: StreamId,
+    /// The URL for the service's leg.
+    pub url: String,
+    /// The token for it.
+    pub token: StreamToken,
+    /// The stream subprotocol that both ends support, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// `true` if the connections of both legs become standby connections after the stream.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reusable: bool,
+    /// `true` if the device encrypts the stream end to end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub end_to_end: bool,
+    /// The offer to take standby connections there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standby: Option<StandbyOffer>,
+    /// Limit of streams that the service may be opening there at the same time.
+    pub opening_limit: usize,
+}
+
+/// A device that is looked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Search {
+    /// The hub that looks for it, which does not reply to itself.
+    pub from: HubId,
+    /// The device.
+    pub device: DeviceId,
+}
+
+/// A hub that was asked whether it has a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// The hub.
+    pub hub: HubId,
+    /// The device is connected to it.
+    pub online: bool,
+}
+
+/// A request that nobody waits for any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancellation {
+    /// Its number.
+    pub id: HubRequestId,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_messages_are_these_bytes() {
+        let hub = HubId::from_bytes([1; 16]);
+        assert_eq!(Subject::Requests(hub).to_string(), format!("ds1.ask.{}", "01".repeat(16)));
+        let open = OpenElsewhere {
+            service: "alice".parse().unwrap(),
+            source: "192.0.2.1:4711".parse().unwrap(),
+            device: "pi-42".parse().unwrap(),
+            name: None,
+            response_timeout_ms: 60_000,
+            protocols: vec!["devstream.v1".into()],
+            end_to_end: true,
+            stream: None,
+            reusable: false,
+        };
+        let request = Numbered { id: HubRequestId::from_bytes([7; 16]), body: HubRequest::Open(Box::new(open)) };
+        let text = r#"{"id":"07070707070707070707070707070707","do":"open","service":"alice","source":"192.0.2.1:4711","device":"pi-42","responseTimeoutMs":60000,"protocols":["devstream.v1"],"endToEnd":true}"#;
+        assert_eq!(serde_json::to_string(&request).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Numbered<HubRequest>>(text).unwrap(), request);
+        let later = text.replace(r#","do""#, r#","new":[{}],"do""#);
+        assert_eq!(serde_json::from_str::<Numbered<HubRequest>>(&later).unwrap(), request);
+        assert_eq!(serde_json::to_string(&HubReply::NotHere).unwrap(), r#"{"is":"notHere"}"#);
+    }
+}

@@ -1,0 +1,364 @@
+//! This hub's part in a cluster: what it tells the others, what it knows of them, and what it asks them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+use super::key::ClusterKey;
+use super::link::{Cluster, LinkError};
+use super::messages::{Found, HubReply, HubRequest, Numbered, Search, Subject, reply_place};
+use super::view::members::{Heartbeat, HeartbeatEffect, MemberTable};
+use super::view::placement::{Members, Placement, Presence};
+use super::view::presence::{AgentConnection, MovedAway, PresenceChange, PresenceNews, PresenceTable};
+use super::view::stamp::HybridClock;
+use crate::net::os::{clock, random};
+use crate::proto::id::{DeviceId, HubId, HubRequestId};
+use crate::proto::join::HubAddress;
+use crate::proto::resume::HubRun;
+
+/// The time in which a hub that lives shows it: some round trips between the engine's servers.
+const LIFE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The time in which every live hub says whether it has a device.
+const SEARCH_TIMEOUT: Duration = Duration::from_millis(1000);
+
+/// The time for the engine to be in reach again, and for the reply.
+const RECONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The devices in one message: a few hundred bytes each, far below the engine's limit of 1 MiB.
+const DEVICES_PER_MESSAGE: usize = 1000;
+
+/// The limit on requests that are to be cancelled. Beyond it they run into their own timeouts.
+const MAX_CANCELLED: usize = 4096;
+
+/// What there is of one hub in the cluster.
+pub struct Node {
+    /// This hub and its run.
+    pub own: HubRun,
+    id: HubId,
+    /// The address at which clients reach this hub and no other.
+    pub address: HubAddress,
+    link: Arc<dyn Cluster>,
+    key: ClusterKey,
+    state: Mutex<State>,
+    /// Notified when there is something to tell of this hub's devices.
+    pub(super) news: Notify,
+    /// Counts the changes of what is known of other hubs and their devices.
+    changes: watch::Sender<u64>,
+}
+
+struct State {
+    members: MemberTable,
+    presence: PresenceTable,
+    clock: HybridClock,
+    /// Changes of this hub's devices that were not told yet.
+    untold: Vec<PresenceChange>,
+    /// All devices are to be told.
+    is_list_due: bool,
+    lists: u64,
+    /// Requests that nobody waits for any more.
+    cancelled: Vec<(HubId, HubRequestId)>,
+}
+
+impl Node {
+    /// The part of a hub that has heard of no other yet.
+    pub fn new(
+        id: HubId,
+        run: u64,
+        address: HubAddress,
+        region: Option<String>,
+        (link, key): (Arc<dyn Cluster>, ClusterKey),
+    ) -> Self {
+        let state = State {
+            members: MemberTable::new(id, region),
+            presence: PresenceTable::default(),
+            clock: HybridClock::default(),
+            untold: Vec::new(),
+            is_list_due: true,
+            lists: 0,
+            cancelled: Vec::new(),
+        };
+        let own = HubRun { id: Some(id), run };
+        let changes = watch::Sender::new(0);
+        Self { own, id, address, link, key, state: Mutex::new(state), news: Notify::new(), changes }
+    }
+
+    /// This hub's id.
+    pub fn id(&self) -> HubId {
+        self.id
+    }
+
+    /// What connects the hubs.
+    pub fn link(&self) -> &Arc<dyn Cluster> {
+        &self.link
+    }
+
+    /// A device has connected to this hub.
+    pub fn device_came(&self, device: DeviceId, connection: AgentConnection) {
+        self.set_own(device, Ok(connection));
+    }
+
+    /// The connection of a device has ended.
+    pub fn device_left(&self, device: DeviceId, connection: AgentConnection) {
+        self.set_own(device, Err(connection));
+    }
+
+    fn set_own(&self, device: DeviceId, online: Result<AgentConnection, AgentConnection>) {
+        let mut state = self.state.lock();
+        let stamp = state.clock.next(clock::unix_millis());
+        let change = state.presence.set_own(device, online, stamp);
+        // Until the list of all is told, changes are told with it.
+        if let Some(change) = change.filter(|_| !state.is_list_due) {
+            state.untold.push(change);
+            drop(state);
+            self.news.notify_one();
+        }
+    }
+
+    /// Takes what is to be told of this hub's devices: the messages.
+    pub(super) fn take_news(&self) -> Vec<PresenceNews> {
+        let mut state = self.state.lock();
+        let (is_list, untold) = (std::mem::take(&mut state.is_list_due), std::mem::take(&mut state.untold));
+        let news = |list, complete, changes: &[PresenceChange]| PresenceNews {
+            hub: self.id,
+            run: self.own.run,
+            list,
+            complete,
+            changes: changes.to_vec(),
+        };
+        if !is_list {
+            return untold.chunks(DEVICES_PER_MESSAGE).map(|changes| news(None, false, changes)).collect();
+        }
+        state.lists += 1;
+        let (list, all) = (Some(state.lists), state.presence.own());
+        let mut messages: Vec<_> = all.chunks(DEVICES_PER_MESSAGE).map(|changes| news(list, false, changes)).collect();
+        match messages.last_mut() {
+            Some(last) => last.complete = true,
+            None => messages.push(news(list, true, &[])),
+        }
+        messages
+    }
+
+    /// Takes the requests that nobody waits for any more.
+    pub(super) fn take_cancelled(&self) -> Vec<(HubId, HubRequestId)> {
+        std::mem::take(&mut self.state.lock().cancelled)
+    }
+
+    /// Has all devices of this hub told: another one has not heard of them.
+    pub(super) fn tell_all_devices(&self) {
+        self.state.lock().is_list_due = true;
+        self.news.notify_one();
+    }
+
+    /// Takes note of what another hub says of its devices. Returns those of this hub that are there since.
+    pub(super) fn hear_presence(&self, news: &PresenceNews) -> Vec<MovedAway> {
+        if news.hub == self.id {
+            return Vec::new();
+        }
+        let mut state = self.state.lock();
+        news.changes.iter().for_each(|change| state.clock.observe(change.stamp));
+        let moved = state.presence.hear(news);
+        drop(state);
+        self.note_change();
+        moved
+    }
+
+    /// Takes note of a beat. Reports whether the hubs that there are have changed.
+    pub(super) fn hear_beat(&self, beat: Heartbeat) -> bool {
+        let (hub, leaving) = (beat.hub, beat.leaving);
+        let heard = {
+            let mut state = self.state.lock();
+            let heard = state.members.hear(beat, clock::now());
+            if leaving && heard == HeartbeatEffect::Changed {
+                state.presence.forget(hub);
+            }
+            heard
+        };
+        if heard == HeartbeatEffect::New {
+            self.tell_all_devices();
+        }
+        if heard != HeartbeatEffect::Nothing {
+            self.note_change();
+        }
+        heard != HeartbeatEffect::Nothing
+    }
+
+    /// Takes note of beats that did not come. Returns the hubs that are dead.
+    pub(super) fn expire(&self) -> Vec<HubId> {
+        let mut state = self.state.lock();
+        let dead = state.members.expire(clock::now());
+        dead.iter().for_each(|hub| state.presence.forget(*hub));
+        drop(state);
+        if !dead.is_empty() {
+            self.note_change();
+        }
+        dead
+    }
+
+    /// The engine is out of reach, or in reach again. Reports whether that is new.
+    pub(super) fn set_connected(&self, connected: bool) -> bool {
+        let changed = self.state.lock().members.set_isolated(!connected, clock::now());
+        if changed {
+            self.note_change();
+            self.tell_all_devices();
+        }
+        changed
+    }
+
+    /// Subscribes to changes of what is known of other hubs and their devices.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn note_change(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Returns all hubs.
+    pub fn members(&self) -> Members {
+        self.state.lock().members.members()
+    }
+
+    /// Reads the table of hubs.
+    pub fn with_members<R>(&self, read: impl FnOnce(&MemberTable) -> R) -> R {
+        read(&self.state.lock().members)
+    }
+
+    /// Decides where a stream to a device is opened that is not connected to this hub.
+    pub fn place(&self, device: &DeviceId) -> Placement {
+        let state = self.state.lock();
+        state.members.members().place(state.presence.find(device))
+    }
+
+    /// Asks all hubs for a device that is not here. Returns the one that has it; an error if one that lives did not reply.
+    pub async fn search(&self, device: &DeviceId) -> Result<Option<HubId>, LinkError> {
+        let alive: Vec<_> = self.with_members(|members| members.alive().collect());
+        if alive.is_empty() {
+            return Ok(None);
+        }
+        let id = HubRequestId::from_bytes(random::bytes());
+        let question =
+            self.signed(Subject::Who, &Numbered { id, body: Search { from: self.id, device: device.clone() } });
+        let replies = self.link.gather(Subject::Who, question, alive.len(), SEARCH_TIMEOUT).await?;
+        let replies: Vec<Found> = replies.iter().filter_map(|reply| self.opened(reply_place(id), reply)).collect();
+        if let Some(found) = replies.iter().find(|reply| reply.online) {
+            return Ok(Some(found.hub));
+        }
+        let missing = |hub: &HubId| !replies.iter().any(|reply| reply.hub == *hub);
+        // One that has died meanwhile has no device.
+        match alive.iter().any(|hub| missing(hub) && self.with_members(|members| members.is_alive(*hub))) {
+            true => Err(LinkError::TimedOut(SEARCH_TIMEOUT)),
+            false => Ok(None),
+        }
+    }
+
+    /// Asks one hub. Dropping the future cancels the request.
+    pub async fn request(&self, hub: HubId, body: HubRequest, within: Duration) -> Result<HubReply, LinkError> {
+        let id = HubRequestId::from_bytes(random::bytes());
+        let subject = Subject::Requests(hub);
+        let message = self.signed(subject, &Numbered { id, body });
+        let mut cancelled = CancelOnDrop { node: self, hub, id: Some(id) };
+        let reply = self.ask_twice(subject, message, within).await;
+        if !matches!(reply, Err(LinkError::TimedOut(_))) {
+            cancelled.id = None;
+        }
+        if reply == Err(LinkError::NobodyListens) {
+            self.bury(hub);
+        }
+        let malformed = || LinkError::Unreachable("the reply is not another hub's".into());
+        self.opened(reply_place(id), &reply?).ok_or_else(malformed)
+    }
+
+    /// Asks, and asks once more if the engine was out of reach meanwhile: the question or its reply may be lost, and a hub
+    /// repeats its reply to the same question.
+    async fn ask_twice(&self, subject: Subject, message: Bytes, within: Duration) -> Result<Bytes, LinkError> {
+        let mut connected = self.link.is_connected();
+        let first = async {
+            tokio::select! {
+                reply = self.link.ask(subject, message.clone(), within) => Some(reply),
+                _ = connected.changed() => None,
+            }
+        };
+        let first = timeout(within, first).await.map_err(|_| LinkError::TimedOut(within))?;
+        match first {
+            Some(reply) if !matches!(reply, Err(LinkError::Unreachable(_))) => return reply,
+            Some(_) | None => {}
+        }
+        let again = async {
+            // Fails only if the link is gone.
+            let _ = connected.wait_for(|connected| *connected).await;
+            self.link.ask(subject, message, within).await
+        };
+        timeout(within.min(RECONNECT_TIMEOUT), again).await.unwrap_or(Err(LinkError::TimedOut(within)))
+    }
+
+    /// Reports whether a hub that counts as alive is: one that was killed does not listen any more, before its beats are missed.
+    pub async fn is_alive(&self, hub: HubId) -> bool {
+        if !self.with_members(|members| members.is_alive(hub)) {
+            return false;
+        }
+        !matches!(self.request(hub, HubRequest::Live, LIFE_TIMEOUT).await, Err(LinkError::NobodyListens))
+    }
+
+    /// A hub does not listen any more.
+    fn bury(&self, hub: HubId) {
+        let mut state = self.state.lock();
+        if state.members.bury(hub, clock::now()) {
+            state.presence.forget(hub);
+            drop(state);
+            self.note_change();
+        }
+    }
+
+    /// Forgets that a device is at a hub, which says that it is not.
+    pub fn contradict(&self, device: &DeviceId, hub: HubId) {
+        self.state.lock().presence.contradict(device, hub);
+    }
+
+    /// Encodes a message and authenticates it for its place.
+    #[expect(clippy::expect_used, reason = "ids, names and numbers always serialise")]
+    pub fn signed<T: Serialize>(&self, place: impl ToString, message: &T) -> Bytes {
+        let body = serde_json::to_vec(message).expect("plain data serialises");
+        self.key.sign(&place.to_string(), &body)
+    }
+
+    /// Decodes a message that another hub authenticated for this place; `None` if none did.
+    pub fn opened<T: DeserializeOwned>(&self, place: impl ToString, message: &Bytes) -> Option<T> {
+        serde_json::from_slice(&self.key.verify(&place.to_string(), message)?).ok()
+    }
+
+    /// Says something to all.
+    pub(super) async fn tell<T: Serialize>(&self, subject: Subject, message: &T) -> Result<(), LinkError> {
+        self.link.tell(subject, self.signed(subject, message)).await
+    }
+
+    /// Returns what is known of a device that is not here.
+    pub fn find(&self, device: &DeviceId) -> Presence {
+        self.state.lock().presence.find(device)
+    }
+}
+
+/// Cancels a request that nobody waits for any more.
+struct CancelOnDrop<'a> {
+    node: &'a Node,
+    hub: HubId,
+    id: Option<HubRequestId>,
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        let Some(id) = self.id else { return };
+        let mut state = self.node.state.lock();
+        if state.cancelled.len() < MAX_CANCELLED {
+            state.cancelled.push((self.hub, id));
+            drop(state);
+            self.node.news.notify_one();
+        }
+    }
+}
