@@ -9,6 +9,8 @@ pub mod link;
 #[cfg(test)]
 mod loopback;
 pub mod messages;
+#[cfg(feature = "cluster")]
+pub mod nats;
 pub mod node;
 pub mod requests;
 pub mod run;
