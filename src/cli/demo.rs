@@ -49,7 +49,7 @@ pub(super) async fn run(demo: Demo, table: Option<Table>) -> Result<(), Failure>
     let state = directory.path().join("hub");
     let (signals, shutdown, tasks) = (Signals::catch()?.muting_log(), Shutdown::default(), Tasks::default());
     let (forward, page) = target(demo.forward).await?;
-    let hub = Hub::bind(hub_config(state.clone())?, InheritedSockets::default())?;
+    let hub = Box::pin(Hub::bind(hub_config(state.clone())?, InheritedSockets::default())).await?;
     for (address, _) in hub.addresses() {
         output::role_message("demo", &format!("hub on https://{address} (TLS 1.3, its own certificate authority)"));
     }

@@ -45,7 +45,7 @@ pub(super) async fn hub(serve: HubServe, state: Option<&Path>, inherited: Inheri
     let signals = Signals::catch()?;
     let config = serve.config(state).map_err(Failure::Usage)?;
     let hangup = HangupSignal::listen()?;
-    let hub = Hub::bind(config, inherited).map_err(not_bound)?;
+    let hub = Box::pin(Hub::bind(config, inherited)).await.map_err(not_bound)?;
     let mut listening = Vec::new();
     for (address, streams_only) in hub.addresses() {
         let listener = if streams_only { "streaming endpoint listening" } else { "listening" };

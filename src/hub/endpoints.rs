@@ -25,12 +25,20 @@ pub(super) struct Endpoints {
 }
 
 impl Endpoints {
-    /// Derives the public address and the URLs. `first` is the address of the first listener.
-    pub(super) fn new(config: &HubConfig, first: SocketAddr, pin: Pin, certificate: Arc<CertificateResolver>) -> Self {
+    /// Derives the public address and the URLs. `first` is the address of the first listener, `own` the one that this hub alone
+    /// has in a cluster.
+    pub(super) fn new(
+        config: &HubConfig,
+        first: SocketAddr,
+        own: Option<&HubAddress>,
+        pin: Pin,
+        certificate: Arc<CertificateResolver>,
+    ) -> Self {
         let public = public_address(config, first);
         let info = info(config, &public, first, pin);
         let streaming = config.streaming.as_ref();
-        let urls = OwnUrls::new(&public.host, streaming.map(|streaming| streaming.url.as_str()));
+        let own = own.map(|own| format!("wss://{own}"));
+        let urls = OwnUrls::new(&public.host, streaming.map(|streaming| streaming.url.as_str()).or(own.as_deref()));
         Self { info, public, certificate, urls, streaming_host: streaming.map(|streaming| streaming.host.clone()) }
     }
 

@@ -61,10 +61,16 @@ use self::admission::known_sources;
 use self::admission::{Admission, ConnectionPermit};
 use self::broker_handle::BrokerHandle;
 use self::certificate::{HubCertificate, names};
-use self::cluster::view::placement::Members;
+#[cfg(feature = "cluster")]
+use self::cluster::link::Cluster;
+#[cfg(feature = "cluster")]
+use self::cluster::nats::{Nats, NatsServers};
+use self::cluster::node::Node;
+use self::cluster::settings::ClusterSettings;
 use self::config::HubConfig;
 use self::endpoints::Endpoints;
 use self::event::{Event, Operation};
+use self::handlers::cluster::ClusterPart;
 use self::in_front::Warnings;
 pub use self::listen::BindError;
 use self::listen::ListenerKind;
@@ -84,6 +90,8 @@ use crate::net::tls::Acceptor;
 use crate::net::transport::accept::accept_loop;
 use crate::net::transport::socket;
 use crate::proto::admin::HubInfo;
+use crate::proto::id::HubId;
+use crate::proto::join::HubAddress;
 
 /// The time in which connections close after a drain.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
@@ -105,9 +113,10 @@ pub struct Hub {
 
 impl Hub {
     /// Opens the state directory and every listener that was not inherited.
-    pub fn bind(config: HubConfig, inherited: InheritedSockets) -> anyhow::Result<Self> {
+    pub async fn bind(config: HubConfig, inherited: InheritedSockets) -> anyhow::Result<Self> {
         let state = StateDirectory::open(&config.state)?;
         let HubState { id, authority, registry, resume_key } = state.load()?;
+        let cluster = ClusterSettings::load(&config.state)?;
         let pin = authority.pin().context("the hub's certificate authority has no key")?;
         let listeners = listen::bind_all(&config, inherited)?;
         let monitor = match config.metrics {
@@ -115,18 +124,24 @@ impl Hub {
             None => None,
         };
         let addresses = listeners.iter().map(|(listener, _)| listener.local_addr()).collect::<io::Result<Vec<_>>>()?;
+        let first_address = *addresses.first().context("the hub has no address to listen on; give --listen")?;
+        let own_address = cluster.as_ref().map(|cluster| cluster.address(first_address.port())).transpose()?;
         let streaming_host = config.streaming.iter().map(|streaming| streaming.host.clone());
-        let names = names(config.hostnames.iter().cloned().chain(streaming_host), &addresses);
+        let own_host = own_address.iter().map(|own| own.host.clone());
+        let names = names(config.hostnames.iter().cloned().chain(streaming_host).chain(own_host), &addresses);
         let certificate = HubCertificate::open(authority, names, config.certificate.clone(), &state.acme())
             .context("cannot use the certificate")?;
         let metrics = Arc::new(Metrics::new(&config.named_limits(), listen::congestion_control(&listeners)));
         let (activity, writer) = Activity::open(&state.activity(), config.activity, metrics.clone())?;
-        let first_address = *addresses.first().context("the hub has no address to listen on; give --listen")?;
-        let endpoints = Endpoints::new(&config, first_address, pin, certificate.resolver());
+        let endpoints = Endpoints::new(&config, first_address, own_address.as_ref(), pin, certificate.resolver());
         let admin = LocalListener::bind(&state.admin_socket());
         let admin =
             admin.with_context(|| format!("cannot open the admin socket {}", state.admin_socket().display()))?;
         let broker = BrokerHandle::new(config.broker, id, activity.clone());
+        let cluster = match cluster.zip(own_address) {
+            Some((settings, own)) => Some(connect_cluster(&settings, id, broker.hub_run().run, own).await?),
+            None => None,
+        };
         let streams = Streams::new(broker, resume_key);
         let limits = &config.limits;
         let limiter = ConnectionLimiter::new(limits.unauthenticated, limits.penalties.clone());
@@ -136,7 +151,7 @@ impl Hub {
         let shared = Arc::new(Shared {
             config,
             endpoints,
-            members: Members::alone(id),
+            cluster,
             registry: RegistryCache::new(registry),
             admission: Arc::new(admission),
             streams,
@@ -196,10 +211,18 @@ impl Hub {
         tasks.spawn(run_until(stopping.clone(), admin::run(shared.clone(), admin, tasks.clone())));
         tasks.spawn(run_until(stopping.clone(), watchdog(shared.clone())));
         tasks.spawn(run_until(stopping.clone(), relief::run(shared.clone())));
+        if let Some(node) = &shared.cluster {
+            let part = Arc::new(ClusterPart { shared: shared.clone(), node: node.clone() });
+            tasks.spawn(run_until(stopping.clone(), cluster::run::run(node.clone(), part, tasks.clone())));
+        }
         let follower = shared.clone();
         tasks.spawn(run_until(stopping, async move { follow_clock(&follower).await }));
         shutdown.drain.cancelled().await;
         let cut = shutdown::drain(&shared, &shutdown).await;
+        if let Some(node) = &shared.cluster {
+            let part = ClusterPart { shared: shared.clone(), node: node.clone() };
+            cluster::run::announce_end(node, &part).await;
+        }
         let (registry, activity) = (shared.registry.clone(), shared.activity.clone());
         drop(shared);
         tasks.shutdown(CLOSE_GRACE).await;
@@ -212,6 +235,29 @@ impl Hub {
         }
         Ok(cut)
     }
+}
+
+/// Connects to the engine of a cluster, in the background: a hub serves what it has also without it.
+#[cfg(feature = "cluster")]
+async fn connect_cluster(
+    settings: &ClusterSettings,
+    id: HubId,
+    run: u64,
+    own: HubAddress,
+) -> anyhow::Result<Arc<Node>> {
+    let servers = NatsServers {
+        urls: settings.nats.clone(),
+        credentials: settings.credentials.clone(),
+        authorities: settings.authorities.clone(),
+    };
+    let nats = Nats::connect(&servers, &own.to_string()).await.context("cannot use the cluster's NATS servers")?;
+    let link = (Arc::new(nats) as Arc<dyn Cluster>, settings.key());
+    Ok(Arc::new(Node::new(id, run, own, settings.region.clone(), link)))
+}
+
+#[cfg(not(feature = "cluster"))]
+async fn connect_cluster(_: &ClusterSettings, _: HubId, _: u64, _: HubAddress) -> anyhow::Result<Arc<Node>> {
+    anyhow::bail!("this hub is one of several, for which this program was built without the feature `cluster`")
 }
 
 /// Accepts clients of one listener and runs each connection that is admitted.

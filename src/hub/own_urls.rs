@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::proto::http::{Bridge, Route};
 use crate::proto::id::{DeviceId, Role, StreamId};
+use crate::proto::join::HubAddress;
 use crate::proto::resume::ResumePlaces;
 
 /// The prefix of a URL's host and port.
@@ -30,7 +31,8 @@ impl UrlAuthority {
 }
 
 impl OwnUrls {
-    /// The URLs of a hub with this public host name. `streaming` is the base URL of its own streaming endpoint, if it has one.
+    /// The URLs of a hub with this public host name. `streaming` is the base URL of its own streaming endpoint, if it has one, or
+    /// of the address that it alone has in a cluster.
     pub(super) fn new(public_host: &str, streaming: Option<&str>) -> Self {
         let own = streaming.and_then(|url| url.strip_prefix(SCHEME)).map(Arc::from);
         // A name of its own is the same for both ends of a stream; each end knows by itself how it reached the hub else.
@@ -53,6 +55,13 @@ impl OwnUrls {
     /// Returns the URL for standby connections.
     pub(super) fn standby(&self, at: &UrlAuthority) -> String {
         format!("{SCHEME}{}{}", at.0, Route::Standby)
+    }
+
+    /// Returns where a stream may be resumed: at the hub's own endpoint, and where its ends meet if the hub is gone.
+    pub(super) fn resume_places_with(&self, successor: Option<HubAddress>) -> ResumePlaces {
+        let own = self.own.iter().map(|own| format!("{SCHEME}{own}"));
+        let urls: Vec<_> = own.chain(successor.map(|address| format!("{SCHEME}{address}"))).collect();
+        ResumePlaces::parse(urls.iter().map(String::as_str)).unwrap_or_default()
     }
 
     /// Returns where a stream may be resumed: at the hub's own endpoint, if it has one.

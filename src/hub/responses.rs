@@ -5,6 +5,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
 use super::broker::Grant;
+use super::cluster::messages::OpenedElsewhere;
 use crate::net::os::clock::now_rfc3339;
 use crate::net::transport::http_server::empty_response;
 use crate::proto::e2e::{END_TO_END, END_TO_END_HEADER};
@@ -14,6 +15,7 @@ use crate::proto::http::{
 use crate::proto::message::StandbyOffer;
 use crate::proto::refusal::Refusal;
 use crate::proto::standby;
+use crate::proto::stream::StreamProtocol;
 
 /// Returns 404 for everything that does not exist or is not served here.
 pub(super) fn not_found() -> Response<Bytes> {
@@ -49,6 +51,19 @@ pub(super) fn refusal(refusal: &Refusal) -> Response<Bytes> {
     let body = json!({ "Message": message.to_string(), "ExceptionMessage": "", "refusal": refusal });
     *response.body_mut() = body.to_string().into();
     response
+}
+
+/// Returns a stream that another hub of the cluster has opened: the service goes there.
+pub(super) fn stream_granted_elsewhere(opened: &OpenedElsewhere) -> Response<Bytes> {
+    let grant = Grant {
+        stream: opened.stream,
+        token: opened.token.clone(),
+        protocol: opened.protocol.as_deref().and_then(StreamProtocol::from_name),
+        reusable: opened.reusable,
+        end_to_end: opened.end_to_end,
+        early_data_delivered: false,
+    };
+    stream_granted(&grant, &opened.url, opened.standby.as_ref(), opened.opening_limit)
 }
 
 /// Returns an accepted stream: the URL of its WebSocket, the token for it, and the standby offer.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::activity::Activity;
 use super::admission::Admission;
-use super::cluster::view::placement::Members;
+use super::cluster::node::Node;
 use super::config::HubConfig;
 use super::endpoints::Endpoints;
 use super::in_front::Warnings;
@@ -21,8 +21,8 @@ use crate::proto::timestamp::Timestamp;
 pub(super) struct Shared {
     pub(super) config: HubConfig,
     pub(super) endpoints: Endpoints,
-    /// This hub, which is the only one.
-    pub(super) members: Members,
+    /// This hub's part in its cluster; `None` if it is alone.
+    pub(super) cluster: Option<Arc<Node>>,
     pub(super) registry: RegistryCache,
     pub(super) admission: Arc<Admission>,
     pub(super) streams: Streams,
@@ -44,7 +44,10 @@ impl Shared {
 
     /// Returns the credential with which a leg may resume its stream.
     pub(super) fn resume_credential(&self, (ticket, grace): &(ResumeTicket, Duration)) -> ResumeCredential {
-        let places = self.endpoints.urls.resume_places().clone();
+        let places = match &self.cluster {
+            Some(node) => self.endpoints.urls.resume_places_with(node.successor(ticket.stream)),
+            None => self.endpoints.urls.resume_places().clone(),
+        };
         ResumeCredential { token: self.streams.resume_key.sign(ticket), grace: *grace, places }
     }
 

@@ -97,6 +97,9 @@ table! {
     NotRead "not-read" 0 0 "" 4447 56
         "the stream held memory that the hub was short of"
         "have the applications at its ends read on, or use fewer streams at once; then connect again";
+    HubIsolated "hub-isolated" 503 503004 "ServiceUnavailable" 4505 57
+        "the device is not connected to this hub, which cannot ask the others"
+        "try again shortly; where it lasts, the hubs have lost their NATS servers: devstream hub cluster status";
     Draining "draining" 503 503001 "ServiceUnavailable" 4503 20
         "the hub is shutting down or restarting"
         "try again shortly";

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::StreamLimits;
+use crate::hub::cluster::view::other_hubs::OtherHubs;
 use crate::hub::event::Event;
 use crate::proto::http::Bridge;
 use crate::proto::id::{ConnectionId, DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
@@ -136,6 +137,8 @@ pub enum LegExit {
 pub enum Input {
     /// An authenticated device sent its hello.
     DeviceConnected { device: DeviceId, connection: ConnectionId, hello: Hello, address: SocketAddr },
+    /// A device has connected to another hub since, with this run of its agent, from this address.
+    PresentElsewhere { device: DeviceId, run: u64, address: SocketAddr },
     /// A device's control connection ended.
     DeviceDisconnected { device: DeviceId, connection: ConnectionId, reason: String },
     /// A service requests a stream; `requester` identifies the request.
@@ -161,6 +164,8 @@ pub enum Input {
     StreamKilled { stream: StreamId },
     /// A stream gives way while the hub is short of memory: it is interrupted, or ends with this refusal.
     GivesWay { stream: StreamId, refusal: Refusal },
+    /// The other hubs of the cluster are these now.
+    HubsChanged(OtherHubs),
     /// The hub takes no more new streams.
     Drain,
 }

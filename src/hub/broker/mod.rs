@@ -4,6 +4,7 @@
 //! [`Broker::next_deadline`]. No bytes pass through. Randomness is passed to the constructor, so that a simulation
 //! depends on its seed alone.
 
+mod devices;
 mod handshake;
 mod messages;
 mod reopen;
@@ -22,10 +23,11 @@ pub use messages::{
     DeviceRequest, Grant, Input, JoinedStream, LegAdmission, LegAttach, LegCredential, LegExit, LegKey, OpenRequest,
     Output, Settings, WaitingLeg,
 };
-use stream::{Earlier, EarlyState, Phase, Stream};
+use stream::{Earlier, Phase, Stream};
 pub use stream_counts::StreamLimits;
 use stream_counts::{ServiceShare, StreamCounts};
 
+use super::cluster::view::other_hubs::OtherHubs;
 use super::event::{DEVICE_REFUSALS, Event, Operation};
 use crate::proto::bounded_map::BoundedMap;
 use crate::proto::id::{ConnectionId, DeviceId, HubId, Principal, Role, ServiceName, StreamId};
@@ -58,6 +60,8 @@ pub struct Broker {
     draining: bool,
     /// This run of the hub, as in its tickets.
     hub: HubRun,
+    /// The other hubs of the cluster.
+    other_hubs: OtherHubs,
     /// The time of its first input.
     started_at: Option<Instant>,
     /// Streams of an earlier run that were adopted and have ended.
@@ -95,6 +99,7 @@ impl Broker {
             failed: 0,
             draining: false,
             hub: HubRun { id: Some(id), run },
+            other_hubs: OtherHubs::default(),
             started_at: None,
             ended_after_restart: HashSet::new(),
             recently_closed: BoundedMap::new(RECENTLY_CLOSED_STREAMS),
@@ -112,6 +117,7 @@ impl Broker {
             Input::DeviceConnected { device, connection, hello, address } => {
                 self.device_connected(device, DeviceConnection { connection, hello, address }, now);
             }
+            Input::PresentElsewhere { device, run, address } => self.present_elsewhere(&device, run, address, now),
             Input::DeviceDisconnected { device, connection, reason } => {
                 self.device_disconnected(&device, connection, reason, now)
             }
@@ -133,6 +139,7 @@ impl Broker {
             }
             Input::GivesWay { stream, refusal } => self.end(stream, refusal, now),
             Input::StreamKilled { stream } => self.end(stream, RefusalKind::StreamKilled.into(), now),
+            Input::HubsChanged(others) => self.other_hubs = others,
             Input::Drain => self.drain(now),
         }
     }
@@ -152,6 +159,11 @@ impl Broker {
     /// Returns the next deadline, at which [`Broker::handle_timeout`] must be called.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Returns this hub and its run, as in its tickets.
+    pub fn hub_run(&self) -> HubRun {
+        self.hub
     }
 
     /// Returns the number of streams: handshakes, open and interrupted streams.
@@ -211,49 +223,6 @@ impl Broker {
         self.streams
             .iter()
             .filter_map(|(id, stream)| Some((*id, &stream.request, stream.phase.word()?, stream.requested_at)))
-    }
-
-    fn device_connected(&mut self, device: DeviceId, online: DeviceConnection, now: Instant) {
-        let (connection, address, run) = (online.connection, online.address, online.hello.run);
-        let old = self.devices.insert(device.clone(), online);
-        let mut event = Event::new(Operation::DeviceConnected, "connected");
-        if let Some(old) = &old {
-            self.outputs.push_back(Output::Displace { connection: old.connection, by: address });
-            event = Event::new(Operation::DeviceDisplaced, RefusalKind::Displaced.row().label);
-            event.peer = Some(old.address);
-        }
-        self.record(Event { device: Some(device.clone()), source: Some(address), ..event });
-        let old = old.map(|old| old.connection);
-        let waits = |stream: &Stream| match stream.phase {
-            Phase::AwaitingDevice => true,
-            Phase::Requested { connection } => Some(connection) == old,
-            // The agent may have been restarted, or have lost the request that it seemed to accept. One that has early
-            // data returns with its ticket.
-            Phase::Accepted => {
-                let returns = stream.agent_run == run && stream.early == EarlyState::PassedOn;
-                stream.device.leg().is_none() && !returns
-            }
-            Phase::Failed(_) | Phase::Joined | Phase::Ending(_) | Phase::Interrupted { .. } => false,
-        };
-        for id in self.streams_of_device(&device, waits) {
-            self.request_again(id, RefusalKind::LostWhileOpening.into(), now);
-        }
-        self.agent_started(&device, run, now);
-        debug_assert!(self.devices.get(&device).is_some_and(|online| online.connection == connection));
-    }
-
-    /// The end of a displaced connection says nothing about the device.
-    fn device_disconnected(&mut self, device: &DeviceId, connection: ConnectionId, reason: String, now: Instant) {
-        if self.devices.get(device).is_none_or(|online| online.connection != connection) {
-            return;
-        }
-        let source = self.devices.remove(device).map(|online| online.address);
-        let event = Event::new(Operation::DeviceDisconnected, "disconnected");
-        self.record(Event { device: Some(device.clone()), source, reason, ..event });
-        let requested = |stream: &Stream| stream.phase == Phase::Requested { connection };
-        for id in self.streams_of_device(device, requested) {
-            self.await_device(id, now);
-        }
     }
 
     fn drain(&mut self, now: Instant) {

@@ -33,6 +33,9 @@ const ENDED: &str = "resume token of an ended stream";
 /// The leg returns before the device has accepted, perhaps again; it may try again.
 const NOT_ACCEPTED: &str = "resume token before the device has accepted";
 
+/// The stream goes on where it is, or is adopted there; the leg tries that hub first, each time.
+const AT_ANOTHER_HUB: &str = "resume token of a stream of another hub, which is there";
+
 impl Broker {
     /// Interrupts a joined stream: both legs are awaited. Another run of the agent cannot continue it.
     pub(super) fn interrupt(&mut self, id: StreamId, (by, reason): (Option<Role>, String), now: Instant) {
@@ -107,7 +110,7 @@ impl Broker {
                 let refusal = RefusalKind::AlreadyEnded.into();
                 return self.outputs.push_back(Output::Refuse { leg: attach.leg, refusal });
             }
-            Err(NOT_ACCEPTED) => {
+            Err(NOT_ACCEPTED | AT_ANOTHER_HUB) => {
                 let refusal = RefusalKind::Interrupted.into();
                 return self.outputs.push_back(Output::Refuse { leg: attach.leg, refusal });
             }
@@ -167,21 +170,43 @@ impl Broker {
             Some(Phase::Ending(_)) => Err(ENDED),
             Some(Phase::Failed(_)) => Err("resume token of a stream that was never open"),
             None if ticket.hub == self.hub || self.ended_after_restart.contains(&ticket.stream) => Err(ENDED),
-            None if self.accepts_earlier_run(now) => Ok(()),
+            None if self.is_other_hubs(ticket) && ticket.hub.id.is_some_and(|hub| self.other_hubs.carries_on(hub)) => {
+                Err(AT_ANOTHER_HUB)
+            }
+            None if self.accepts_earlier_run(now) || self.adopts_from(ticket, now) => Ok(()),
             None => Err("resume token of an earlier run of the hub, too late"),
         }
     }
 
     /// Reports whether legs of an earlier run's streams may still return.
     pub(super) fn accepts_earlier_run(&self, now: Instant) -> bool {
-        let until =
-            self.started_at.zip(self.settings.resume).map(|(started_at, grace)| started_at + grace + EARLIER_RUN_GRACE);
+        let until = self.started_at.zip(self.adoption_window()).map(|(started_at, window)| started_at + window);
         until.is_some_and(|until| now < until)
+    }
+
+    /// Reports whether a ticket is another hub's.
+    fn is_other_hubs(&self, ticket: &ResumeTicket) -> bool {
+        ticket.hub.id.is_some() && ticket.hub.id != self.hub.id
+    }
+
+    /// Reports whether the stream of another hub's ticket may go on here.
+    fn adopts_from(&self, ticket: &ResumeTicket, now: Instant) -> bool {
+        let window = self.adoption_window().filter(|_| self.is_other_hubs(ticket));
+        window.zip(ticket.hub.id).is_some_and(|(window, hub)| self.other_hubs.may_adopt_from(hub, window, now))
+    }
+
+    /// The time for which the legs of a hub's streams may return after its end, if they may.
+    fn adoption_window(&self) -> Option<Duration> {
+        self.settings.resume.map(|grace| grace + EARLIER_RUN_GRACE)
     }
 
     /// Forgets the adopted streams that have ended, once no more are adopted.
     pub(super) fn forget_earlier_runs(&mut self, now: Instant) {
-        if !self.ended_after_restart.is_empty() && !self.accepts_earlier_run(now) {
+        let adopts = |broker: &Self| {
+            let others = broker.adoption_window().is_some_and(|window| broker.other_hubs.may_adopt(window, now));
+            others || broker.accepts_earlier_run(now)
+        };
+        if !self.ended_after_restart.is_empty() && !adopts(self) {
             self.ended_after_restart = HashSet::new();
         }
     }

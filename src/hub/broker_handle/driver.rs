@@ -189,6 +189,8 @@ impl<T: Transport> BrokerDriver<T> {
             Input::RequesterLeft { requester } => drop(self.requesters.remove(requester)),
             Input::LegLeft { leg, .. } => drop(self.rendezvous.remove(leg)),
             Input::DeviceConnected { .. }
+            | Input::PresentElsewhere { .. }
+            | Input::HubsChanged(_)
             | Input::OpenRequested { .. }
             | Input::DeviceResponded { .. }
             | Input::StandbyFailed { .. }

@@ -31,6 +31,7 @@ use crate::proto::admin::StreamStatus;
 use crate::proto::id::{ConnectionId, DeviceId, HubId, StreamId};
 use crate::proto::message::{Hello, StreamResponse};
 use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::resume::HubRun;
 
 /// The interval at which a ping retries while the broker is busy.
 const PING_RETRY: Duration = Duration::from_millis(10);
@@ -147,6 +148,11 @@ impl<T: Transport> BrokerHandle<T> {
         let waiting = Arc::new(WaitingBytes::default());
         let driver = Mutex::new(BrokerDriver::new(settings, id, activity, sender, waiting.clone()));
         Self(Arc::new(Inner { driver, earlier_deadline: Notify::new(), totals, waiting }))
+    }
+
+    /// Returns this run of the hub, as in its tickets.
+    pub(super) fn hub_run(&self) -> HubRun {
+        self.with(|driver| driver.broker.hub_run()).unwrap_or(HubRun { id: None, run: 0 })
     }
 
     /// Runs the broker's deadlines until dropped.

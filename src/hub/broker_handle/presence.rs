@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::BrokerHandle;
 use crate::net::websocket::Transport;
 use crate::proto::admin::Presence;
-use crate::proto::id::{ConnectionId, DeviceId};
+use crate::proto::id::{ConnectionId, DeviceId, StreamId};
 use crate::proto::message::DeadTarget;
 
 impl<T: Transport> BrokerHandle<T> {
@@ -13,6 +13,16 @@ impl<T: Transport> BrokerHandle<T> {
     /// stream meanwhile.
     pub(in crate::hub) fn presence(&self, device: &DeviceId) -> Option<Presence> {
         self.with(|driver| driver.presence(device)).ok().flatten()
+    }
+
+    /// Reports whether a device is online here.
+    pub(in crate::hub) fn has_device(&self, device: &DeviceId) -> bool {
+        self.with(|driver| driver.broker.online(device).is_some()).unwrap_or_default()
+    }
+
+    /// Reports whether the stream exists here.
+    pub(in crate::hub) fn has_stream(&self, stream: StreamId) -> bool {
+        self.with(|driver| driver.broker.has_stream(stream)).unwrap_or_default()
     }
 
     /// Returns the number of online devices.

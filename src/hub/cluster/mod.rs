@@ -14,6 +14,7 @@ pub mod nats;
 pub mod node;
 pub mod requests;
 pub mod run;
+pub mod settings;
 #[cfg(test)]
 mod tests;
 pub mod view;

@@ -14,11 +14,12 @@ use super::key::ClusterKey;
 use super::link::{Cluster, LinkError};
 use super::messages::{Found, HubReply, HubRequest, Numbered, Search, Subject, reply_place};
 use super::view::members::{Heartbeat, HeartbeatEffect, MemberTable};
+use super::view::other_hubs::OtherHubs;
 use super::view::placement::{Members, Placement, Presence};
 use super::view::presence::{AgentConnection, MovedAway, PresenceChange, PresenceNews, PresenceTable};
 use super::view::stamp::HybridClock;
 use crate::net::os::{clock, random};
-use crate::proto::id::{DeviceId, HubId, HubRequestId};
+use crate::proto::id::{DeviceId, HubId, HubRequestId, StreamId};
 use crate::proto::join::HubAddress;
 use crate::proto::resume::HubRun;
 
@@ -169,8 +170,8 @@ impl Node {
         moved
     }
 
-    /// Takes note of a beat. Reports whether the hubs that there are have changed.
-    pub(super) fn hear_beat(&self, beat: Heartbeat) -> bool {
+    /// Takes note of a beat.
+    pub(super) fn hear_beat(&self, beat: Heartbeat) {
         let (hub, leaving) = (beat.hub, beat.leaving);
         let heard = {
             let mut state = self.state.lock();
@@ -186,7 +187,6 @@ impl Node {
         if heard != HeartbeatEffect::Nothing {
             self.note_change();
         }
-        heard != HeartbeatEffect::Nothing
     }
 
     /// Takes note of beats that did not come. Returns the hubs that are dead.
@@ -223,6 +223,17 @@ impl Node {
     /// Returns all hubs.
     pub fn members(&self) -> Members {
         self.state.lock().members.members()
+    }
+
+    /// Returns what the broker has to know of the others.
+    pub fn other_hubs(&self) -> OtherHubs {
+        self.state.lock().members.other_hubs()
+    }
+
+    /// Returns the address of the hub at which the ends of a stream meet if this one is gone.
+    pub fn successor(&self, stream: StreamId) -> Option<HubAddress> {
+        let state = self.state.lock();
+        state.members.address(state.members.members().successor(stream)?).cloned()
     }
 
     /// Reads the table of hubs.

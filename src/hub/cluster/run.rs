@@ -7,13 +7,14 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::link::{Received, ReplyPath};
 use super::messages::{Cancellation, Found, HubReply, HubRequest, Numbered, Search, Subject, reply_place};
 use super::node::Node;
 use super::requests::{Admission, ServedRequests};
 use super::view::members::{BEAT_INTERVAL, Heartbeat};
+use super::view::other_hubs::OtherHubs;
 use super::view::presence::{MovedAway, PresenceNews};
 use crate::net::tasks::Tasks;
 use crate::proto::id::DeviceId;
@@ -24,10 +25,13 @@ const BATCH_TIME: Duration = Duration::from_millis(20);
 /// The time until the engine is asked again to pass on what is said on a subject.
 const RETRY_TIME: Duration = Duration::from_secs(1);
 
+/// The time for the engine to be in reach at the start, before it is said that it is not.
+const START_TIME: Duration = Duration::from_secs(5);
+
 /// What a cluster has of the hub itself.
 pub trait HubPart: Send + Sync + 'static {
     /// Describes the hub to the others.
-    fn beat(&self) -> Heartbeat;
+    fn heartbeat(&self) -> Heartbeat;
 
     /// Reports whether a device is connected to this hub.
     fn has_device(&self, device: &DeviceId) -> bool;
@@ -36,7 +40,7 @@ pub trait HubPart: Send + Sync + 'static {
     fn moved_away(&self, moved: MovedAway);
 
     /// Other hubs have come or gone, or the engine has.
-    fn members_changed(&self);
+    fn members_changed(&self, others: OtherHubs);
 
     /// Another hub is further in the registry than this.
     fn is_behind(&self, revision: u64);
@@ -51,12 +55,11 @@ pub async fn run(node: Arc<Node>, hub: Arc<dyn HubPart>, tasks: Tasks) {
     tokio::join!(
         send_beats(&node, &hub),
         send_news(&node),
-        follow_connection(&node, &hub),
+        follow_connection(&node),
+        follow_members(&node, &hub),
         hear::<Heartbeat>(&node, Subject::Beats, |beat| {
             let revision = beat.revision;
-            if node.hear_beat(beat) {
-                hub.members_changed();
-            }
+            node.hear_beat(beat);
             hub.is_behind(revision);
         }),
         hear::<PresenceNews>(&node, Subject::Presence, |news| {
@@ -70,7 +73,7 @@ pub async fn run(node: Arc<Node>, hub: Arc<dyn HubPart>, tasks: Tasks) {
 
 /// Tells the others that this hub ends.
 pub async fn announce_end(node: &Node, hub: &dyn HubPart) {
-    let beat = Heartbeat { leaving: true, ..hub.beat() };
+    let beat = Heartbeat { leaving: true, ..hub.heartbeat() };
     if let Err(error) = node.tell(Subject::Beats, &beat).await {
         tracing::debug!(target: "cluster", %error, "the other hubs are not told that this one ends");
     }
@@ -81,15 +84,11 @@ async fn send_beats(node: &Node, hub: &Arc<dyn HubPart>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = node.tell(Subject::Beats, &hub.beat()).await {
+        if let Err(error) = node.tell(Subject::Beats, &hub.heartbeat()).await {
             tracing::debug!(target: "cluster", %error, "a beat was not sent");
         }
-        let dead = node.expire();
-        for hub in &dead {
-            tracing::warn!(target: "cluster", "hub {hub} is silent and counts as dead");
-        }
-        if !dead.is_empty() {
-            hub.members_changed();
+        for dead in node.expire() {
+            tracing::warn!(target: "cluster", "hub {dead} is silent and counts as dead");
         }
     }
 }
@@ -116,8 +115,10 @@ async fn send_news(node: &Node) {
     }
 }
 
-async fn follow_connection(node: &Node, hub: &Arc<dyn HubPart>) {
+async fn follow_connection(node: &Node) {
     let mut connected = node.link().is_connected();
+    // At the start it is in reach in a moment, or is not.
+    let _ = timeout(START_TIME, connected.wait_for(|connected| *connected)).await;
     loop {
         let is_connected = *connected.borrow_and_update();
         if node.set_connected(is_connected) {
@@ -130,10 +131,23 @@ async fn follow_connection(node: &Node, hub: &Arc<dyn HubPart>) {
                      be reached through it, and changes of identities are refused"
                 );
             }
-            hub.members_changed();
         }
         if connected.changed().await.is_err() {
             return std::future::pending().await;
+        }
+    }
+}
+
+async fn follow_members(node: &Node, hub: &Arc<dyn HubPart>) {
+    let (mut changes, mut last) = (node.changes(), OtherHubs::default());
+    loop {
+        let others = node.other_hubs();
+        if others != last {
+            hub.members_changed(others.clone());
+            last = others;
+        }
+        if changes.changed().await.is_err() {
+            return;
         }
     }
 }

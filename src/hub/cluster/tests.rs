@@ -17,6 +17,7 @@ use super::messages::{HubReply, HubRequest, Subject};
 use super::node::Node;
 use super::run::{HubPart, announce_end, run};
 use super::view::members::{BEAT_INTERVAL, DEAD_AFTER, Heartbeat};
+use super::view::other_hubs::OtherHubs;
 use super::view::placement::{Placement, Presence};
 use super::view::presence::{AgentConnection, MovedAway};
 use crate::net::tasks::Tasks;
@@ -37,7 +38,7 @@ struct TestHub {
 }
 
 impl HubPart for TestHub {
-    fn beat(&self) -> Heartbeat {
+    fn heartbeat(&self) -> Heartbeat {
         Heartbeat {
             hub: self.node.id(),
             run: self.node.own.run,
@@ -61,7 +62,7 @@ impl HubPart for TestHub {
         self.moved.lock().push(moved.device);
     }
 
-    fn members_changed(&self) {}
+    fn members_changed(&self, _: OtherHubs) {}
 
     fn is_behind(&self, _: u64) {}
 

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use crate::hub::auth::Action;
 use crate::hub::broker_handle::DeviceCommand;
+use crate::hub::cluster::view::presence::AgentConnection;
 use crate::hub::connection::ConnectionContext;
 use crate::hub::own_urls::UrlAuthority;
 use crate::hub::responses;
@@ -88,11 +89,15 @@ pub(in crate::hub) async fn run(
     let Some(hello) = hello else { return channel.refuse(RefusalKind::BadRequest).await };
     let (round_trip, takes_certificates) = (channel.round_trip(), hello.certificates);
     let forwards = hello.forwards.iter().cloned().collect();
+    let agent = AgentConnection { run: hello.run, address: context.address };
     let registered =
         shared.streams.broker.register_device(device.clone(), context.id, hello, context.address, round_trip);
     let Ok((mut commands, mut guard)) = registered else {
         return channel.refuse(RefusalKind::Draining).await;
     };
+    if let Some(node) = &shared.cluster {
+        node.device_came(device.clone(), agent);
+    }
     let principal = Principal { role: Role::Device, id: device.clone().into() };
     shared.registry.note_seen(principal.clone());
     let mut session = DeviceSession {
@@ -109,6 +114,9 @@ pub(in crate::hub) async fn run(
     let end = session.run(&mut channel, &mut commands).await;
     guard.set_reason(end.reason());
     drop(guard);
+    if let Some(node) = &shared.cluster {
+        node.device_left(device.clone(), agent);
+    }
     // An agent closes its control connection normally when it is told to end, and its streams may go on; or when it has a new
     // key, with which it is back at once.
     if let ControlEnd::Channel(ChannelError::Closed(None)) = end {

@@ -2,11 +2,13 @@
 //!
 //! Out: a response, or an upgrade whose connection the handler then runs. `control` serves devices, `open`, `devices`,
 //! `certificates` and `enrol` answer plain requests, `streaming` carries the legs of streams, `standby` serves connections that are
-//! used for one stream after another.
+//! used for one stream after another, `elsewhere` asks other hubs for one, `cluster` is asked by them.
 
 pub(super) mod certificates;
+pub(super) mod cluster;
 pub(super) mod control;
 pub(super) mod devices;
+pub(super) mod elsewhere;
 pub(super) mod enrol;
 pub(super) mod open;
 pub(super) mod standby;

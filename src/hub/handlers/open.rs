@@ -8,10 +8,13 @@ use tokio::time::sleep;
 
 use crate::hub::auth::Action;
 use crate::hub::broker::{Grant, OpenRequest};
-use crate::hub::cluster::view::placement::{Placement, Presence};
+use crate::hub::cluster::messages::OpenedElsewhere;
+use crate::hub::cluster::node::Node;
+use crate::hub::cluster::view::placement::Placement;
 use crate::hub::connection::ConnectionContext;
 use crate::hub::consequences::Clocks;
 use crate::hub::event::{Event, Operation};
+use crate::hub::handlers::elsewhere::{Whereabouts, find, open_elsewhere};
 use crate::hub::registry::Record;
 use crate::hub::relief;
 use crate::hub::responses;
@@ -46,7 +49,9 @@ pub(in crate::hub) async fn respond(
         Err(refusal) => return responses::refusal(&refusal),
     };
     match open_stream(shared, context, service, params).await {
-        Ok((device, grant)) => {
+        Ok(Opened::Elsewhere(opened)) => responses::stream_granted_elsewhere(&opened),
+        Ok(Opened::AskAnew) => responses::refusal(&RefusalKind::HubFailed.into()),
+        Ok(Opened::Here(device, grant)) => {
             let urls = &shared.endpoints.urls;
             let authority = urls.authority_for(&http_request.authority);
             let url = urls.stream(&authority, &device, grant.stream, Role::Service);
@@ -72,15 +77,24 @@ pub(in crate::hub) struct OpenParams {
     pub(in crate::hub) repeatable: bool,
 }
 
-/// Opens a stream, for requests and standby connections alike. Returns the device's own id: the one that was asked for may
-/// differ in case, as ssh makes host names. A service that is refused again and again is answered late, unless its
+/// An opened stream.
+pub(in crate::hub) enum Opened {
+    /// At this hub, with the device's own id: the one that was asked for may differ in case, as ssh makes host names.
+    Here(DeviceId, Grant),
+    /// At another hub of the cluster.
+    Elsewhere(Box<OpenedElsewhere>),
+    /// Not yet: another hub has the device, and a standby connection of this one is of no use there.
+    AskAnew,
+}
+
+/// Opens a stream, for requests and standby connections alike. A service that is refused again and again is answered late, unless its
 /// connection still has the place of an unauthenticated one.
 pub(in crate::hub) async fn open_stream(
     shared: &Shared,
     context: &ConnectionContext,
     service: Record,
     params: OpenParams,
-) -> Result<(DeviceId, Grant), Refusal> {
+) -> Result<Opened, Refusal> {
     let principal = service.principal.clone();
     let opened = request_stream(shared, context, service, params).await;
     if opened.is_err()
@@ -98,14 +112,13 @@ async fn request_stream(
     context: &ConnectionContext,
     service: Record,
     params: OpenParams,
-) -> Result<(DeviceId, Grant), Refusal> {
+) -> Result<Opened, Refusal> {
     let asked = Principal { role: Role::Device, id: params.device.clone().into() };
     let known = shared.registry.find_ignoring_case(&asked).await;
     let known = known.map_err(|error| error.to_public_refusal())?;
     let device = known.as_ref().map_or(params.device, |record| record.principal.id.clone().into());
     let action = Action::Open { device: &device, exists: known.is_some(), name: params.name.as_ref() };
     context.authorize(shared, &service, action)?;
-    let audit = shared.activity.audit_checkpoint()?;
     let limit = shared.config.broker.handshake;
     let request = OpenRequest {
         device: device.clone(),
@@ -124,19 +137,49 @@ async fn request_stream(
         early: params.early,
         repeatable: params.repeatable,
     };
+    let opened = match &shared.cluster {
+        Some(node) if !shared.streams.broker.has_device(&device) => open_anywhere(shared, node, request).await,
+        _ => open_here(shared, request).await.map(|grant| Opened::Here(device, grant)),
+    };
+    opened.map_err(|refusal| match refusal.kind == RefusalKind::DeviceOffline {
+        true => Refusal::new(RefusalKind::DeviceOffline, known.map(offline_detail).unwrap_or_default()),
+        false => refusal,
+    })
+}
+
+/// Opens a stream to a device of this hub, if there is capacity.
+pub(in crate::hub) async fn open_here(shared: &Shared, request: OpenRequest) -> Result<Grant, Refusal> {
+    let audit = shared.activity.audit_checkpoint()?;
     if let Err(refusal) = relief::stream_capacity(shared, &request.service).await {
         return Err(record_overload(shared, &request, refusal));
     }
-    match shared.streams.broker.open_stream(shared.streams.allocate_connection_id(), request).await {
-        Ok(grant) => shared.activity.verify_audit(&audit).await.map(|()| (device, grant)),
-        // It is not here, as the broker knows: so it is nowhere, unless another hub has it.
-        Err(refusal)
-            if refusal.kind == RefusalKind::DeviceOffline
-                && shared.members.place(Presence::Unknown) == Placement::Offline =>
-        {
-            Err(Refusal::new(RefusalKind::DeviceOffline, known.map(offline_detail).unwrap_or_default()))
+    let grant = shared.streams.broker.open_stream(shared.streams.allocate_connection_id(), request).await?;
+    shared.activity.verify_audit(&audit).await.map(|()| grant)
+}
+
+/// Opens a stream at the hub that has the device, and waits for a device that is offline at whichever hub it connects to.
+async fn open_anywhere(shared: &Shared, node: &Node, request: OpenRequest) -> Result<Opened, Refusal> {
+    let mut changes = node.changes();
+    let device = request.device.clone();
+    loop {
+        changes.borrow_and_update();
+        if request.standby && matches!(find(node, &device).await?, Whereabouts::At(_)) {
+            return Ok(Opened::AskAnew);
         }
-        Err(refusal) => Err(refusal),
+        if let Some(opened) = open_elsewhere(node, &request).await? {
+            return Ok(Opened::Elsewhere(opened));
+        }
+        let came_elsewhere = async {
+            while !matches!(node.place(&device), Placement::AskHub(_)) {
+                if changes.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::select! {
+            grant = open_here(shared, request.clone()) => return grant.map(|grant| Opened::Here(device, grant)),
+            () = came_elsewhere => {}
+        }
     }
 }
 

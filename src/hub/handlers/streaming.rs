@@ -11,6 +11,7 @@ use crate::hub::broker_handle::{ActiveStream, EndConnection, Handover, JoinOutco
 use crate::hub::connection::{AuthenticatedIdentity, ConnectionContext};
 use crate::hub::consequences::Clocks;
 use crate::hub::event::{Event, Operation};
+use crate::hub::handlers::elsewhere::confirm_life;
 use crate::hub::own_urls::UrlAuthority;
 use crate::hub::relief;
 use crate::hub::responses;
@@ -83,10 +84,11 @@ pub(in crate::hub) async fn upgrade(
         let refusal = context.auth_failed(shared, Some(&record.principal), "missing or invalid stream token");
         return HttpOutcome::Reply(responses::refusal(&refusal));
     };
-    if let LegCredential::Ticket(ticket) = &credential
-        && let Err(refusal) = relief::return_capacity(shared, &ticket.service)
-    {
-        return HttpOutcome::Reply(responses::refusal(&refusal));
+    if let LegCredential::Ticket(ticket) = &credential {
+        if let Err(refusal) = relief::return_capacity(shared, &ticket.service) {
+            return HttpOutcome::Reply(responses::refusal(&refusal));
+        }
+        Box::pin(confirm_life(shared, ticket)).await;
     }
     let attach = LegAttach {
         leg: context.id,

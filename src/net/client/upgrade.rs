@@ -100,7 +100,7 @@ impl Client {
             Some(stored) => stored == endpoint,
             None => self.hubs.has_host(&endpoint.host),
         };
-        is_stored || self.hubs.contains(endpoint)
+        is_stored || self.hubs.contains(endpoint) || self.hubs.has_member(endpoint)
     }
 
     async fn upgrade(

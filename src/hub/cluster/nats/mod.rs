@@ -57,7 +57,11 @@ impl Nats {
             match event {
                 Event::Connected => drop(sender.send_replace(true)),
                 Event::Disconnected | Event::Closed => drop(sender.send_replace(false)),
-                other => tracing::debug!(target: "cluster", "NATS: {other}"),
+                Event::LameDuckMode
+                | Event::Draining
+                | Event::SlowConsumer(_)
+                | Event::ServerError(_)
+                | Event::ClientError(_) => tracing::debug!(target: "cluster", "NATS: {event}"),
             }
             std::future::ready(())
         };

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::other_hubs::OtherHubs;
 use super::placement::{Member, MemberState, Members};
 use crate::proto::id::HubId;
 use crate::proto::join::HubAddress;
@@ -182,9 +183,10 @@ impl MemberTable {
         self.heard.get(&hub).is_some_and(|heard| heard.died.is_none())
     }
 
-    /// Returns when a hub died, of those that are remembered.
-    pub fn dead(&self) -> impl Iterator<Item = (HubId, Instant)> {
-        self.heard.iter().filter_map(|(hub, heard)| Some((*hub, heard.died?)))
+    /// Returns what the broker has to know of the others.
+    pub fn other_hubs(&self) -> OtherHubs {
+        let hubs = self.heard.iter().map(|(hub, heard)| (*hub, heard.died)).collect();
+        OtherHubs { hubs, isolated: self.isolated_since.is_some() }
     }
 
     /// Returns the hubs that are alive.
@@ -241,7 +243,7 @@ mod tests {
         assert_eq!(table.expire(dead), [hub(2)]);
         assert_eq!(table.expire(dead), [], "told once");
         assert_eq!(states(&table), [(hub(1), MemberState::Live), (hub(2), MemberState::Dead)]);
-        assert_eq!(table.dead().collect::<Vec<_>>(), [(hub(2), dead)]);
+        assert_eq!(table.other_hubs().hubs, [(hub(1), None), (hub(2), Some(dead))].into());
         assert!(table.address(hub(1)).is_some() && table.address(hub(2)).is_none());
         assert_eq!(table.hear(beat(2, 1), dead + BEAT_INTERVAL), HeartbeatEffect::New, "it was cut off or frozen");
         assert!(table.is_alive(hub(2)));

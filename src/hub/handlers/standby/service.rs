@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Channel, Standby, StandbyEnd};
 use crate::hub::broker::{Grant, LegCredential};
-use crate::hub::handlers::open::{self, OpenParams};
+use crate::hub::handlers::open::{self, OpenParams, Opened};
 use crate::hub::handlers::streaming::join_and_relay;
 use crate::net::tls::Socket;
 use crate::net::tunnel::relay::Leg;
@@ -45,7 +45,12 @@ impl Standby<'_> {
             }
         };
         let (device, grant) = match result {
-            Ok(opened) => opened,
+            Ok(Opened::Here(device, grant)) => (device, grant),
+            // The service asks anew without a standby connection, and is sent there.
+            Ok(Opened::Elsewhere(_) | Opened::AskAnew) => {
+                leg.refuse(&RefusalKind::PeerGone.into()).await;
+                return None;
+            }
             Err(refusal) => return self.refuse(leg, refusal).await,
         };
         // The identity may have changed while the device was asked.
@@ -75,7 +80,7 @@ impl Standby<'_> {
     }
 
     /// Opens the stream as for a plain request, with the service's present record.
-    async fn request_stream(&self, open: StandbyOpenRequest, early: Bytes) -> Result<(DeviceId, Grant), Refusal> {
+    async fn request_stream(&self, open: StandbyOpenRequest, early: Bytes) -> Result<Opened, Refusal> {
         let record = self.revalidate().await?.record;
         let params = OpenParams {
             device: open.device,
