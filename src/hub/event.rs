@@ -125,7 +125,9 @@ impl Event {
             Operation::IdentityAdded
             | Operation::IdentityRemoved
             | Operation::EnrolmentAdded
-            | Operation::EnrolmentRemoved => true,
+            | Operation::EnrolmentRemoved
+            | Operation::HubInvited
+            | Operation::HubJoined => true,
             // Services have certificates stored, and not the hub's administrator.
             Operation::IdentityChanged => self.result != CERTIFIED,
             Operation::Join => self.result == JOINED,
@@ -253,6 +255,8 @@ impl fmt::Display for Sentence<'_> {
             Operation::IdentityChanged => write!(f, "{who} {}", changed(self.result))?,
             Operation::EnrolmentAdded | Operation::EnrolmentRemoved => write!(f, "{}: {}", self.reason, self.result)?,
             Operation::IdentityRemoved => write!(f, "{who} was removed")?,
+            Operation::HubInvited => f.write_str("an invitation for one more hub was made")?,
+            Operation::HubJoined => write!(f, "a hub joined the cluster{source}")?,
             Operation::ActivityLost => {
                 write!(f, "lost {} of the activity log", text::count(self.lost.unwrap_or_default(), "line"))?
             }

@@ -47,6 +47,7 @@ mod streams;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,7 +65,7 @@ use self::certificate::{HubCertificate, names};
 #[cfg(feature = "cluster")]
 use self::cluster::link::Cluster;
 #[cfg(feature = "cluster")]
-use self::cluster::nats::{Nats, NatsServers};
+use self::cluster::nats::Nats;
 use self::cluster::node::Node;
 use self::cluster::settings::ClusterSettings;
 use self::config::HubConfig;
@@ -139,7 +140,9 @@ impl Hub {
             admin.with_context(|| format!("cannot open the admin socket {}", state.admin_socket().display()))?;
         let broker = BrokerHandle::new(config.broker, id, activity.clone());
         let cluster = match cluster.zip(own_address) {
-            Some((settings, own)) => Some(connect_cluster(&settings, id, broker.hub_run().run, own).await?),
+            Some((settings, own)) => {
+                Some(connect_cluster(&settings, &config.state, id, broker.hub_run().run, own).await?)
+            }
             None => None,
         };
         let streams = Streams::new(broker, resume_key);
@@ -241,22 +244,20 @@ impl Hub {
 #[cfg(feature = "cluster")]
 async fn connect_cluster(
     settings: &ClusterSettings,
+    state: &Path,
     id: HubId,
     run: u64,
     own: HubAddress,
 ) -> anyhow::Result<Arc<Node>> {
-    let servers = NatsServers {
-        urls: settings.nats.clone(),
-        credentials: settings.credentials.clone(),
-        authorities: settings.authorities.clone(),
-    };
-    let nats = Nats::connect(&servers, &own.to_string()).await.context("cannot use the cluster's NATS servers")?;
+    let nats = Nats::connect(&settings.servers(state)?, &own.to_string())
+        .await
+        .context("cannot use the cluster's NATS servers")?;
     let link = (Arc::new(nats) as Arc<dyn Cluster>, settings.key());
     Ok(Arc::new(Node::new(id, run, own, settings.region.clone(), link)))
 }
 
 #[cfg(not(feature = "cluster"))]
-async fn connect_cluster(_: &ClusterSettings, _: HubId, _: u64, _: HubAddress) -> anyhow::Result<Arc<Node>> {
+async fn connect_cluster(_: &ClusterSettings, _: &Path, _: HubId, _: u64, _: HubAddress) -> anyhow::Result<Arc<Node>> {
     anyhow::bail!("this hub is one of several, for which this program was built without the feature `cluster`")
 }
 

@@ -14,7 +14,7 @@ use super::connection::ConnectionContext;
 use super::handlers::control::{self, ControlUpgrade};
 use super::handlers::standby::{self, StandbyUpgrade};
 use super::handlers::streaming::{self, AcceptedLeg};
-use super::handlers::{certificates, devices, enrol, open};
+use super::handlers::{certificates, cluster_join, devices, enrol, open};
 use super::in_front::{Hindrance, OPENING_BYTES, is_proxy_header};
 use super::listen::ListenerKind;
 use super::shared::Shared;
@@ -185,6 +185,7 @@ async fn route(
         Some(Route::Certificates(owner)) => certificates::show(shared, context, request, owner).await,
         Some(Route::StoreCertificate(owner)) => certificates::store(shared, context, request, owner).await,
         Some(Route::Join) => enrol::join(shared, context, request).await,
+        Some(Route::ClusterJoin) => cluster_join::join(shared, context, request),
         Some(Route::Health) => monitor::health(&shared.streams).await,
         Some(Route::Ready) => monitor::ready(&shared.streams, &shared.admission),
         // Who brings no credential is told nothing: a path that exists looks like one that does not.

@@ -1,13 +1,17 @@
 //! The messages of the hub's private admin socket: one JSON line per request, one per response.
 
+mod cluster;
 mod device;
+mod stream;
 
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::cluster::{ClusterHub, ClusterStatus};
 pub use self::device::{DeviceStatus, NOT_JOINED_YET, disabled_at_the_hub};
-use super::id::{DeviceId, Principal, Role, ServiceName, StreamId, StreamName};
+pub use self::stream::StreamStatus;
+use super::id::{Principal, Role, ServiceName, StreamId, StreamName};
 use super::join::{HubAddress, Pin};
 use super::key::PublicKey;
 use super::message::DeadTarget;
@@ -106,6 +110,10 @@ pub enum AdminRequest {
     },
     /// Report the hub's status.
     Status,
+    /// Make an invitation for one more hub of the cluster.
+    InviteHub,
+    /// Report the state of the cluster.
+    ClusterStatus,
 }
 
 /// A response of the hub.
@@ -152,6 +160,15 @@ pub enum AdminResponse {
     },
     /// Response to [`AdminRequest::Status`].
     Status(Box<HubStatus>),
+    /// Response to [`AdminRequest::InviteHub`].
+    ClusterLink {
+        /// The link, code included.
+        link: String,
+        /// Expiry of its code.
+        until: Timestamp,
+    },
+    /// Response to [`AdminRequest::ClusterStatus`].
+    Cluster(Box<ClusterStatus>),
     /// The request succeeded.
     Done {
         /// What was done, for a person.
@@ -285,31 +302,6 @@ pub struct Enrolment {
     pub created: Timestamp,
     /// Expiry.
     pub until: Timestamp,
-}
-
-/// A stream, from its request on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StreamStatus {
-    /// Its id.
-    pub id: StreamId,
-    /// The device.
-    pub device: DeviceId,
-    /// The stream name; none asks for the device's first forward.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<StreamName>,
-    /// The service.
-    pub service: ServiceName,
-    /// Source address of the service.
-    pub source: SocketAddr,
-    /// Its state: `waiting`, `asked`, `accepted`, `open` or `interrupted`.
-    pub state: String,
-    /// Seconds since its request.
-    pub age_seconds: u64,
-    /// Bytes to the device.
-    pub bytes_to_device: u64,
-    /// Bytes to the service.
-    pub bytes_to_service: u64,
 }
 
 /// The hub's certificate.

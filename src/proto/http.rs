@@ -56,6 +56,8 @@ pub enum Route {
     Certificates(Principal),
     /// A certificate of a fleet for a key of an identity.
     StoreCertificate(Principal),
+    /// A hub that joins a cluster with an invitation.
+    ClusterJoin,
     /// The liveness check.
     Health,
     /// The readiness check: the hub accepts new streams.
@@ -84,6 +86,7 @@ impl Route {
             ("GET", ["standby"]) => Some(Self::Standby),
             ("GET", ["devices"]) => Some(Self::Devices),
             ("POST", ["join"]) => Some(Self::Join),
+            ("POST", ["cluster", "join"]) => Some(Self::ClusterJoin),
             ("GET", [owners, id, "certificate"]) => owner(owners, id).map(Self::Certificates),
             ("PUT", [owners, id, "certificate"]) => owner(owners, id).map(Self::StoreCertificate),
             ("GET", ["healthz"]) => Some(Self::Health),
@@ -95,7 +98,7 @@ impl Route {
     /// Returns the method of a request for this route.
     pub fn method(&self) -> &'static str {
         match self {
-            Self::Open(..) | Self::Join => "POST",
+            Self::Open(..) | Self::Join | Self::ClusterJoin => "POST",
             Self::StoreCertificate(_) => "PUT",
             Self::Control(_)
             | Self::Bridge(_)
@@ -121,6 +124,7 @@ impl fmt::Display for Route {
             Self::Standby => f.write_str("/standby"),
             Self::Devices => f.write_str("/devices"),
             Self::Join => f.write_str("/join"),
+            Self::ClusterJoin => f.write_str("/cluster/join"),
             Self::Certificates(Principal { role, id }) | Self::StoreCertificate(Principal { role, id }) => {
                 write!(f, "/{role}s/{id}/certificate")
             }
@@ -187,6 +191,7 @@ mod tests {
             Route::Standby,
             Route::Devices,
             Route::Join,
+            Route::ClusterJoin,
             Route::Certificates(owner.clone()),
             Route::StoreCertificate(Principal { role: Role::Service, ..owner }),
             Route::Health,

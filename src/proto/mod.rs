@@ -17,6 +17,7 @@ pub mod backoff;
 pub mod bounded_map;
 pub mod challenge;
 pub mod channel_binding;
+pub mod cluster_link;
 pub mod counts;
 pub mod e2e;
 pub mod endorsement;

@@ -1,8 +1,9 @@
 //! The `devstream hub` subcommands, and `devstream devices`.
 //!
 //! In: a subcommand. Out: a request to the running hub of the same user on its admin socket, and the response as a
-//! table, text or JSON. Logs, backups and restores work on the hub's files, whether or not it runs.
+//! table, text or JSON. Logs, backups, restores and what makes a hub one of several work on the hub's files, whether or not it runs.
 
+mod cluster;
 pub(super) mod devices;
 mod logs;
 mod restored;
@@ -54,6 +55,7 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
             restored::tell(&backup::restore(&file, &state)?, &state);
             return Ok(());
         }
+        HubCommand::Cluster(command) => return Box::pin(cluster::run(command, &state, given)).await,
         HubCommand::Device(command) => device_request(command),
         HubCommand::Service(command) => service_request(command),
         HubCommand::Enroll(command) => enroll_request(command),

@@ -6,12 +6,14 @@ mod activity;
 mod certificate;
 mod check;
 mod client_limits;
+mod cluster;
 mod config_command;
 mod epilogue;
 mod fleet;
 mod hub;
 mod hub_args;
 mod limits;
+mod output;
 mod profiles;
 mod registry;
 mod roles;
@@ -29,14 +31,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub(super) use self::activity::{ActivityArgs, Logs};
 pub(super) use self::check::Check;
+pub(super) use self::cluster::{ClusterCommand, NatsArgs, OwnArgs};
 pub(super) use self::config_command::{ConfigArgs, ConfigCommand, ConfigShowArgs};
 pub(super) use self::fleet::{Fleet, FleetCommand, FleetSign};
 pub(super) use self::hub::{Hub, HubServe};
 pub(super) use self::hub_args::{HubArgs, TrustArgs};
+pub(super) use self::output::OutputArgs;
 pub(super) use self::profiles::{MovedHub, Profiles, ProfilesCommand};
 pub(super) use self::registry::{
-    AccessPeriod, DeviceCommand, EnrollCommand, HubCommand, OutputArgs, ScopeArgs, ServiceCommand, StreamLimit,
-    StreamsCommand,
+    AccessPeriod, DeviceCommand, EnrollCommand, HubCommand, ScopeArgs, ServiceCommand, StreamLimit, StreamsCommand,
 };
 pub(super) use self::roles::{Demo, DeviceAgent, ServiceProxy};
 pub(super) use self::service::{Install, Service, ServiceManagement, ServiceRole, Uninstall};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueHint};
 
-use super::Logs;
 use super::value_parsers::{device_id, duration, new_device_id};
+use super::{ClusterCommand, Logs, OutputArgs};
 use crate::proto::id::{DeviceId, ServiceName, StreamId};
 use crate::proto::scope::Glob;
 
@@ -43,6 +43,8 @@ pub(in crate::cli) enum HubCommand {
     /// Check the configuration file, with all its sections
     CheckConfig,
     Logs(Logs),
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
     /// Write the hub's identities, keys and certificates into one file; works while it runs
     Backup {
         /// File to write; must not exist
@@ -253,13 +255,6 @@ pub(in crate::cli) enum AccessPeriod {
 pub(in crate::cli) enum StreamLimit {
     AtMost(u32),
     Unlimited,
-}
-
-#[derive(Debug, Clone, Copy, Args)]
-pub(in crate::cli) struct OutputArgs {
-    /// Print JSON
-    #[arg(long)]
-    pub(in crate::cli) json: bool,
 }
 
 fn duration_or_ever(text: &str) -> Result<AccessPeriod, String> {

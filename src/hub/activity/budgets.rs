@@ -255,6 +255,8 @@ impl Subject {
             | Operation::IdentityRemoved
             | Operation::EnrolmentAdded
             | Operation::EnrolmentRemoved
+            | Operation::HubInvited
+            | Operation::HubJoined
             | Operation::StreamKilled
             | Operation::ActivityLost => None,
         }

@@ -1,8 +1,9 @@
 //! The private admin socket: requests of the hub's own user, and of root.
 //!
 //! In: one JSON request per connection. Out: its response. `identities` changes the registry and applies the changes to
-//! connections, `status` reports the hub's state.
+//! connections, `cluster` invites further hubs, `status` reports the hub's state.
 
+mod cluster;
 mod identities;
 mod status;
 
@@ -64,6 +65,8 @@ async fn handle(shared: &Shared, request: AdminRequest, by: By) -> AdminResponse
         AdminRequest::Streams => Ok(AdminResponse::Streams { streams: shared.streams.broker.all_streams() }),
         AdminRequest::EndStream { stream } => Ok(end_stream(shared, stream, by)),
         AdminRequest::Status => status::status(shared).await,
+        AdminRequest::InviteHub => Ok(cluster::invite(shared, by)),
+        AdminRequest::ClusterStatus => Ok(cluster::status(shared)),
     };
     let is_recorded = shared.activity.changes_synced(before).await;
     match result {

@@ -4,6 +4,7 @@
 //! In: what other hubs say, ask and store. Out: the same of this one. NATS carries it, as `nats` alone knows: what concerns a
 //! connection or a stream as plain messages, the registry in a key-value bucket. `view` holds the rules.
 
+pub mod invitations;
 pub mod key;
 pub mod link;
 #[cfg(test)]

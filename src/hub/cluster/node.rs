@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
+use super::invitations::Invitations;
 use super::key::ClusterKey;
 use super::link::{Cluster, LinkError};
 use super::messages::{Found, HubReply, HubRequest, Numbered, Search, Subject, reply_place};
@@ -45,6 +46,8 @@ pub struct Node {
     id: HubId,
     /// The address at which clients reach this hub and no other.
     pub address: HubAddress,
+    /// Invitations of further hubs.
+    pub invitations: Invitations,
     link: Arc<dyn Cluster>,
     key: ClusterKey,
     state: Mutex<State>,
@@ -87,7 +90,8 @@ impl Node {
         };
         let own = HubRun { id: Some(id), run };
         let changes = watch::Sender::new(0);
-        Self { own, id, address, link, key, state: Mutex::new(state), news: Notify::new(), changes }
+        let invitations = Invitations::default();
+        Self { own, id, address, invitations, link, key, state: Mutex::new(state), news: Notify::new(), changes }
     }
 
     /// This hub's id.

@@ -1,18 +1,24 @@
 //! A hub's place in a cluster, as its state directory keeps it: one private file, since it has the cluster's key.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::key::ClusterKey;
+#[cfg(feature = "cluster")]
+use super::nats::NatsServers;
 use crate::net::os::private_files::{read_private, write_private};
 use crate::proto::join::HubAddress;
 use crate::proto::secret::Secret;
 
 /// The file's name in the state directory.
 const CLUSTER: &str = "cluster.json";
+
+/// The file with the authorities of the NATS servers' certificates.
+#[cfg(feature = "cluster")]
+const AUTHORITIES: &str = "nats-ca.pem";
 
 /// A hub's place in a cluster.
 #[derive(Clone, Serialize, Deserialize)]
@@ -23,14 +29,17 @@ pub struct ClusterSettings {
     /// The text of their credentials file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<String>,
-    /// A file with the authorities of their certificates, in PEM.
+    /// The authorities of their certificates, in PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub authorities: Option<PathBuf>,
+    pub authorities: Option<String>,
     /// `HOST[:PORT]` at which clients reach this hub and no other. Without a port, the hub's own.
     pub name: String,
     /// The region that its operator gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+    /// The hub founds the cluster: the bucket of identities is made from its registry, if there is none yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_first: bool,
     key: Secret<32>,
 }
 
@@ -46,9 +55,15 @@ impl fmt::Debug for ClusterSettings {
 }
 
 impl ClusterSettings {
-    /// The place of a hub with this name and the cluster's key.
+    /// The place of the hub with this name that founds a cluster with this key.
     pub fn new(nats: Vec<String>, name: String, key: Secret<32>) -> Self {
-        Self { nats, credentials: None, authorities: None, name, region: None, key }
+        Self { nats, credentials: None, authorities: None, name, region: None, is_first: true, key }
+    }
+
+    /// Those of another hub of the same cluster.
+    #[must_use]
+    pub fn of_another(self, name: String, region: Option<String>) -> Self {
+        Self { name, region, is_first: false, ..self }
     }
 
     /// Reads those of a hub; `None` if it is alone.
@@ -72,6 +87,17 @@ impl ClusterSettings {
     pub fn remove(state: &Path) -> anyhow::Result<()> {
         let path = state.join(CLUSTER);
         std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))
+    }
+
+    /// How to reach the NATS servers. Their authorities are written to a file of the state directory, since the client reads one.
+    #[cfg(feature = "cluster")]
+    pub fn servers(&self, state: &Path) -> anyhow::Result<NatsServers> {
+        let file = state.join(AUTHORITIES);
+        if let Some(authorities) = &self.authorities {
+            write_private(&file, authorities)?;
+        }
+        let authorities = self.authorities.is_some().then_some(file);
+        Ok(NatsServers { urls: self.nats.clone(), credentials: self.credentials.clone(), authorities })
     }
 
     /// The cluster's key.

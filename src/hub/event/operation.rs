@@ -41,13 +41,17 @@ pub enum Operation {
     EnrolmentAdded,
     /// An enrolment key was revoked.
     EnrolmentRemoved,
+    /// An invitation for one more hub of the cluster was made.
+    HubInvited,
+    /// A hub has joined the cluster with an invitation.
+    HubJoined,
     /// Lines of the activity log could not be written.
     ActivityLost,
 }
 
 impl Operation {
     /// All of them.
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 22] = [
         Self::HubStarted,
         Self::HubStopped,
         Self::DeviceConnected,
@@ -67,6 +71,8 @@ impl Operation {
         Self::IdentityRemoved,
         Self::EnrolmentAdded,
         Self::EnrolmentRemoved,
+        Self::HubInvited,
+        Self::HubJoined,
         Self::ActivityLost,
     ];
 
@@ -97,6 +103,8 @@ impl Operation {
             Self::IdentityRemoved => "identityRemoved",
             Self::EnrolmentAdded => "enrolmentAdded",
             Self::EnrolmentRemoved => "enrolmentRemoved",
+            Self::HubInvited => "hubInvited",
+            Self::HubJoined => "hubJoined",
             Self::ActivityLost => "activityLost",
         }
     }

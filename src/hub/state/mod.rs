@@ -3,6 +3,7 @@
 //! In: a path. Out: the hub's authority, registry and keys, created together where no hub has run (`parts`).
 
 pub mod parts;
+pub mod share;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};

@@ -1,0 +1,51 @@
+//! The hubs of a cluster, as one of them sees them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::proto::id::HubId;
+use crate::proto::join::HubAddress;
+use crate::proto::message::is_false;
+use crate::proto::timestamp::Timestamp;
+
+/// The state of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterStatus {
+    /// The hubs; the one that was asked is the first.
+    pub hubs: Vec<ClusterHub>,
+    /// The NATS servers, as this hub was told them.
+    pub nats: Vec<String>,
+    /// Seconds since which none of them can be reached; none if one can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolated_seconds: Option<u64>,
+}
+
+/// A hub of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterHub {
+    /// Its id.
+    pub id: HubId,
+    /// The address that it alone has.
+    pub address: HubAddress,
+    /// `live`, `draining` or `dead`.
+    pub state: String,
+    /// It is the hub that was asked.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_this: bool,
+    /// The version of its program.
+    pub version: String,
+    /// The region that its operator gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The start of its present run.
+    pub since: Timestamp,
+    /// The devices that are connected to it.
+    pub devices: usize,
+    /// Its streams.
+    pub streams: usize,
+    /// The revision of the registry that its mirror has.
+    pub revision: u64,
+    /// Milliseconds since it was heard of last.
+    pub heard_ms: u64,
+}
