@@ -116,6 +116,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Print the hub''s name, streaming endpoints and pin as JSON')
             [CompletionResult]::new('check-config', 'check-config', [CompletionResultType]::ParameterValue, 'Check the configuration file, with all its sections')
             [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Print the activity log: connections, requests for streams, and their results')
+            [CompletionResult]::new('cluster', 'cluster', [CompletionResultType]::ParameterValue, 'Several hubs as one: over NATS servers of your own')
             [CompletionResult]::new('backup', 'backup', [CompletionResultType]::ParameterValue, 'Write the hub''s identities, keys and certificates into one file; works while it runs')
             [CompletionResult]::new('restore', 'restore', [CompletionResultType]::ParameterValue, 'Restore a hub''s state directory from a backup')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -679,6 +680,125 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
+        'devstream;hub;cluster' {
+            [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Keep the hub''s state in this directory [default: devstream/hub in the user''s data directory]')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Read this configuration file [default: devstream/config.toml in the user''s configuration directory, if it exists]')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Make this hub the first of several; it takes effect when the hub is restarted')
+            [CompletionResult]::new('invite', 'invite', [CompletionResultType]::ParameterValue, 'Print the command with which one more hub joins')
+            [CompletionResult]::new('join', 'join', [CompletionResultType]::ParameterValue, 'Make a new hub of the cluster on this machine; reads the link from standard input')
+            [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show the hubs: state, version, since when, devices, streams')
+            [CompletionResult]::new('leave', 'leave', [CompletionResultType]::ParameterValue, 'Make this hub one that is alone; it takes effect when the hub is restarted')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'devstream;hub;cluster;init' {
+            [CompletionResult]::new('--nats', '--nats', [CompletionResultType]::ParameterName, 'URLs of the NATS servers (repeatable)')
+            [CompletionResult]::new('--nats-creds', '--nats-creds', [CompletionResultType]::ParameterName, 'File with the credentials for them, as `nsc generate creds` writes it; its content is kept with the hub''s state')
+            [CompletionResult]::new('--nats-ca', '--nats-ca', [CompletionResultType]::ParameterName, 'Trust the authorities in this PEM file for their certificates, beside those of the system')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'Name that this hub alone has, besides the one that all share: h1.hub.example.com beside hub.example.com')
+            [CompletionResult]::new('--region', '--region', [CompletionResultType]::ParameterName, 'Region of this hub: a stream whose hub is gone goes on at one of the same, if there is one')
+            [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Keep the hub''s state in this directory [default: devstream/hub in the user''s data directory]')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Read this configuration file [default: devstream/config.toml in the user''s configuration directory, if it exists]')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'devstream;hub;cluster;invite' {
+            [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Keep the hub''s state in this directory [default: devstream/hub in the user''s data directory]')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Read this configuration file [default: devstream/config.toml in the user''s configuration directory, if it exists]')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'devstream;hub;cluster;join' {
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'Name that this hub alone has, besides the one that all share: h1.hub.example.com beside hub.example.com')
+            [CompletionResult]::new('--region', '--region', [CompletionResultType]::ParameterName, 'Region of this hub: a stream whose hub is gone goes on at one of the same, if there is one')
+            [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Keep the hub''s state in this directory [default: devstream/hub in the user''s data directory]')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Read this configuration file [default: devstream/config.toml in the user''s configuration directory, if it exists]')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'devstream;hub;cluster;status' {
+            [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Keep the hub''s state in this directory [default: devstream/hub in the user''s data directory]')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Read this configuration file [default: devstream/config.toml in the user''s configuration directory, if it exists]')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'devstream;hub;cluster;leave' {
+            [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Keep the hub''s state in this directory [default: devstream/hub in the user''s data directory]')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Read this configuration file [default: devstream/config.toml in the user''s configuration directory, if it exists]')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'devstream;hub;cluster;help' {
+            [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Make this hub the first of several; it takes effect when the hub is restarted')
+            [CompletionResult]::new('invite', 'invite', [CompletionResultType]::ParameterValue, 'Print the command with which one more hub joins')
+            [CompletionResult]::new('join', 'join', [CompletionResultType]::ParameterValue, 'Make a new hub of the cluster on this machine; reads the link from standard input')
+            [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show the hubs: state, version, since when, devices, streams')
+            [CompletionResult]::new('leave', 'leave', [CompletionResultType]::ParameterValue, 'Make this hub one that is alone; it takes effect when the hub is restarted')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'devstream;hub;cluster;help;init' {
+            break
+        }
+        'devstream;hub;cluster;help;invite' {
+            break
+        }
+        'devstream;hub;cluster;help;join' {
+            break
+        }
+        'devstream;hub;cluster;help;status' {
+            break
+        }
+        'devstream;hub;cluster;help;leave' {
+            break
+        }
+        'devstream;hub;cluster;help;help' {
+            break
+        }
         'devstream;hub;backup' {
             [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Keep the hub''s state in this directory [default: devstream/hub in the user''s data directory]')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Read this configuration file [default: devstream/config.toml in the user''s configuration directory, if it exists]')
@@ -716,6 +836,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Print the hub''s name, streaming endpoints and pin as JSON')
             [CompletionResult]::new('check-config', 'check-config', [CompletionResultType]::ParameterValue, 'Check the configuration file, with all its sections')
             [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Print the activity log: connections, requests for streams, and their results')
+            [CompletionResult]::new('cluster', 'cluster', [CompletionResultType]::ParameterValue, 'Several hubs as one: over NATS servers of your own')
             [CompletionResult]::new('backup', 'backup', [CompletionResultType]::ParameterValue, 'Write the hub''s identities, keys and certificates into one file; works while it runs')
             [CompletionResult]::new('restore', 'restore', [CompletionResultType]::ParameterValue, 'Restore a hub''s state directory from a backup')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -829,6 +950,29 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             break
         }
         'devstream;hub;help;logs' {
+            break
+        }
+        'devstream;hub;help;cluster' {
+            [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Make this hub the first of several; it takes effect when the hub is restarted')
+            [CompletionResult]::new('invite', 'invite', [CompletionResultType]::ParameterValue, 'Print the command with which one more hub joins')
+            [CompletionResult]::new('join', 'join', [CompletionResultType]::ParameterValue, 'Make a new hub of the cluster on this machine; reads the link from standard input')
+            [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show the hubs: state, version, since when, devices, streams')
+            [CompletionResult]::new('leave', 'leave', [CompletionResultType]::ParameterValue, 'Make this hub one that is alone; it takes effect when the hub is restarted')
+            break
+        }
+        'devstream;hub;help;cluster;init' {
+            break
+        }
+        'devstream;hub;help;cluster;invite' {
+            break
+        }
+        'devstream;hub;help;cluster;join' {
+            break
+        }
+        'devstream;hub;help;cluster;status' {
+            break
+        }
+        'devstream;hub;help;cluster;leave' {
             break
         }
         'devstream;hub;help;backup' {
@@ -1507,6 +1651,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Print the hub''s name, streaming endpoints and pin as JSON')
             [CompletionResult]::new('check-config', 'check-config', [CompletionResultType]::ParameterValue, 'Check the configuration file, with all its sections')
             [CompletionResult]::new('logs', 'logs', [CompletionResultType]::ParameterValue, 'Print the activity log: connections, requests for streams, and their results')
+            [CompletionResult]::new('cluster', 'cluster', [CompletionResultType]::ParameterValue, 'Several hubs as one: over NATS servers of your own')
             [CompletionResult]::new('backup', 'backup', [CompletionResultType]::ParameterValue, 'Write the hub''s identities, keys and certificates into one file; works while it runs')
             [CompletionResult]::new('restore', 'restore', [CompletionResultType]::ParameterValue, 'Restore a hub''s state directory from a backup')
             break
@@ -1619,6 +1764,29 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             break
         }
         'devstream;help;hub;logs' {
+            break
+        }
+        'devstream;help;hub;cluster' {
+            [CompletionResult]::new('init', 'init', [CompletionResultType]::ParameterValue, 'Make this hub the first of several; it takes effect when the hub is restarted')
+            [CompletionResult]::new('invite', 'invite', [CompletionResultType]::ParameterValue, 'Print the command with which one more hub joins')
+            [CompletionResult]::new('join', 'join', [CompletionResultType]::ParameterValue, 'Make a new hub of the cluster on this machine; reads the link from standard input')
+            [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show the hubs: state, version, since when, devices, streams')
+            [CompletionResult]::new('leave', 'leave', [CompletionResultType]::ParameterValue, 'Make this hub one that is alone; it takes effect when the hub is restarted')
+            break
+        }
+        'devstream;help;hub;cluster;init' {
+            break
+        }
+        'devstream;help;hub;cluster;invite' {
+            break
+        }
+        'devstream;help;hub;cluster;join' {
+            break
+        }
+        'devstream;help;hub;cluster;status' {
+            break
+        }
+        'devstream;help;hub;cluster;leave' {
             break
         }
         'devstream;help;hub;backup' {

@@ -13,6 +13,7 @@ use super::metrics::Metrics;
 use super::own_urls::UrlAuthority;
 use super::registry::RegistryCache;
 use super::streams::Streams;
+use crate::proto::join::HubAddress;
 use crate::proto::message::StandbyOffer;
 use crate::proto::resume::{ResumeCredential, ResumeTicket};
 use crate::proto::timestamp::Timestamp;
@@ -40,6 +41,11 @@ impl Shared {
     pub(super) fn standby_offer(&self, authority: &UrlAuthority) -> Option<StandbyOffer> {
         let offer = StandbyOffer { url: self.endpoints.urls.standby(authority), limit: self.config.standbys };
         Some(offer).filter(|offer| offer.limit > 0 && !self.streams.is_draining())
+    }
+
+    /// The address of this hub alone, in a cluster.
+    pub(super) fn own_address(&self) -> Option<&HubAddress> {
+        self.cluster.as_ref().map(|node| &node.address)
     }
 
     /// Returns the credential with which a leg may resume its stream.

@@ -142,6 +142,9 @@ pub enum AdminResponse {
     Identities {
         /// The identities, in order of their ids.
         identities: Vec<Identity>,
+        /// Hubs of the cluster that did not answer: their devices are listed as offline.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        silent: Vec<HubAddress>,
     },
     /// Response to [`AdminRequest::ListEnrolments`].
     Enrolments {
@@ -157,6 +160,9 @@ pub enum AdminResponse {
     Streams {
         /// The streams, oldest first.
         streams: Vec<StreamStatus>,
+        /// Hubs of the cluster that did not answer: their streams are not listed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        silent: Vec<HubAddress>,
     },
     /// Response to [`AdminRequest::Status`].
     Status(Box<HubStatus>),
@@ -284,6 +290,9 @@ pub struct Presence {
     /// Round-trip time of the last ping, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round_trip_us: Option<u64>,
+    /// The hub of a cluster that it is connected to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hub: Option<HubAddress>,
 }
 
 /// An enrolment key, with which many devices join.

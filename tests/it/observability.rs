@@ -49,10 +49,11 @@ fn the_admin_sees_every_device_and_its_round_trip_time() {
         accepts_any_name,
         dead_targets: _,
         first_is_hidden: _,
+        hub: at,
     } = online;
     let forwards: Vec<_> = forwards.iter().map(|name| name.as_str()).collect();
     assert!(since >= start && since <= clock::now_utc(), "{since}");
-    assert!(address.ip().is_loopback() && !accepts_any_name, "{address}");
+    assert!(address.ip().is_loopback() && !accepts_any_name && at.is_none(), "{address} {at:?}");
     assert_eq!((version.as_str(), forwards.as_slice()), (env!("CARGO_PKG_VERSION"), &["ssh", "web"][..]));
     assert!(round_trip_us.is_some_and(|micros| micros < 1_000_000), "{round_trip_us:?}");
     let text = hub.ask(&["devices"]);

@@ -26,7 +26,7 @@ pub(super) fn tell(Principal { role, id }: &Principal, overlap_seconds: u64, sho
 
 /// Reports whether the hub knows the identity, and it has not joined.
 pub(super) fn awaits_join(shown: &AdminResponse) -> bool {
-    let AdminResponse::Identities { identities } = shown else { return false };
+    let AdminResponse::Identities { identities, .. } = shown else { return false };
     identities.iter().any(|identity| !identity.joined)
 }
 

@@ -28,15 +28,25 @@ pub(super) fn print_answer(answer: AdminResponse, as_json: bool, with_keys: bool
             print_link(&link, until, enrolment);
             warn_of_host(&link.hub, name_is_guessed, loopback_only);
         }
-        AdminResponse::Identities { identities } if as_json => json(&identities)?,
-        AdminResponse::Identities { identities } => {
+        AdminResponse::Identities { identities, silent } if as_json => {
+            json(&identities)?;
+            warn_of_silent(&silent);
+        }
+        AdminResponse::Identities { identities, silent } => {
             show_identities(&identities);
+            warn_of_silent(&silent);
             identities.iter().filter(|_| with_keys).for_each(|identity| show_keys(&identity.keys));
         }
         AdminResponse::Enrolments { enrolments } if as_json => json(&enrolments)?,
         AdminResponse::Enrolments { enrolments } => show_enrolments(&enrolments),
-        AdminResponse::Streams { streams } if as_json => json(&streams)?,
-        AdminResponse::Streams { streams } => show_streams(&streams),
+        AdminResponse::Streams { streams, silent } => {
+            if as_json {
+                json(&streams)?;
+            } else {
+                show_streams(&streams);
+            }
+            warn_of_silent(&silent);
+        }
         AdminResponse::Status(status) if as_json => json(&status)?,
         AdminResponse::Status(status) => show_status(&status),
         AdminResponse::ClusterLink { .. } | AdminResponse::Cluster(_) => bail!("the hub answered another question"),
@@ -44,6 +54,14 @@ pub(super) fn print_answer(answer: AdminResponse, as_json: bool, with_keys: bool
         AdminResponse::Failed { reason } => bail!(reason),
     }
     Ok(())
+}
+
+/// Names the hubs of a cluster without which a list is incomplete.
+fn warn_of_silent(silent: &[HubAddress]) {
+    if !silent.is_empty() {
+        let hubs: Vec<_> = silent.iter().map(ToString::to_string).collect();
+        output::warning(&format!("not in this list is what {} has: it did not answer", hubs.join(", ")));
+    }
 }
 
 /// Parses a join link, which is printed as made of its parts: it is about to be pasted into a shell.
@@ -151,7 +169,11 @@ fn show_identities(identities: &[Identity]) {
         None => {
             output::eprint("none yet; add one with `devstream hub device add ID` or `devstream hub service add NAME`")
         }
-        Some(Role::Device) => output::print_table(&PRESENCE, identities.iter().map(device_row)),
+        Some(Role::Device) => {
+            let hub = |device: &Identity| device.online.as_ref().and_then(|online| online.hub.clone());
+            let (columns, rows) = with_hubs(&PRESENCE, identities, device_row, hub);
+            output::print_table(&columns, rows.into_iter());
+        }
         Some(Role::Service) => {
             let columns = ["NAME", "STATE", "DEVICES", "STREAMS", "UNTIL", "AT ONCE"];
             output::print_table(&columns, identities.iter().map(service_row));
@@ -251,7 +273,22 @@ fn show_streams(streams: &[StreamStatus]) {
         ]
     };
     let columns = ["ID", "STATE", "SERVICE", "TO", "FROM", "AGE", "UP", "DOWN"];
-    output::print_table(&columns, streams.iter().map(row));
+    let (columns, rows) = with_hubs(&columns, streams, row, |stream| stream.hub.clone());
+    output::print_table(&columns, rows.into_iter());
+}
+
+/// Adds a column with the hub, where there are several.
+fn with_hubs<'a, T>(
+    columns: &[&'a str],
+    items: &[T],
+    row: impl Fn(&T) -> Vec<String>,
+    hub: impl Fn(&T) -> Option<HubAddress>,
+) -> (Vec<&'a str>, Vec<Vec<String>>) {
+    if items.iter().all(|item| hub(item).is_none()) {
+        return (columns.to_vec(), items.iter().map(row).collect());
+    }
+    let with_hub = |item| [row(item), vec![hub(item).map_or_else(|| "-".into(), |hub| hub.to_string())]].concat();
+    ([columns, &["HUB"]].concat(), items.iter().map(with_hub).collect())
 }
 
 fn show_status(status: &HubStatus) {

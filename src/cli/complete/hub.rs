@@ -35,7 +35,7 @@ pub(in crate::cli) fn offered() -> Vec<CompletionCandidate> {
 
 /// Returns the running streams.
 pub(in crate::cli) fn streams() -> Vec<CompletionCandidate> {
-    let Some(AdminResponse::Streams { streams }) = ask(AdminRequest::Streams) else { return Vec::new() };
+    let Some(AdminResponse::Streams { streams, .. }) = ask(AdminRequest::Streams) else { return Vec::new() };
     let candidate = |stream: StreamStatus| {
         let help = format!("{} to {}, for {} s", stream.service, stream.device, stream.age_seconds);
         CompletionCandidate::new(stream.id.to_string()).help(Some(help.into()))
@@ -60,7 +60,7 @@ fn identities(role: Role, describe: impl Fn(&Identity) -> String) -> Vec<Complet
 }
 
 fn all(answer: AdminResponse) -> Vec<Identity> {
-    if let AdminResponse::Identities { identities } = answer { identities } else { Vec::new() }
+    if let AdminResponse::Identities { identities, .. } = answer { identities } else { Vec::new() }
 }
 
 fn state(identity: &Identity, default_state: &str) -> String {

@@ -74,7 +74,8 @@ pub(in crate::cli) fn filter(verbosity: i8) -> anyhow::Result<Targets> {
     };
     match std::env::var_os("DEVSTREAM_LOG").filter(|text| !text.is_empty()) {
         Some(text) => parse_filter(&text.to_string_lossy()),
-        None => Ok(Targets::new().with_default(level)),
+        // What NATS's client says of its connection, the hub says in words of its own.
+        None => Ok(Targets::new().with_default(level).with_target("async_nats", level.min(Level::WARN))),
     }
 }
 

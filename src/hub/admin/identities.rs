@@ -1,19 +1,20 @@
 //! The lifecycle of devices, services and enrolment keys. Each change is committed to the registry, then applied to
 //! connections and streams.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::By;
 use crate::hub::broker_handle::BrokerHandle;
 use crate::hub::consequences::change_identity;
 use crate::hub::event::{Event, Operation};
+use crate::hub::handlers::gather::{self, Gathered};
 use crate::hub::registry::{CodeHash, Enrolled, Record, RegistryError, StoredKey};
 use crate::hub::shared::Shared;
 use crate::net::os::clock;
 use crate::net::os::random;
 use crate::net::tls::Socket;
-use crate::proto::admin::{AdminResponse, HubInfo, Identity, KeyStatus, StreamStatus};
+use crate::proto::admin::{AdminResponse, HubInfo, Identity, KeyStatus, Presence, StreamStatus};
 use crate::proto::id::{DeviceId, Principal, PrincipalId, Role, ServiceName, UNNAMED_SERVICE};
 use crate::proto::join::JoinLink;
 use crate::proto::key::PublicKey;
@@ -117,14 +118,25 @@ fn agent_comes_back() -> String {
 pub(super) async fn list(shared: &Shared, role: Role) -> AdminResult {
     let records = shared.registry.with(move |registry| registry.list(role)).await?;
     let ending = shared.streams.broker.ending_devices();
-    let to_identity = |record| identity(shared, shared.registry.with_last_seen(record), &ending);
-    Ok(AdminResponse::Identities { identities: records.into_iter().map(to_identity).collect() })
+    let Gathered { all: mut elsewhere, silent } = match role {
+        Role::Device => gather::devices(shared).await,
+        Role::Service => Gathered { all: HashMap::new(), silent: Vec::new() },
+    };
+    let to_identity = |record: Record| {
+        let elsewhere = elsewhere.remove(&record.principal.id.clone().into());
+        identity(shared, shared.registry.with_last_seen(record), &ending, elsewhere)
+    };
+    Ok(AdminResponse::Identities { identities: records.into_iter().map(to_identity).collect(), silent })
 }
 
 pub(super) async fn show(shared: &Shared, principal: Principal) -> AdminResult {
     let record = shared.registry.find(&principal).await?.ok_or(RegistryError::Unknown(principal))?;
     let ending = shared.streams.broker.ending_devices();
-    Ok(AdminResponse::Identities { identities: vec![identity(shared, record, &ending)] })
+    let Gathered { all: elsewhere, silent } = match record.principal.role {
+        Role::Device => gather::device(shared, &record.principal.id.clone().into()).await,
+        Role::Service => Gathered { all: None, silent: Vec::new() },
+    };
+    Ok(AdminResponse::Identities { identities: vec![identity(shared, record, &ending, elsewhere)], silent })
 }
 
 pub(super) async fn remove(shared: &Shared, principal: Principal, by: By) -> AdminResult {
@@ -258,9 +270,13 @@ async fn link(
     AdminResponse::Link { link: link.reveal(), until, name_is_guessed, loopback_only, enrolment }
 }
 
-fn identity(shared: &Shared, record: Record, ending: &HashSet<DeviceId>) -> Identity {
+fn identity(shared: &Shared, record: Record, ending: &HashSet<DeviceId>, elsewhere: Option<Presence>) -> Identity {
     let (online, scope) = match record.principal.role {
-        Role::Device => (shared.streams.broker.presence(&record.principal.id.clone().into()), None),
+        Role::Device => {
+            let here = shared.streams.broker.presence(&record.principal.id.clone().into());
+            let here = here.map(|presence| Presence { hub: shared.own_address().cloned(), ..presence });
+            (here.or(elsewhere), None)
+        }
         Role::Service => (None, Some(record.scope)),
     };
     let is_device = record.principal.role == Role::Device;

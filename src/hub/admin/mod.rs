@@ -7,10 +7,12 @@ mod cluster;
 mod identities;
 mod status;
 
+use std::cmp::Reverse;
 use std::io;
 use std::sync::Arc;
 
-use super::event::{Event, Operation};
+use super::handlers::cluster::end_stream_here;
+use super::handlers::gather::{self, Gathered};
 use super::registry::RegistryError;
 use super::shared::Shared;
 use crate::net::os::local_socket::{self, LocalListener, LocalStream};
@@ -62,8 +64,8 @@ async fn handle(shared: &Shared, request: AdminRequest, by: By) -> AdminResponse
         }
         AdminRequest::ListEnrolments => identities::enrolments(shared).await,
         AdminRequest::RemoveEnrolment { id } => identities::remove_enrolment(shared, id, by).await,
-        AdminRequest::Streams => Ok(AdminResponse::Streams { streams: shared.streams.broker.all_streams() }),
-        AdminRequest::EndStream { stream } => Ok(end_stream(shared, stream, by)),
+        AdminRequest::Streams => Ok(streams(shared).await),
+        AdminRequest::EndStream { stream } => Ok(end_stream(shared, stream, by).await),
         AdminRequest::Status => status::status(shared).await,
         AdminRequest::InviteHub => Ok(cluster::invite(shared, by)),
         AdminRequest::ClusterStatus => Ok(cluster::status(shared)),
@@ -101,15 +103,18 @@ fn error_with_advice(error: &RegistryError) -> String {
     }
 }
 
-fn end_stream(shared: &Shared, stream: StreamId, by: By) -> AdminResponse {
-    let Some(found) = shared.streams.broker.all_streams().into_iter().find(|found| found.id == stream) else {
-        let reason = format!("no stream {stream}; list them with `devstream hub streams`");
-        return AdminResponse::Failed { reason };
-    };
-    let (device, service, name) = (Some(found.device), Some(found.service), found.name);
-    let event =
-        Event { stream: Some(stream), device, service, name, by, ..Event::new(Operation::StreamKilled, "killed") };
-    shared.activity.record(event);
-    shared.streams.broker.kill_stream(stream);
-    AdminResponse::Done { what: format!("stream {stream} was ended") }
+async fn streams(shared: &Shared) -> AdminResponse {
+    let mut streams = shared.streams.broker.all_streams();
+    streams.iter_mut().for_each(|stream| stream.hub = shared.own_address().cloned());
+    let Gathered { all, silent } = gather::streams(shared).await;
+    streams.extend(all);
+    streams.sort_by_key(|stream| Reverse(stream.age_seconds));
+    AdminResponse::Streams { streams, silent }
+}
+
+async fn end_stream(shared: &Shared, stream: StreamId, by: By) -> AdminResponse {
+    if end_stream_here(shared, stream, by.clone()) || gather::end_stream(shared, stream, by.as_deref()).await {
+        return AdminResponse::Done { what: format!("stream {stream} was ended") };
+    }
+    AdminResponse::Failed { reason: format!("no stream {stream}; list them with `devstream hub streams`") }
 }

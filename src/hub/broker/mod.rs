@@ -198,6 +198,11 @@ impl Broker {
         self.failed + self.ended_after_restart.len()
     }
 
+    /// Returns the online devices.
+    pub fn devices(&self) -> impl Iterator<Item = &DeviceId> {
+        self.devices.keys()
+    }
+
     /// Returns the number of online devices.
     pub fn devices_online(&self) -> usize {
         self.devices.len()

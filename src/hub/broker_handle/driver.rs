@@ -346,6 +346,7 @@ impl<T: Transport> BrokerDriver<T> {
                 age_seconds: now.saturating_duration_since(requested_at).as_secs(),
                 bytes_to_device: bytes.0,
                 bytes_to_service: bytes.1,
+                hub: None,
             }
         };
         self.broker.all_streams().map(status).collect()

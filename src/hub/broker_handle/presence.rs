@@ -15,6 +15,11 @@ impl<T: Transport> BrokerHandle<T> {
         self.with(|driver| driver.presence(device)).ok().flatten()
     }
 
+    /// Returns the next online devices after this one, by their ids.
+    pub(in crate::hub) fn devices_after(&self, after: Option<&DeviceId>, count: usize) -> Vec<(DeviceId, Presence)> {
+        self.with(|driver| driver.devices_after(after, count)).unwrap_or_default()
+    }
+
     /// Reports whether a device is online here.
     pub(in crate::hub) fn has_device(&self, device: &DeviceId) -> bool {
         self.with(|driver| driver.broker.online(device).is_some()).unwrap_or_default()

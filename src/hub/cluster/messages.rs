@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::proto::admin::{Presence, StreamStatus};
 use crate::proto::id::{DeviceId, HubId, HubRequestId, ServiceName, StreamId, StreamName};
 use crate::proto::message::StandbyOffer;
 use crate::proto::refusal::Refusal;
@@ -59,6 +60,31 @@ pub struct Numbered<T> {
 pub enum HubRequest {
     /// Open a stream for a service that the asking hub has authenticated.
     Open(Box<OpenElsewhere>),
+    /// List the devices that are connected, by their ids, after this one.
+    Devices {
+        /// The last that is known already.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<DeviceId>,
+    },
+    /// Describe one device.
+    Device {
+        /// The device.
+        device: DeviceId,
+    },
+    /// List the streams, by their ids, after this one.
+    Streams {
+        /// The last that is known already.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<StreamId>,
+    },
+    /// End a stream for the operator.
+    EndStream {
+        /// The stream.
+        stream: StreamId,
+        /// The user who asked for it, for the activity log.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
     /// Reply, to show that the hub lives.
     Live,
 }
@@ -104,8 +130,32 @@ pub enum HubReply {
         /// The reason.
         reason: Refusal,
     },
+    /// Some devices; none if there are no more.
+    Devices {
+        /// The devices.
+        devices: Vec<OnlineDevice>,
+    },
+    /// Some streams; none if there are no more.
+    Streams {
+        /// The streams.
+        streams: Vec<StreamStatus>,
+    },
+    /// It is done.
+    Done,
     /// The hub lives.
     Live,
+    /// The hub does not know the request.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A device that is connected to the hub.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnlineDevice {
+    /// Its id.
+    pub id: DeviceId,
+    /// Its presence.
+    pub presence: Presence,
 }
 
 /// A stream at the hub that was asked, as its service is told.

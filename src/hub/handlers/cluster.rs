@@ -10,17 +10,21 @@ use futures_util::future::BoxFuture;
 use super::open::{self, open_here};
 use crate::hub::auth::{Action, authorize};
 use crate::hub::broker::{Grant, Input, OpenRequest};
-use crate::hub::cluster::messages::{HubReply, HubRequest, OpenElsewhere, OpenedElsewhere};
+use crate::hub::cluster::messages::{HubReply, HubRequest, OnlineDevice, OpenElsewhere, OpenedElsewhere};
 use crate::hub::cluster::node::Node;
 use crate::hub::cluster::run::HubPart;
 use crate::hub::cluster::view::members::Heartbeat;
 use crate::hub::cluster::view::other_hubs::OtherHubs;
 use crate::hub::cluster::view::presence::MovedAway;
 use crate::hub::consequences::Clocks;
+use crate::hub::event::{Event, Operation};
 use crate::hub::shared::Shared;
 use crate::net::os::clock;
-use crate::proto::id::{DeviceId, Principal, Role};
+use crate::proto::id::{DeviceId, Principal, Role, StreamId};
 use crate::proto::refusal::{Refusal, RefusalKind};
+
+/// The devices or streams in one reply: a few hundred bytes each, below the engine's limit of 1 MiB.
+const LISTED_AT_ONCE: usize = 500;
 
 /// This hub, as its cluster knows it.
 pub(in crate::hub) struct ClusterPart {
@@ -64,6 +68,17 @@ impl HubPart for ClusterPart {
         async move {
             match request {
                 HubRequest::Live => HubReply::Live,
+                HubRequest::Devices { after } => self.devices(after.as_ref()),
+                HubRequest::Device { device } => {
+                    let presence = self.shared.streams.broker.presence(&device);
+                    let device = presence.map(|presence| OnlineDevice { id: device, presence });
+                    HubReply::Devices { devices: device.into_iter().collect() }
+                }
+                HubRequest::Streams { after } => self.streams(after),
+                HubRequest::EndStream { stream, by } => match end_stream_here(&self.shared, stream, by) {
+                    true => HubReply::Done,
+                    false => HubReply::NotHere,
+                },
                 HubRequest::Open(_) if self.shared.streams.is_draining() => {
                     HubReply::Refused { reason: RefusalKind::Draining.into() }
                 }
@@ -76,6 +91,34 @@ impl HubPart for ClusterPart {
         }
         .boxed()
     }
+}
+
+impl ClusterPart {
+    fn devices(&self, after: Option<&DeviceId>) -> HubReply {
+        let devices = self.shared.streams.broker.devices_after(after, LISTED_AT_ONCE).into_iter();
+        HubReply::Devices { devices: devices.map(|(id, presence)| OnlineDevice { id, presence }).collect() }
+    }
+
+    fn streams(&self, after: Option<StreamId>) -> HubReply {
+        let mut streams = self.shared.streams.broker.all_streams();
+        streams.retain(|stream| after.is_none_or(|after| stream.id > after));
+        streams.sort_by_key(|stream| stream.id);
+        streams.truncate(LISTED_AT_ONCE);
+        HubReply::Streams { streams }
+    }
+}
+
+/// Ends a stream of this hub for the operator; `false` if there is none.
+pub(in crate::hub) fn end_stream_here(shared: &Shared, stream: StreamId, by: Option<String>) -> bool {
+    let Some(found) = shared.streams.broker.all_streams().into_iter().find(|found| found.id == stream) else {
+        return false;
+    };
+    let (device, service, name) = (Some(found.device), Some(found.service), found.name);
+    let event =
+        Event { stream: Some(stream), device, service, name, by, ..Event::new(Operation::StreamKilled, "killed") };
+    shared.activity.record(event);
+    shared.streams.broker.kill_stream(stream);
+    true
 }
 
 /// Opens a stream for a service that another hub has authenticated. What it may do is looked up here as well: this hub may know

@@ -6,6 +6,7 @@ use http::{HeaderValue, Response, header};
 use crate::hub::admission::lists::ListTurn;
 use crate::hub::auth::{Action, authorize};
 use crate::hub::connection::ConnectionContext;
+use crate::hub::handlers::gather;
 use crate::hub::registry::{LastSeen, Record};
 use crate::hub::responses;
 use crate::hub::shared::Shared;
@@ -45,11 +46,13 @@ async fn visible_devices(
     let seen = shared.registry.with(move |registry| registry.last_seen(Role::Device, &can_see)).await;
     let seen = seen.map_err(|error| error.to_public_refusal())?;
     let ending = shared.streams.broker.ending_devices();
+    let mut elsewhere = gather::devices(shared).await.all;
     let status = |LastSeen { id, at, joined, disabled }: LastSeen| {
         let principal = Principal { role: Role::Device, id };
         let last_seen = shared.registry.latest_seen(&principal, at);
         let id: DeviceId = principal.id.into();
-        let online = shared.streams.broker.presence(&id).map(|presence| filter_forwards(presence, &service));
+        let online = shared.streams.broker.presence(&id).or_else(|| elsewhere.remove(&id));
+        let online = online.map(|presence| filter_forwards(presence, &service));
         DeviceStatus { joined, disabled, last_seen, ending: online.is_none() && ending.contains(&id), online, id }
     };
     Ok((seen.into_iter().map(status).collect(), turn))

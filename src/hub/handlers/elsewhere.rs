@@ -50,7 +50,7 @@ pub(in crate::hub) async fn open_elsewhere(
         match node.request(hub, HubRequest::Open(Box::new(asked(request))), within).await {
             Ok(HubReply::Opened(opened)) => return Ok(Some(opened)),
             Ok(HubReply::Refused { reason }) => return Err(reason),
-            Ok(HubReply::NotHere | HubReply::Live) => node.contradict(&request.device, hub),
+            Ok(_) => node.contradict(&request.device, hub),
             // It has died, as the node knows now.
             Err(LinkError::NobodyListens) => {}
             Err(LinkError::TimedOut(_)) => {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::proto::id::{DeviceId, ServiceName, StreamId, StreamName};
+use crate::proto::join::HubAddress;
 
 /// A stream, from its request on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,4 +30,7 @@ pub struct StreamStatus {
     pub bytes_to_device: u64,
     /// Bytes to the service.
     pub bytes_to_service: u64,
+    /// The hub of a cluster that carries it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hub: Option<HubAddress>,
 }

@@ -22,7 +22,16 @@ impl<T: Transport> BrokerDriver<T> {
             accepts_any_name: hello.accepts_any_name,
             dead_targets: reached.map_or_else(Vec::new, |device| device.dead_targets.clone()),
             round_trip_us: reached.and_then(|device| device.round_trip.micros()),
+            hub: None,
         })
+    }
+
+    /// Returns the next devices after this one, by their ids.
+    pub(in crate::hub) fn devices_after(&self, after: Option<&DeviceId>, count: usize) -> Vec<(DeviceId, Presence)> {
+        let mut ids: Vec<_> = self.broker.devices().filter(|id| after.is_none_or(|after| *id > after)).collect();
+        ids.sort();
+        let present = ids.into_iter().take(count).filter_map(|id| Some((id.clone(), self.presence(id)?)));
+        present.collect()
     }
 
     pub(in crate::hub) fn devices_online(&self) -> usize {

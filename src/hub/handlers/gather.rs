@@ -1,0 +1,119 @@
+//! Lists of all hubs of a cluster, for people: what does not answer in time is named.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, join_all};
+
+use crate::hub::cluster::link::LinkError;
+use crate::hub::cluster::messages::{HubReply, HubRequest};
+use crate::hub::cluster::node::Node;
+use crate::hub::shared::Shared;
+use crate::proto::admin::{Presence, StreamStatus};
+use crate::proto::id::{DeviceId, HubId, StreamId};
+use crate::proto::join::HubAddress;
+
+/// The time for one part of a list: a person waits.
+const PART_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The parts of a hub's list: half a million devices.
+const MAX_PARTS: usize = 1000;
+
+/// What all hubs have, and the hubs that did not answer.
+pub(in crate::hub) struct Gathered<T> {
+    pub(in crate::hub) all: T,
+    pub(in crate::hub) silent: Vec<HubAddress>,
+}
+
+/// Returns the devices that are connected to other hubs.
+pub(in crate::hub) async fn devices(shared: &Shared) -> Gathered<HashMap<DeviceId, Presence>> {
+    gather(shared, |node, hub, address| {
+        Box::pin(async move {
+            let (mut devices, mut after) = (Vec::new(), None);
+            for _ in 0..MAX_PARTS {
+                let reply = node.request(hub, HubRequest::Devices { after }, PART_TIMEOUT).await?;
+                let HubReply::Devices { devices: part } = reply else { return Err(not_understood()) };
+                let Some(last) = part.last() else { break };
+                after = Some(last.id.clone());
+                let of_hub = |presence| Presence { hub: Some(address.clone()), ..presence };
+                devices.extend(part.into_iter().map(|device| (device.id, of_hub(device.presence))));
+            }
+            Ok(devices)
+        })
+    })
+    .await
+}
+
+/// Returns the presence of one device that is not connected to this hub.
+pub(in crate::hub) async fn device(shared: &Shared, device: &DeviceId) -> Gathered<Option<Presence>> {
+    let found: Gathered<HashMap<_, _>> = gather(shared, |node, hub, address| {
+        let request = HubRequest::Device { device: device.clone() };
+        Box::pin(async move {
+            let HubReply::Devices { devices } = node.request(hub, request, PART_TIMEOUT).await? else {
+                return Err(not_understood());
+            };
+            let of_hub = |presence| Presence { hub: Some(address.clone()), ..presence };
+            Ok(devices.into_iter().map(|device| (device.id, of_hub(device.presence))).collect())
+        })
+    })
+    .await;
+    Gathered { all: found.all.into_values().next(), silent: found.silent }
+}
+
+/// Returns the streams of other hubs.
+pub(in crate::hub) async fn streams(shared: &Shared) -> Gathered<Vec<StreamStatus>> {
+    gather(shared, |node, hub, address| {
+        Box::pin(async move {
+            let (mut streams, mut after) = (Vec::new(), None);
+            for _ in 0..MAX_PARTS {
+                let reply = node.request(hub, HubRequest::Streams { after }, PART_TIMEOUT).await?;
+                let HubReply::Streams { streams: part } = reply else { return Err(not_understood()) };
+                let Some(last) = part.last() else { break };
+                after = Some(last.id);
+                streams.extend(part.into_iter().map(|stream| StreamStatus { hub: Some(address.clone()), ..stream }));
+            }
+            Ok(streams)
+        })
+    })
+    .await
+}
+
+/// Ends a stream of another hub for the operator; `false` if none has it.
+pub(in crate::hub) async fn end_stream(shared: &Shared, stream: StreamId, by: Option<&str>) -> bool {
+    let ended: Gathered<Vec<()>> = gather(shared, |node, hub, _| {
+        let request = HubRequest::EndStream { stream, by: by.map(str::to_owned) };
+        Box::pin(async move {
+            let reply = node.request(hub, request, PART_TIMEOUT).await?;
+            Ok(matches!(reply, HubReply::Done).then_some(()).into_iter().collect())
+        })
+    })
+    .await;
+    !ended.all.is_empty()
+}
+
+/// Asks all hubs that live, at the same time.
+async fn gather<I, T: Default + Extend<I>>(
+    shared: &Shared,
+    list: impl Fn(Arc<Node>, HubId, HubAddress) -> BoxFuture<'static, Result<Vec<I>, LinkError>>,
+) -> Gathered<T> {
+    let mut gathered = Gathered { all: T::default(), silent: Vec::new() };
+    let Some(node) = &shared.cluster else { return gathered };
+    let hubs: Vec<_> = node
+        .with_members(|members| members.alive().filter_map(|hub| Some((hub, members.address(hub)?.clone()))).collect());
+    let lists = join_all(hubs.iter().map(|(hub, address)| list(node.clone(), *hub, address.clone()))).await;
+    for ((_, address), list) in hubs.iter().zip(lists) {
+        match list {
+            Ok(list) => gathered.all.extend(list),
+            Err(error) => {
+                tracing::debug!(target: "cluster", %error, "{address} has sent no list");
+                gathered.silent.push(address.clone());
+            }
+        }
+    }
+    gathered
+}
+
+fn not_understood() -> LinkError {
+    LinkError::Unreachable("the hub does not know the question: it runs an earlier version".into())
+}
