@@ -16,6 +16,7 @@ mod chaos;
 mod check;
 mod cli;
 mod client_limits;
+mod cluster;
 mod completion;
 mod config;
 mod conformance;

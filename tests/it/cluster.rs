@@ -1,0 +1,132 @@
+//! Several hubs as one: streams cross them, and outlive any of them.
+
+use std::thread;
+
+use devstream::proto::admin::{ClusterStatus, Identity, StreamStatus};
+use devstream::proto::refusal::RefusalKind;
+
+use crate::support::bytes::{MIB, echo_to_eof};
+use crate::support::cluster::Cluster;
+use crate::support::machine::Machine;
+use crate::support::nats::Nats;
+use crate::support::roles::{Agent, assert_is, pipe};
+use crate::support::targets::{Target, is_alive};
+use crate::support::{DEVICE, poll};
+
+#[test]
+fn a_service_at_one_hub_reaches_a_device_at_another_and_lists_show_both() {
+    let (cluster, target) = (Cluster::start(2), Target::echo());
+    let _agent = cluster.agent_at(1, target.port);
+    let proxy = cluster.proxy_at(0);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    let [first, second] = [&cluster.hubs[0], &cluster.hubs[1]];
+    let shown: Vec<Identity> = first.json(&["device", "list"]);
+    let online = shown[0].online.as_ref().expect("it is online at the other hub");
+    assert_eq!(online.hub.as_ref().map(ToString::to_string), Some(second.address()));
+    let streams: Vec<StreamStatus> = first.json(&["streams", "list"]);
+    assert_eq!(streams[0].hub.as_ref().map(ToString::to_string), Some(second.address()), "it is where the device is");
+    let devices = cluster.laptop_at(0).ask(&["devices"]);
+    assert!(devices.contains("online"), "{devices}");
+    assert!(first.ask(&["devices"]).contains(&second.address()));
+    first.ask(&["streams", "kill", &streams[0].id.to_string()]);
+    proxy.process.wait_line(RefusalKind::StreamKilled.row().sentence);
+    second.wait_activity("streamKilled", Some("killed"));
+}
+
+#[test]
+fn streams_outlive_the_hub_that_carries_them() {
+    const EACH: u64 = 32 * MIB;
+    let (mut cluster, target) = (Cluster::start(3), Target::echo());
+    let agent = cluster.agent_at(0, target.port);
+    let proxy = cluster.proxy_at(0);
+    thread::scope(|scope| {
+        let mut streams: Vec<_> = (0..4).map(|seed| (seed, proxy.connect())).collect();
+        streams.iter_mut().for_each(|(_, stream)| is_alive(stream));
+        let transfers: Vec<_> =
+            streams.into_iter().map(|(seed, stream)| scope.spawn(move || echo_to_eof(&stream, seed, EACH))).collect();
+        for hub in [0, 1, 2, 0] {
+            let carrying: Vec<StreamStatus> = cluster.hubs[hub].json(&["streams", "list"]);
+            let own = cluster.hubs[hub].address();
+            let is_there = carrying.iter().any(|stream| stream.hub.as_ref().is_some_and(|at| at.to_string() == own));
+            let lines = proxy.process.lines();
+            cluster.hubs[hub].process.kill();
+            if is_there {
+                proxy.process.wait_line_after(lines, "resumed after");
+            }
+            cluster.restart(hub);
+            cluster.wait_alive(3);
+        }
+        drop(transfers);
+    });
+    drop(agent);
+}
+
+#[test]
+fn a_device_is_reached_again_after_its_hub_was_killed() {
+    let (mut cluster, target) = (Cluster::start(2), Target::echo());
+    let agent = cluster.agent_at(0, target.port);
+    let proxy = cluster.proxy_at(1);
+    is_alive(&mut proxy.connect());
+    let lines = agent.process.lines();
+    cluster.hubs[0].process.kill();
+    agent.process.wait_line_after(lines, "is online at");
+    is_alive(&mut proxy.connect());
+    cluster.restart(0);
+}
+
+#[test]
+fn hubs_without_nats_serve_what_they_have_and_call_no_device_offline() {
+    let (mut cluster, target) = (Cluster::over(Nats::start(3), 2, &[]), Target::echo());
+    let _agent = cluster.agent_at(0, target.port);
+    let (near, far) = (cluster.proxy_at(0), cluster.laptop_at(1));
+    let mut local = near.connect();
+    is_alive(&mut local);
+    cluster.nats.kill_all();
+    for hub in &cluster.hubs {
+        poll("a hub that knows that NATS is gone", || {
+            let status: ClusterStatus = hub.json(&["cluster", "status"]);
+            status.isolated_seconds
+        });
+    }
+    is_alive(&mut local);
+    is_alive(&mut near.connect());
+    assert_is(&pipe(&far, DEVICE), RefusalKind::HubIsolated);
+    cluster.nats.restart_all();
+    let proxy = poll("a stream across hubs", || {
+        let proxy = cluster.proxy_at(1);
+        let mut local = proxy.connect();
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| is_alive(&mut local))).ok().map(|()| proxy)
+    });
+    drop(proxy);
+    is_alive(&mut local);
+}
+
+#[test]
+fn of_two_agents_with_one_id_at_two_hubs_one_stays() {
+    let (cluster, target) = (Cluster::start(2), Target::echo());
+    let first = cluster.agent_at(0, target.port);
+    let second =
+        Agent::start(&cluster.beginning_with(&cluster.device.hidden(), 1), &[&format!("target={}", target.port)]);
+    first.process.wait_line(RefusalKind::Displaced.row().sentence);
+    is_alive(&mut cluster.proxy_at(0).connect());
+    drop(second);
+}
+
+#[test]
+fn an_invitation_makes_one_hub_where_none_has_run() {
+    let cluster = Cluster::start(2);
+    let link = cluster.hubs[1].ask(&["cluster", "invite"]);
+    let join = ["hub", "cluster", "join", "--name", "127.0.0.1:1"];
+    let used = cluster.hubs[0].machine().paste(&join, link.trim());
+    assert!(used.stderr.contains("there is a hub in"), "{used:?}");
+    let (first, second) = (Machine::new(), Machine::new());
+    let joined = first.paste(&join, link.trim());
+    assert_eq!(joined.code, Some(0), "{joined:?}");
+    let again = second.paste(&join, link.trim());
+    assert!(again.code == Some(1) && again.stderr.contains("the link was used"), "{again:?}");
+    let cut = second.paste(&join, &link.trim()[..link.len() - 5]);
+    assert!(cut.code == Some(2) && cut.stderr.contains("copy the whole line"), "{cut:?}");
+    cluster.hubs[1].wait_activity("hubInvited", Some("created"));
+    cluster.hubs[1].wait_activity("hubJoined", Some("joined"));
+}

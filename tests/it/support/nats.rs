@@ -1,0 +1,81 @@
+//! NATS servers: Debian's nats-server, or whichever `DEVSTREAM_TEST_NATS_SERVER` names.
+
+use std::path::PathBuf;
+use std::{env, fs};
+
+use super::machine::Machine;
+use super::ports;
+use super::process::Process;
+
+/// Path of the package's program.
+const NATS_SERVER: &str = "/usr/sbin/nats-server";
+
+/// Servers that are one.
+pub(crate) struct Nats {
+    machine: Machine,
+    nodes: Vec<Node>,
+}
+
+struct Node {
+    port: u16,
+    config: PathBuf,
+    process: Option<Process>,
+}
+
+impl Nats {
+    /// Starts this many servers.
+    pub(crate) fn start(count: usize) -> Self {
+        let machine = Machine::new();
+        let routes: Vec<_> = (0..count).map(|_| ports::reserve()).collect();
+        let all: Vec<_> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+        let node = |(number, route): (usize, &u16)| {
+            let (port, store) = (ports::reserve(), machine.home().join(format!("store-{number}")));
+            let config = machine.home().join(format!("nats-{number}.conf"));
+            let cluster = match count {
+                1 => String::new(),
+                _ => format!("cluster {{ name: test, listen: \"127.0.0.1:{route}\", routes: [{}] }}\n", all.join(", ")),
+            };
+            let text = format!(
+                "server_name: n{number}\nlisten: \"127.0.0.1:{port}\"\njetstream {{ store_dir: \"{}\" }}\n{cluster}",
+                store.display()
+            );
+            fs::write(&config, text).expect("a file");
+            Node { port, config, process: None }
+        };
+        let nodes = routes.iter().enumerate().map(node).collect();
+        let mut nats = Self { machine, nodes };
+        (0..count).for_each(|number| nats.restart(number));
+        nats
+    }
+
+    /// URLs of all servers, as `--nats` takes them.
+    pub(crate) fn urls(&self) -> String {
+        let urls: Vec<_> = self.nodes.iter().map(|node| format!("nats://127.0.0.1:{}", node.port)).collect();
+        urls.join(",")
+    }
+
+    /// Kills a server.
+    pub(crate) fn kill(&mut self, number: usize) {
+        self.nodes[number].process = None;
+    }
+
+    /// Kills all servers.
+    pub(crate) fn kill_all(&mut self) {
+        self.nodes.iter_mut().for_each(|node| node.process = None);
+    }
+
+    /// Starts all servers that were killed.
+    pub(crate) fn restart_all(&mut self) {
+        (0..self.nodes.len()).for_each(|number| self.restart(number));
+    }
+
+    /// Starts a server, or starts it again.
+    pub(crate) fn restart(&mut self, number: usize) {
+        let node = &mut self.nodes[number];
+        node.process = None;
+        let program = env::var_os("DEVSTREAM_TEST_NATS_SERVER").unwrap_or_else(|| NATS_SERVER.into());
+        let process = Process::start(self.machine.command(program).arg("-c").arg(&node.config));
+        process.wait_line("Server is ready");
+        node.process = Some(process);
+    }
+}
