@@ -11,7 +11,7 @@ use crate::support::machine::Machine;
 use crate::support::nats::Nats;
 use crate::support::roles::{Agent, assert_is, pipe};
 use crate::support::targets::{Target, is_alive};
-use crate::support::{DEVICE, poll};
+use crate::support::{DEVICE, SOON, poll, within};
 
 #[test]
 fn a_service_at_one_hub_reaches_a_device_at_another_and_lists_show_both() {
@@ -111,6 +111,37 @@ fn of_two_agents_with_one_id_at_two_hubs_one_stays() {
     first.process.wait_line(RefusalKind::Displaced.row().sentence);
     is_alive(&mut cluster.proxy_at(0).connect());
     drop(second);
+}
+
+#[test]
+fn access_that_is_taken_at_one_hub_ends_at_the_others_at_once() {
+    let (cluster, target) = (Cluster::start(3), Target::echo());
+    let agent = cluster.agent_at(1, target.port);
+    let proxy = cluster.proxy_at(2);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    let told =
+        within(SOON, "taking access away", || cluster.hubs[0].machine().run(&["hub", "service", "disable", "alice"]));
+    for other in &cluster.hubs[1..] {
+        assert!(told.stderr.contains(&other.address()), "{told:?}");
+    }
+    proxy.process.wait_line(RefusalKind::Disabled.row().sentence);
+    assert_is(&pipe(&cluster.laptop_at(1), DEVICE), RefusalKind::Disabled);
+    cluster.hubs[2].ask(&["device", "remove", DEVICE]);
+    agent.process.wait_line(RefusalKind::Disabled.row().sentence);
+}
+
+#[test]
+fn any_one_of_three_nats_servers_may_die() {
+    let (mut cluster, target) = (Cluster::over(Nats::start(3), 2, &[]), Target::echo());
+    let _agent = cluster.agent_at(0, target.port);
+    let far = cluster.laptop_at(1);
+    for server in 0..3 {
+        cluster.nats.kill(server);
+        // A new process each time: it knows of no hub, and asks.
+        poll("a stream across hubs with two servers", || (pipe(&far, DEVICE).code == Some(0)).then_some(()));
+        cluster.nats.restart(server);
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::net::os::random;
 use crate::net::tls::Socket;
 use crate::proto::admin::{AdminResponse, HubInfo, Identity, KeyStatus, Presence, StreamStatus};
 use crate::proto::id::{DeviceId, Principal, PrincipalId, Role, ServiceName, UNNAMED_SERVICE};
-use crate::proto::join::JoinLink;
+use crate::proto::join::{HubAddress, JoinLink};
 use crate::proto::key::PublicKey;
 use crate::proto::limits::BACKOFF_CAP;
 use crate::proto::scope::{Glob, Scope, ScopeChange};
@@ -92,6 +92,7 @@ pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: Scope
 
 pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool, by: By) -> AdminResult {
     let (subject, activity, broker) = (principal.clone(), shared.activity.clone(), shared.streams.broker.clone());
+    let denied = if enabled { None } else { Some(gather::deny(shared, &principal).await) };
     let changing = change_identity(shared, &subject, move |registry| {
         let word = if enabled { "enabled" } else { "disabled" };
         let found = registry.find(&principal)?;
@@ -107,7 +108,21 @@ pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool,
         }
         Ok(AdminResponse::Done { what: format!("{principal} is disabled; {}", ended(&broker, &principal)) })
     });
-    changing.await
+    Ok(at_other_hubs(changing.await?, denied))
+}
+
+/// Adds at which other hubs access is taken.
+fn at_other_hubs(response: AdminResponse, denied: Option<Gathered<Vec<HubAddress>>>) -> AdminResponse {
+    let list = |hubs: &[HubAddress]| hubs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match (response, denied) {
+        (AdminResponse::Done { what }, Some(Gathered { all, silent })) if !all.is_empty() || !silent.is_empty() => {
+            let there = (!all.is_empty()).then(|| format!("; it is so at {} too", list(&all)));
+            let later = (!silent.is_empty())
+                .then(|| format!("; {} did not answer: it is so there once the change arrives", list(&silent)));
+            AdminResponse::Done { what: what + &there.unwrap_or_default() + &later.unwrap_or_default() }
+        }
+        (response, _) => response,
+    }
 }
 
 /// Words when a refused agent tries again: it has not been told.
@@ -141,6 +156,7 @@ pub(super) async fn show(shared: &Shared, principal: Principal) -> AdminResult {
 
 pub(super) async fn remove(shared: &Shared, principal: Principal, by: By) -> AdminResult {
     let (subject, activity, broker) = (principal.clone(), shared.activity.clone(), shared.streams.broker.clone());
+    let denied = Some(gather::deny(shared, &principal).await);
     let removing = change_identity(shared, &subject, move |registry| {
         registry.remove(&principal)?;
         activity.record(Event { by, ..Event::about(&principal, Operation::IdentityRemoved, "removed") });
@@ -151,7 +167,7 @@ pub(super) async fn remove(shared: &Shared, principal: Principal, by: By) -> Adm
         }
         Ok(AdminResponse::Done { what })
     });
-    removing.await
+    Ok(at_other_hubs(removing.await?, denied))
 }
 
 pub(super) async fn enrol(shared: &Shared, principal: Principal, key: PublicKey, by: By) -> AdminResult {

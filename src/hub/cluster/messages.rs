@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::proto::admin::{Presence, StreamStatus};
-use crate::proto::id::{DeviceId, HubId, HubRequestId, ServiceName, StreamId, StreamName};
+use crate::proto::id::{DeviceId, HubId, HubRequestId, Principal, ServiceName, StreamId, StreamName};
 use crate::proto::message::StandbyOffer;
 use crate::proto::refusal::Refusal;
 use crate::proto::secret::StreamToken;
@@ -76,6 +76,11 @@ pub enum HubRequest {
         /// The last that is known already.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<StreamId>,
+    },
+    /// Take this identity for disabled for a moment, and end what it has: its change follows.
+    Deny {
+        /// The identity.
+        principal: Principal,
     },
     /// End a stream for the operator.
     EndStream {

@@ -75,6 +75,10 @@ impl HubPart for ClusterPart {
                     HubReply::Devices { devices: device.into_iter().collect() }
                 }
                 HubRequest::Streams { after } => self.streams(after),
+                HubRequest::Deny { principal } => {
+                    deny_here(&self.shared, &principal);
+                    HubReply::Done
+                }
                 HubRequest::EndStream { stream, by } => match end_stream_here(&self.shared, stream, by) {
                     true => HubReply::Done,
                     false => HubReply::NotHere,
@@ -106,6 +110,13 @@ impl ClusterPart {
         streams.truncate(LISTED_AT_ONCE);
         HubReply::Streams { streams }
     }
+}
+
+/// Denies an identity for a moment, and ends its connections and streams.
+fn deny_here(shared: &Shared, principal: &Principal) {
+    shared.registry.deny(principal);
+    let reason = Refusal::new(RefusalKind::Disabled, principal.to_string());
+    shared.streams.broker.handle(Input::IdentityRevoked { principal: principal.clone(), reason });
 }
 
 /// Ends a stream of this hub for the operator; `false` if there is none.

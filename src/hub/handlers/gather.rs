@@ -11,7 +11,7 @@ use crate::hub::cluster::messages::{HubReply, HubRequest};
 use crate::hub::cluster::node::Node;
 use crate::hub::shared::Shared;
 use crate::proto::admin::{Presence, StreamStatus};
-use crate::proto::id::{DeviceId, HubId, StreamId};
+use crate::proto::id::{DeviceId, HubId, Principal, StreamId};
 use crate::proto::join::HubAddress;
 
 /// The time for one part of a list: a person waits.
@@ -74,6 +74,18 @@ pub(in crate::hub) async fn streams(shared: &Shared) -> Gathered<Vec<StreamStatu
                 streams.extend(part.into_iter().map(|stream| StreamStatus { hub: Some(address.clone()), ..stream }));
             }
             Ok(streams)
+        })
+    })
+    .await
+}
+
+/// Has all other hubs deny an identity at once, ahead of the change in the registry. Returns the hubs that have confirmed it.
+pub(in crate::hub) async fn deny(shared: &Shared, principal: &Principal) -> Gathered<Vec<HubAddress>> {
+    gather(shared, |node, hub, address| {
+        let request = HubRequest::Deny { principal: principal.clone() };
+        Box::pin(async move {
+            let HubReply::Done = node.request(hub, request, PART_TIMEOUT).await? else { return Err(not_understood()) };
+            Ok(vec![address])
         })
     })
     .await

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::denials::Denials;
 use super::{Record, Registry, RegistryError};
 use crate::net::os::clock;
 use crate::proto::id::Principal;
@@ -32,6 +33,8 @@ pub struct RegistryCache {
     cached: Arc<Mutex<CachedRecords>>,
     groups: Arc<[Group; GROUPS]>,
     hasher: RandomState,
+    /// Identities that are denied for a moment.
+    denials: Arc<Denials>,
     /// Times not written yet. Known identities only, hence bounded by their number.
     last_seen_updates: Arc<Mutex<HashMap<Principal, Timestamp>>>,
 }
@@ -105,6 +108,7 @@ impl RegistryCache {
             cached: Arc::default(),
             groups: Arc::new(std::array::from_fn(group)),
             hasher: RandomState::new(),
+            denials: Arc::default(),
             last_seen_updates: Arc::default(),
         }
     }
@@ -161,6 +165,17 @@ impl RegistryCache {
         self.group(principal).change_count.subscribe()
     }
 
+    /// Takes an identity for disabled for a moment, until its change arrives.
+    pub fn deny(&self, principal: &Principal) {
+        self.denials.add(principal);
+        self.announce(principal);
+    }
+
+    /// The change of an identity has arrived, or is not to come.
+    pub fn lift_denial(&self, principal: &Principal) {
+        self.denials.lift(principal);
+    }
+
     /// Has the connections of an identity look it up again.
     pub fn announce(&self, principal: &Principal) {
         self.group(principal).change_count.send_modify(|count| *count += 1);
@@ -214,9 +229,10 @@ impl RegistryCache {
         self.last_seen_updates().insert(principal, clock::now_utc());
     }
 
-    /// Adds a last-seen time that is not written yet to a record.
+    /// Adds to a record what is not written yet: its last-seen time, and that it is denied.
     pub fn with_last_seen(&self, mut record: Record) -> Record {
         record.last_seen = self.latest_seen(&record.principal, record.last_seen);
+        record.disabled |= self.denials.contains(&record.principal);
         record
     }
 
@@ -255,6 +271,7 @@ mod tests {
 
     use futures_util::FutureExt as _;
 
+    use super::super::denials::DENIED_FOR;
     use super::super::sqlite::SqliteRegistry;
     use super::*;
     use crate::proto::id::Role;
@@ -312,6 +329,25 @@ mod tests {
         cache.change(&changed, move |registry| registry.set_disabled(&disabled, true)).await.unwrap();
         assert!(subscribed[42].has_changed().unwrap() && woken() < 20, "{}", woken());
         assert_eq!(cache.cached().records.len(), 99);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_identity_is_denied_for_a_moment_or_until_its_change_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = RegistryCache::new(SqliteRegistry::open(&directory.path().join("registry")).unwrap());
+        let principal = device("pi-42");
+        let (added, key) = (principal.clone(), PublicKey::from_bytes([1; 32]));
+        cache.change(&principal, move |registry| registry.enrol(&added, &key, Timestamp(1))).await.unwrap();
+        let is_disabled = async || cache.find(&principal).await.unwrap().unwrap().disabled;
+        let mut changes = cache.changes(&principal);
+        cache.deny(&principal);
+        assert!(changes.has_changed().unwrap() && is_disabled().await, "its connections look it up");
+        cache.lift_denial(&principal);
+        assert!(!is_disabled().await);
+        cache.deny(&principal);
+        tokio::time::advance(DENIED_FOR).await;
+        assert!(!is_disabled().await);
+        changes.mark_unchanged();
     }
 
     #[tokio::test]

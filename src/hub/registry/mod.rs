@@ -4,9 +4,11 @@
 //! async code, `sqlite` stores.
 
 mod cache;
+mod denials;
 pub mod sqlite;
 
 pub use cache::RegistryCache;
+pub use denials::DENIED_FOR;
 
 use std::fmt;
 use std::path::PathBuf;

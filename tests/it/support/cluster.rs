@@ -45,13 +45,13 @@ impl Cluster {
             hub.process.kill();
         }
         let src = started[0].machine().home().join(".local/share/devstream/hub");
-        for number in 1..started.len() {
-            let (machine, port) = (started[number].machine().clone(), started[number].port);
+        for hub in started.iter_mut().skip(1) {
+            let (machine, port) = (hub.machine().clone(), hub.port);
             let dst = machine.home().join(".local/share/devstream/hub");
             for f in ["registry.sqlite", "registry.sqlite-wal", "registry.sqlite-shm", "identity-changes"] {
                 std::fs::copy(src.join(f), dst.join(f)).unwrap();
             }
-            started[number] = Hub::start_on(&machine, port, arguments);
+            *hub = Hub::start_on(&machine, port, arguments);
         }
         let cluster = Self { nats, hubs: started, device, laptop };
         cluster.wait_alive(hubs);
