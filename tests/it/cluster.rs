@@ -76,6 +76,34 @@ fn a_device_is_reached_again_after_its_hub_was_killed() {
 }
 
 #[test]
+fn a_hub_that_was_frozen_and_thaws_has_no_part_in_what_went_on_without_it() {
+    let (mut cluster, target) = (Cluster::start(2), Target::echo());
+    for machine in [&mut cluster.device, &mut cluster.laptop] {
+        *machine = machine.clone().with("DEVSTREAM_DEAD_AFTER", "4");
+    }
+    let agent = cluster.agent_at(0, target.port);
+    let proxy = cluster.proxy_at(0);
+    let mut local = proxy.connect();
+    is_alive(&mut local);
+    let lines = [agent.process.lines(), proxy.process.lines()];
+    cluster.hubs[0].process.signal("STOP");
+    proxy.process.wait_line_after(lines[1], "resumed after");
+    agent.process.wait_line_after(lines[0], "is online at");
+    is_alive(&mut local);
+    cluster.hubs[0].process.signal("CONT");
+    cluster.wait_alive(2);
+    is_alive(&mut local);
+    is_alive(&mut proxy.connect());
+    for hub in &cluster.hubs {
+        poll("one connection of the device", || {
+            let shown: Vec<Identity> = hub.json(&["device", "list"]);
+            let at = shown[0].online.as_ref()?.hub.as_ref()?.to_string();
+            (at == cluster.hubs[1].address()).then_some(())
+        });
+    }
+}
+
+#[test]
 fn hubs_without_nats_serve_what_they_have_and_call_no_device_offline() {
     let (mut cluster, target) = (Cluster::over(Nats::start(3), 2, &[]), Target::echo());
     let _agent = cluster.agent_at(0, target.port);
