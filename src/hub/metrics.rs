@@ -94,9 +94,11 @@ pub(super) enum Measure {
     CertificateEnd,
     Memory,
     Descriptors,
+    ClusterHubs,
+    ClusterIsolated,
 }
 
-const MEASURES: [(Measure, &str, &str); 12] = [
+const MEASURES: [(Measure, &str, &str); 14] = [
     (Measure::Start, "devstream_start_time_seconds", "Start of the hub, Unix time in seconds"),
     (Measure::Draining, "devstream_draining", "1 while the hub drains and refuses new streams"),
     (Measure::DevicesOnline, "devstream_devices_online", "Devices online"),
@@ -109,6 +111,8 @@ const MEASURES: [(Measure, &str, &str); 12] = [
     (Measure::CertificateEnd, "devstream_certificate_end_seconds", "Expiry of the certificate, Unix time in seconds"),
     (Measure::Memory, "process_resident_memory_bytes", "Resident memory"),
     (Measure::Descriptors, "process_open_fds", "Open file descriptors"),
+    (Measure::ClusterHubs, "devstream_cluster_hubs", "Hubs of the cluster that live, this one included"),
+    (Measure::ClusterIsolated, "devstream_cluster_isolated", "1 while no NATS server of the cluster is in reach"),
 ];
 
 impl Metrics {

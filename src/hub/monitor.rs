@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::admission::Admission;
+use super::cluster::view::placement::MemberState;
 use super::metrics::{MEDIA_TYPE, Measure};
 use super::responses;
 use super::shared::Shared;
@@ -86,6 +87,8 @@ pub(super) fn ready(streams: &Streams, admission: &Admission) -> Response<Bytes>
 async fn metrics(shared: &Shared) -> Response<Bytes> {
     let (devices, services) = shared.registry.with(|registry| registry.count()).await.unwrap_or_default();
     let open = shared.streams.broker.bytes_carried();
+    let members = shared.cluster.as_ref().map(|node| node.members());
+    let others = members.iter().flat_map(|members| &members.others).filter(|hub| hub.state != MemberState::Dead);
     let measured = [
         (Measure::Start, shared.started_at.0 as f64),
         (Measure::Draining, f64::from(u8::from(shared.streams.is_draining()))),
@@ -98,6 +101,8 @@ async fn metrics(shared: &Shared) -> Response<Bytes> {
         (Measure::Penalised, shared.admission.limiter.penalised() as f64),
         (Measure::Memory, usage::resident_memory() as f64),
         (Measure::Descriptors, usage::descriptors().0 as f64),
+        (Measure::ClusterHubs, 1.0 + others.count() as f64),
+        (Measure::ClusterIsolated, f64::from(u8::from(members.as_ref().is_some_and(|members| members.isolated)))),
         (Measure::CertificateEnd, shared.endpoints.certificate.status().not_after.0 as f64),
     ];
     let text = shared.metrics.text(&measured, open, shared.activity.lost(), tasks::panics());

@@ -72,6 +72,10 @@ fn a_device_is_reached_again_after_its_hub_was_killed() {
     cluster.hubs[0].process.kill();
     agent.process.wait_line_after(lines, "is online at");
     is_alive(&mut proxy.connect());
+    cluster.wait_alive(1);
+    let checked = cluster.hubs[1].machine().run(&["hub", "check"]);
+    let dead = format!("{} does not live", cluster.hubs[0].address());
+    assert!(checked.stdout.contains(&dead) && checked.stdout.contains("1 of 2 live"), "{checked:?}");
     cluster.restart(0);
 }
 
@@ -120,6 +124,8 @@ fn hubs_without_nats_serve_what_they_have_and_call_no_device_offline() {
     is_alive(&mut local);
     is_alive(&mut near.connect());
     assert_is(&pipe(&far, DEVICE), RefusalKind::HubIsolated);
+    let checked = cluster.hubs[1].machine().run(&["hub", "check"]);
+    assert!(checked.code == Some(57) && checked.stdout.contains("no NATS server can be reached"), "{checked:?}");
     cluster.nats.restart_all();
     let proxy = poll("a stream across hubs", || {
         let proxy = cluster.proxy_at(1);

@@ -40,6 +40,8 @@ pub(super) enum Hop {
     State,
     /// The hub's certificate is valid, and is being renewed.
     Certificate,
+    /// The other hubs of its cluster live, and NATS is in reach.
+    Cluster,
     /// The hub has file descriptors left.
     Descriptors,
     /// The hub has disk space left.
@@ -67,6 +69,7 @@ impl Hop {
             Self::Hub => "hub",
             Self::State => "state",
             Self::Certificate => "certificate",
+            Self::Cluster => "cluster",
             Self::Descriptors => "descriptors",
             Self::Disk => "disk",
         }

@@ -13,7 +13,7 @@ use super::advice::hub_advice;
 use super::finding::{Finding, Verdict, sanitized};
 use super::hop::Hop;
 use super::hub_path::{elapsed_since, to_tls};
-use super::hub_state::{certificate, descriptors, disk, parts};
+use super::hub_state::{certificate, cluster, descriptors, disk, parts};
 use super::reporter::Reporter;
 use crate::cli::Failure;
 use crate::cli::admin::{NotRunning, hub_not_running};
@@ -69,6 +69,13 @@ async fn check(reporter: &Reporter, state: &Path, is_given: bool) -> anyhow::Res
         reporter.doubt(only_here(&info, host).await);
         to_tls(reporter, &unknown_client(public, &info)?, hub_advice).await;
         reporter.settle();
+    }
+    if let Ok(AdminResponse::Cluster(status)) = ask(&socket, AdminRequest::ClusterStatus).await {
+        reporter.push(cluster(&status));
+        // The name that this hub alone has.
+        if let Some(own) = status.hubs.first() {
+            to_tls(reporter, &unknown_client(own.address.clone(), &info)?, hub_advice).await;
+        }
     }
     reporter.push(descriptors(&status));
     if let Some(left) = usage::disk_space(state) {

@@ -8,8 +8,9 @@ use super::hop::Hop;
 use crate::hub::state::parts::{ADVICE, StateParts};
 use crate::hub::state::{AUTHORITY, AUTHORITY_KEY};
 use crate::net::os::owner::denied;
-use crate::proto::admin::{CertificateReport, HubStatus};
+use crate::proto::admin::{CertificateReport, ClusterStatus, HubStatus};
 use crate::proto::refusal::{Refusal, RefusalKind};
+use crate::proto::text;
 use crate::proto::timestamp::Timestamp;
 
 /// Below this percentage of free descriptors the check warns.
@@ -85,6 +86,26 @@ pub(super) fn certificate(report: &CertificateReport, here: Timestamp, newest_mt
             None => finding,
         },
     }
+}
+
+/// Judges a hub's cluster: a hub that does not live, and NATS servers that cannot be reached.
+pub(super) fn cluster(status: &ClusterStatus) -> Finding {
+    let dead: Vec<_> =
+        status.hubs.iter().filter(|hub| hub.state == "dead").map(|hub| hub.address.to_string()).collect();
+    let finding = Finding::good(Hop::Cluster, status.nats.join(" "));
+    let finding = finding.fact("hubs", format!("{} of {} live", status.hubs.len() - dead.len(), status.hubs.len()));
+    if let Some(seconds) = status.isolated_seconds {
+        let cause = format!("no NATS server can be reached, since {}", text::count(seconds, "second"));
+        let advice = "devices of other hubs cannot be reached through this one: start the servers, or see their logs";
+        return finding.with_verdict(Verdict::because(&Refusal::new(RefusalKind::HubIsolated, cause), advice.into()));
+    }
+    if dead.is_empty() {
+        return finding;
+    }
+    finding.with_verdict(Verdict::Warning {
+        cause: format!("{} does not live", dead.join(", ")),
+        advice: "start it; one that is gone for good is forgotten after a day".into(),
+    })
 }
 
 /// Judges a hub's use of file descriptors.
