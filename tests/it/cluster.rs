@@ -35,6 +35,25 @@ fn a_service_at_one_hub_reaches_a_device_at_another_and_lists_show_both() {
 }
 
 #[test]
+fn a_stream_across_hubs_is_two_messages_and_the_next_one_none() {
+    let (cluster, target) = (Cluster::start(2), Target::echo());
+    let _agent = cluster.agent_at(0, target.port);
+    poll("the news of the device", || (pipe(&cluster.laptop_at(1), DEVICE).code == Some(0)).then_some(()));
+    let [near, far] = [cluster.proxy_at(0), cluster.proxy_at(1)];
+    // What each looks at when it starts is known then.
+    [&near, &far].map(|proxy| proxy.process.wait_line("streams will be encrypted"));
+    let mut messages =
+        cluster.nats.count(&["ds1.ask.>", "ds1.cancel.>", "ds1.who", "ds1.presence", "_INBOX.>", "$KV.>"]);
+    is_alive(&mut near.connect());
+    assert_eq!(messages.take(), [""; 0], "on one hub");
+    is_alive(&mut far.connect());
+    let across = messages.take();
+    assert!(across.len() == 2 && across[0].starts_with("ds1.ask.") && across[1].starts_with("_INBOX."), "{across:?}");
+    is_alive(&mut far.connect());
+    assert_eq!(messages.take(), [""; 0], "it goes to the device's hub at once");
+}
+
+#[test]
 fn streams_outlive_the_hub_that_carries_them() {
     const EACH: u64 = 32 * MIB;
     let (mut cluster, target) = (Cluster::start(3), Target::echo());

@@ -135,15 +135,21 @@ pub enum HubReply {
         /// The reason.
         reason: Refusal,
     },
-    /// Some devices; none if there are no more.
+    /// Some devices.
     Devices {
         /// The devices.
         devices: Vec<OnlineDevice>,
+        /// There are more after the last.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        more: bool,
     },
-    /// Some streams; none if there are no more.
+    /// Some streams.
     Streams {
         /// The streams.
         streams: Vec<StreamStatus>,
+        /// There are more after the last.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        more: bool,
     },
     /// It is done.
     Done,

@@ -72,7 +72,7 @@ impl HubPart for ClusterPart {
                 HubRequest::Device { device } => {
                     let presence = self.shared.streams.broker.presence(&device);
                     let device = presence.map(|presence| OnlineDevice { id: device, presence });
-                    HubReply::Devices { devices: device.into_iter().collect() }
+                    HubReply::Devices { devices: device.into_iter().collect(), more: false }
                 }
                 HubRequest::Streams { after } => self.streams(after),
                 HubRequest::Deny { principal } => {
@@ -99,16 +99,19 @@ impl HubPart for ClusterPart {
 
 impl ClusterPart {
     fn devices(&self, after: Option<&DeviceId>) -> HubReply {
-        let devices = self.shared.streams.broker.devices_after(after, LISTED_AT_ONCE).into_iter();
-        HubReply::Devices { devices: devices.map(|(id, presence)| OnlineDevice { id, presence }).collect() }
+        let devices = self.shared.streams.broker.devices_after(after, LISTED_AT_ONCE);
+        let more = devices.len() == LISTED_AT_ONCE;
+        let devices = devices.into_iter().map(|(id, presence)| OnlineDevice { id, presence }).collect();
+        HubReply::Devices { devices, more }
     }
 
     fn streams(&self, after: Option<StreamId>) -> HubReply {
         let mut streams = self.shared.streams.broker.all_streams();
         streams.retain(|stream| after.is_none_or(|after| stream.id > after));
         streams.sort_by_key(|stream| stream.id);
+        let more = streams.len() > LISTED_AT_ONCE;
         streams.truncate(LISTED_AT_ONCE);
-        HubReply::Streams { streams }
+        HubReply::Streams { streams, more }
     }
 }
 

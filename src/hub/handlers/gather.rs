@@ -33,11 +33,13 @@ pub(in crate::hub) async fn devices(shared: &Shared) -> Gathered<HashMap<DeviceI
             let (mut devices, mut after) = (Vec::new(), None);
             for _ in 0..MAX_PARTS {
                 let reply = node.request(hub, HubRequest::Devices { after }, PART_TIMEOUT).await?;
-                let HubReply::Devices { devices: part } = reply else { return Err(not_understood()) };
-                let Some(last) = part.last() else { break };
-                after = Some(last.id.clone());
+                let HubReply::Devices { devices: part, more } = reply else { return Err(not_understood()) };
+                after = part.last().map(|last| last.id.clone());
                 let of_hub = |presence| Presence { hub: Some(address.clone()), ..presence };
                 devices.extend(part.into_iter().map(|device| (device.id, of_hub(device.presence))));
+                if !more {
+                    break;
+                }
             }
             Ok(devices)
         })
@@ -50,7 +52,7 @@ pub(in crate::hub) async fn device(shared: &Shared, device: &DeviceId) -> Gather
     let found: Gathered<HashMap<_, _>> = gather(shared, |node, hub, address| {
         let request = HubRequest::Device { device: device.clone() };
         Box::pin(async move {
-            let HubReply::Devices { devices } = node.request(hub, request, PART_TIMEOUT).await? else {
+            let HubReply::Devices { devices, .. } = node.request(hub, request, PART_TIMEOUT).await? else {
                 return Err(not_understood());
             };
             let of_hub = |presence| Presence { hub: Some(address.clone()), ..presence };
@@ -68,10 +70,12 @@ pub(in crate::hub) async fn streams(shared: &Shared) -> Gathered<Vec<StreamStatu
             let (mut streams, mut after) = (Vec::new(), None);
             for _ in 0..MAX_PARTS {
                 let reply = node.request(hub, HubRequest::Streams { after }, PART_TIMEOUT).await?;
-                let HubReply::Streams { streams: part } = reply else { return Err(not_understood()) };
-                let Some(last) = part.last() else { break };
-                after = Some(last.id);
+                let HubReply::Streams { streams: part, more } = reply else { return Err(not_understood()) };
+                after = part.last().map(|last| last.id);
                 streams.extend(part.into_iter().map(|stream| StreamStatus { hub: Some(address.clone()), ..stream }));
+                if !more {
+                    break;
+                }
             }
             Ok(streams)
         })

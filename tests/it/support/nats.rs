@@ -1,14 +1,49 @@
 //! NATS servers: Debian's nats-server, or whichever `DEVSTREAM_TEST_NATS_SERVER` names.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::{env, fs};
 
 use super::machine::Machine;
 use super::ports;
 use super::process::Process;
+use super::roles::connect;
 
 /// Path of the package's program.
 const NATS_SERVER: &str = "/usr/sbin/nats-server";
+
+/// Messages that pass.
+pub(crate) struct MessageCount {
+    stream: TcpStream,
+    lines: BufReader<TcpStream>,
+}
+
+impl MessageCount {
+    /// The subjects of the messages since the last call, once all that were sent before are there.
+    pub(crate) fn take(&mut self) -> Vec<String> {
+        self.stream.write_all(b"PING\r\n").expect("NATS runs");
+        let (mut subjects, mut line) = (Vec::new(), Vec::new());
+        loop {
+            line.clear();
+            let read = self.lines.read_until(b'\n', &mut line).expect("NATS runs");
+            assert!(read > 0, "NATS ended");
+            let text = String::from_utf8_lossy(&line).into_owned();
+            let mut words = text.split_whitespace();
+            match words.next() {
+                Some("PONG") => return subjects,
+                Some("MSG") => {
+                    subjects.push(words.next().expect("a subject").to_owned());
+                    let length: usize = words.next_back().and_then(|length| length.parse().ok()).expect("a length");
+                    let mut payload = vec![0; length + 2];
+                    self.lines.read_exact(&mut payload).expect("NATS runs");
+                }
+                Some("PING") => self.stream.write_all(b"PONG\r\n").expect("NATS runs"),
+                _ => {}
+            }
+        }
+    }
+}
 
 /// Servers that are one.
 pub(crate) struct Nats {
@@ -52,6 +87,21 @@ impl Nats {
     pub(crate) fn urls(&self) -> String {
         let urls: Vec<_> = self.nodes.iter().map(|node| format!("nats://127.0.0.1:{}", node.port)).collect();
         urls.join(",")
+    }
+
+    /// Counts the messages on these subjects from now on, in the protocol that clients speak.
+    pub(crate) fn count(&self, subjects: &[&str]) -> MessageCount {
+        let mut stream = connect(self.nodes[0].port);
+        let subscriptions: Vec<_> =
+            subjects.iter().enumerate().map(|(number, subject)| format!("SUB {subject} {number}\r\n")).collect();
+        write!(stream, "CONNECT {{\"verbose\":false}}\r\n{}PING\r\n", subscriptions.concat()).expect("it listens");
+        let mut lines = BufReader::new(stream.try_clone().expect("a socket"));
+        let mut line = String::new();
+        while line.trim() != "PONG" {
+            line.clear();
+            assert!(lines.read_line(&mut line).is_ok_and(|read| read > 0), "NATS ended");
+        }
+        MessageCount { stream, lines }
     }
 
     /// Kills a server.
