@@ -4,6 +4,9 @@
 //! async code, `sqlite` stores.
 
 mod cache;
+#[cfg(test)]
+mod calls;
+pub mod portable;
 pub mod sqlite;
 
 pub use cache::RegistryCache;
