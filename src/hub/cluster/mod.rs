@@ -2,6 +2,7 @@
 //! stream does.
 //!
 //! In: what other hubs say, ask and store. Out: the same of this one. NATS carries it, as `nats` alone knows: what concerns a
-//! connection or a stream as plain messages, the registry in a key-value bucket.
+//! connection or a stream as plain messages, the registry in a key-value `bucket`.
 
+pub mod bucket;
 pub mod key;

@@ -86,6 +86,22 @@ pub(super) fn in_memory() -> SqliteRegistry {
 }
 
 impl Call {
+    /// The identity that it changes.
+    pub(super) fn subject(&self) -> Option<usize> {
+        match *self {
+            Self::Add(who, ..)
+            | Self::Rotate(who, ..)
+            | Self::Redeem(who, ..)
+            | Self::Enrol(who, ..)
+            | Self::SetProof(who, ..)
+            | Self::SetCertificate(who, ..)
+            | Self::SetDisabled(who, _)
+            | Self::Rescope(who, _)
+            | Self::Remove(who) => Some(who),
+            Self::AddEnrolment(..) | Self::RemoveEnrolment(_) | Self::SetLastSeen(_) => None,
+        }
+    }
+
     /// Makes the call at a time.
     pub(super) fn make(&self, registry: &dyn Registry, now: i64) -> Result<(), RegistryError> {
         let now = Timestamp(now);

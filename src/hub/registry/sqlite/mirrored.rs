@@ -77,12 +77,22 @@ impl SqliteRegistry {
     }
 
     /// The same for many, in one transaction.
-    pub fn accept_all(&self, values: &[(Subject, Versioned, u64)]) -> Result<Vec<Accepted>, RegistryError> {
+    pub fn accept_all(
+        &self,
+        values: &[(Subject, Versioned, u64)],
+        may_defer: bool,
+    ) -> Result<Vec<Accepted>, RegistryError> {
         self.change(|changes| {
-            let taken = values
-                .iter()
-                .map(|(subject, theirs, revision)| accept(changes.connection(), subject, theirs, *revision, true));
-            taken.collect()
+            let connection = changes.connection();
+            values.iter().map(|(subject, theirs, at)| accept(connection, subject, theirs, *at, may_defer)).collect()
+        })
+    }
+
+    /// Makes the value that a subject has here the mirror's, if that has none.
+    pub fn adopt(&self, subject: &Subject, value: &Versioned) -> Result<(), RegistryError> {
+        self.change(|changes| match known(changes.connection(), subject)? {
+            Some(_) => Ok(()),
+            None => record(changes.connection(), subject, value, 0),
         })
     }
 

@@ -41,8 +41,8 @@ pub(super) fn import(connection: &Connection, subject: &Subject, content: &Conte
     }
 }
 
-/// Returns every subject: what is known, what was removed, and the last number of an enrolment key if that was revoked, so
-/// that no later one gets it.
+/// Returns every subject: what is known, what was removed, the enrolment keys that were revoked while they were shared, and
+/// the last number of one, so that no later one gets it.
 pub(super) fn subjects(connection: &Connection) -> Result<Vec<Subject>, RegistryError> {
     let mut query = connection.prepare("SELECT role, id FROM identity UNION SELECT role, id FROM removed")?;
     let identities = query.query_map([], |row| {
@@ -53,7 +53,8 @@ pub(super) fn subjects(connection: &Connection) -> Result<Vec<Subject>, Registry
         }))
     })?;
     let mut subjects: Vec<_> = identities.collect::<Result<_, _>>()?;
-    let sql = "SELECT id FROM enrolment UNION SELECT seq FROM sqlite_sequence WHERE name = 'enrolment' AND seq > 0";
+    let sql = "SELECT id FROM enrolment UNION SELECT seq FROM sqlite_sequence WHERE name = 'enrolment' AND seq > 0
+               UNION SELECT CAST(substr(name, 5) AS INTEGER) FROM mirrored WHERE name GLOB 'enr.*'";
     let mut query = connection.prepare(sql)?;
     let numbers = query.query_map([], |row| Ok(Subject::Enrolment(row.get(0)?)))?;
     for number in numbers {
