@@ -124,9 +124,9 @@ impl Mirror {
         state.set_follows(false);
     }
 
-    /// Takes the values that change no identity of the mirror, and returns what is left to be done with each.
-    fn absorb(&self, entries: &[Entry]) -> Result<Vec<Left>, RegistryError> {
-        let mut left = vec![Left::Nothing; entries.len()];
+    /// Takes the values that change no identity of the mirror, and returns what remains to be done with each.
+    fn absorb(&self, entries: &[Entry]) -> Result<Vec<Remaining>, RegistryError> {
+        let mut remaining = vec![Remaining::Nothing; entries.len()];
         let (mut indices, mut values) = (Vec::new(), Vec::new());
         for (index, entry) in entries.iter().enumerate() {
             let Some(subject) = Subject::of_key(&entry.key) else { continue };
@@ -136,7 +136,7 @@ impl Mirror {
                     values.push((subject, value, entry.revision));
                 }
                 // What no hub has signed is no value: the mirror's own is put in its place.
-                Ok(None) => left[index] = Left::Healing,
+                Ok(None) => remaining[index] = Remaining::Healing,
                 // A later version's: it stays, and is unknown here.
                 Err(error) => {
                     tracing::error!(target: "hub", "{error}");
@@ -145,19 +145,19 @@ impl Mirror {
             }
         }
         for (index, accepted) in indices.into_iter().zip(self.sqlite().accept_all(&values, true)?) {
-            left[index] = match accepted {
-                Accepted::Unchanged | Accepted::Taken(..) => Left::Nothing,
-                Accepted::Deferred => Left::Turn,
-                Accepted::Heal(_) => Left::Healing,
+            remaining[index] = match accepted {
+                Accepted::Unchanged | Accepted::Taken(..) => Remaining::Nothing,
+                Accepted::Deferred => Remaining::Turn,
+                Accepted::Heal(_) => Remaining::Healing,
             };
         }
-        Ok(left)
+        Ok(remaining)
     }
 }
 
-/// What is left to be done with a value.
+/// What remains to be done with a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Left {
+enum Remaining {
     Nothing,
     /// It is taken in the turn of its identity.
     Turn,
@@ -286,16 +286,16 @@ impl Session {
         if entries.iter().any(|entry| entry.key == MARKER) {
             self.verify().await?;
         }
-        let absorbing = self.blocking(move |mirror| mirror.absorb(&entries).map(|left| (entries, left)));
-        let (entries, left) = absorbing.await?;
-        for (entry, left) in entries.into_iter().zip(left) {
+        let absorbing = self.blocking(move |mirror| mirror.absorb(&entries).map(|remaining| (entries, remaining)));
+        let (entries, remaining) = absorbing.await?;
+        for (entry, remaining) in entries.into_iter().zip(remaining) {
             self.seen = self.seen.max(entry.revision);
             let (Some(subject), revision) = (Subject::of_key(&entry.key), entry.revision) else { continue };
-            match left {
-                Left::Nothing => {}
-                Left::Turn => self.take(subject, Some(entry), revision).await?,
-                Left::Healing if is_compared => self.lost.push(subject),
-                Left::Healing => self.take(subject, None, revision).await?,
+            match remaining {
+                Remaining::Nothing => {}
+                Remaining::Turn => self.take(subject, Some(entry), revision).await?,
+                Remaining::Healing if is_compared => self.lost.push(subject),
+                Remaining::Healing => self.take(subject, None, revision).await?,
             }
         }
         // Enough to know.
