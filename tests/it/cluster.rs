@@ -41,7 +41,9 @@ fn a_stream_across_hubs_is_two_messages_and_the_next_one_none() {
     poll("the news of the device", || (pipe(&cluster.laptop_at(1), DEVICE).code == Some(0)).then_some(()));
     let [near, far] = [cluster.proxy_at(0), cluster.proxy_at(1)];
     // What each looks at when it starts is known then.
-    [&near, &far].map(|proxy| proxy.process.wait_line("streams will be encrypted"));
+    for proxy in [&near, &far] {
+        proxy.process.wait_line("streams will be encrypted");
+    }
     let mut messages =
         cluster.nats.count(&["ds1.ask.>", "ds1.cancel.>", "ds1.who", "ds1.presence", "_INBOX.>", "$KV.>"]);
     is_alive(&mut near.connect());

@@ -98,6 +98,11 @@ fn error_with_advice(error: &RegistryError) -> String {
         | RegistryError::UnknownKey(_)
         | RegistryError::StoredByAnother(_)
         | RegistryError::ScopeTooLarge
+        | RegistryError::Unreachable(_)
+        | RegistryError::BucketLost(_)
+        | RegistryError::Founded
+        | RegistryError::NotFounded
+        | RegistryError::Contended
         | RegistryError::Store(_)
         | RegistryError::OldCopy { .. } => error.to_string(),
     }

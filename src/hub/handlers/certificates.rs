@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use crate::hub::admission::lists::ListTurn;
 use crate::hub::auth::Action;
 use crate::hub::connection::ConnectionContext;
-use crate::hub::consequences::{Clocks, keys_changed};
+use crate::hub::consequences::{Clocks, change_identity, keys_changed};
 use crate::hub::event::{CERTIFIED, Event, Operation};
 use crate::hub::registry::{Record, RegistryError};
 use crate::hub::responses;
@@ -91,7 +91,7 @@ async fn store_certificate(
     shared.admission.lists.store_certificate(&service.principal)?;
     let (subject, activity, broker) = (owner.clone(), shared.activity.clone(), shared.streams.broker.clone());
     let (source, by) = (Some(context.address), Some(format!("service:{}", service.principal.id)));
-    let storing = shared.registry.change(&subject, move |registry| {
+    let storing = change_identity(shared, &subject, move |registry| {
         let stores = (&service.principal.id, service.scope.covers_everything());
         if !registry.set_certificate(&owner, &key, &certificate, stores)? {
             return Ok(());

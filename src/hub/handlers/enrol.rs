@@ -131,7 +131,7 @@ async fn redeem(
         // The response to an earlier request was lost, or its machine joins once more.
         if let Some(proof) = proof.filter(|_| has_code) {
             let principal = subject.clone();
-            shared.registry.with(move |registry| registry.set_proof(&principal, &key, &proof)).await?;
+            change_identity(shared, subject, move |registry| registry.set_proof(&principal, &key, &proof)).await?;
         }
         return Ok(Outcome::Joined);
     }

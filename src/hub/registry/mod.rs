@@ -1,10 +1,14 @@
 //! The registry of devices and services: their keys, scopes and join codes.
 //!
 //! In: lookups for each request, changes by the hub's user and by machines that join. Out: records. `cache` serves
-//! async code, `sqlite` stores.
+//! async code, `sqlite` stores; `mirrored` shares it among several hubs, as the values of `portable`.
 
 mod cache;
+#[cfg(test)]
+mod calls;
 mod denials;
+pub mod mirrored;
+pub mod portable;
 pub mod sqlite;
 
 pub use cache::RegistryCache;
@@ -14,6 +18,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use self::mirrored::BucketLoss;
 use super::auth::AuthzSubject;
 use crate::proto::admin::Enrolment;
 use crate::proto::endorsement::Endorsement;
@@ -203,6 +208,27 @@ pub enum RegistryError {
         /// The file with the number of changes.
         marker: PathBuf,
     },
+    /// The engine that the hubs share does not answer.
+    #[error(
+        "changes are refused while the registry that the hubs share cannot be reached ({0}); join codes stay unspent, try again \
+         later"
+    )]
+    Unreachable(String),
+    /// What the hubs share is not what it was.
+    #[error(
+        "changes are refused: the registry that the hubs share {0}; `devstream hub cluster status` shows each hub's, and \
+         `devstream hub cluster restore` puts this hub's values back"
+    )]
+    BucketLost(BucketLoss),
+    /// The bucket is to be founded and is.
+    #[error("there is a registry that hubs share on this engine; join it with `devstream hub cluster join`")]
+    Founded,
+    /// There is no bucket to join.
+    #[error("there is no registry that hubs share on this engine; make one with `devstream hub cluster init`")]
+    NotFounded,
+    /// Others were faster each time.
+    #[error("other hubs change the same at this moment; try again")]
+    Contended,
     /// The store failed.
     #[error("the registry failed: {0}")]
     Store(String),
@@ -211,6 +237,10 @@ pub enum RegistryError {
 impl RegistryError {
     /// Logs the error and returns a refusal without its details.
     pub fn to_public_refusal(&self) -> Refusal {
+        if let Self::Unreachable(_) | Self::BucketLost(_) | Self::Contended = self {
+            tracing::warn!(target: "hub", "{self}");
+            return RefusalKind::ChangesRefused.into();
+        }
         tracing::error!(target: "hub", "{self}");
         RefusalKind::HubFailed.into()
     }

@@ -1,12 +1,16 @@
 //! The registry in an SQLite file.
 //!
 //! In: calls of the [`Registry`] trait, one transaction each. Out: records; a change is committed before it is
-//! confirmed. `schema` migrates, `rows`, `codes`, `endorsements` and `enrolments` hold the queries, `change_count` detects an old copy.
+//! confirmed. `schema` migrates, `changes` makes them, `rows`, `codes`, `endorsements` and `enrolments` hold the queries,
+//! `change_count` detects an old copy. `mirrored` has it follow a bucket of several hubs, with the values of `portable`.
 
 mod change_count;
+mod changes;
 mod codes;
 mod endorsements;
 mod enrolments;
+mod mirrored;
+mod portable;
 mod rows;
 mod schema;
 #[cfg(test)]
@@ -18,12 +22,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
 
 pub use self::change_count::CHANGE_COUNT;
 use self::change_count::ChangeCount;
-use self::codes::{find_code, mark_used, put_code};
-use self::rows::{columns, find, find_existing, insert, join, knows_code, records, update};
+pub use self::changes::Changes;
+pub use self::mirrored::{Accepted, Changed, Trial};
+use self::rows::{columns, find, records};
 use super::{CodeCheck, CodeHash, Enrolled, LastSeen, Record, Redeemed, Registry, RegistryError};
 use crate::proto::admin::Enrolment;
 use crate::proto::endorsement::Endorsement;
@@ -93,12 +98,12 @@ impl SqliteRegistry {
     }
 
     /// Changes identities or enrolment keys in one transaction, and counts that if any row was changed.
-    fn change<R>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<R, RegistryError>) -> Result<R, RegistryError> {
+    fn change<R>(&self, work: impl FnOnce(&mut Changes<'_>) -> Result<R, RegistryError>) -> Result<R, RegistryError> {
         let mut store = self.0.lock();
         let Store { connection, change_count } = &mut *store;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let before = transaction.total_changes();
-        let result = work(&transaction)?;
+        let result = work(&mut Changes::new(&transaction))?;
         if transaction.total_changes() == before {
             return Ok(result);
         }
@@ -113,23 +118,11 @@ impl SqliteRegistry {
 
 impl Registry for SqliteRegistry {
     fn add(&self, principal: &Principal, scope: &Scope, code: &CodeHash, now: Timestamp) -> Result<(), RegistryError> {
-        self.change(|transaction| {
-            match find(transaction, principal)? {
-                Some(record) if !record.keys.is_empty() => return Err(RegistryError::AlreadyJoined(principal.clone())),
-                Some(_) => {}
-                None => rows::ensure_distinct(transaction, principal)?,
-            }
-            insert(transaction, principal, scope, None, now)?;
-            rows::forget_removal(transaction, principal)?;
-            put_code(transaction, principal, code, None)
-        })
+        self.change(|changes| changes.add(principal, scope, code, now))
     }
 
     fn rotate(&self, principal: &Principal, code: &CodeHash, overlap: Duration) -> Result<(), RegistryError> {
-        self.change(|transaction| {
-            find_existing(transaction, principal)?;
-            put_code(transaction, principal, code, Some(overlap))
-        })
+        self.change(|changes| changes.rotate(principal, code, overlap))
     }
 
     fn check_code(
@@ -139,12 +132,7 @@ impl Registry for SqliteRegistry {
         key: &PublicKey,
         now: Timestamp,
     ) -> Result<CodeCheck, RegistryError> {
-        let connection = self.connection();
-        Ok(match redeemable(&connection, principal, code, key, now)? {
-            Err(nothing) => nothing,
-            Ok(Redeemable::HasKey { .. }) => CodeCheck::HasKey { has_code: knows_code(&connection, principal, code)? },
-            Ok(Redeemable::Code { .. } | Redeemable::Enrolment(_)) => CodeCheck::Good,
-        })
+        changes::check_code(&self.connection(), principal, code, key, now)
     }
 
     fn redeem(
@@ -154,48 +142,15 @@ impl Registry for SqliteRegistry {
         key: &PublicKey,
         now: Timestamp,
     ) -> Result<Option<Redeemed>, RegistryError> {
-        self.change(|transaction| {
-            let Ok(redeemable) = redeemable(transaction, principal, code, key, now)? else { return Ok(None) };
-            Ok(Some(match redeemable {
-                Redeemable::HasKey { enrolment } => Redeemed { enrolment, is_new: false },
-                Redeemable::Code { overlap } => {
-                    mark_used(transaction, principal, now)?;
-                    join(transaction, principal, key, overlap, now)?;
-                    Redeemed { enrolment: None, is_new: true }
-                }
-                Redeemable::Enrolment(id) => {
-                    enrolments::spend(transaction, id)?;
-                    insert(transaction, principal, &Scope::default(), Some(id), now)?;
-                    join(transaction, principal, key, Duration::ZERO, now)?;
-                    Redeemed { enrolment: Some(id), is_new: true }
-                }
-            }))
-        })
+        self.change(|changes| changes.redeem(principal, code, key, now))
     }
 
     fn enrol(&self, principal: &Principal, key: &PublicKey, now: Timestamp) -> Result<Enrolled, RegistryError> {
-        self.change(|transaction| {
-            let done = match find(transaction, principal)? {
-                Some(record) if record.valid_key(key, now).is_some() => return Ok(Enrolled::Unchanged),
-                Some(record) if record.keys.iter().any(|stored| !stored.local) => {
-                    return Err(RegistryError::AlreadyJoined(principal.clone()));
-                }
-                Some(_) => Enrolled::NewKey,
-                None => {
-                    rows::ensure_distinct(transaction, principal)?;
-                    insert(transaction, principal, &Scope::everything(), None, now)?;
-                    rows::forget_removal(transaction, principal)?;
-                    Enrolled::Created
-                }
-            };
-            rows::delete_credentials(transaction, principal)?;
-            rows::put_key(transaction, principal, key, true, now)?;
-            Ok(done)
-        })
+        self.change(|changes| changes.enrol(principal, key, now))
     }
 
     fn set_proof(&self, principal: &Principal, key: &PublicKey, proof: &str) -> Result<(), RegistryError> {
-        self.change(|transaction| endorsements::set_proof(transaction, principal, key, proof))
+        self.change(|changes| changes.set_proof(principal, key, proof))
     }
 
     fn set_certificate(
@@ -205,7 +160,7 @@ impl Registry for SqliteRegistry {
         certificate: &str,
         by: (&PrincipalId, bool),
     ) -> Result<bool, RegistryError> {
-        self.change(|transaction| endorsements::set_certificate(transaction, principal, key, certificate, by))
+        self.change(|changes| changes.set_certificate(principal, key, certificate, by))
     }
 
     fn endorsements(&self, principal: &Principal) -> Result<Vec<Endorsement>, RegistryError> {
@@ -213,20 +168,11 @@ impl Registry for SqliteRegistry {
     }
 
     fn set_disabled(&self, principal: &Principal, disabled: bool) -> Result<(), RegistryError> {
-        let sql = "UPDATE identity SET disabled = ? WHERE role = ? AND id = ?";
-        self.change(|transaction| update(transaction, principal, sql, disabled))
+        self.change(|changes| changes.set_disabled(principal, disabled))
     }
 
     fn rescope(&self, principal: &Principal, change: ScopeChange) -> Result<Scope, RegistryError> {
-        self.change(|transaction| {
-            let mut scope = find_existing(transaction, principal)?.scope;
-            change.apply(&mut scope);
-            if !scope.within_limits() {
-                return Err(RegistryError::ScopeTooLarge);
-            }
-            insert(transaction, principal, &scope, None, Timestamp(0))?;
-            Ok(scope)
-        })
+        self.change(|changes| changes.rescope(principal, change))
     }
 
     fn find(&self, principal: &Principal) -> Result<Option<Record>, RegistryError> {
@@ -252,7 +198,7 @@ impl Registry for SqliteRegistry {
     }
 
     fn remove(&self, principal: &Principal) -> Result<(), RegistryError> {
-        self.change(|transaction| rows::remove(transaction, principal))
+        self.change(|changes| changes.remove(principal))
     }
 
     fn set_last_seen(&self, last_seen_updates: &[(Principal, Timestamp)]) -> Result<(), RegistryError> {
@@ -269,7 +215,7 @@ impl Registry for SqliteRegistry {
     }
 
     fn add_enrolment(&self, devices: &Glob, uses: u32, code: &CodeHash, now: Timestamp) -> Result<u64, RegistryError> {
-        self.change(|transaction| enrolments::add(transaction, devices, uses, code, now))
+        self.change(|changes| changes.add_enrolment(devices, uses, code, now))
     }
 
     fn enrolments(&self) -> Result<Vec<Enrolment>, RegistryError> {
@@ -277,7 +223,7 @@ impl Registry for SqliteRegistry {
     }
 
     fn remove_enrolment(&self, id: u64) -> Result<(), RegistryError> {
-        self.change(|transaction| enrolments::remove(transaction, id))
+        self.change(|changes| changes.remove_enrolment(id))
     }
 }
 
@@ -313,44 +259,4 @@ fn remove_access_of_others(file: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(_) | Err(_) => Ok(()),
     }
-}
-
-/// What a join code is good for.
-enum Redeemable {
-    /// Nothing more: the identity has this key.
-    HasKey { enrolment: Option<u64> },
-    /// Another key for the identity, whose former one stays valid for the overlap.
-    Code { overlap: Duration },
-    /// A use of this enrolment key.
-    Enrolment(u64),
-}
-
-/// Returns what the code is good for, else why it is good for nothing.
-fn redeemable(
-    connection: &Connection,
-    principal: &Principal,
-    code: &SecretHash,
-    key: &PublicKey,
-    now: Timestamp,
-) -> Result<Result<Redeemable, CodeCheck>, RegistryError> {
-    let record = find(connection, principal)?;
-    if let Some(record) = record.as_ref().filter(|record| record.valid_key(key, now).is_some()) {
-        return Ok(Ok(Redeemable::HasKey { enrolment: record.enrolment }));
-    }
-    let joined = record.as_ref().is_some_and(|record| !record.keys.is_empty());
-    match find_code(connection, principal, code, joined, now)? {
-        Err(CodeCheck::Wrong) => {}
-        found => return Ok(found.map(|overlap| Redeemable::Code { overlap })),
-    }
-    let enrolment = match enrolments::find(connection, principal, code, now)? {
-        Ok(enrolment) => enrolment,
-        Err(nothing) => return Ok(Err(nothing)),
-    };
-    // An id that was added by hand is for the machine with its join link, and one that was removed stays so.
-    let is_distinct = match rows::ensure_distinct(connection, principal) {
-        Err(RegistryError::DiffersInCase(_)) => false,
-        other => other.map(|()| true)?,
-    };
-    let is_free = record.is_none() && is_distinct && !rows::was_removed(connection, principal)?;
-    Ok(if is_free { Ok(Redeemable::Enrolment(enrolment)) } else { Err(CodeCheck::IdTaken) })
 }

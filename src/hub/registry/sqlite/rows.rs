@@ -56,10 +56,11 @@ pub(super) fn remove(connection: &Connection, principal: &Principal) -> Result<(
     Ok(())
 }
 
-/// Forgets that an identity was removed: it is added again.
+/// Forgets that an identity was removed: it is added again. One whose id differs in case stays removed, which says nothing
+/// while there is this one, nor once this one is removed.
 pub(super) fn forget_removal(connection: &Connection, principal: &Principal) -> Result<(), RegistryError> {
     let (role, id) = columns(principal);
-    connection.execute("DELETE FROM removed WHERE role = ? AND id = ? COLLATE NOCASE", [role, id])?;
+    connection.execute("DELETE FROM removed WHERE role = ? AND id = ?", [role, id])?;
     Ok(())
 }
 

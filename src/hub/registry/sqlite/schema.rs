@@ -50,6 +50,13 @@ const MIGRATIONS: &[&str] = &[
     "ALTER TABLE key ADD COLUMN proof TEXT;
     ALTER TABLE key ADD COLUMN certificate TEXT;
     ALTER TABLE key ADD COLUMN certificate_by TEXT;",
+    // The registry of several hubs: the last machines that an enrolment key has enrolled; for each key of the bucket the
+    // value that the rows here are; and the bucket's id, in one row or none.
+    "ALTER TABLE enrolment ADD COLUMN redeemers BLOB NOT NULL DEFAULT x'';
+    CREATE TABLE mirrored (
+        name TEXT PRIMARY KEY, version INTEGER NOT NULL, revocations INTEGER NOT NULL, revision INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE bucket (id TEXT NOT NULL) STRICT;",
 ];
 
 /// Reports whether a file has no tables.
