@@ -6,3 +6,5 @@
 
 pub mod bucket;
 pub mod key;
+#[cfg(feature = "cluster")]
+pub mod nats;
