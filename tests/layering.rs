@@ -85,6 +85,9 @@ fn the_rules_see_what_they_forbid_and_nothing_else() {
         ("hub/broker.rs", "use super::registry::Registry;"),
         ("hub/broker/timers.rs", "use super::super::registry::Registry;"),
         ("hub/auth.rs", "let x = aws_lc_rs::rand::fill(y);"),
+        ("net/pump.rs", "use async_nats::Client;"),
+        ("hub/cluster/bucket.rs", "use async_nats::jetstream::Context;"),
+        ("hub/registry/mirrored/mod.rs", "fn a(client: async_nats::Client) {}"),
         ("net/pump.rs", "use crate::{hub, proto};"),
         ("net/pump.rs", "use crate::hub::Hub;"),
         ("hub/mod.rs", "use crate::agent::Agent;"),
@@ -101,6 +104,7 @@ fn the_rules_see_what_they_forbid_and_nothing_else() {
         ("proto/id.rs", "use super::limits::X;"),
         ("hub/broker/timers.rs", "use super::super::auth::Scope;"),
         ("hub/control.rs", "use super::broker::Input; use crate::net::tls; use crate::hub::auth;"),
+        ("hub/cluster/nats/bucket.rs", "use async_nats::jetstream::Context;"),
         ("cli/demo.rs", "use tokio::net::TcpListener; use crate::hub::Hub;"),
         ("proto/id.rs", "x();\n#[cfg(test)]\nmod tests { use tokio::x; }"),
     ] {
@@ -133,16 +137,22 @@ fn allowed(path: &str) -> &'static [&'static str] {
 /// What a file may not name: a crate or module by itself or as a part (`tokio` is also `tokio_util`), or a text.
 fn forbidden(path: &str) -> &'static [&'static str] {
     match path.split('/').next() {
-        _ if is_pure(path) => &["tokio", "rustls", "tungstenite", "clap", "rand", "random", "::now("],
-        Some("net") => &["clap", "toml", "dirs", "indicatif"],
+        _ if is_pure(path) => &["tokio", "rustls", "tungstenite", "clap", "rand", "random", "::now(", "async_nats"],
+        Some("net") => &["clap", "toml", "dirs", "indicatif", "async_nats"],
         // The hub's certificates (its private authority, ACME orders, the choice by SNI) are rustls types, and no other role has
         // any of them: they need not be in net, but rustls stays out of the rest of the hub.
         Some("hub") if path.starts_with("hub/certificate/") => {
-            &["clap", "toml", "dirs", "indicatif", "tungstenite", "hyper"]
+            &["clap", "toml", "dirs", "indicatif", "tungstenite", "hyper", "async_nats"]
         }
-        Some("hub" | "agent" | "proxy") => &["clap", "toml", "dirs", "indicatif", "tungstenite", "rustls", "hyper"],
-        Some("cli") if path.starts_with("cli/demo") => &["tungstenite", "rustls", "hyper", "UdpSocket"],
-        Some("cli") => &["tungstenite", "rustls", "hyper", "TcpStream", "TcpListener", "UdpSocket"],
+        // Another engine would be another folder.
+        Some("hub") if path.starts_with("hub/cluster/nats/") => {
+            &["clap", "toml", "dirs", "indicatif", "tungstenite", "rustls", "hyper"]
+        }
+        Some("hub" | "agent" | "proxy") => {
+            &["clap", "toml", "dirs", "indicatif", "tungstenite", "rustls", "hyper", "async_nats"]
+        }
+        Some("cli") if path.starts_with("cli/demo") => &["tungstenite", "rustls", "hyper", "UdpSocket", "async_nats"],
+        Some("cli") => &["tungstenite", "rustls", "hyper", "TcpStream", "TcpListener", "UdpSocket", "async_nats"],
         _ => &[],
     }
 }

@@ -1,6 +1,8 @@
 //! A bucket of keys and values that all hubs of a cluster share, as an engine stores it.
 
 #[cfg(test)]
+pub(in crate::hub) mod contract;
+#[cfg(test)]
 pub(in crate::hub) mod memory;
 
 use bytes::Bytes;
@@ -59,6 +61,8 @@ pub struct BucketState {
     pub keys: u64,
     /// The server that orders the writes. After it failed, another one may lack the last of them.
     pub leader: Option<String>,
+    /// The number of connections to the engine that this hub has had: what came between two of them may have passed it by.
+    pub connections: u64,
 }
 
 /// The reason why a call failed.

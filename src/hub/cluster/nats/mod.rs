@@ -1,4 +1,7 @@
-//! The link between hubs over NATS. Nothing else knows async-nats.
+//! NATS as the engine of a cluster: the link between hubs, and in `bucket` a key-value bucket of JetStream. Nothing else knows
+//! async-nats.
+
+pub mod bucket;
 
 use std::fmt::Display;
 use std::path::PathBuf;

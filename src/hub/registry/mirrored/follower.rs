@@ -367,7 +367,7 @@ impl Session {
         let state = self.mirror.answer(self.mirror.bucket().state()).await?;
         let has_lost = self.last_state.as_ref().is_some_and(|last| {
             let has_other_leader = last.leader.is_some() && state.leader.is_some() && last.leader != state.leader;
-            has_other_leader || state.keys < last.keys
+            has_other_leader || state.keys < last.keys || state.connections != last.connections
         });
         if has_lost || state.revision < self.seen {
             return Err(RegistryError::Unreachable("it may have lost values, and is compared".into()));
