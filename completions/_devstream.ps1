@@ -695,6 +695,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('invite', 'invite', [CompletionResultType]::ParameterValue, 'Print the command with which one more hub joins')
             [CompletionResult]::new('join', 'join', [CompletionResultType]::ParameterValue, 'Make a new hub of the cluster on this machine; reads the link from standard input')
             [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show the hubs: state, version, since when, devices, streams')
+            [CompletionResult]::new('restore', 'restore', [CompletionResultType]::ParameterValue, 'Put this hub''s identities into the NATS servers'' store, where that has lost them')
             [CompletionResult]::new('leave', 'leave', [CompletionResultType]::ParameterValue, 'Make this hub one that is alone; it takes effect when the hub is restarted')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -759,6 +760,20 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
+        'devstream;hub;cluster;restore' {
+            [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Keep the hub''s state in this directory [default: devstream/hub in the user''s data directory]')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Read this configuration file [default: devstream/config.toml in the user''s configuration directory, if it exists]')
+            [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'Set the format of messages on standard error')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Use this profile: a hub and identity that this machine joined [default: the one set by `devstream profiles use`, else default]')
+            [CompletionResult]::new('--force', '--force', [CompletionResultType]::ParameterName, 'Also where another cluster was founded there since')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Increase verbosity (-vv: trace)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
         'devstream;hub;cluster;leave' {
             [CompletionResult]::new('--state-dir', '--state-dir', [CompletionResultType]::ParameterName, 'Keep the hub''s state in this directory [default: devstream/hub in the user''s data directory]')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'Read this configuration file [default: devstream/config.toml in the user''s configuration directory, if it exists]')
@@ -777,6 +792,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('invite', 'invite', [CompletionResultType]::ParameterValue, 'Print the command with which one more hub joins')
             [CompletionResult]::new('join', 'join', [CompletionResultType]::ParameterValue, 'Make a new hub of the cluster on this machine; reads the link from standard input')
             [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show the hubs: state, version, since when, devices, streams')
+            [CompletionResult]::new('restore', 'restore', [CompletionResultType]::ParameterValue, 'Put this hub''s identities into the NATS servers'' store, where that has lost them')
             [CompletionResult]::new('leave', 'leave', [CompletionResultType]::ParameterValue, 'Make this hub one that is alone; it takes effect when the hub is restarted')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -791,6 +807,9 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             break
         }
         'devstream;hub;cluster;help;status' {
+            break
+        }
+        'devstream;hub;cluster;help;restore' {
             break
         }
         'devstream;hub;cluster;help;leave' {
@@ -957,6 +976,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('invite', 'invite', [CompletionResultType]::ParameterValue, 'Print the command with which one more hub joins')
             [CompletionResult]::new('join', 'join', [CompletionResultType]::ParameterValue, 'Make a new hub of the cluster on this machine; reads the link from standard input')
             [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show the hubs: state, version, since when, devices, streams')
+            [CompletionResult]::new('restore', 'restore', [CompletionResultType]::ParameterValue, 'Put this hub''s identities into the NATS servers'' store, where that has lost them')
             [CompletionResult]::new('leave', 'leave', [CompletionResultType]::ParameterValue, 'Make this hub one that is alone; it takes effect when the hub is restarted')
             break
         }
@@ -970,6 +990,9 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             break
         }
         'devstream;hub;help;cluster;status' {
+            break
+        }
+        'devstream;hub;help;cluster;restore' {
             break
         }
         'devstream;hub;help;cluster;leave' {
@@ -1771,6 +1794,7 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             [CompletionResult]::new('invite', 'invite', [CompletionResultType]::ParameterValue, 'Print the command with which one more hub joins')
             [CompletionResult]::new('join', 'join', [CompletionResultType]::ParameterValue, 'Make a new hub of the cluster on this machine; reads the link from standard input')
             [CompletionResult]::new('status', 'status', [CompletionResultType]::ParameterValue, 'Show the hubs: state, version, since when, devices, streams')
+            [CompletionResult]::new('restore', 'restore', [CompletionResultType]::ParameterValue, 'Put this hub''s identities into the NATS servers'' store, where that has lost them')
             [CompletionResult]::new('leave', 'leave', [CompletionResultType]::ParameterValue, 'Make this hub one that is alone; it takes effect when the hub is restarted')
             break
         }
@@ -1784,6 +1808,9 @@ Register-ArgumentCompleter -Native -CommandName 'devstream' -ScriptBlock {
             break
         }
         'devstream;help;hub;cluster;status' {
+            break
+        }
+        'devstream;help;hub;cluster;restore' {
             break
         }
         'devstream;help;hub;cluster;leave' {

@@ -265,6 +265,9 @@ _devstream() {
             devstream__subcmd__help__subcmd__hub__subcmd__cluster,leave)
                 cmd="devstream__subcmd__help__subcmd__hub__subcmd__cluster__subcmd__leave"
                 ;;
+            devstream__subcmd__help__subcmd__hub__subcmd__cluster,restore)
+                cmd="devstream__subcmd__help__subcmd__hub__subcmd__cluster__subcmd__restore"
+                ;;
             devstream__subcmd__help__subcmd__hub__subcmd__cluster,status)
                 cmd="devstream__subcmd__help__subcmd__hub__subcmd__cluster__subcmd__status"
                 ;;
@@ -415,6 +418,9 @@ _devstream() {
             devstream__subcmd__hub__subcmd__cluster,leave)
                 cmd="devstream__subcmd__hub__subcmd__cluster__subcmd__leave"
                 ;;
+            devstream__subcmd__hub__subcmd__cluster,restore)
+                cmd="devstream__subcmd__hub__subcmd__cluster__subcmd__restore"
+                ;;
             devstream__subcmd__hub__subcmd__cluster,status)
                 cmd="devstream__subcmd__hub__subcmd__cluster__subcmd__status"
                 ;;
@@ -432,6 +438,9 @@ _devstream() {
                 ;;
             devstream__subcmd__hub__subcmd__cluster__subcmd__help,leave)
                 cmd="devstream__subcmd__hub__subcmd__cluster__subcmd__help__subcmd__leave"
+                ;;
+            devstream__subcmd__hub__subcmd__cluster__subcmd__help,restore)
+                cmd="devstream__subcmd__hub__subcmd__cluster__subcmd__help__subcmd__restore"
                 ;;
             devstream__subcmd__hub__subcmd__cluster__subcmd__help,status)
                 cmd="devstream__subcmd__hub__subcmd__cluster__subcmd__help__subcmd__status"
@@ -561,6 +570,9 @@ _devstream() {
                 ;;
             devstream__subcmd__hub__subcmd__help__subcmd__cluster,leave)
                 cmd="devstream__subcmd__hub__subcmd__help__subcmd__cluster__subcmd__leave"
+                ;;
+            devstream__subcmd__hub__subcmd__help__subcmd__cluster,restore)
+                cmd="devstream__subcmd__hub__subcmd__help__subcmd__cluster__subcmd__restore"
                 ;;
             devstream__subcmd__hub__subcmd__help__subcmd__cluster,status)
                 cmd="devstream__subcmd__hub__subcmd__help__subcmd__cluster__subcmd__status"
@@ -1880,7 +1892,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__help__subcmd__hub__subcmd__cluster)
-            opts="init invite join status leave"
+            opts="init invite join status restore leave"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1936,6 +1948,20 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__help__subcmd__hub__subcmd__cluster__subcmd__leave)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__help__subcmd__hub__subcmd__cluster__subcmd__restore)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -3026,7 +3052,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__cluster)
-            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help init invite join status leave help"
+            opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help init invite join status restore leave help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3070,7 +3096,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__cluster__subcmd__help)
-            opts="init invite join status leave help"
+            opts="init invite join status restore leave help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3140,6 +3166,20 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__cluster__subcmd__help__subcmd__leave)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__cluster__subcmd__help__subcmd__restore)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -3351,6 +3391,50 @@ _devstream() {
             ;;
         devstream__subcmd__hub__subcmd__cluster__subcmd__leave)
             opts="-v -q -h --state-dir --config --verbose --quiet --log-format --profile --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --state-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__cluster__subcmd__restore)
+            opts="-v -q -h --force --state-dir --config --verbose --quiet --log-format --profile --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4294,7 +4378,7 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__help__subcmd__cluster)
-            opts="init invite join status leave"
+            opts="init invite join status restore leave"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4350,6 +4434,20 @@ _devstream() {
             return 0
             ;;
         devstream__subcmd__hub__subcmd__help__subcmd__cluster__subcmd__leave)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        devstream__subcmd__hub__subcmd__help__subcmd__cluster__subcmd__restore)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -240,6 +240,7 @@ complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from cluster" -f -a "invite" -d 'Print the command with which one more hub joins'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from cluster" -f -a "join" -d 'Make a new hub of the cluster on this machine; reads the link from standard input'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from cluster" -f -a "status" -d 'Show the hubs: state, version, since when, devices, streams'
+complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from cluster" -f -a "restore" -d 'Put this hub\'s identities into the NATS servers\' store, where that has lost them'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from cluster" -f -a "leave" -d 'Make this hub one that is alone; it takes effect when the hub is restarted'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from cluster" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c devstream -n "__fish_devstream_using_subcommand hub; and __fish_seen_subcommand_from backup" -l state-dir -d 'Keep the hub\'s state in this directory [default: devstream/hub in the user\'s data directory]' -r -f -a "(__fish_complete_directories)"

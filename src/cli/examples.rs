@@ -46,6 +46,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("devstream hub cluster invite", "Print the link for one more hub"),
     ("devstream hub cluster join --name h2.hub.example.com", "Make that hub on this machine; paste the link"),
     ("devstream hub cluster status", "Show the hubs: state, devices, streams"),
+    ("devstream hub cluster restore", "Put this hub's identities into a store that has lost them"),
     ("devstream hub cluster leave", "Make this hub one that is alone again"),
     ("devstream hub backup /var/backups/hub.backup", "Back up identities, keys and certificates"),
     ("devstream hub restore /var/backups/hub.backup", "Restore a hub from that file"),

@@ -64,7 +64,7 @@ where
 }
 
 /// Returns what the broker is told once an identity is `after`, having been `before`; `None` where there is none.
-fn consequences(before: Option<&Record>, after: Option<&Record>, now: Clocks) -> Vec<Input> {
+pub(super) fn consequences(before: Option<&Record>, after: Option<&Record>, now: Clocks) -> Vec<Input> {
     let Some(after) = after else {
         let removed = |before: &Record| {
             let reason = format!("{} {REMOVED}", before.principal);

@@ -127,7 +127,8 @@ impl Event {
             | Operation::EnrolmentAdded
             | Operation::EnrolmentRemoved
             | Operation::HubInvited
-            | Operation::HubJoined => true,
+            | Operation::HubJoined
+            | Operation::RegistryHealed => true,
             // Services have certificates stored, and not the hub's administrator.
             Operation::IdentityChanged => self.result != CERTIFIED,
             Operation::Join => self.result == JOINED,
@@ -255,6 +256,7 @@ impl fmt::Display for Sentence<'_> {
             Operation::IdentityChanged => write!(f, "{who} {}", changed(self.result))?,
             Operation::EnrolmentAdded | Operation::EnrolmentRemoved => write!(f, "{}: {}", self.reason, self.result)?,
             Operation::IdentityRemoved => write!(f, "{who} was removed")?,
+            Operation::RegistryHealed => f.write_str("the cluster's registry was healed")?,
             Operation::HubInvited => f.write_str("an invitation for one more hub was made")?,
             Operation::HubJoined => write!(f, "a hub joined the cluster{source}")?,
             Operation::ActivityLost => {

@@ -31,6 +31,7 @@ mod hellos;
 mod identity_counts;
 mod in_front;
 mod listen;
+mod membership;
 mod metrics;
 mod monitor;
 mod own_urls;
@@ -47,7 +48,6 @@ mod streams;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,11 +62,6 @@ use self::admission::known_sources;
 use self::admission::{Admission, ConnectionPermit};
 use self::broker_handle::BrokerHandle;
 use self::certificate::{HubCertificate, names};
-#[cfg(feature = "cluster")]
-use self::cluster::link::Cluster;
-#[cfg(feature = "cluster")]
-use self::cluster::nats::Nats;
-use self::cluster::node::Node;
 use self::cluster::settings::ClusterSettings;
 use self::config::HubConfig;
 use self::endpoints::Endpoints;
@@ -75,6 +70,7 @@ use self::handlers::cluster::ClusterPart;
 use self::in_front::Warnings;
 pub use self::listen::BindError;
 use self::listen::ListenerKind;
+use self::membership::{OwnHub, join_cluster};
 use self::metrics::Metrics;
 use self::registry::RegistryCache;
 use self::revalidation::follow_clock;
@@ -91,8 +87,6 @@ use crate::net::tls::Acceptor;
 use crate::net::transport::accept::accept_loop;
 use crate::net::transport::socket;
 use crate::proto::admin::HubInfo;
-use crate::proto::id::HubId;
-use crate::proto::join::HubAddress;
 
 /// The time in which connections close after a drain.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
@@ -139,11 +133,10 @@ impl Hub {
         let admin =
             admin.with_context(|| format!("cannot open the admin socket {}", state.admin_socket().display()))?;
         let broker = BrokerHandle::new(config.broker, id, activity.clone());
-        let cluster = match cluster.zip(own_address) {
-            Some((settings, own)) => {
-                Some(connect_cluster(&settings, &config.state, id, broker.hub_run().run, own).await?)
-            }
-            None => None,
+        let own = own_address.map(|address| OwnHub { id, run: broker.hub_run().run, address });
+        let (registry, membership) = match cluster.zip(own) {
+            Some((settings, own)) => join_cluster(&settings, &config.state, own, registry).await?,
+            None => (RegistryCache::new(registry), None),
         };
         let streams = Streams::new(broker, resume_key);
         let limits = &config.limits;
@@ -154,8 +147,9 @@ impl Hub {
         let shared = Arc::new(Shared {
             config,
             endpoints,
-            cluster,
-            registry: RegistryCache::new(registry),
+            cluster: membership.as_ref().map(|membership| membership.node.clone()),
+            mirror: membership.map(|membership| membership.mirror),
+            registry,
             admission: Arc::new(admission),
             streams,
             activity,
@@ -218,6 +212,9 @@ impl Hub {
             let part = Arc::new(ClusterPart { shared: shared.clone(), node: node.clone() });
             tasks.spawn(run_until(stopping.clone(), cluster::run::run(node.clone(), part, tasks.clone())));
         }
+        if let Some(mirror) = &shared.mirror {
+            tasks.spawn(run_until(stopping.clone(), membership::follow(shared.clone(), mirror.clone())));
+        }
         let follower = shared.clone();
         tasks.spawn(run_until(stopping, async move { follow_clock(&follower).await }));
         shutdown.drain.cancelled().await;
@@ -238,27 +235,6 @@ impl Hub {
         }
         Ok(cut)
     }
-}
-
-/// Connects to the engine of a cluster, in the background: a hub serves what it has also without it.
-#[cfg(feature = "cluster")]
-async fn connect_cluster(
-    settings: &ClusterSettings,
-    state: &Path,
-    id: HubId,
-    run: u64,
-    own: HubAddress,
-) -> anyhow::Result<Arc<Node>> {
-    let nats = Nats::connect(&settings.servers(state)?, &own.to_string())
-        .await
-        .context("cannot use the cluster's NATS servers")?;
-    let link = (Arc::new(nats) as Arc<dyn Cluster>, settings.key());
-    Ok(Arc::new(Node::new(id, run, own, settings.region.clone(), link)))
-}
-
-#[cfg(not(feature = "cluster"))]
-async fn connect_cluster(_: &ClusterSettings, _: &Path, _: HubId, _: u64, _: HubAddress) -> anyhow::Result<Arc<Node>> {
-    anyhow::bail!("this hub is one of several, for which this program was built without the feature `cluster`")
 }
 
 /// Accepts clients of one listener and runs each connection that is admitted.

@@ -12,6 +12,7 @@ use super::in_front::Warnings;
 use super::metrics::Metrics;
 use super::own_urls::UrlAuthority;
 use super::registry::RegistryCache;
+use super::registry::mirrored::Mirror;
 use super::streams::Streams;
 use crate::proto::join::HubAddress;
 use crate::proto::message::StandbyOffer;
@@ -24,6 +25,8 @@ pub(super) struct Shared {
     pub(super) endpoints: Endpoints,
     /// This hub's part in its cluster; `None` if it is alone.
     pub(super) cluster: Option<Arc<Node>>,
+    /// The mirror of the registry that the cluster's hubs share.
+    pub(super) mirror: Option<Arc<Mirror>>,
     pub(super) registry: RegistryCache,
     pub(super) admission: Arc<Admission>,
     pub(super) streams: Streams,

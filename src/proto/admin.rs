@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::cluster::{ClusterHub, ClusterStatus};
+pub use self::cluster::{ClusterHub, ClusterStatus, SharedRegistry};
 pub use self::device::{DeviceStatus, NOT_JOINED_YET, disabled_at_the_hub};
 pub use self::stream::StreamStatus;
 use super::id::{Principal, Role, ServiceName, StreamId, StreamName};
@@ -114,6 +114,11 @@ pub enum AdminRequest {
     InviteHub,
     /// Report the state of the cluster.
     ClusterStatus,
+    /// Put this hub's registry into the cluster's bucket, which was lost.
+    RestoreCluster {
+        /// Also where others have founded another one since.
+        force: bool,
+    },
 }
 
 /// A response of the hub.

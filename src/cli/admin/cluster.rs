@@ -18,7 +18,7 @@ use crate::hub::state::share::ClusterShare;
 use crate::net::client::{Client, RequestOptions, response_refusal};
 use crate::net::os::random;
 use crate::net::tls::Trust;
-use crate::proto::admin::{AdminRequest, AdminResponse, ClusterHub, ClusterStatus};
+use crate::proto::admin::{AdminRequest, AdminResponse, ClusterHub, ClusterStatus, SharedRegistry};
 use crate::proto::cluster_link::{ClusterJoinRequest, ClusterJoinResponse, ClusterLink};
 use crate::proto::http::Route;
 use crate::proto::id::{Principal, Role};
@@ -41,6 +41,9 @@ pub(super) async fn run(command: ClusterCommand, state: &Path, given: Option<&Pa
         ClusterCommand::Join { own } => join(own, given).await,
         ClusterCommand::Leave => Ok(leave(state)?),
         ClusterCommand::Invite => Ok(print(ask(state, given, &AdminRequest::InviteHub).await?, false)?),
+        ClusterCommand::Restore { force } => {
+            Ok(print(ask(state, given, &AdminRequest::RestoreCluster { force }).await?, false)?)
+        }
         ClusterCommand::Status(OutputArgs { json }) => {
             Ok(print(ask(state, given, &AdminRequest::ClusterStatus).await?, json)?)
         }
@@ -186,6 +189,15 @@ fn show(status: &ClusterStatus) {
         vec![address, hub.state.clone(), hub.version.clone(), region, hub.since.to_string(), devices, streams, heard]
     });
     output::print_table(&["HUB", "STATE", "VERSION", "REGION", "SINCE", "DEVICES", "STREAMS", "HEARD"], rows);
+    if let Some(SharedRegistry { entries, lag, follows, since, refuses, .. }) = &status.registry {
+        let state = match (follows, lag) {
+            (false, _) => format!("does not follow the others since {since}"),
+            (true, 0) => "is up to date".to_owned(),
+            (true, lag) => format!("is {} behind", text::count(*lag, "change")),
+        };
+        output::eprint(&format!("the registry here, of {}, {state}", text::count(*entries, "entry")));
+        refuses.iter().for_each(|why| output::warning(why));
+    }
     if let Some(seconds) = status.isolated_seconds {
         let since = text::count(seconds, "second");
         output::warning(&format!("no NATS server can be reached since {since}: {}", status.nats.join(", ")));

@@ -29,6 +29,14 @@ pub(in crate::cli) enum ClusterCommand {
     },
     /// Show the hubs: state, version, since when, devices, streams
     Status(OutputArgs),
+    /// Put this hub's identities into the NATS servers' store, where that has lost them
+    ///
+    /// The other hubs take them from there. Choose the hub that has the latest: `status` shows the revision of each.
+    Restore {
+        /// Also where another cluster was founded there since
+        #[arg(long)]
+        force: bool,
+    },
     /// Make this hub one that is alone; it takes effect when the hub is restarted
     ///
     /// It keeps the identities that it has, and shares no later change of them.

@@ -257,6 +257,7 @@ impl Subject {
             | Operation::EnrolmentRemoved
             | Operation::HubInvited
             | Operation::HubJoined
+            | Operation::RegistryHealed
             | Operation::StreamKilled
             | Operation::ActivityLost => None,
         }

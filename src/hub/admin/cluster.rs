@@ -9,10 +9,12 @@ use crate::hub::cluster::settings::ClusterSettings;
 use crate::hub::cluster::view::members::Heartbeat;
 use crate::hub::cluster::view::placement::MemberState;
 use crate::hub::event::{Event, Operation};
+use crate::hub::registry::RegistryError;
+use crate::hub::registry::mirrored::{Mirror, MirrorStatus};
 use crate::hub::shared::Shared;
 use crate::hub::state::share::ClusterShare;
 use crate::net::os::{clock, random};
-use crate::proto::admin::{AdminResponse, ClusterHub, ClusterStatus};
+use crate::proto::admin::{AdminResponse, ClusterHub, ClusterStatus, SharedRegistry};
 use crate::proto::cluster_link::ClusterLink;
 
 /// The reply of a hub that is alone.
@@ -36,6 +38,21 @@ pub(super) fn invite(shared: &Shared, by: By) -> AdminResponse {
     AdminResponse::ClusterLink { link: link.reveal(), until: clock::now_utc().after(VALIDITY) }
 }
 
+/// Puts this hub's registry into the cluster's bucket.
+pub(super) async fn restore(shared: &Shared, force: bool, by: By) -> Result<AdminResponse, RegistryError> {
+    let Some(mirror) = shared.mirror.clone() else { return Ok(alone()) };
+    let restoring = tokio::task::spawn_blocking(move || mirror.restore(force)).await;
+    restoring.unwrap_or_else(|error| Err(RegistryError::Store(error.to_string())))?;
+    let reason = "the whole of it, from this hub".into();
+    shared.activity.record(Event { reason, by, ..Event::new(Operation::RegistryHealed, "restored") });
+    Ok(AdminResponse::Done { what: "the registry of the cluster is this hub's; changes are made again".into() })
+}
+
+fn registry(mirror: &Mirror) -> Option<SharedRegistry> {
+    let MirrorStatus { entries, revision, lag, follows, refuses, since, .. } = mirror.status().ok()?;
+    Some(SharedRegistry { entries, revision, lag, follows, since, refuses })
+}
+
 /// Reports every hub that is known, this one first.
 pub(super) fn status(shared: &Shared) -> AdminResponse {
     let Some(node) = &shared.cluster else { return alone() };
@@ -47,9 +64,10 @@ pub(super) fn status(shared: &Shared) -> AdminResponse {
     hubs.extend(others);
     let isolated_since = node.with_members(|members| members.isolated_since());
     let isolated_seconds = isolated_since.map(|since| clock::now().saturating_duration_since(since).as_secs());
+    let registry = shared.mirror.as_deref().and_then(registry);
     let settings = ClusterSettings::load(&shared.config.state).ok().flatten();
     let nats = settings.map(|settings| settings.nats).unwrap_or_default();
-    AdminResponse::Cluster(Box::new(ClusterStatus { hubs, nats, isolated_seconds }))
+    AdminResponse::Cluster(Box::new(ClusterStatus { hubs, registry, nats, isolated_seconds }))
 }
 
 fn this_hub(shared: &Shared, node: &Node) -> ClusterHub {
@@ -64,7 +82,7 @@ fn this_hub(shared: &Shared, node: &Node) -> ClusterHub {
         since: shared.started_at,
         devices: shared.streams.broker.devices_online(),
         streams: shared.streams.broker.streams(),
-        revision: 0,
+        revision: shared.mirror.as_ref().map_or(0, |mirror| mirror.revision()),
         heard_ms: 0,
     }
 }

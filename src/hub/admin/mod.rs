@@ -69,6 +69,7 @@ async fn handle(shared: &Shared, request: AdminRequest, by: By) -> AdminResponse
         AdminRequest::Status => status::status(shared).await,
         AdminRequest::InviteHub => Ok(cluster::invite(shared, by)),
         AdminRequest::ClusterStatus => Ok(cluster::status(shared)),
+        AdminRequest::RestoreCluster { force } => cluster::restore(shared, force, by).await,
     };
     let is_recorded = shared.activity.changes_synced(before).await;
     match result {

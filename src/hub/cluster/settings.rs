@@ -20,6 +20,9 @@ const CLUSTER: &str = "cluster.json";
 #[cfg(feature = "cluster")]
 const AUTHORITIES: &str = "nats-ca.pem";
 
+/// The servers that store a registry where there are as many: one of them may be missed.
+const REPLICAS: usize = 3;
+
 /// A hub's place in a cluster.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -98,6 +101,11 @@ impl ClusterSettings {
         }
         let authorities = self.authorities.is_some().then_some(file);
         Ok(NatsServers { urls: self.nats.clone(), credentials: self.credentials.clone(), authorities })
+    }
+
+    /// The number of servers that store the registry.
+    pub fn replicas(&self) -> usize {
+        if self.nats.len() < REPLICAS { 1 } else { REPLICAS }
     }
 
     /// The cluster's key.

@@ -45,13 +45,15 @@ pub enum Operation {
     HubInvited,
     /// A hub has joined the cluster with an invitation.
     HubJoined,
+    /// A value that the cluster's registry had lost was put again.
+    RegistryHealed,
     /// Lines of the activity log could not be written.
     ActivityLost,
 }
 
 impl Operation {
     /// All of them.
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 23] = [
         Self::HubStarted,
         Self::HubStopped,
         Self::DeviceConnected,
@@ -73,6 +75,7 @@ impl Operation {
         Self::EnrolmentRemoved,
         Self::HubInvited,
         Self::HubJoined,
+        Self::RegistryHealed,
         Self::ActivityLost,
     ];
 
@@ -105,6 +108,7 @@ impl Operation {
             Self::EnrolmentRemoved => "enrolmentRemoved",
             Self::HubInvited => "hubInvited",
             Self::HubJoined => "hubJoined",
+            Self::RegistryHealed => "registryHealed",
             Self::ActivityLost => "activityLost",
         }
     }

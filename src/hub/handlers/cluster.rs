@@ -46,7 +46,7 @@ impl HubPart for ClusterPart {
             streams: shared.streams.broker.streams(),
             draining: shared.streams.is_draining(),
             leaving: false,
-            revision: 0,
+            revision: shared.mirror.as_ref().map_or(0, |mirror| mirror.revision()),
         }
     }
 
@@ -62,7 +62,11 @@ impl HubPart for ClusterPart {
         self.shared.streams.broker.handle(Input::HubsChanged(others));
     }
 
-    fn is_behind(&self, _: u64) {}
+    fn is_behind(&self, revision: u64) {
+        if let Some(mirror) = &self.shared.mirror {
+            mirror.poll(revision);
+        }
+    }
 
     fn serve(self: Arc<Self>, request: HubRequest) -> BoxFuture<'static, HubReply> {
         async move {

@@ -13,11 +13,33 @@ use crate::proto::timestamp::Timestamp;
 pub struct ClusterStatus {
     /// The hubs; the one that was asked is the first.
     pub hubs: Vec<ClusterHub>,
+    /// The registry that they share, as this hub has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<SharedRegistry>,
     /// The NATS servers, as this hub was told them.
     pub nats: Vec<String>,
     /// Seconds since which none of them can be reached; none if one can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolated_seconds: Option<u64>,
+}
+
+/// A hub's mirror of the registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SharedRegistry {
+    /// The identities and enrolment keys in it, removed ones included.
+    pub entries: u64,
+    /// The revision up to which it is complete.
+    pub revision: u64,
+    /// The revisions that it is behind other hubs.
+    pub lag: u64,
+    /// It takes every change as it comes.
+    pub follows: bool,
+    /// Since when it does, or does not.
+    pub since: Timestamp,
+    /// Why changes are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refuses: Option<String>,
 }
 
 /// A hub of a cluster.

@@ -40,19 +40,6 @@ impl Cluster {
         let (device, laptop) = (Machine::new(), Machine::new());
         device.ask(&["join", &started[0].device_link(DEVICE)]);
         laptop.ask(&["join", &started[0].service_link("alice")]);
-        // The hubs have no registry in common yet.
-        for hub in &mut started[1..] {
-            hub.process.kill();
-        }
-        let src = started[0].machine().home().join(".local/share/devstream/hub");
-        for hub in started.iter_mut().skip(1) {
-            let (machine, port) = (hub.machine().clone(), hub.port);
-            let dst = machine.home().join(".local/share/devstream/hub");
-            for f in ["registry.sqlite", "registry.sqlite-wal", "registry.sqlite-shm", "identity-changes"] {
-                std::fs::copy(src.join(f), dst.join(f)).unwrap();
-            }
-            *hub = Hub::start_on(&machine, port, arguments);
-        }
         let cluster = Self { nats, hubs: started, device, laptop };
         cluster.wait_alive(hubs);
         cluster

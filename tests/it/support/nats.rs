@@ -20,10 +20,10 @@ pub(crate) struct MessageCount {
 }
 
 impl MessageCount {
-    /// The subjects of the messages since the last call, once all that were sent before are there.
+    /// The messages since the last call, subjects first, once all that were sent before are there.
     pub(crate) fn take(&mut self) -> Vec<String> {
         self.stream.write_all(b"PING\r\n").expect("NATS runs");
-        let (mut subjects, mut line) = (Vec::new(), Vec::new());
+        let (mut messages, mut line) = (Vec::new(), Vec::new());
         loop {
             line.clear();
             let read = self.lines.read_until(b'\n', &mut line).expect("NATS runs");
@@ -31,12 +31,13 @@ impl MessageCount {
             let text = String::from_utf8_lossy(&line).into_owned();
             let mut words = text.split_whitespace();
             match words.next() {
-                Some("PONG") => return subjects,
+                Some("PONG") => return messages,
                 Some("MSG") => {
-                    subjects.push(words.next().expect("a subject").to_owned());
+                    let subject = words.next().expect("a subject");
                     let length: usize = words.next_back().and_then(|length| length.parse().ok()).expect("a length");
                     let mut payload = vec![0; length + 2];
                     self.lines.read_exact(&mut payload).expect("NATS runs");
+                    messages.push(format!("{subject} {}", String::from_utf8_lossy(&payload)));
                 }
                 Some("PING") => self.stream.write_all(b"PONG\r\n").expect("NATS runs"),
                 _ => {}

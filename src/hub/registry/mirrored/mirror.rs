@@ -1,13 +1,14 @@
 //! The mirror of a bucket: what it has and what the bucket has are compared value by value, and come together.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use super::ATTEMPTS;
 use super::state::{BucketLoss, MirrorStatus, State};
@@ -17,6 +18,9 @@ use crate::hub::registry::portable::{Subject, Versioned};
 use crate::hub::registry::sqlite::{Accepted, SqliteRegistry};
 use crate::hub::registry::{Record, RegistryError};
 use crate::net::os::clock;
+
+/// The pause before a bucket that is being founded is looked at again.
+const FOUNDING_PAUSE: Duration = Duration::from_millis(200);
 
 /// The key of the value that says which bucket this is.
 pub(super) const MARKER: &str = "registry";
@@ -131,9 +135,13 @@ impl Mirror {
         }
     }
 
-    /// Refuses changes from now on.
+    /// Refuses changes from now on. Of a bucket that this hub has never had, nothing is lost.
     pub(super) fn lose(&self, loss: BucketLoss) -> RegistryError {
+        let has_had_one = self.sqlite.bucket_id().is_ok_and(|id| id.is_some());
         let mut state = self.state();
+        if !has_had_one || state.is_founding {
+            return RegistryError::NotFounded;
+        }
         let is_new = state.loss.replace(loss) != Some(loss);
         state.is_verified = false;
         state.set_follows(false);
@@ -153,9 +161,21 @@ impl Mirror {
             (state.begin_change(clock::now())?, state.is_verified)
         };
         if !is_verified {
-            self.verify(deadline)?;
+            self.wait_verified(deadline)?;
         }
         Ok(deadline)
+    }
+
+    /// Checks that the bucket is the one that is mirrored; one that is being founded is waited for.
+    fn wait_verified(&self, deadline: Instant) -> Result<(), RegistryError> {
+        loop {
+            match self.verify(deadline) {
+                Err(RegistryError::NotFounded) if clock::now() + FOUNDING_PAUSE < deadline => {
+                    self.runtime.block_on(async { sleep(FOUNDING_PAUSE).await });
+                }
+                verified => return verified,
+            }
+        }
     }
 
     /// Checks that the bucket is the one that is mirrored.
