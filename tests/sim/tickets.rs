@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use devstream::hub::broker::{Broker, Input, LegAttach, LegCredential, OpenRequest, Output, Settings};
+use devstream::hub::cluster::view::other_hubs::OtherHubs;
 use devstream::proto::http::Bridge;
-use devstream::proto::id::{ConnectionId, Principal, Role, StreamId};
+use devstream::proto::id::{ConnectionId, HubId, Principal, Role, StreamId};
 use devstream::proto::message::{Hello, StreamResponse};
 use devstream::proto::refusal::RefusalKind;
-use devstream::proto::resume::ResumeTicket;
+use devstream::proto::resume::{HubRun, ResumeTicket};
 use devstream::proto::scope::Scope;
 use devstream::proto::stream::StreamProtocol;
 
@@ -113,6 +114,36 @@ fn ends_of_an_acceptance_return_to_a_new_hub_though_the_device_was_to_be_asked_a
     hub.device_connects();
     assert!(!is_joined(&hub.returns(of_device)));
     assert!(is_joined(&hub.returns(of_service)));
+}
+
+/// One end found the hub dead that carried the stream, the other one found it restarted.
+#[test]
+fn an_end_that_waits_for_a_stream_of_another_hub_goes_back_once_that_hub_lives_again() {
+    let other = HubId::from_bytes([9; 16]);
+    let ticket = |role| ResumeTicket {
+        stream: StreamId::from_bytes(STREAM),
+        name: name("ssh"),
+        device: "pi".parse().unwrap(),
+        agent: hello().run,
+        request: 1,
+        service: service(0),
+        role,
+        hub: HubRun { id: Some(other), run: 1 },
+    };
+    let mut hub = Hub::new(3);
+    let others =
+        |died: Option<Instant>| Input::HubsChanged(OtherHubs { hubs: [(other, died)].into(), isolated: false });
+    hub.outputs(others(None));
+    assert_eq!(refusals(&hub.returns(ticket(Role::Device))), [RefusalKind::Interrupted], "it is there");
+    let died = hub.now;
+    hub.outputs(others(Some(died)));
+    assert!(refusals(&hub.returns(ticket(Role::Device))).is_empty(), "it waits here");
+    assert_eq!(refusals(&hub.outputs(others(None))), [RefusalKind::Interrupted], "the hub lives again");
+    assert!(!hub.broker.has_stream(StreamId::from_bytes(STREAM)));
+    hub.outputs(others(Some(died)));
+    assert!(!is_joined(&hub.returns(ticket(Role::Device))));
+    assert!(is_joined(&hub.returns(ticket(Role::Service))), "both are here");
+    assert!(refusals(&hub.outputs(others(None))).is_empty(), "it goes on here");
 }
 
 /// The service may have used the id again, for another forward, and its scope is checked for one of them.

@@ -139,7 +139,10 @@ impl Broker {
             }
             Input::GivesWay { stream, refusal } => self.end(stream, refusal, now),
             Input::StreamKilled { stream } => self.end(stream, RefusalKind::StreamKilled.into(), now),
-            Input::HubsChanged(others) => self.other_hubs = others,
+            Input::HubsChanged(others) => {
+                self.other_hubs = others;
+                self.return_to_living_hubs();
+            }
             Input::Drain => self.drain(now),
         }
     }

@@ -119,7 +119,8 @@ impl Broker {
         }
         let id = ticket.stream;
         if !self.streams.contains_key(&id) {
-            let stream = adopt(&attach, ticket, now);
+            let mut stream = adopt(&attach, ticket, now);
+            stream.adopted_from = ticket.hub.id.filter(|_| self.is_other_hubs(ticket));
             let own = attach.scope.max_streams.filter(|_| ticket.role == Role::Service);
             if let Some(limit) = self.stream_counts.reached_limit_on_return(&stream.request, own) {
                 let refusal = limit.refusal();
@@ -182,6 +183,23 @@ impl Broker {
     pub(super) fn accepts_earlier_run(&self, now: Instant) -> bool {
         let until = self.started_at.zip(self.adoption_window()).map(|(started_at, window)| started_at + window);
         until.is_some_and(|until| now < until)
+    }
+
+    /// Sends legs that wait for a stream of a hub that lives again to that hub, at which they try first: the other end may have
+    /// found it there.
+    pub(super) fn return_to_living_hubs(&mut self) {
+        let waits = |stream: &Stream| {
+            let is_back = stream.adopted_from.is_some_and(|hub| self.other_hubs.carries_on(hub));
+            is_back && stream.opened_at.is_none() && matches!(stream.phase, Phase::Interrupted { .. })
+        };
+        for id in self.ids(waits) {
+            self.refuse_waiting(id, &RefusalKind::Interrupted.into());
+            if let Some(stream) = self.streams.get_mut(&id) {
+                // It has not ended.
+                stream.adopted = false;
+            }
+            self.forget(id);
+        }
     }
 
     /// Reports whether a ticket is another hub's.

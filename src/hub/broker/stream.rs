@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{LegKey, OpenRequest};
 use crate::hub::event::{DEVICE_REFUSALS, Event, Operation};
-use crate::proto::id::{ConnectionId, Principal, Role, StreamId, StreamName};
+use crate::proto::id::{ConnectionId, HubId, Principal, Role, StreamId, StreamName};
 use crate::proto::message::Hello;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::{HubRun, ResumeTicket};
@@ -100,8 +100,10 @@ pub(super) struct Stream {
     pub(super) agent_run: u64,
     /// The time at which the stream was first joined, as far as this hub knows.
     pub(super) opened_at: Option<Instant>,
-    /// Opened by an earlier run of the hub.
+    /// Opened by an earlier run of the hub, or by another one.
     pub(super) adopted: bool,
+    /// The other hub that opened it.
+    pub(super) adopted_from: Option<HubId>,
     pub(super) phase: Phase,
     pub(super) timer: Option<Instant>,
     pub(super) device: LegSlot,
@@ -124,6 +126,7 @@ impl Stream {
             agent_run: 0,
             opened_at: None,
             adopted: false,
+            adopted_from: None,
             phase: Phase::AwaitingDevice,
             timer: None,
             device: LegSlot::default(),
