@@ -10,12 +10,11 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, FuturesUnordered, ReadyChunks, StreamExt as _};
 use tokio::time::{sleep, sleep_until, timeout};
 
-use super::engine::CALL_TIMEOUT;
+use super::batches::Remaining;
 use super::mirror::{MARKER, Mirror};
 use super::state::BucketLoss;
-use crate::hub::cluster::bucket::{BucketError, BucketState, Entry, Update, WatchResult};
+use crate::hub::cluster::bucket::{BucketState, Entry, Update, WatchResult};
 use crate::hub::registry::portable::Subject;
-use crate::hub::registry::sqlite::Accepted;
 use crate::hub::registry::{RegistryCache, RegistryError};
 use crate::net::os::{clock, random};
 use crate::proto::backoff::{Backoff, Jitter};
@@ -36,6 +35,9 @@ const STATE_INTERVAL: Duration = Duration::from_secs(5);
 /// The interval at which the whole bucket is compared with the mirror, whatever happens: a loss that nothing else shows.
 const LIST_INTERVAL: Duration = Duration::from_secs(600);
 
+/// The pause before a bucket that was lost is looked at again: a person restores it.
+const LOST_PAUSE: Duration = Duration::from_secs(5);
+
 /// The limit on values that the bucket has lost and gets back without being asked. A server that loses its last writes lacks a
 /// few; one that lacks more is an old copy, and a person says which holds.
 pub(super) const MAX_HEALED: usize = 64;
@@ -55,6 +57,15 @@ enum Start {
     After(u64),
 }
 
+/// Why a watch was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Another hub is ahead of what it yields.
+    Behind,
+    /// The bucket may have lost something, or has not been compared for long.
+    Compare,
+}
+
 /// Follows the bucket until dropped.
 pub async fn follow(mirror: Arc<Mirror>, cache: RegistryCache) {
     let mut backoff = Backoff::new(RETRY_BASE, RETRY_CAP, Jitter::Quarter);
@@ -62,25 +73,29 @@ pub async fn follow(mirror: Arc<Mirror>, cache: RegistryCache) {
     loop {
         let mut session = Session::new(mirror.clone(), cache.clone(), start);
         let end = Box::pin(session.run()).await;
-        let seen = session.seen;
-        let has_advanced = session.has_listed && Start::After(seen) != start;
+        // What waits for its turn is dropped with the session, and comes again.
+        let next = Start::After(session.applied());
+        let has_advanced = session.has_listed && next != start;
         if has_advanced {
             backoff.reset();
         }
         start = match end {
-            Ok(()) if has_advanced => Start::After(seen),
-            Ok(()) => {
+            Ok(End::Behind) if has_advanced => next,
+            Ok(End::Behind) => {
                 // Nothing more came from a new watch: somebody has what the bucket has lost.
-                mirror.wanted().send_replace(seen);
-                mirror.state().highest = seen;
+                mirror.wanted().send_replace(session.seen);
+                mirror.state().highest = session.seen;
                 Start::List
             }
+            Ok(End::Compare) => Start::List,
             Err(error) => {
                 mirror.interrupted(&error);
                 Start::List
             }
         };
-        sleep(backoff.next_delay(random::u64())).await;
+        drop(session);
+        let is_lost = mirror.state().loss.is_some();
+        sleep(if is_lost { LOST_PAUSE } else { backoff.next_delay(random::u64()) }).await;
     }
 }
 
@@ -94,75 +109,6 @@ pub(super) async fn catch_up(mirror: Arc<Mirror>, cache: RegistryCache) -> Resul
         session.taken(taken?);
     }
     Ok(())
-}
-
-impl Mirror {
-    /// Waits for a call of the bucket.
-    async fn answer<T>(&self, call: impl Future<Output = Result<T, BucketError>>) -> Result<T, RegistryError> {
-        let done = timeout(CALL_TIMEOUT, call).await;
-        let done = done.unwrap_or_else(|_| Err(BucketError::Unreachable("no answer in time".into())));
-        self.note(&done);
-        done.map_err(|error| self.failed(error))
-    }
-
-    fn failed(&self, error: BucketError) -> RegistryError {
-        match error {
-            BucketError::Missing => self.lose(BucketLoss::Deleted),
-            error @ (BucketError::Conflict | BucketError::Unreachable(_)) => {
-                RegistryError::Unreachable(error.to_string())
-            }
-        }
-    }
-
-    fn interrupted(&self, error: &RegistryError) {
-        let mut state = self.state();
-        let error = error.to_string();
-        if state.last_error.as_ref() != Some(&error) || state.follows {
-            tracing::warn!(target: "hub", "the registry of the other hubs is not followed: {error}; trying again");
-        }
-        state.last_error = Some(error);
-        state.set_follows(false);
-    }
-
-    /// Takes the values that change no identity of the mirror, and returns what remains to be done with each.
-    fn absorb(&self, entries: &[Entry]) -> Result<Vec<Remaining>, RegistryError> {
-        let mut remaining = vec![Remaining::Nothing; entries.len()];
-        let (mut indices, mut values) = (Vec::new(), Vec::new());
-        for (index, entry) in entries.iter().enumerate() {
-            let Some(subject) = Subject::of_key(&entry.key) else { continue };
-            match self.read(entry) {
-                Ok(Some(value)) => {
-                    indices.push(index);
-                    values.push((subject, value, entry.revision));
-                }
-                // What no hub has signed is no value: the mirror's own is put in its place.
-                Ok(None) => remaining[index] = Remaining::Healing,
-                // A later version's: it stays, and is unknown here.
-                Err(error) => {
-                    tracing::error!(target: "hub", "{error}");
-                    self.state().last_error = Some(error.to_string());
-                }
-            }
-        }
-        for (index, accepted) in indices.into_iter().zip(self.sqlite().accept_all(&values, true)?) {
-            remaining[index] = match accepted {
-                Accepted::Unchanged | Accepted::Taken(..) => Remaining::Nothing,
-                Accepted::Deferred => Remaining::Turn,
-                Accepted::Heal(_) => Remaining::Healing,
-            };
-        }
-        Ok(remaining)
-    }
-}
-
-/// What remains to be done with a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Remaining {
-    Nothing,
-    /// It is taken in the turn of its identity.
-    Turn,
-    /// The mirror's own holds.
-    Healing,
 }
 
 /// One watch, from its start to its end.
@@ -215,8 +161,8 @@ impl Session {
         }
     }
 
-    /// Follows. Returns once another hub is ahead of what the watch yields, or with the error that ended it.
-    async fn run(&mut self) -> Result<(), RegistryError> {
+    /// Follows until there is reason for another watch.
+    async fn run(&mut self) -> Result<End, RegistryError> {
         self.verify().await?;
         let mut updates = self.list().await?;
         let listed_at = clock::now();
@@ -226,19 +172,18 @@ impl Session {
         loop {
             let is_behind = *wanted.borrow_and_update() > self.seen;
             behind_since = is_behind.then(|| behind_since.unwrap_or_else(clock::now));
-            let behind_until = behind_since.map_or(listed_at + LIST_INTERVAL, |since: Instant| since + MAX_LAG);
+            let behind_until = behind_since.map_or(next_state, |since: Instant| since + MAX_LAG);
             tokio::select! {
                 Some(taken) = self.taking.next() => self.taken(taken?),
                 next = updates.next() => self.next(next).await?,
-                changed = wanted.changed() => if changed.is_err() { return Ok(()) },
-                () = sleep_until(behind_until.into()), if is_behind => return Ok(()),
+                changed = wanted.changed() => if changed.is_err() { return Ok(End::Behind) },
+                () = sleep_until(behind_until.into()), if is_behind => return Ok(End::Behind),
                 () = sleep_until(next_state.into()) => {
                     next_state = clock::now() + STATE_INTERVAL;
-                    self.look_at_state().await?;
+                    if self.may_have_lost().await? || clock::now() > listed_at + LIST_INTERVAL {
+                        return Ok(End::Compare);
+                    }
                 }
-            }
-            if clock::now() > listed_at + LIST_INTERVAL {
-                return Err(RegistryError::Unreachable("it is compared once more".into()));
             }
         }
     }
@@ -261,7 +206,7 @@ impl Session {
         if self.start == Start::List {
             self.compare().await?;
         }
-        self.look_at_state().await?;
+        self.last_state = Some(self.mirror.answer(self.mirror.bucket().state()).await?);
         let mut state = self.mirror.state();
         state.last_error = None;
         state.set_follows(true);
@@ -335,13 +280,16 @@ impl Session {
         self.advance();
     }
 
+    /// The revision up to which everything was taken.
+    fn applied(&self) -> u64 {
+        self.outstanding.keys().next().map_or(self.seen, |revision| revision.saturating_sub(1))
+    }
+
     /// Records up to which revision everything was taken.
     fn advance(&self) {
-        let is_compared = self.has_listed || self.start != Start::List;
-        let applied = self.outstanding.keys().next().map_or(self.seen, |revision| revision.saturating_sub(1));
-        if is_compared {
+        if self.has_listed || self.start != Start::List {
             let mut state = self.mirror.state();
-            state.applied = applied;
+            state.applied = self.applied();
             state.highest = state.highest.max(self.seen);
         }
     }
@@ -362,18 +310,16 @@ impl Session {
         Ok(())
     }
 
-    /// Looks for signs that the bucket has lost values.
-    async fn look_at_state(&mut self) -> Result<(), RegistryError> {
+    /// Looks for signs that the bucket has lost values, or that some passed this hub by.
+    async fn may_have_lost(&mut self) -> Result<bool, RegistryError> {
         let state = self.mirror.answer(self.mirror.bucket().state()).await?;
         let has_lost = self.last_state.as_ref().is_some_and(|last| {
             let has_other_leader = last.leader.is_some() && state.leader.is_some() && last.leader != state.leader;
             has_other_leader || state.keys < last.keys || state.connections != last.connections
         });
-        if has_lost || state.revision < self.seen {
-            return Err(RegistryError::Unreachable("it may have lost values, and is compared".into()));
-        }
+        let has_lost = has_lost || state.revision < self.seen;
         self.last_state = Some(state);
-        Ok(())
+        Ok(has_lost)
     }
 
     /// Runs work of the mirror on a blocking thread.

@@ -267,8 +267,10 @@ impl Mirror {
             }
             if let Some(revision) = self.put(subject, &ours, expected, deadline)? {
                 self.accept(subject, &ours, revision)?;
-                tracing::warn!(target: "hub", "the shared registry had lost {subject}, which was put again");
-                self.report(Report::Healed(subject));
+                if !self.state().is_founding {
+                    tracing::warn!(target: "hub", "the shared registry had lost {subject}, which was put again");
+                    self.report(Report::Healed(subject));
+                }
                 return Ok(before.as_ref() != Some(&ours));
             }
         }

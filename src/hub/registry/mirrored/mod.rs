@@ -2,8 +2,10 @@
 //!
 //! In: calls of the [`Registry`] trait; values that other hubs put. Out: a change is tried on the mirror, put into the bucket
 //! in place of the value that it was made from, then taken by the mirror. `engine` calls the bucket within deadlines, `mirror`
-//! compares and heals, `founding` fills a bucket, `follower` takes what others put, `state` is what is known of it all.
+//! compares and heals, `founding` fills a bucket, `follower` takes what others put, with `batches`; `state` is what is known of
+//! it all.
 
+mod batches;
 mod engine;
 mod follower;
 mod founding;

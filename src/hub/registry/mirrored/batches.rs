@@ -1,0 +1,85 @@
+//! What the follower does with the mirror: batches of values, and what went wrong.
+
+use tokio::time::timeout;
+
+use super::engine::CALL_TIMEOUT;
+use super::mirror::Mirror;
+use super::state::BucketLoss;
+use crate::hub::cluster::bucket::{BucketError, Entry};
+use crate::hub::registry::RegistryError;
+use crate::hub::registry::portable::Subject;
+use crate::hub::registry::sqlite::Accepted;
+
+impl Mirror {
+    /// Waits for a call of the bucket.
+    pub(super) async fn answer<T>(
+        &self,
+        call: impl Future<Output = Result<T, BucketError>>,
+    ) -> Result<T, RegistryError> {
+        let done = timeout(CALL_TIMEOUT, call).await;
+        let done = done.unwrap_or_else(|_| Err(BucketError::Unreachable("no answer in time".into())));
+        self.note(&done);
+        done.map_err(|error| self.failed(error))
+    }
+
+    /// Returns the registry's error for one of a watch.
+    pub(super) fn failed(&self, error: BucketError) -> RegistryError {
+        match error {
+            BucketError::Missing => self.lose(BucketLoss::Deleted),
+            error @ (BucketError::Conflict | BucketError::Unreachable(_)) => {
+                RegistryError::Unreachable(error.to_string())
+            }
+        }
+    }
+
+    /// Records why the bucket is not followed.
+    pub(super) fn interrupted(&self, error: &RegistryError) {
+        let mut state = self.state();
+        let error = error.to_string();
+        if state.last_error.as_ref() != Some(&error) || state.follows {
+            tracing::warn!(target: "hub", "the registry of the other hubs is not followed: {error}; trying again");
+        }
+        state.last_error = Some(error);
+        state.set_follows(false);
+    }
+
+    /// Takes the values that change no identity of the mirror, and returns what remains to be done with each.
+    pub(super) fn absorb(&self, entries: &[Entry]) -> Result<Vec<Remaining>, RegistryError> {
+        let mut remaining = vec![Remaining::Nothing; entries.len()];
+        let (mut indices, mut values) = (Vec::new(), Vec::new());
+        for (index, entry) in entries.iter().enumerate() {
+            let Some(subject) = Subject::of_key(&entry.key) else { continue };
+            match self.read(entry) {
+                Ok(Some(value)) => {
+                    indices.push(index);
+                    values.push((subject, value, entry.revision));
+                }
+                // What no hub has signed is no value: the mirror's own is put in its place.
+                Ok(None) => remaining[index] = Remaining::Healing,
+                // A later version's: it stays, and is unknown here.
+                Err(error) => {
+                    tracing::error!(target: "hub", "{error}");
+                    self.state().last_error = Some(error.to_string());
+                }
+            }
+        }
+        for (index, accepted) in indices.into_iter().zip(self.sqlite().accept_all(&values, true)?) {
+            remaining[index] = match accepted {
+                Accepted::Unchanged | Accepted::Taken(..) => Remaining::Nothing,
+                Accepted::Deferred => Remaining::Turn,
+                Accepted::Heal(_) => Remaining::Healing,
+            };
+        }
+        Ok(remaining)
+    }
+}
+
+/// What remains to be done with a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Remaining {
+    Nothing,
+    /// It is taken in the turn of its identity.
+    Turn,
+    /// The mirror's own holds.
+    Healing,
+}
