@@ -58,9 +58,9 @@ impl OwnUrls {
     }
 
     /// Returns where a stream may be resumed: at the hub's own endpoint, and where its ends meet if the hub is gone.
-    pub(super) fn resume_places_with(&self, successor: Option<HubAddress>) -> ResumePlaces {
+    pub(super) fn resume_places_with(&self, successors: &[HubAddress]) -> ResumePlaces {
         let own = self.own.iter().map(|own| format!("{SCHEME}{own}"));
-        let urls: Vec<_> = own.chain(successor.map(|address| format!("{SCHEME}{address}"))).collect();
+        let urls: Vec<_> = own.chain(successors.iter().map(|address| format!("{SCHEME}{address}"))).collect();
         ResumePlaces::parse(urls.iter().map(String::as_str)).unwrap_or_default()
     }
 

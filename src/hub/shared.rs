@@ -54,7 +54,7 @@ impl Shared {
     /// Returns the credential with which a leg may resume its stream.
     pub(super) fn resume_credential(&self, (ticket, grace): &(ResumeTicket, Duration)) -> ResumeCredential {
         let places = match &self.cluster {
-            Some(node) => self.endpoints.urls.resume_places_with(node.successor(ticket.stream)),
+            Some(node) => self.endpoints.urls.resume_places_with(&node.successors(ticket.stream)),
             None => self.endpoints.urls.resume_places().clone(),
         };
         ResumeCredential { token: self.streams.resume_key.sign(ticket), grace: *grace, places }

@@ -4,6 +4,7 @@
 //! In: what other hubs say, ask and store. Out: the same of this one. NATS carries it, as `nats` alone knows: what concerns a
 //! connection or a stream as plain messages, the registry in a key-value `bucket`. `view` holds the rules.
 
+mod asking;
 pub mod bucket;
 pub mod invitations;
 pub mod key;

@@ -1,37 +1,34 @@
 //! This hub's part in a cluster: what it tells the others, what it knows of them, and what it asks them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::time::sleep_until;
 
 use super::invitations::Invitations;
 use super::key::ClusterKey;
 use super::link::{Cluster, LinkError};
-use super::messages::{Found, HubReply, HubRequest, Numbered, Search, Subject, reply_place};
+use super::messages::Subject;
 use super::view::members::{Heartbeat, HeartbeatEffect, MemberTable};
 use super::view::other_hubs::OtherHubs;
 use super::view::placement::{Members, Placement, Presence};
 use super::view::presence::{AgentConnection, MovedAway, PresenceChange, PresenceNews, PresenceTable};
 use super::view::stamp::HybridClock;
-use crate::net::os::{clock, random};
+use crate::net::os::clock;
 use crate::proto::id::{DeviceId, HubId, HubRequestId, StreamId};
 use crate::proto::join::HubAddress;
 use crate::proto::resume::HubRun;
 
-/// The time in which a hub that lives shows it: some round trips between the engine's servers.
-const LIFE_TIMEOUT: Duration = Duration::from_millis(500);
+/// The hubs that are named to the ends of a stream beside this one.
+const SUCCESSORS: usize = 2;
 
-/// The time in which every live hub says whether it has a device.
-const SEARCH_TIMEOUT: Duration = Duration::from_millis(1000);
-
-/// The time for the engine to be in reach again, and for the reply.
-const RECONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time in which a hub that starts has heard of all others: a beat, and some for the connection.
+const SETTLING_TIME: Duration = Duration::from_millis(1300);
 
 /// The devices in one message: a few hundred bytes each, far below the engine's limit of 1 MiB.
 const DEVICES_PER_MESSAGE: usize = 1000;
@@ -50,6 +47,7 @@ pub struct Node {
     pub invitations: Invitations,
     link: Arc<dyn Cluster>,
     key: ClusterKey,
+    started_at: Instant,
     state: Mutex<State>,
     /// Notified when there is something to tell of this hub's devices.
     pub(super) news: Notify,
@@ -91,7 +89,19 @@ impl Node {
         let own = HubRun { id: Some(id), run };
         let changes = watch::Sender::new(0);
         let invitations = Invitations::default();
-        Self { own, id, address, invitations, link, key, state: Mutex::new(state), news: Notify::new(), changes }
+        let started_at = clock::now();
+        Self {
+            own,
+            id,
+            address,
+            invitations,
+            link,
+            key,
+            started_at,
+            state: Mutex::new(state),
+            news: Notify::new(),
+            changes,
+        }
     }
 
     /// This hub's id.
@@ -148,6 +158,16 @@ impl Node {
             None => messages.push(news(list, true, &[])),
         }
         messages
+    }
+
+    /// Nobody waits for a request any more.
+    pub(super) fn cancel(&self, hub: HubId, id: HubRequestId) {
+        let mut state = self.state.lock();
+        if state.cancelled.len() < MAX_CANCELLED {
+            state.cancelled.push((hub, id));
+            drop(state);
+            self.news.notify_one();
+        }
     }
 
     /// Takes the requests that nobody waits for any more.
@@ -234,10 +254,16 @@ impl Node {
         self.state.lock().members.other_hubs()
     }
 
-    /// Returns the address of the hub at which the ends of a stream meet if this one is gone.
-    pub fn successor(&self, stream: StreamId) -> Option<HubAddress> {
+    /// Returns the addresses of the hubs at which the ends of a stream meet if this one is gone.
+    pub fn successors(&self, stream: StreamId) -> Vec<HubAddress> {
         let state = self.state.lock();
-        state.members.address(state.members.members().successor(stream)?).cloned()
+        let hubs = state.members.members().successors(stream).into_iter().take(SUCCESSORS);
+        hubs.filter_map(|hub| state.members.address(hub).cloned()).collect()
+    }
+
+    /// Waits until this hub has heard of all others that live: at its start, they have not had the time for a beat.
+    pub async fn settled(&self) {
+        sleep_until((self.started_at + SETTLING_TIME).into()).await;
     }
 
     /// Reads the table of hubs.
@@ -251,78 +277,8 @@ impl Node {
         state.members.members().place(state.presence.find(device))
     }
 
-    /// Asks all hubs for a device that is not here. Returns the one that has it; an error if one that lives did not reply.
-    pub async fn search(&self, device: &DeviceId) -> Result<Option<HubId>, LinkError> {
-        let alive: Vec<_> = self.with_members(|members| members.alive().collect());
-        if alive.is_empty() {
-            return Ok(None);
-        }
-        let id = HubRequestId::from_bytes(random::bytes());
-        let question =
-            self.signed(Subject::Who, &Numbered { id, body: Search { from: self.id, device: device.clone() } });
-        let replies = self.link.gather(Subject::Who, question, alive.len(), SEARCH_TIMEOUT).await?;
-        let replies: Vec<Found> = replies.iter().filter_map(|reply| self.opened(reply_place(id), reply)).collect();
-        if let Some(found) = replies.iter().find(|reply| reply.online) {
-            return Ok(Some(found.hub));
-        }
-        let missing = |hub: &HubId| !replies.iter().any(|reply| reply.hub == *hub);
-        // One that has died meanwhile has no device.
-        match alive.iter().any(|hub| missing(hub) && self.with_members(|members| members.is_alive(*hub))) {
-            true => Err(LinkError::TimedOut(SEARCH_TIMEOUT)),
-            false => Ok(None),
-        }
-    }
-
-    /// Asks one hub. Dropping the future cancels the request.
-    pub async fn request(&self, hub: HubId, body: HubRequest, within: Duration) -> Result<HubReply, LinkError> {
-        let id = HubRequestId::from_bytes(random::bytes());
-        let subject = Subject::Requests(hub);
-        let message = self.signed(subject, &Numbered { id, body });
-        let mut cancelled = CancelOnDrop { node: self, hub, id: Some(id) };
-        let reply = self.ask_twice(subject, message, within).await;
-        if !matches!(reply, Err(LinkError::TimedOut(_))) {
-            cancelled.id = None;
-        }
-        if reply == Err(LinkError::NobodyListens) {
-            self.bury(hub);
-        }
-        let malformed = || LinkError::Unreachable("the reply is not another hub's".into());
-        self.opened(reply_place(id), &reply?).ok_or_else(malformed)
-    }
-
-    /// Asks, and asks once more if the engine was out of reach meanwhile: the question or its reply may be lost, and a hub
-    /// repeats its reply to the same question.
-    async fn ask_twice(&self, subject: Subject, message: Bytes, within: Duration) -> Result<Bytes, LinkError> {
-        let mut connected = self.link.is_connected();
-        let first = async {
-            tokio::select! {
-                reply = self.link.ask(subject, message.clone(), within) => Some(reply),
-                _ = connected.changed() => None,
-            }
-        };
-        let first = timeout(within, first).await.map_err(|_| LinkError::TimedOut(within))?;
-        match first {
-            Some(reply) if !matches!(reply, Err(LinkError::Unreachable(_))) => return reply,
-            Some(_) | None => {}
-        }
-        let again = async {
-            // Fails only if the link is gone.
-            let _ = connected.wait_for(|connected| *connected).await;
-            self.link.ask(subject, message, within).await
-        };
-        timeout(within.min(RECONNECT_TIMEOUT), again).await.unwrap_or(Err(LinkError::TimedOut(within)))
-    }
-
-    /// Reports whether a hub that counts as alive is: one that was killed does not listen any more, before its beats are missed.
-    pub async fn is_alive(&self, hub: HubId) -> bool {
-        if !self.with_members(|members| members.is_alive(hub)) {
-            return false;
-        }
-        !matches!(self.request(hub, HubRequest::Live, LIFE_TIMEOUT).await, Err(LinkError::NobodyListens))
-    }
-
     /// A hub does not listen any more.
-    fn bury(&self, hub: HubId) {
+    pub(super) fn bury(&self, hub: HubId) {
         let mut state = self.state.lock();
         if state.members.bury(hub, clock::now()) {
             state.presence.forget(hub);
@@ -356,24 +312,5 @@ impl Node {
     /// Returns what is known of a device that is not here.
     pub fn find(&self, device: &DeviceId) -> Presence {
         self.state.lock().presence.find(device)
-    }
-}
-
-/// Cancels a request that nobody waits for any more.
-struct CancelOnDrop<'a> {
-    node: &'a Node,
-    hub: HubId,
-    id: Option<HubRequestId>,
-}
-
-impl Drop for CancelOnDrop<'_> {
-    fn drop(&mut self) {
-        let Some(id) = self.id else { return };
-        let mut state = self.node.state.lock();
-        if state.cancelled.len() < MAX_CANCELLED {
-            state.cancelled.push((self.hub, id));
-            drop(state);
-            self.node.news.notify_one();
-        }
     }
 }

@@ -66,8 +66,12 @@ pub(in crate::hub) async fn open_elsewhere(
 /// A leg returns to this hub with the ticket of another one: whether that lives decides where the stream goes on. One that was
 /// killed a moment ago is not known to be dead yet.
 pub(in crate::hub) async fn confirm_life(shared: &Shared, ticket: &ResumeTicket) {
-    let other = ticket.hub.id.filter(|_| !shared.streams.broker.has_stream(ticket.stream));
-    if let (Some(node), Some(hub)) = (&shared.cluster, other)
+    let Some(node) = &shared.cluster else { return };
+    if shared.streams.broker.has_stream(ticket.stream) {
+        return;
+    }
+    node.settled().await;
+    if let Some(hub) = ticket.hub.id
         && hub != node.id()
         && node.other_hubs().carries_on(hub)
         && !node.is_alive(hub).await

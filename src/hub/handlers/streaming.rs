@@ -1,5 +1,7 @@
 //! The streaming endpoint: a leg presents its token, waits for the other leg, and the stream's bytes are relayed.
 
+use std::time::Duration;
+
 use http::header;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -29,15 +31,22 @@ use crate::proto::id::{Principal, Role};
 use crate::proto::keepalive::IdleTimeout;
 use crate::proto::key::PublicKey;
 use crate::proto::limits::{BUSY_STREAMS, CLOSE_TIMEOUT};
-use crate::proto::refusal::RefusalKind;
+use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::{self, ResumeCredential, ResumeToken};
 use crate::proto::secret::StreamToken;
 use crate::proto::stream::StreamProtocol;
 use crate::proto::websocket::{is_unmasked, unmasked};
 
+/// The time for which a leg that returns is held at one hub of a cluster: far below what it waits for a response, and longer than a dead hub
+/// keeps the other end from coming.
+const HELD: Duration = Duration::from_secs(10);
+
+/// The broker's decision on a leg.
+type Rendezvous = oneshot::Receiver<JoinOutcome<Socket>>;
+
 /// An admitted leg until it is joined.
 pub(in crate::hub) struct PendingLeg {
-    pub(in crate::hub) rendezvous: oneshot::Receiver<JoinOutcome<Socket>>,
+    pub(in crate::hub) rendezvous: Rendezvous,
     pub(in crate::hub) guard: LeaveGuard<Socket>,
     /// The idle timeout, if the leg speaks one of devstream's protocols.
     pub(in crate::hub) idle_timeout: Option<IdleTimeout>,
@@ -103,8 +112,15 @@ pub(in crate::hub) async fn upgrade(
     if let Err(refusal) = shared.activity.audit_checkpoint() {
         return HttpOutcome::Reply(responses::refusal(&refusal));
     }
+    let is_return = matches!(attach.credential, LegCredential::Ticket(_));
     match shared.streams.broker.attach_leg(attach) {
-        Ok(((LegAdmission { protocol, ticket, reusable_by_run }, rendezvous), guard)) => {
+        Ok(((LegAdmission { protocol, ticket, reusable_by_run }, mut rendezvous), guard)) => {
+            if is_return && shared.cluster.is_some() {
+                rendezvous = match hold(rendezvous).await {
+                    Ok(joined) => joined,
+                    Err(refusal) => return HttpOutcome::Reply(responses::refusal(&refusal)),
+                };
+            }
             let headers = ticket.map(|ticket| resume_headers(shared.resume_credential(&ticket))).unwrap_or_default();
             let idle_timeout = protocol.map(|_| shared.config.idle_timeout);
             let (principal, key) = (record.principal, key.key);
@@ -116,6 +132,21 @@ pub(in crate::hub) async fn upgrade(
             HttpOutcome::Upgrade { protocol, headers, kind, state }
         }
         Err(refusal) => HttpOutcome::Reply(responses::refusal(&refusal)),
+    }
+}
+
+/// Holds the response to a leg that returns until the other one is there, for [`HELD`]: a leg that was told to wait has a ticket of
+/// this hub, and the two would look for each other at different ones if this one died as well.
+async fn hold(rendezvous: Rendezvous) -> Result<Rendezvous, Refusal> {
+    match timeout(HELD, rendezvous).await {
+        Ok(Ok(JoinOutcome::Refused(refusal))) => Err(refusal),
+        Ok(Ok(joined)) => {
+            let (sender, rendezvous) = oneshot::channel();
+            // Received by whoever runs the leg.
+            let _ = sender.send(joined);
+            Ok(rendezvous)
+        }
+        Ok(Err(_)) | Err(_) => Err(RefusalKind::Interrupted.into()),
     }
 }
 

@@ -224,7 +224,10 @@ pub enum RegistryError {
     #[error("there is a registry that hubs share on this engine; join it with `devstream hub cluster join`")]
     Founded,
     /// There is no bucket to join.
-    #[error("there is no registry that hubs share on this engine; make one with `devstream hub cluster init`")]
+    #[error(
+        "the registry that the hubs share is not there yet: the first hub makes it once the NATS servers answer; \
+         `devstream hub cluster status` shows when it is there"
+    )]
     NotFounded,
     /// Others were faster each time.
     #[error("other hubs change the same at this moment; try again")]

@@ -37,6 +37,12 @@ impl Cluster {
             assert_eq!(joined.code, Some(0), "{joined:?}");
             started.push(Hub::start_on(&machine, *port, arguments));
         }
+        for hub in &started {
+            poll("a hub that follows the registry", || {
+                let status: ClusterStatus = hub.json(&["cluster", "status"]);
+                status.registry.is_some_and(|registry| registry.follows).then_some(())
+            });
+        }
         let (device, laptop) = (Machine::new(), Machine::new());
         device.ask(&["join", &started[0].device_link(DEVICE)]);
         laptop.ask(&["join", &started[0].service_link("alice")]);

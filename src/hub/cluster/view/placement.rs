@@ -103,12 +103,13 @@ impl Members {
         }
     }
 
-    /// Returns the hub at which the ends of a stream of this hub meet if this one is gone, by rendezvous hashing: a hub that
-    /// comes or goes moves no stream but those of its own. Hubs of this one's region go first.
-    pub fn successor(&self, stream: StreamId) -> Option<HubId> {
+    /// Returns the hubs at which the ends of a stream of this hub meet if this one is gone, the first that lives, by rendezvous
+    /// hashing: a hub that comes or goes moves no stream but those of its own. Hubs of this one's region go first.
+    pub fn successors(&self, stream: StreamId) -> Vec<HubId> {
         let candidates = self.others.iter().filter(|it| it.state == MemberState::Live && it.id != self.own);
-        let best = candidates.min_by_key(|it| (it.region != self.region, Reverse(weight(stream, it.id)), it.id));
-        best.map(|it| it.id)
+        let mut candidates: Vec<_> = candidates.collect();
+        candidates.sort_by_key(|it| (it.region != self.region, Reverse(weight(stream, it.id)), it.id));
+        candidates.into_iter().map(|it| it.id).collect()
     }
 }
 
@@ -156,6 +157,12 @@ mod tests {
         Member { id: hub(number), run: 1, state, region: None }
     }
 
+    impl Members {
+        fn first_successor(&self, stream: StreamId) -> Option<HubId> {
+            self.successors(stream).first().copied()
+        }
+    }
+
     /// Hub 0's view of these others.
     fn members(others: &[(u64, MemberState)]) -> Members {
         let others = others.iter().map(|(number, state)| member(*number, *state)).collect();
@@ -195,10 +202,10 @@ mod tests {
 
     #[test]
     fn the_successor_is_another_hub_that_takes_streams() {
-        assert_eq!(members(&[]).successor(stream(1)), None);
-        assert_eq!(members(&[(1, Draining), (2, Dead)]).successor(stream(1)), None);
+        assert_eq!(members(&[]).first_successor(stream(1)), None);
+        assert_eq!(members(&[(1, Draining), (2, Dead)]).first_successor(stream(1)), None);
         let listed_itself = members(&[(0, Live), (1, Live), (2, Draining)]);
-        assert!((0..STREAMS).all(|number| listed_itself.successor(stream(number)) == Some(hub(1))));
+        assert!((0..STREAMS).all(|number| listed_itself.first_successor(stream(number)) == Some(hub(1))));
     }
 
     #[test]
@@ -209,10 +216,10 @@ mod tests {
         let without_3 = members(&[(1, Live), (2, Live), (3, Dead), (4, Draining)]);
         let with_5 = members(&[(1, Live), (2, Live), (3, Live), (5, Live)]);
         for stream in (0..STREAMS).map(stream) {
-            let was = before.successor(stream);
-            assert_eq!(reversed.successor(stream), was, "order means nothing");
-            assert!(was == Some(hub(3)) || without_3.successor(stream) == was);
-            let is = with_5.successor(stream);
+            let was = before.first_successor(stream);
+            assert_eq!(reversed.first_successor(stream), was, "order means nothing");
+            assert!(was == Some(hub(3)) || without_3.first_successor(stream) == was);
+            let is = with_5.first_successor(stream);
             assert!(is == Some(hub(5)) || is == was);
         }
     }
@@ -223,7 +230,7 @@ mod tests {
             let others: Vec<_> = (1..=count).map(|number| (number, Live)).collect();
             let members = members(&others);
             let mut spread = HashMap::<_, u64>::new();
-            (0..STREAMS).for_each(|number| *spread.entry(members.successor(stream(number))).or_default() += 1);
+            (0..STREAMS).for_each(|number| *spread.entry(members.first_successor(stream(number))).or_default() += 1);
             let share = STREAMS / count;
             let fits = |streams: &u64| (share * 9 / 10..=share * 11 / 10).contains(streams);
             assert!(spread.len() as u64 == count && spread.values().all(fits), "{count}: {spread:?}");
@@ -241,10 +248,13 @@ mod tests {
         let mut members = members(&[(1, Live), (2, Live), (3, Live)]);
         members.region = Some("eu".into());
         members.others[2].region = Some("us".into());
-        assert!((0..STREAMS).any(|number| members.successor(stream(number)) == Some(hub(3))), "no other is of it");
+        assert!(
+            (0..STREAMS).any(|number| members.first_successor(stream(number)) == Some(hub(3))),
+            "no other is of it"
+        );
         members.others[1].region = Some("eu".into());
-        assert!((0..STREAMS).all(|number| members.successor(stream(number)) == Some(hub(2))));
+        assert!((0..STREAMS).all(|number| members.first_successor(stream(number)) == Some(hub(2))));
         members.others[1].state = Dead;
-        assert!((0..STREAMS).any(|number| members.successor(stream(number)) == Some(hub(1))));
+        assert!((0..STREAMS).any(|number| members.first_successor(stream(number)) == Some(hub(1))));
     }
 }
