@@ -33,13 +33,16 @@ const READ_BUFFER: usize = 1024;
 /// tungstenite zeroes the buffer before each read, so a larger one would only cost time.
 const BULK_READ_BUFFER: usize = 16 * 1024;
 
-/// Size above which a message announces more of its kind. The handshakes of encrypted streams are below it: buffers that each of
-/// many streams that begin together kept for a second would cost memory that the allocator does not give back.
+/// Size above which a message announces more of its kind. The handshakes of encrypted streams are below it.
 const BULK_MESSAGE: usize = 4 * 1024;
 
 /// Interval of the checks for buffers to release: those without a large message since the last check are released, so
 /// after one to two intervals.
-const KEEP_BUFFERS: Duration = Duration::from_millis(500);
+const KEEP_BULK_BUFFERS: Duration = Duration::from_millis(500);
+
+/// The same where no message announced more. Many streams may begin together: what each of them kept for long would cost memory
+/// that the allocator does not give back.
+const KEEP_BUFFERS: Duration = Duration::from_millis(50);
 
 /// The pause after each thousand small fragments: a message may have any number of them, as conformance suites send, and a
 /// flood of 100,000 a second costs a hundredth of a core.
@@ -251,12 +254,8 @@ impl<T: Transport> FrameIo<T> {
         if self.largest_message <= READ_BUFFER && self.release.is_none() {
             return;
         }
-        let is_single = self.release.is_none() && !self.is_bulk && self.largest_message <= BULK_MESSAGE;
-        if is_single && self.is_between_messages() {
-            self.largest_message = 0;
-            return self.replace_protocol(false);
-        }
-        let mut timer = self.release.take().unwrap_or_else(|| Box::pin(sleep(KEEP_BUFFERS)));
+        let keep = if self.is_bulk || self.largest_message > BULK_MESSAGE { KEEP_BULK_BUFFERS } else { KEEP_BUFFERS };
+        let mut timer = self.release.take().unwrap_or_else(|| Box::pin(sleep(keep)));
         while timer.as_mut().poll(context).is_ready() {
             if mem::take(&mut self.largest_message) <= READ_BUFFER {
                 if self.is_between_messages() {
@@ -267,7 +266,7 @@ impl<T: Transport> FrameIo<T> {
                 }
                 return;
             }
-            timer.set(sleep(KEEP_BUFFERS));
+            timer.set(sleep(keep));
         }
         self.release = Some(timer);
     }
