@@ -323,10 +323,11 @@ impl Session {
         let stream_guard = self.context.begin_stream(&request);
         let context = self.context.clone();
         let responses = ResponseSender::new(superseded.clone(), self.response_sender.clone());
-        let work = stream::serve(context.clone(), self.client.clone(), request, responses, attempt);
+        // Boxed here: the task would else have the room for it too.
+        let work = Box::pin(stream::serve(context.clone(), self.client.clone(), request, responses, attempt));
         self.context.streams.spawn(async move {
             // Cancelled, a request is dropped together with its target.
-            let idle = superseded.run_until_cancelled(Box::pin(work)).await.flatten();
+            let idle = superseded.run_until_cancelled(work).await.flatten();
             drop(stream_guard);
             if let Some(idle) = idle {
                 standby::keep(&context, idle);

@@ -149,9 +149,9 @@ impl ServiceProxy {
                 };
                 let handle = |(permit, (tcp, from))| {
                     let number = next_number.fetch_add(1, Ordering::Relaxed);
-                    let carried = serve_connection(opener.clone(), tcp, from, number, name.clone());
+                    let (opener, name) = (opener.clone(), name.clone());
                     Some(async move {
-                        carried.await;
+                        serve_connection(&opener, tcp, from, number, name).await;
                         drop(permit);
                     })
                 };
@@ -215,16 +215,10 @@ where
     }
 }
 
-async fn serve_connection(
-    opener: Arc<Opener>,
-    tcp: TcpStream,
-    from: SocketAddr,
-    number: u64,
-    name: Option<StreamName>,
-) {
+async fn serve_connection(opener: &Opener, tcp: TcpStream, from: SocketAddr, number: u64, name: Option<StreamName>) {
     socket::tune(&tcp);
     socket::reset_on_drop(&tcp);
-    stream::serve(&opener, tcp, from, number, name).await;
+    stream::serve(opener, tcp, from, number, name).await;
 }
 
 /// Listens on every address of a name, at the same port: programs try those of `localhost` in either order.

@@ -3,7 +3,8 @@
 use std::net::Shutdown;
 use std::thread;
 
-use crate::support::bytes::{MIB, Observed, Pattern, StreamEnd, drain, echo_to_eof};
+use crate::support::bytes::{KIB, MIB, Observed, Pattern, StreamEnd, drain, echo_to_eof};
+use crate::support::poll;
 use crate::support::roles::{Agent, OneMachine, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 
@@ -61,4 +62,29 @@ fn stalled_readers_cost_the_hub_under_a_mebibyte_each_and_delay_nobody() {
     Pattern::new(9).expect(&mut reader, LENGTH);
     reader.shutdown(Shutdown::Write).unwrap();
     assert_eq!(drain(&mut reader), Observed { bytes: 0, end: StreamEnd::Eof });
+}
+
+#[test]
+fn an_idle_stream_takes_under_40_kib_of_the_agent_and_under_34_of_the_proxy() {
+    const STREAMS: u64 = 300;
+    let target = Target::echo();
+    let fixture = OneMachine::forwarding(target.port);
+    let mut streams = Vec::new();
+    let mut open = |count| {
+        for _ in 0..count {
+            let mut stream = fixture.proxy.connect();
+            is_alive(&mut stream);
+            streams.push(stream);
+        }
+    };
+    // What the first streams take stays.
+    open(STREAMS / 10);
+    let ends = [(&fixture.agent.process, 40 * KIB), (&fixture.proxy.process, 34 * KIB)];
+    let before = ends.map(|(process, _)| process.memory().now);
+    open(STREAMS);
+    for ((process, limit), before) in ends.into_iter().zip(before) {
+        // Buffers are released a moment after the last byte.
+        let growth = || process.memory().now.saturating_sub(before);
+        poll(&format!("under {limit} bytes"), || (growth() < STREAMS * limit).then_some(()));
+    }
 }

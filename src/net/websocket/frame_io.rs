@@ -33,13 +33,16 @@ const READ_BUFFER: usize = 1024;
 /// tungstenite zeroes the buffer before each read, so a larger one would only cost time.
 const BULK_READ_BUFFER: usize = 16 * 1024;
 
-/// Size above which a message announces more of its kind. The handshakes of encrypted streams are below it: a buffer for large
-/// messages that each idle stream had for a second would cost memory that the allocator does not give back.
+/// Size above which a message announces more of its kind. The handshakes of encrypted streams are below it.
 const BULK_MESSAGE: usize = 4 * 1024;
 
 /// Interval of the checks for buffers to release: those without a large message since the last check are released, so
 /// after one to two intervals.
-const KEEP_BUFFERS: Duration = Duration::from_millis(500);
+const KEEP_BULK_BUFFERS: Duration = Duration::from_millis(500);
+
+/// The same where no message announced more. Many streams may begin together: what each of them kept for long would cost memory
+/// that the allocator does not give back.
+const KEEP_BUFFERS: Duration = Duration::from_millis(50);
 
 /// The pause after each thousand small fragments: a message may have any number of them, as conformance suites send, and a
 /// flood of 100,000 a second costs a hundredth of a core.
@@ -62,8 +65,8 @@ pub(super) struct FrameIo<T> {
     is_bulk: bool,
     /// tungstenite may hold several messages of those that arrived with the upgrade.
     has_early: bool,
-    /// Large messages passed since `release` was set.
-    saw_large_message: bool,
+    /// The size of the largest message since `release` was set.
+    largest_message: usize,
     /// The timer of the next check, while buffers are larger than initially.
     release: Option<Pin<Box<Sleep>>>,
     /// tungstenite has output that the transport may not have flushed.
@@ -101,7 +104,7 @@ impl<T: Transport> FrameIo<T> {
             options,
             is_bulk: false,
             has_early: !early.is_empty(),
-            saw_large_message: early.len() > READ_BUFFER,
+            largest_message: early.len(),
             release: None,
             is_unflushed: false,
             is_held: false,
@@ -223,11 +226,9 @@ impl<T: Transport> FrameIo<T> {
         }
         self.is_answer_due |= message.is_close() || message.is_ping() && self.protocol.can_write();
         self.is_unflushed |= self.is_answer_due;
-        if message.len() > READ_BUFFER {
-            self.saw_large_message = true;
-            if message.len() > BULK_MESSAGE && !self.is_bulk && self.is_between_messages() {
-                self.replace_protocol(true);
-            }
+        self.largest_message = self.largest_message.max(message.len());
+        if message.len() > BULK_MESSAGE && !self.is_bulk && self.is_between_messages() {
+            self.replace_protocol(true);
         }
     }
 
@@ -250,21 +251,22 @@ impl<T: Transport> FrameIo<T> {
     /// (<https://github.com/snapview/tungstenite-rs/issues/500>, and
     /// <https://github.com/snapview/tungstenite-rs/pull/556>, which would expose the read buffer's contents).
     fn release_buffers(&mut self, context: &mut Context<'_>) {
-        if !self.saw_large_message && self.release.is_none() {
+        if self.largest_message <= READ_BUFFER && self.release.is_none() {
             return;
         }
-        let mut timer = self.release.take().unwrap_or_else(|| Box::pin(sleep(KEEP_BUFFERS)));
+        let keep = if self.is_bulk || self.largest_message > BULK_MESSAGE { KEEP_BULK_BUFFERS } else { KEEP_BUFFERS };
+        let mut timer = self.release.take().unwrap_or_else(|| Box::pin(sleep(keep)));
         while timer.as_mut().poll(context).is_ready() {
-            if !mem::take(&mut self.saw_large_message) {
+            if mem::take(&mut self.largest_message) <= READ_BUFFER {
                 if self.is_between_messages() {
                     self.replace_protocol(false);
                 } else {
                     // Checked again when more arrives: half a message wakes nobody.
-                    self.saw_large_message = true;
+                    self.largest_message = usize::MAX;
                 }
                 return;
             }
-            timer.set(sleep(KEEP_BUFFERS));
+            timer.set(sleep(keep));
         }
         self.release = Some(timer);
     }
@@ -302,7 +304,7 @@ impl<T: Transport> FrameIo<T> {
             return Poll::Ready(Err(WebSocketError::Truncated));
         }
         let Some(message) = message.take() else { return Poll::Ready(Ok(())) };
-        self.saw_large_message |= message.len() > READ_BUFFER;
+        self.largest_message = self.largest_message.max(message.len());
         self.is_held |= !self.is_unflushed;
         self.is_unflushed = true;
         self.allow_output_of_any_size();

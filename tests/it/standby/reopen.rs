@@ -1,11 +1,12 @@
 //! Opens that lose a connection on the way: made again where no byte of the application can have been passed on, and
 //! refused only where one may have been.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use devstream::proto::http::STREAM_PROTOCOL_HEADER;
+use devstream::proto::refusal::RefusalKind;
 
 use super::fixture::Fixture;
 use super::traffic::{Firsts, assert_once, remembering, says};
@@ -18,6 +19,8 @@ use crate::support::{STREAM_PROTOCOL, poll, within};
 
 /// A server that speaks first says this.
 const GREETING: &[u8] = b"hello, who is there?";
+
+const WITHOUT_STANDBYS: [&str; 2] = ["--standbys", "0"];
 
 /// Longest time that an open takes whose connection was cut: an agent reconnects within a few seconds.
 const A_WHILE: Duration = Duration::from_secs(20);
@@ -156,7 +159,7 @@ fn speaks_first(fixture: &Fixture, firsts: &Firsts, number: u64) {
 #[test]
 fn an_open_whose_service_is_cut_off_after_any_message_is_made_again() {
     let target = Target::greeting_then_echoing(GREETING);
-    for arguments in [&[][..], &["--standbys", "0"]] {
+    for arguments in [&[][..], &WITHOUT_STANDBYS] {
         cut_everywhere(|| Fixture::with(&target, [&[], &[], arguments]), |fixture| &fixture.above, is_greeted);
     }
 }
@@ -164,7 +167,7 @@ fn an_open_whose_service_is_cut_off_after_any_message_is_made_again() {
 #[test]
 fn an_open_whose_device_is_cut_off_after_any_message_is_made_again() {
     let target = Target::greeting_then_echoing(GREETING);
-    for arguments in [&[][..], &["--standbys", "0"]] {
+    for arguments in [&[][..], &WITHOUT_STANDBYS] {
         cut_everywhere(|| Fixture::with(&target, [&[], arguments, &[]]), |fixture| &fixture.below, is_greeted);
     }
 }
@@ -179,5 +182,39 @@ fn an_open_with_early_data_is_refused_only_if_that_has_reached_the_target() {
             chaos,
             |fixture, number| speaks_first(fixture, &firsts, number),
         );
+    }
+}
+
+/// What a former agent took, the next one does not know, and a service takes no hub's word for it: bytes that went ahead of the
+/// handshake are not sent again. Without them, the session is begun with the agent that is there.
+#[test]
+fn an_open_that_waits_while_the_agent_restarts_is_refused_only_if_bytes_of_the_application_went_ahead() {
+    for (is_first, arguments) in [(false, &[][..]), (false, &WITHOUT_STANDBYS), (true, &WITHOUT_STANDBYS), (true, &[])]
+    {
+        let target = if is_first { Target::echo() } else { Target::greeting_then_echoing(GREETING) };
+        let arguments = [&["--connect-timeout", "20"], arguments].concat();
+        let mut fixture = Fixture::with(&target, [&["--metrics", "127.0.0.1:0"], &[], &arguments]);
+        for number in 0..3 {
+            if is_first { fixture.echo(number, 1) } else { is_greeted(&fixture, number) }
+        }
+        fixture.settle();
+        (0..3).for_each(|_| assert!(target.seen().bytes > 0));
+        fixture.agent.kill();
+        poll("an offline device", || (fixture.hub.metric("devstream_devices_online") == 0).then_some(()));
+        let mut local = fixture.proxy.connect();
+        if is_first {
+            local.write_all(&[1]).unwrap();
+        }
+        poll("a waiting stream", || (fixture.hub.metric("devstream_streams") == 1).then_some(()));
+        fixture.agent = fixture.another_agent();
+        if is_first && arguments.len() == 2 {
+            assert!(local.read(&mut [0]).is_err(), "the application's byte was sent twice");
+            fixture.proxy.process.wait_line(RefusalKind::LostWhileOpening.row().sentence);
+            assert!(says(&fixture, 7), "the next stream");
+            assert_eq!([target.seen().bytes, target.seen().bytes], [0, 8], "what the target got of the two");
+        } else {
+            expect(&mut local, if is_first { &[1] } else { GREETING });
+            is_alive(&mut local);
+        }
     }
 }

@@ -35,11 +35,11 @@ async fn next(io: &mut FrameIo<DuplexStream>) -> Result<Message, WebSocketError>
 
 /// Waits until grown buffers have been released.
 async fn settle(io: &mut FrameIo<DuplexStream>) {
-    assert!(timeout(3 * KEEP_BUFFERS, next(io)).await.is_err(), "something arrived");
+    assert!(timeout(3 * KEEP_BULK_BUFFERS, next(io)).await.is_err(), "something arrived");
 }
 
 fn is_fresh(io: &FrameIo<DuplexStream>) -> bool {
-    !io.is_bulk && !io.saw_large_message && io.release.is_none() && io.tracked.bounds.is_between_messages()
+    !io.is_bulk && io.largest_message <= READ_BUFFER && io.release.is_none() && io.tracked.bounds.is_between_messages()
 }
 
 const BINARY: u8 = 0x82;
@@ -104,9 +104,27 @@ async fn memory_of_a_message_that_was_sent_is_released() {
     let mut message = Some(Message::Binary(vec![1; FULL_MESSAGE_BYTES].into()));
     poll_fn(|context| io.poll_feed(context, &mut message)).await.unwrap();
     poll_fn(|context| io.poll_flush(context)).await.unwrap();
-    assert!(io.saw_large_message);
+    assert!(!is_fresh(&io));
     settle(&mut io).await;
     assert!(is_fresh(&io));
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_of_a_message_that_announces_no_more_is_released_soon() {
+    for (size, is_soon) in [(READ_BUFFER + 1, true), (BULK_MESSAGE, true), (BULK_MESSAGE + 1, false)] {
+        let (near, mut far) = duplex(1 << 20);
+        let mut io = server(near, SocketKind::Stream);
+        far.write_all(&frame(BINARY, &vec![1; size], Some([9; 4]))).await.unwrap();
+        assert_eq!(next(&mut io).await.unwrap().len(), size);
+        assert!(timeout(3 * KEEP_BUFFERS, next(&mut io)).await.is_err());
+        assert_eq!(is_fresh(&io), is_soon, "{size} bytes were received");
+        settle(&mut io).await;
+        let mut message = Some(Message::Binary(vec![1; size].into()));
+        poll_fn(|context| io.poll_feed(context, &mut message)).await.unwrap();
+        poll_fn(|context| io.poll_flush(context)).await.unwrap();
+        assert!(timeout(3 * KEEP_BUFFERS, next(&mut io)).await.is_err());
+        assert_eq!(is_fresh(&io), is_soon, "{size} bytes were sent");
+    }
 }
 
 #[tokio::test(start_paused = true)]
