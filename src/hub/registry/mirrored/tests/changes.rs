@@ -135,9 +135,15 @@ fn a_value_that_was_stored_and_not_confirmed_is_a_change_that_was_made() {
     bucket.set_faults(Faults { unconfirmed: 1, ..Faults::default() });
     Call::Add(0, 1).make(&one.registry, 1).unwrap();
     assert_eq!(one.value(0).as_deref(), Some("0 keys, disabled: false"));
+    bucket.set_faults(Faults { unconfirmed: 1, ..Faults::default() });
+    let joined = one.registry.redeem(&principal(0), &code(1), &key(1), Timestamp(2)).unwrap();
+    assert!(joined.is_some_and(|joined| joined.is_new), "{joined:?}");
     bucket.set_faults(Faults { refused: 1, ..Faults::default() });
     one.registry.set_disabled(&principal(0), true).unwrap();
-    assert_eq!(one.value(0).as_deref(), Some("0 keys, disabled: true"));
+    assert_eq!(one.value(0).as_deref(), Some("1 keys, disabled: true"));
+    bucket.set_faults(Faults { unconfirmed: 1, ..Faults::default() });
+    one.registry.remove(&principal(0)).unwrap();
+    assert_eq!(one.value(0), None);
 }
 
 #[test]

@@ -178,14 +178,15 @@ impl Following {
         self.cache.find(&principal(who)).await.unwrap().unwrap().disabled
     }
 
-    /// Has puts hang for two seconds.
+    /// Has puts hang, and changes give up after four seconds.
     async fn hanging() -> Self {
         let following = Self::new().await;
-        following.call(Call::Add(0, 1)).await.unwrap();
-        following.call(Call::Add(2, 1)).await.unwrap();
+        for who in [0, 2, 4] {
+            following.call(Call::Add(who, 1)).await.unwrap();
+        }
         following.until_equal().await;
         following.bucket.set_faults(Faults { hangs: true, ..Faults::default() });
-        following.two.mirror.state().not_reached("a test", clock::now() - Duration::from_secs(8));
+        following.two.mirror.state().not_reached("a test", clock::now() - Duration::from_secs(6));
         following
     }
 }
@@ -213,9 +214,12 @@ async fn a_value_that_waits_for_its_turn_is_taken_though_the_watch_is_replaced_m
         while !following.is_disabled(2).await {
             sleep(Duration::from_millis(5)).await;
         }
-        let watches = following.bucket.watches();
-        following.two.mirror.poll(1000);
-        until(|| following.bucket.watches() > watches).await;
+        following.bucket.hang_watches();
+        following.put_disabled(4);
+        following.two.mirror.poll(following.bucket.entries().last().unwrap().revision);
+        while !following.is_disabled(4).await {
+            sleep(Duration::from_millis(5)).await;
+        }
     };
     tokio::join!(following.change_in_vain(), other);
     until(|| following.two.value(0).is_some_and(|value| value.contains("true"))).await;
