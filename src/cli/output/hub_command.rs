@@ -9,11 +9,12 @@ use std::sync::OnceLock;
 const PROGRAM: &str = "devstream hub";
 
 /// The subcommands; a test compares them with the command line's.
-const SUBCOMMANDS: [&str; 12] = [
+const SUBCOMMANDS: [&str; 13] = [
     "device",
     "devices",
     "service",
     "enroll",
+    "cluster",
     "streams",
     "status",
     "check",
