@@ -21,8 +21,9 @@ proptest! {
     #[test]
     fn an_empty_registry_with_the_values_of_another_is_equal_to_it(calls in prop::collection::vec(call(), 0..40)) {
         let (one, other) = (in_memory(), in_memory());
+        // Several in each second.
         for (now, call) in (0..).zip(&calls) {
-            let _ = call.make(&one, now);
+            let _ = call.make(&one, now / 4);
         }
         let values = one.values().unwrap();
         for _ in 0..2 {
@@ -151,4 +152,17 @@ fn a_mirror_of_another_bucket_knows_nothing_of_the_former_ones_values() {
     registry.set_bucket_id(Some("two")).unwrap();
     assert_eq!(registry.mirrored(&changed.subject).unwrap(), None);
     assert_eq!(registry.bucket_id().unwrap().as_deref(), Some("two"));
+}
+
+#[test]
+fn keys_of_one_second_keep_their_order() {
+    let (one, other) = (in_memory(), in_memory());
+    for call in [Call::Add(0, 1), Call::Redeem(0, 1, 1), Call::Rotate(0, 2, 30), Call::Redeem(0, 2, 2)] {
+        call.make(&one, 5).unwrap();
+    }
+    let changed = one.values().unwrap().remove(0);
+    other.accept(&changed.subject, &changed.value, 1, false).unwrap();
+    let keys = other.find(&principal(0)).unwrap().unwrap().keys;
+    assert_eq!(keys.iter().map(|stored| stored.key).collect::<Vec<_>>(), [key(2), key(1)]);
+    assert_eq!(contents(&one), contents(&other));
 }
