@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// As many as the catalogue has.
-const ROWS: usize = 56;
+const ROWS: usize = 67;
 /// Begins the reason of a row without a test.
 const REASON: &str = "Why none: ";
 /// Stands where somebody's test is to be named.
