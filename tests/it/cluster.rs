@@ -162,12 +162,18 @@ fn hubs_without_nats_serve_what_they_have_and_call_no_device_offline() {
 #[test]
 fn of_two_agents_with_one_id_at_two_hubs_one_stays() {
     let (cluster, target) = (Cluster::start(2), Target::echo());
-    let first = cluster.agent_at(0, target.port);
-    let second =
-        Agent::start(&cluster.beginning_with(&cluster.device.hidden(), 1), &[&format!("target={}", target.port)]);
-    first.process.wait_line(RefusalKind::Displaced.row().sentence);
+    let forward = format!("target={}", target.port);
+    let first = cluster.beginning_with(&cluster.device, 0).start(&["-v", "device-agent", "--forward", &forward]);
+    first.wait_line("is online at");
+    let second = Agent::start(&cluster.beginning_with(&cluster.device.hidden(), 1), &[&forward]);
+    // Told once, and refused each time that it looks whether the other one has ended.
+    (0..3).fold(0, |lines, _| {
+        first.wait_line_after(lines, RefusalKind::Displaced.row().sentence);
+        first.lines()
+    });
+    let log = second.process.log();
+    assert!(!log.contains(RefusalKind::Displaced.row().sentence), "it was left alone: {log}");
     is_alive(&mut cluster.proxy_at(0).connect());
-    drop(second);
 }
 
 #[test]

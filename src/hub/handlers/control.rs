@@ -11,6 +11,7 @@ use crate::hub::auth::Action;
 use crate::hub::broker_handle::DeviceCommand;
 use crate::hub::cluster::view::presence::AgentConnection;
 use crate::hub::connection::ConnectionContext;
+use crate::hub::handlers::gather;
 use crate::hub::own_urls::UrlAuthority;
 use crate::hub::responses;
 use crate::hub::revalidation::{revalidate, sleep_until_deadline};
@@ -21,6 +22,7 @@ use crate::net::tls::Socket;
 use crate::net::transport::http_server::{HttpOutcome, HttpRequest};
 use crate::net::websocket::channel::{ChannelError, ControlChannel};
 use crate::net::websocket::{CLOSE_POLICY, SocketKind, WebSocket, WebSocketError};
+use crate::proto::admin::Presence;
 use crate::proto::http::{CONTROL_PROTOCOL, IF_OFFLINE_HEADER, list_contains};
 use crate::proto::id::{DeviceId, Principal, Role, StreamName};
 use crate::proto::key::PublicKey;
@@ -48,7 +50,7 @@ pub(in crate::hub) async fn upgrade(
         return HttpOutcome::Reply(responses::refusal(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
     }
     if request.header(IF_OFFLINE_HEADER).is_some()
-        && let Some(other) = shared.streams.broker.presence(&device)
+        && let Some(other) = Box::pin(presence(shared, &device)).await
     {
         let refusal = Refusal::new(RefusalKind::Displaced, format!("from {}", other.address));
         return HttpOutcome::Reply(responses::refusal(&refusal));
@@ -58,6 +60,14 @@ pub(in crate::hub) async fn upgrade(
         headers: Vec::new(),
         kind: SocketKind::Control,
         state: ControlUpgrade { device, authority: shared.endpoints.urls.authority_for(&request.authority), key },
+    }
+}
+
+/// Returns where the device is connected: to this hub, or to another one of the cluster.
+async fn presence(shared: &Shared, device: &DeviceId) -> Option<Presence> {
+    match shared.streams.broker.presence(device) {
+        None => gather::device(shared, device).await.all,
+        here => here,
     }
 }
 
