@@ -8,6 +8,7 @@ use super::By;
 use crate::hub::broker_handle::BrokerHandle;
 use crate::hub::consequences::change_identity;
 use crate::hub::event::{Event, Operation};
+use crate::hub::handlers::cluster::deny_here;
 use crate::hub::handlers::gather::{self, Gathered};
 use crate::hub::registry::{CodeHash, Enrolled, Record, RegistryError, StoredKey};
 use crate::hub::shared::Shared;
@@ -92,7 +93,7 @@ pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: Scope
 
 pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool, by: By) -> AdminResult {
     let (subject, activity, broker) = (principal.clone(), shared.activity.clone(), shared.streams.broker.clone());
-    let denied = if enabled { None } else { Some(gather::deny(shared, &principal).await) };
+    let denied = if enabled { None } else { deny_everywhere(shared, &principal).await };
     let changing = change_identity(shared, &subject, move |registry| {
         let word = if enabled { "enabled" } else { "disabled" };
         let found = registry.find(&principal)?;
@@ -108,7 +109,16 @@ pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool,
         }
         Ok(AdminResponse::Done { what: format!("{principal} is disabled; {}", ended(&broker, &principal)) })
     });
-    Ok(at_other_hubs(changing.await?, denied))
+    let response = changing.await?;
+    shared.registry.lift_denial(&subject);
+    Ok(at_other_hubs(response, denied))
+}
+
+/// Has every hub of the cluster deny an identity, this one first: its change may have to wait for the engine.
+async fn deny_everywhere(shared: &Shared, principal: &Principal) -> Option<Gathered<Vec<HubAddress>>> {
+    shared.cluster.as_ref()?;
+    deny_here(shared, principal);
+    Some(gather::deny(shared, principal).await)
 }
 
 /// Adds at which other hubs access is taken.
@@ -156,7 +166,7 @@ pub(super) async fn show(shared: &Shared, principal: Principal) -> AdminResult {
 
 pub(super) async fn remove(shared: &Shared, principal: Principal, by: By) -> AdminResult {
     let (subject, activity, broker) = (principal.clone(), shared.activity.clone(), shared.streams.broker.clone());
-    let denied = Some(gather::deny(shared, &principal).await);
+    let denied = deny_everywhere(shared, &principal).await;
     let removing = change_identity(shared, &subject, move |registry| {
         registry.remove(&principal)?;
         activity.record(Event { by, ..Event::about(&principal, Operation::IdentityRemoved, "removed") });
@@ -167,7 +177,9 @@ pub(super) async fn remove(shared: &Shared, principal: Principal, by: By) -> Adm
         }
         Ok(AdminResponse::Done { what })
     });
-    Ok(at_other_hubs(removing.await?, denied))
+    let response = removing.await?;
+    shared.registry.lift_denial(&subject);
+    Ok(at_other_hubs(response, denied))
 }
 
 pub(super) async fn enrol(shared: &Shared, principal: Principal, key: PublicKey, by: By) -> AdminResult {

@@ -81,6 +81,8 @@ pub enum HubRequest {
     Deny {
         /// The identity.
         principal: Principal,
+        /// The registry's revision before the change. A hub that has a later value of the identity has the change, or one after it.
+        revision: u64,
     },
     /// End a stream for the operator.
     EndStream {

@@ -18,6 +18,7 @@ use crate::hub::cluster::view::other_hubs::OtherHubs;
 use crate::hub::cluster::view::presence::MovedAway;
 use crate::hub::consequences::Clocks;
 use crate::hub::event::{Event, Operation};
+use crate::hub::registry::portable::Subject;
 use crate::hub::shared::Shared;
 use crate::net::os::clock;
 use crate::proto::id::{DeviceId, Principal, Role, StreamId};
@@ -79,8 +80,10 @@ impl HubPart for ClusterPart {
                     HubReply::Devices { devices: device.into_iter().collect(), more: false }
                 }
                 HubRequest::Streams { after } => self.streams(after),
-                HubRequest::Deny { principal } => {
-                    deny_here(&self.shared, &principal);
+                HubRequest::Deny { principal, revision } => {
+                    if !has_changed_since(&self.shared, &principal, revision).await {
+                        deny_here(&self.shared, &principal);
+                    }
                     HubReply::Done
                 }
                 HubRequest::EndStream { stream, by } => match end_stream_here(&self.shared, stream, by) {
@@ -119,8 +122,16 @@ impl ClusterPart {
     }
 }
 
+/// Reports whether this hub has a value of the identity that is later than this revision: the request was late.
+async fn has_changed_since(shared: &Shared, principal: &Principal, revision: u64) -> bool {
+    let Some(mirror) = shared.mirror.clone() else { return false };
+    let subject = Subject::Identity(principal.clone());
+    let own = shared.registry.with(move |_| mirror.sqlite().mirrored(&subject)).await;
+    own.ok().flatten().is_some_and(|(_, own)| own > revision)
+}
+
 /// Denies an identity for a moment, and ends its connections and streams.
-fn deny_here(shared: &Shared, principal: &Principal) {
+pub(in crate::hub) fn deny_here(shared: &Shared, principal: &Principal) {
     shared.registry.deny(principal);
     let reason = Refusal::new(RefusalKind::Disabled, principal.to_string());
     shared.streams.broker.handle(Input::IdentityRevoked { principal: principal.clone(), reason });

@@ -85,8 +85,9 @@ pub(in crate::hub) async fn streams(shared: &Shared) -> Gathered<Vec<StreamStatu
 
 /// Has all other hubs deny an identity at once, ahead of the change in the registry. Returns the hubs that have confirmed it.
 pub(in crate::hub) async fn deny(shared: &Shared, principal: &Principal) -> Gathered<Vec<HubAddress>> {
+    let revision = shared.mirror.as_ref().map_or(0, |mirror| mirror.revision());
     gather(shared, |node, hub, address| {
-        let request = HubRequest::Deny { principal: principal.clone() };
+        let request = HubRequest::Deny { principal: principal.clone(), revision };
         Box::pin(async move {
             let HubReply::Done = node.request(hub, request, PART_TIMEOUT).await? else { return Err(not_understood()) };
             Ok(vec![address])
