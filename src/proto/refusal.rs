@@ -181,7 +181,7 @@ table! {
         "new streams are refused: the activity log cannot be written"
         "check the hub's disk space, and see its log";
     ChangesRefused "changes-refused" 503 503005 "ServiceUnavailable" 4506 58
-        "nothing can be changed at this hub for the moment, as it does not reach what it shares with others"
+        "nothing can be changed at this hub: it does not reach what the hubs share"
         "try again shortly: a join code stays good; the hub's log has the cause";
     Interrupted "interrupted" 503 503003 "ServiceUnavailable" 4440 37
         "the stream is interrupted"

@@ -10,7 +10,7 @@ use crate::hub::consequences::change_identity;
 use crate::hub::event::{Event, Operation};
 use crate::hub::handlers::cluster::deny_here;
 use crate::hub::handlers::gather::{self, Gathered};
-use crate::hub::registry::{CodeHash, Enrolled, Record, RegistryError, StoredKey};
+use crate::hub::registry::{CodeHash, DENIED_FOR, Enrolled, Record, RegistryError, StoredKey};
 use crate::hub::shared::Shared;
 use crate::net::os::clock;
 use crate::net::os::random;
@@ -109,9 +109,7 @@ pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool,
         }
         Ok(AdminResponse::Done { what: format!("{principal} is disabled; {}", ended(&broker, &principal)) })
     });
-    let response = changing.await?;
-    shared.registry.lift_denial(&subject);
-    Ok(at_other_hubs(response, denied))
+    Ok(denied_until_stored(shared, &subject, changing.await, denied))
 }
 
 /// Has every hub of the cluster deny an identity, this one first: its change may have to wait for the engine.
@@ -119,6 +117,28 @@ async fn deny_everywhere(shared: &Shared, principal: &Principal) -> Option<Gathe
     shared.cluster.as_ref()?;
     deny_here(shared, principal);
     Some(gather::deny(shared, principal).await)
+}
+
+/// Lifts the denial once the change is stored. Where it is not, all hubs deny the identity for a moment all the same.
+fn denied_until_stored(
+    shared: &Shared,
+    principal: &Principal,
+    stored: AdminResult,
+    denied: Option<Gathered<Vec<HubAddress>>>,
+) -> AdminResponse {
+    match stored {
+        Ok(response) => {
+            shared.registry.lift_denial(principal);
+            at_other_hubs(response, denied)
+        }
+        Err(error) => {
+            let reason = super::error_with_advice(&error);
+            let all_the_same =
+                format!("; {principal} is refused for {} s all the same: repeat this then", DENIED_FOR.as_secs());
+            let said = if denied.is_some() { all_the_same } else { String::new() };
+            AdminResponse::Failed { reason: reason + &said }
+        }
+    }
 }
 
 /// Adds at which other hubs access is taken.
@@ -177,9 +197,7 @@ pub(super) async fn remove(shared: &Shared, principal: Principal, by: By) -> Adm
         }
         Ok(AdminResponse::Done { what })
     });
-    let response = removing.await?;
-    shared.registry.lift_denial(&subject);
-    Ok(at_other_hubs(response, denied))
+    Ok(denied_until_stored(shared, &subject, removing.await, denied))
 }
 
 pub(super) async fn enrol(shared: &Shared, principal: Principal, key: PublicKey, by: By) -> AdminResult {

@@ -18,7 +18,8 @@ use super::view::members::{Heartbeat, HeartbeatEffect, MemberTable};
 use super::view::other_hubs::OtherHubs;
 use super::view::placement::{Members, Placement, Presence};
 use super::view::presence::{AgentConnection, MovedAway, PresenceChange, PresenceNews, PresenceTable};
-use super::view::stamp::HybridClock;
+use super::view::stamp::{HybridClock, Stamp};
+use crate::net::log_throttle::LogThrottle;
 use crate::net::os::clock;
 use crate::proto::id::{DeviceId, HubId, HubRequestId, StreamId};
 use crate::proto::join::HubAddress;
@@ -29,6 +30,10 @@ const SUCCESSORS: usize = 2;
 
 /// The time in which a hub that starts has heard of all others: a beat, and some for the connection.
 const SETTLING_TIME: Duration = Duration::from_millis(1300);
+
+/// The difference of two hubs' clocks with which they understand each other, in milliseconds. What was recorded is of use to
+/// nobody after it.
+const MAX_MESSAGE_AGE: u64 = 30_000;
 
 /// The devices in one message: a few hundred bytes each, far below the engine's limit of 1 MiB.
 const DEVICES_PER_MESSAGE: usize = 1000;
@@ -48,6 +53,7 @@ pub struct Node {
     link: Arc<dyn Cluster>,
     key: ClusterKey,
     started_at: Instant,
+    stale_log: LogThrottle,
     state: Mutex<State>,
     /// Notified when there is something to tell of this hub's devices.
     pub(super) news: Notify,
@@ -98,6 +104,7 @@ impl Node {
             link,
             key,
             started_at,
+            stale_log: LogThrottle::default(),
             state: Mutex::new(state),
             news: Notify::new(),
             changes,
@@ -112,6 +119,11 @@ impl Node {
     /// What connects the hubs.
     pub fn link(&self) -> &Arc<dyn Cluster> {
         &self.link
+    }
+
+    /// Returns a time of the hub's hybrid clock.
+    pub fn stamp(&self) -> Stamp {
+        self.state.lock().clock.next(clock::unix_millis())
     }
 
     /// A device has connected to this hub.
@@ -296,12 +308,23 @@ impl Node {
     #[expect(clippy::expect_used, reason = "ids, names and numbers always serialise")]
     pub fn signed<T: Serialize>(&self, place: impl ToString, message: &T) -> Bytes {
         let body = serde_json::to_vec(message).expect("plain data serialises");
-        self.key.sign(&place.to_string(), &body)
+        let timed = [&clock::unix_millis().to_be_bytes()[..], &body].concat();
+        self.key.sign(&place.to_string(), &timed)
     }
 
-    /// Decodes a message that another hub authenticated for this place; `None` if none did.
+    /// Decodes a message that another hub authenticated for this place a moment ago; `None` if none did.
     pub fn opened<T: DeserializeOwned>(&self, place: impl ToString, message: &Bytes) -> Option<T> {
-        serde_json::from_slice(&self.key.verify(&place.to_string(), message)?).ok()
+        let timed = self.key.verify(&place.to_string(), message)?;
+        let (sent, body) = timed.split_first_chunk()?;
+        let is_fresh = u64::from_be_bytes(*sent).abs_diff(clock::unix_millis()) <= MAX_MESSAGE_AGE;
+        if !is_fresh && self.stale_log.should_log() {
+            tracing::warn!(
+                target: "cluster",
+                "a message of another hub is more than {} s off: set the clocks of both, or somebody repeats old messages",
+                MAX_MESSAGE_AGE / 1000
+            );
+        }
+        serde_json::from_slice(body).ok().filter(|_| is_fresh)
     }
 
     /// Says something to all.

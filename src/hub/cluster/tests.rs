@@ -42,6 +42,7 @@ impl HubPart for TestHub {
         Heartbeat {
             hub: self.node.id(),
             run: self.node.own.run,
+            sent: self.node.stamp(),
             address: self.node.address.clone(),
             version: "1".into(),
             region: None,

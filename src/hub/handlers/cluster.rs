@@ -39,6 +39,7 @@ impl HubPart for ClusterPart {
         Heartbeat {
             hub: node.id(),
             run: node.own.run,
+            sent: node.stamp(),
             address: node.address.clone(),
             version: shared.endpoints.info.version.clone(),
             region: node.members().region,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::other_hubs::OtherHubs;
 use super::placement::{Member, MemberState, Members};
+use super::stamp::Stamp;
 use crate::proto::id::HubId;
 use crate::proto::join::HubAddress;
 use crate::proto::timestamp::Timestamp;
@@ -31,6 +32,8 @@ pub struct Heartbeat {
     pub hub: HubId,
     /// Its run.
     pub run: u64,
+    /// When it was sent, by the hub's hybrid clock: a beat that is not later than the last is a repetition.
+    pub sent: Stamp,
     /// The address of its own, at which clients reach this hub and no other.
     pub address: HubAddress,
     /// The version of its program.
@@ -103,6 +106,9 @@ impl MemberTable {
     /// Takes note of a beat.
     pub fn hear(&mut self, beat: Heartbeat, now: Instant) -> HeartbeatEffect {
         if beat.hub == self.own || (self.heard.len() >= MAX_HUBS && !self.heard.contains_key(&beat.hub)) {
+            return HeartbeatEffect::Nothing;
+        }
+        if self.heard.get(&beat.hub).is_some_and(|last| beat.sent <= last.beat.sent) {
             return HeartbeatEffect::Nothing;
         }
         let died = beat.leaving.then_some(now);
@@ -208,8 +214,12 @@ mod tests {
         HubId::from_bytes([number; 16])
     }
 
+    /// Each is later than the last.
     fn beat(number: u8, run: u64) -> Heartbeat {
+        static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+        let sent = LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Heartbeat {
+            sent: serde_json::from_value(sent.into()).unwrap(),
             hub: hub(number),
             run,
             address: format!("h{number}.hub.test").parse().unwrap(),
@@ -261,6 +271,19 @@ mod tests {
         assert_eq!(table.hear(beat(1, 2), start), HeartbeatEffect::New);
         assert_eq!(states(&table), [(hub(1), MemberState::Live)]);
         assert!(table.bury(hub(1), start) && !table.bury(hub(1), start) && !table.bury(hub(9), start));
+    }
+
+    #[test]
+    fn a_beat_that_somebody_repeats_says_nothing() {
+        let (mut table, start) = (MemberTable::new(hub(0), None), tokio::time::Instant::now().into_std());
+        let [first, last] = [beat(1, 1), Heartbeat { leaving: true, ..beat(1, 1) }];
+        table.hear(first.clone(), start);
+        table.hear(last.clone(), start);
+        assert_eq!(table.hear(first, start), HeartbeatEffect::Nothing, "it does not live again");
+        assert!(!table.is_alive(hub(1)));
+        table.hear(beat(1, 2), start);
+        assert_eq!(table.hear(last, start), HeartbeatEffect::Nothing, "the next run does not end");
+        assert!(table.is_alive(hub(1)));
     }
 
     #[test]

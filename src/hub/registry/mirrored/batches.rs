@@ -54,8 +54,9 @@ impl Mirror {
                     indices.push(index);
                     values.push((subject, value, entry.revision));
                 }
-                // What no hub has signed is no value: the mirror's own is put in its place.
-                Ok(None) => remaining[index] = Remaining::Healing,
+                // What no hub has signed is no value: the mirror's own is put in its place, if it has one.
+                Ok(None) if self.sqlite().mirrored(&subject)?.is_some() => remaining[index] = Remaining::Healing,
+                Ok(None) => {}
                 // A later version's: it stays, and is unknown here.
                 Err(error) => {
                     tracing::error!(target: "hub", "{error}");

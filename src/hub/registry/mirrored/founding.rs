@@ -63,8 +63,10 @@ impl Mirror {
         self.create(deadline)?;
         let ours = self.sqlite().bucket_id()?.ok_or(RegistryError::NotFounded)?;
         let found = self.marker(deadline)?;
+        // One that no hub of this cluster has signed is nobody's.
+        let is_others = found.as_ref().is_some_and(|(marker, _)| !marker.id.is_empty() && marker.id != ours);
         let (is_ours, revision) = found.map_or((false, 0), |(marker, revision)| (marker.id == ours, revision));
-        if revision > 0 && !is_ours && !force {
+        if is_others && !force {
             return Err(self.lose(BucketLoss::Replaced));
         }
         self.put_everything()?;

@@ -1,5 +1,6 @@
 //! A bucket that loses what it confirmed.
 
+use super::super::follower::MAX_HEALED;
 use super::*;
 use crate::hub::registry::calls::{Call, contents};
 
@@ -66,6 +67,12 @@ fn a_value_that_no_hub_signed_for_this_key_is_none() {
     bucket.set("id.d.new", "{}".into());
     two.catch_up().unwrap();
     assert_eq!(contents(&two.registry), before);
+    // However many they are, nothing is lost by them.
+    for number in 0..2 * MAX_HEALED {
+        bucket.set(&format!("id.d.junk{number}"), "{}".into());
+    }
+    two.catch_up().unwrap();
+    assert_eq!((contents(&two.registry), two.mirror.status().unwrap().refuses), (before, None));
 }
 
 #[test]
