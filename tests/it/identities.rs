@@ -249,6 +249,8 @@ fn a_running_proxy_takes_a_new_key_up_by_itself_for_new_streams_and_their_connec
     is_alive(&mut running);
     let mut of_the_new_key = proxy.connect();
     is_alive(&mut of_the_new_key);
+    // It may say so after the first answer.
+    proxy.process.wait_line_after(lines, "#3 from ");
     let lines = proxy.process.lines();
     let ended = || hub.ask(&["service", "show", "alice"]).contains(", replaced, ended 20").then_some(());
     within(SOON, "the overlap", || poll("the former key's end", ended));
