@@ -21,6 +21,7 @@ use crate::proto::join::HubAddress;
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// This hub in its cluster.
+#[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "such a program has no cluster"))]
 pub(super) struct OwnHub {
     pub(super) id: HubId,
     pub(super) run: u64,

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use base64::Engine as _;
@@ -29,7 +28,8 @@ use crate::proto::secret::{KeySeed, Secret};
 use crate::proto::text;
 
 /// The time for the NATS servers to answer a person who waits.
-const NATS_TIMEOUT: Duration = Duration::from_secs(10);
+#[cfg(feature = "cluster")]
+const NATS_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What is said where there is no link.
 const NO_LINK: &str = "paste the line that `devstream hub cluster invite` printed on a hub of the cluster";
@@ -109,6 +109,7 @@ async fn try_connection(settings: &ClusterSettings, state: &Path) -> anyhow::Res
 }
 
 #[cfg(not(feature = "cluster"))]
+#[expect(clippy::unused_async, reason = "as the one that connects")]
 async fn try_connection(_: &ClusterSettings, _: &Path) -> anyhow::Result<()> {
     bail!("this program was built without the feature `cluster`")
 }
