@@ -10,6 +10,7 @@ use crate::hub::consequences::change_identity;
 use crate::hub::event::{Event, Operation};
 use crate::hub::handlers::cluster::deny_here;
 use crate::hub::handlers::gather::{self, Gathered};
+use crate::hub::registry::portable::Subject;
 use crate::hub::registry::{CodeHash, DENIED_FOR, Enrolled, Record, RegistryError, StoredKey};
 use crate::hub::shared::Shared;
 use crate::net::os::clock;
@@ -94,8 +95,11 @@ pub(super) async fn rescope(shared: &Shared, service: ServiceName, change: Scope
 pub(super) async fn enable(shared: &Shared, principal: Principal, enabled: bool, by: By) -> AdminResult {
     let (subject, activity, broker) = (principal.clone(), shared.activity.clone(), shared.streams.broker.clone());
     let denied = if enabled { None } else { deny_everywhere(shared, &principal).await };
+    let (mirror, shared_value) = (shared.mirror.clone(), Subject::Identity(principal.clone()));
     let changing = change_identity(shared, &subject, move |registry| {
         let word = if enabled { "enabled" } else { "disabled" };
+        // Another hub may have changed it a moment ago.
+        let _ = mirror.is_some_and(|mirror| mirror.refresh(&shared_value));
         let found = registry.find(&principal)?;
         if found.as_ref().is_some_and(|record| record.disabled != enabled) {
             return Ok(AdminResponse::Done { what: format!("{principal} is {word} already; nothing was changed") });

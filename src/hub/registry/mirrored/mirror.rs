@@ -278,7 +278,7 @@ impl Mirror {
     }
 
     /// Looks a value up in the bucket where a change fails on what is here. Returns true if that is another now.
-    pub(super) fn refresh(&self, subject: &Subject) -> bool {
+    pub fn refresh(&self, subject: &Subject) -> bool {
         let settled = self.begin_change().and_then(|deadline| self.settle(subject, deadline));
         settled.unwrap_or(false)
     }

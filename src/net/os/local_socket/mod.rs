@@ -27,8 +27,8 @@ use self::unix::connect;
 #[cfg(unix)]
 pub use self::unix::{LocalListener, LocalStream, peer_user};
 
-/// The deadline of a request and its response: the hub only reads its registry.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// The deadline of a request and its response: a hub reads its registry, or waits up to 10 s until the others have a change.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The largest response, in bytes: a list of all identities.
 const RESPONSE_BYTES: u64 = 64 * 1024 * 1024;
