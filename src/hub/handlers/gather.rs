@@ -29,20 +29,14 @@ pub(in crate::hub) struct Gathered<T> {
 /// Returns the devices that are connected to other hubs.
 pub(in crate::hub) async fn devices(shared: &Shared) -> Gathered<HashMap<DeviceId, Presence>> {
     gather(shared, |node, hub, address| {
-        Box::pin(async move {
-            let (mut devices, mut after) = (Vec::new(), None);
-            for _ in 0..MAX_PARTS {
-                let reply = node.request(hub, HubRequest::Devices { after }, PART_TIMEOUT).await?;
-                let HubReply::Devices { devices: part, more } = reply else { return Err(not_understood()) };
-                after = part.last().map(|last| last.id.clone());
-                let of_hub = |presence| Presence { hub: Some(address.clone()), ..presence };
-                devices.extend(part.into_iter().map(|device| (device.id, of_hub(device.presence))));
-                if !more {
-                    break;
-                }
-            }
-            Ok(devices)
-        })
+        let part = async move |after: Option<&(DeviceId, Presence)>| {
+            let request = HubRequest::Devices { after: after.map(|(id, _)| id.clone()) };
+            let reply = node.request(hub, request, PART_TIMEOUT).await?;
+            let HubReply::Devices { devices, more } = reply else { return Err(not_understood()) };
+            let of_hub = |presence| Presence { hub: Some(address.clone()), ..presence };
+            Ok((devices.into_iter().map(|device| (device.id, of_hub(device.presence))).collect(), more))
+        };
+        Box::pin(all_parts(part))
     })
     .await
 }
@@ -66,19 +60,14 @@ pub(in crate::hub) async fn device(shared: &Shared, device: &DeviceId) -> Gather
 /// Returns the streams of other hubs.
 pub(in crate::hub) async fn streams(shared: &Shared) -> Gathered<Vec<StreamStatus>> {
     gather(shared, |node, hub, address| {
-        Box::pin(async move {
-            let (mut streams, mut after) = (Vec::new(), None);
-            for _ in 0..MAX_PARTS {
-                let reply = node.request(hub, HubRequest::Streams { after }, PART_TIMEOUT).await?;
-                let HubReply::Streams { streams: part, more } = reply else { return Err(not_understood()) };
-                after = part.last().map(|last| last.id);
-                streams.extend(part.into_iter().map(|stream| StreamStatus { hub: Some(address.clone()), ..stream }));
-                if !more {
-                    break;
-                }
-            }
-            Ok(streams)
-        })
+        let part = async move |after: Option<&StreamStatus>| {
+            let request = HubRequest::Streams { after: after.map(|stream| stream.id) };
+            let reply = node.request(hub, request, PART_TIMEOUT).await?;
+            let HubReply::Streams { streams, more } = reply else { return Err(not_understood()) };
+            let of_hub = |stream| StreamStatus { hub: Some(address.clone()), ..stream };
+            Ok((streams.into_iter().map(of_hub).collect(), more))
+        };
+        Box::pin(all_parts(part))
     })
     .await
 }
@@ -131,6 +120,42 @@ async fn gather<I, T: Default + Extend<I>>(
     gathered
 }
 
+/// Asks for a list in parts, each from the last item of the one before.
+async fn all_parts<I>(
+    part: impl AsyncFn(Option<&I>) -> Result<(Vec<I>, bool), LinkError>,
+) -> Result<Vec<I>, LinkError> {
+    let mut all = Vec::new();
+    for _ in 0..MAX_PARTS {
+        let (items, more) = part(all.last()).await?;
+        all.extend(items);
+        if !more {
+            break;
+        }
+    }
+    Ok(all)
+}
+
 fn not_understood() -> LinkError {
     LinkError::Unreachable("the hub does not know the question: it runs an earlier version".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_list_in_parts_is_whole_and_one_that_breaks_off_is_an_error() {
+        let of_ten = async |after: Option<&u32>| {
+            let next = after.map_or(0, |last| last + 1);
+            Ok(((next..next + 3).filter(|item| *item < 10).collect(), next + 3 < 10))
+        };
+        assert_eq!(all_parts(of_ten).await.unwrap(), (0..10).collect::<Vec<_>>());
+        let broken = async |after: Option<&u32>| match after {
+            None => Ok((vec![0], true)),
+            Some(_) => Err(LinkError::NobodyListens),
+        };
+        assert!(all_parts(broken).await.is_err(), "a part of a list must not look whole");
+        let endless = async |_: Option<&u32>| Ok((vec![0], true));
+        assert_eq!(all_parts(endless).await.unwrap().len(), MAX_PARTS);
+    }
 }
