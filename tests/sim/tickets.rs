@@ -74,6 +74,20 @@ impl Hub {
     }
 }
 
+/// The ticket of an end of the one stream, as this hub or run gave it.
+fn ticket(role: Role, hub: HubRun) -> ResumeTicket {
+    ResumeTicket {
+        stream: StreamId::from_bytes(STREAM),
+        name: name("ssh"),
+        device: "pi".parse().unwrap(),
+        agent: hello().run,
+        request: 1,
+        service: service(0),
+        role,
+        hub,
+    }
+}
+
 fn is_joined(outputs: &[Output]) -> bool {
     outputs.iter().any(|output| matches!(output, Output::Join(_)))
 }
@@ -120,16 +134,7 @@ fn ends_of_an_acceptance_return_to_a_new_hub_though_the_device_was_to_be_asked_a
 #[test]
 fn an_end_that_waits_for_a_stream_of_another_hub_goes_back_once_that_hub_lives_again() {
     let other = HubId::from_bytes([9; 16]);
-    let ticket = |role| ResumeTicket {
-        stream: StreamId::from_bytes(STREAM),
-        name: name("ssh"),
-        device: "pi".parse().unwrap(),
-        agent: hello().run,
-        request: 1,
-        service: service(0),
-        role,
-        hub: HubRun { id: Some(other), run: 1 },
-    };
+    let ticket = |role| ticket(role, HubRun { id: Some(other), run: 1 });
     let mut hub = Hub::new(3);
     let others =
         |died: Option<Instant>| Input::HubsChanged(OtherHubs { hubs: [(other, died)].into(), isolated: false });
@@ -149,16 +154,7 @@ fn an_end_that_waits_for_a_stream_of_another_hub_goes_back_once_that_hub_lives_a
 /// The service may have used the id again, for another forward, and its scope is checked for one of them.
 #[test]
 fn ends_of_different_streams_with_one_id_are_not_joined() {
-    let ticket = |role| ResumeTicket {
-        stream: StreamId::from_bytes(STREAM),
-        name: name("ssh"),
-        device: "pi".parse().unwrap(),
-        agent: hello().run,
-        request: 1,
-        service: service(0),
-        role,
-        hub: earlier_run(),
-    };
+    let ticket = |role| ticket(role, earlier_run());
     let (device, own) = (ticket(Role::Device), ticket(Role::Service));
     let of_another_forward = ResumeTicket { name: name("web"), request: 2, ..device.clone() };
     let of_another_service = ResumeTicket { service: service(1), ..device.clone() };
