@@ -31,7 +31,7 @@ use crate::proto::text;
 #[cfg(feature = "cluster")]
 const NATS_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// What is said where there is no link.
+/// The message where there is no link.
 const NO_LINK: &str = "paste the line that `devstream hub cluster invite` printed on a hub of the cluster";
 
 /// Runs a subcommand.

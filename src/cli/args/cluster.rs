@@ -22,7 +22,7 @@ pub(in crate::cli) enum ClusterCommand {
     Invite,
     /// Make a new hub of the cluster on this machine; reads the link from standard input
     ///
-    /// It gets the cluster's certificate authority, its key and the way to its NATS servers. Start it with `devstream hub`.
+    /// The hub gets the cluster's certificate authority, its key and the way to its NATS servers. Start it with `devstream hub`.
     Join {
         #[command(flatten)]
         own: OwnArgs,
@@ -39,7 +39,7 @@ pub(in crate::cli) enum ClusterCommand {
     },
     /// Make this hub one that is alone; it takes effect when the hub is restarted
     ///
-    /// It keeps the identities that it has, and shares no later change of them.
+    /// The hub keeps the identities that it has, and shares no later change of them.
     Leave,
 }
 

@@ -51,7 +51,7 @@ pub trait Cluster: Send + Sync + 'static {
 /// Something heard.
 #[derive(Debug)]
 pub struct Received {
-    /// What was said.
+    /// The message.
     pub message: Bytes,
     /// The way back to who asked.
     pub reply: Option<ReplyPath>,

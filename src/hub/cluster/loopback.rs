@@ -24,7 +24,7 @@ pub(super) struct Switch(Arc<Mutex<Inner>>);
 #[derive(Default)]
 struct Inner {
     listeners: Vec<(usize, Subject, mpsc::Sender<Received>)>,
-    /// Whether each hub is in reach.
+    /// One for each hub: `true` while it is in reach.
     connected: Vec<watch::Sender<bool>>,
     /// The messages on these subjects, counted down, that are lost.
     lost: Vec<(Subject, usize)>,

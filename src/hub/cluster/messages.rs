@@ -49,7 +49,7 @@ pub fn reply_place(request: HubRequestId) -> String {
 pub struct Numbered<T> {
     /// The number.
     pub id: HubRequestId,
-    /// What is said.
+    /// The message.
     #[serde(flatten)]
     pub body: T,
 }
@@ -153,7 +153,7 @@ pub enum HubReply {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         more: bool,
     },
-    /// It is done.
+    /// The request has been carried out.
     Done,
     /// The hub lives.
     Live,
