@@ -78,8 +78,13 @@ const BUCKET: &str = "devstream";
 
 /// Founds the registry of the cluster or takes it over, and follows it until dropped.
 pub(super) async fn follow(shared: Arc<Shared>, mirror: Arc<Mirror>) {
-    let observer = shared.clone();
-    mirror.observe(move |report| observe(&observer, report));
+    // Weak: the hub's shared parts hold the mirror, and the activity log ends with the last of them.
+    let observer = Arc::downgrade(&shared);
+    mirror.observe(move |report| {
+        if let Some(shared) = observer.upgrade() {
+            observe(&shared, report);
+        }
+    });
     let is_first = ClusterSettings::load(&shared.config.state).ok().flatten().is_some_and(|settings| settings.is_first);
     let mut last = String::new();
     while let Err(error) = begin(&mirror, is_first).await {

@@ -10,6 +10,7 @@ use devstream::net::os::clock;
 use devstream::proto::refusal::RefusalKind;
 use serde_json::Value;
 
+use crate::support::cluster::Cluster;
 use crate::support::disk::{STATE, on_a_small_disk};
 use crate::support::machine::{DEVSTREAM, Machine};
 use crate::support::process::Process;
@@ -75,6 +76,18 @@ fn the_start_and_the_end_of_a_hub_are_logged() {
     assert!(first.contains("  hubStarted  ") && first.ends_with(&version), "{logs}");
     let last = logs.lines().next_back().unwrap_or_default();
     assert!(last.contains("  hubStopped  ") && last.ends_with("reason=\"SIGTERM, 1 stream cut off\""), "{logs}");
+}
+
+#[test]
+fn a_hub_of_a_cluster_lost_the_last_lines_of_its_log() {
+    let mut hubs = Cluster::start(1).hubs;
+    let hub = hubs.remove(0);
+    let machine = hub.machine().clone();
+    hub.process.signal("TERM");
+    let ended = hub.process.finish();
+    assert!(ended.code == Some(0) && !ended.stderr.contains("are lost"), "{ended:?}");
+    let logs = machine.ask(&["hub", "logs"]);
+    assert!(logs.lines().next_back().is_some_and(|last| last.contains("  hubStopped  ")), "{logs}");
 }
 
 #[test]
