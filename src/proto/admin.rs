@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::cluster::{ClusterHub, ClusterStatus, SharedRegistry};
+pub use self::cluster::{ClusterHub, ClusterStatus, EngineServer, SharedRegistry};
 pub use self::device::{DeviceStatus, NOT_JOINED_YET, disabled_at_the_hub};
 pub use self::stream::StreamStatus;
 use super::id::{Principal, Role, ServiceName, StreamId, StreamName};

@@ -68,7 +68,7 @@ async fn handle(shared: &Shared, request: AdminRequest, by: By) -> AdminResponse
         AdminRequest::EndStream { stream } => Ok(end_stream(shared, stream, by).await),
         AdminRequest::Status => status::status(shared).await,
         AdminRequest::InviteHub => Ok(cluster::invite(shared, by)),
-        AdminRequest::ClusterStatus => Ok(cluster::status(shared)),
+        AdminRequest::ClusterStatus => Ok(cluster::status(shared).await),
         AdminRequest::RestoreCluster { force } => cluster::restore(shared, force, by).await,
     };
     let is_recorded = shared.activity.changes_synced(before).await;

@@ -61,6 +61,11 @@ struct Node {
 impl Nats {
     /// Starts this many servers.
     pub(crate) fn start(count: usize) -> Self {
+        Self::start_with(count, "")
+    }
+
+    /// Starts this many servers, with further settings.
+    pub(crate) fn start_with(count: usize, settings: &str) -> Self {
         let machine = Machine::new();
         let routes: Vec<_> = (0..count).map(|_| ports::reserve()).collect();
         let all: Vec<_> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
@@ -72,7 +77,7 @@ impl Nats {
                 _ => format!("cluster {{ name: test, listen: \"127.0.0.1:{route}\", routes: [{}] }}\n", all.join(", ")),
             };
             let text = format!(
-                "server_name: n{number}\nlisten: \"127.0.0.1:{port}\"\njetstream {{ store_dir: \"{}\" }}\n{cluster}",
+                "server_name: n{number}\nlisten: \"127.0.0.1:{port}\"\njetstream {{ store_dir: \"{}\" }}\n{cluster}{settings}\n",
                 store.display()
             );
             fs::write(&config, text).expect("a file");
