@@ -2,6 +2,7 @@
 
 mod cluster;
 mod device;
+mod status;
 mod stream;
 
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::cluster::{ClusterHub, ClusterStatus, EngineServer, SharedRegistry};
 pub use self::device::{DeviceStatus, NOT_JOINED_YET, disabled_at_the_hub};
+pub use self::status::{CertificateReport, HubStatus, OtherHubStatuses};
 pub use self::stream::StreamStatus;
 use super::id::{Principal, Role, ServiceName, StreamId, StreamName};
 use super::join::{HubAddress, Pin};
@@ -110,6 +112,8 @@ pub enum AdminRequest {
     },
     /// Report the hub's status.
     Status,
+    /// Report the status of the other hubs of the cluster.
+    OtherHubs,
     /// Make an invitation for one more hub of the cluster.
     InviteHub,
     /// Report the state of the cluster.
@@ -171,6 +175,8 @@ pub enum AdminResponse {
     },
     /// Response to [`AdminRequest::Status`].
     Status(Box<HubStatus>),
+    /// Response to [`AdminRequest::OtherHubs`].
+    OtherHubs(OtherHubStatuses),
     /// Response to [`AdminRequest::InviteHub`].
     ClusterLink {
         /// The link, code included.
@@ -316,79 +322,4 @@ pub struct Enrolment {
     pub created: Timestamp,
     /// Expiry.
     pub until: Timestamp,
-}
-
-/// The hub's certificate.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CertificateReport {
-    /// Its source: `own`, `pem` or `acme`.
-    pub source: String,
-    /// The host names it is valid for.
-    #[serde(default)]
-    pub names: Vec<String>,
-    /// Start of its validity.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_before: Option<Timestamp>,
-    /// End of its validity.
-    pub not_after: Timestamp,
-    /// Whole days until its end.
-    pub days_left: i64,
-    /// Error of the last attempt to replace it, if it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<String>,
-}
-
-/// The hub's status.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HubStatus {
-    /// Version of the program.
-    pub version: String,
-    /// The name by which other machines reach it.
-    pub hostname: String,
-    /// Process id.
-    pub process: u32,
-    /// Time of its start.
-    pub since: Timestamp,
-    /// `true` while it shuts down and takes no new streams.
-    pub draining: bool,
-    /// Registered devices.
-    pub devices: u64,
-    /// Connected devices.
-    pub online: u64,
-    /// Registered services.
-    pub services: u64,
-    /// Streams, open or being established.
-    pub streams: u64,
-    /// Connections that have not authenticated.
-    pub unauthenticated_connections: u64,
-    /// Memory in use, in bytes: what counts against the limit, or else resident memory.
-    pub memory_bytes: u64,
-    /// The tightest limit on memory, in bytes, if there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory_limit_bytes: Option<u64>,
-    /// Open file descriptors.
-    pub descriptors: u64,
-    /// Limit of open file descriptors.
-    pub descriptor_limit: u64,
-    /// TCP congestion control of its connections, if the system reports it: `bbr` where that is allowed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub congestion_control: Option<String>,
-    /// The certificate of the public listener.
-    pub certificate: CertificateReport,
-    /// Lines that the activity log lost.
-    pub activity_lost: u64,
-    /// Conditions that need an operator.
-    pub warnings: Vec<String>,
-}
-
-impl HubStatus {
-    /// Formats open and allowed file descriptors. A system that limits them also counts them.
-    pub fn descriptors_of(&self) -> String {
-        match self.descriptor_limit {
-            u64::MAX => "no limit".into(),
-            limit => format!("{} of {limit}", self.descriptors),
-        }
-    }
 }

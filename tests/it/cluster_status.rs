@@ -1,10 +1,11 @@
-//! What `hub cluster status` says of the engine.
+//! What `hub cluster status` says of the engine, and `hub status` and `devstream status` of all hubs.
 
-use devstream::proto::admin::ClusterStatus;
+use devstream::proto::admin::{ClusterStatus, OtherHubStatuses};
 
 use crate::support::cluster::Cluster;
 use crate::support::nats::Nats;
 use crate::support::poll;
+use crate::support::targets::Target;
 
 /// Accounts of which that of the hubs may ask for the servers' settings.
 const ACCOUNTS: &str = r#"system_account: SYS
@@ -42,4 +43,30 @@ fn status_says_whether_nats_writes_to_disk_before_it_confirms() {
     let cluster = Cluster::over(Nats::start_with(1, ACCOUNTS), 1, &[]);
     let said = cluster.hubs[0].ask(&["cluster", "status"]);
     assert!(said.contains("n0 (in use)") && said.contains("minutes later"), "{said}");
+}
+
+#[test]
+fn hub_status_has_every_hub_and_names_one_that_does_not_answer() {
+    let (cluster, target) = (Cluster::start(2), Target::echo());
+    let [here, there] = [0, 1].map(|hub: usize| &cluster.hubs[hub]);
+    let _agent = cluster.agent_at(1, target.port);
+    let others: OtherHubStatuses = here.json(&["status"]);
+    let [other] = &others.other_hubs[..] else { panic!("{others:?}") };
+    assert_eq!((other.address.clone(), other.online), (there.address().parse().ok(), 1));
+    let text = here.ask(&["status"]);
+    let hubs: Vec<_> = text.lines().filter_map(|line| Some(line.strip_prefix("hub ")?.trim())).collect();
+    assert_eq!(hubs, [here.address(), there.address()], "{text}");
+    let online: Vec<_> = text.lines().filter(|line| line.starts_with("devices ")).collect();
+    assert!(online[0].ends_with(" 0 online of 1") && online[1].ends_with(" 1 online of 1"), "{text}");
+    assert_eq!(here.machine().ask(&["status"]).matches("\nhub ").count(), 1, "the other's is not there");
+
+    there.process.signal("STOP");
+    let silent = here.machine().run(&["hub", "status"]);
+    there.process.signal("CONT");
+    assert!(silent.stderr.contains(&there.address()) && silent.stderr.contains("did not answer"), "{silent:?}");
+
+    there.process.kill();
+    poll("the hub that is dead", || here.machine().ask(&["status"]).contains("did not answer").then_some(()));
+    let dead: OtherHubStatuses = here.json(&["status"]);
+    assert!(dead.other_hubs.is_empty() && dead.silent_hubs.len() == 1, "{dead:?}");
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::proto::admin::{Presence, StreamStatus};
+use crate::proto::admin::{HubStatus, Presence, StreamStatus};
 use crate::proto::id::{DeviceId, HubId, HubRequestId, Principal, ServiceName, StreamId, StreamName};
 use crate::proto::message::StandbyOffer;
 use crate::proto::refusal::Refusal;
@@ -84,6 +84,8 @@ pub enum HubRequest {
         /// The registry's revision before the change. A hub that has a later value of the identity has the change, or one after it.
         revision: u64,
     },
+    /// Describe the hub.
+    Status,
     /// End a stream for the operator.
     EndStream {
         /// The stream.
@@ -152,6 +154,11 @@ pub enum HubReply {
         /// There are more after the last.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         more: bool,
+    },
+    /// The hub's status.
+    Status {
+        /// The status.
+        status: Box<HubStatus>,
     },
     /// The request has been carried out.
     Done,

@@ -20,6 +20,7 @@ use crate::hub::consequences::Clocks;
 use crate::hub::event::{Event, Operation};
 use crate::hub::registry::portable::Subject;
 use crate::hub::shared::Shared;
+use crate::hub::status::status;
 use crate::net::os::clock;
 use crate::proto::id::{DeviceId, Principal, Role, StreamId};
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -81,6 +82,10 @@ impl HubPart for ClusterPart {
                     HubReply::Devices { devices: device.into_iter().collect(), more: false }
                 }
                 HubRequest::Streams { after } => self.streams(after),
+                HubRequest::Status => match status(&self.shared).await {
+                    Ok(status) => HubReply::Status { status: Box::new(status) },
+                    Err(error) => HubReply::Refused { reason: error.to_public_refusal() },
+                },
                 HubRequest::Deny { principal, revision } => {
                     if !has_changed_since(&self.shared, &principal, revision).await {
                         deny_here(&self.shared, &principal);

@@ -10,7 +10,7 @@ use crate::hub::cluster::link::LinkError;
 use crate::hub::cluster::messages::{HubReply, HubRequest};
 use crate::hub::cluster::node::Node;
 use crate::hub::shared::Shared;
-use crate::proto::admin::{Presence, StreamStatus};
+use crate::proto::admin::{HubStatus, Presence, StreamStatus};
 use crate::proto::id::{DeviceId, HubId, Principal, StreamId};
 use crate::proto::join::HubAddress;
 
@@ -55,6 +55,23 @@ pub(in crate::hub) async fn device(shared: &Shared, device: &DeviceId) -> Gather
     })
     .await;
     Gathered { all: found.all.into_values().next(), silent: found.silent }
+}
+
+/// Returns the status of the other hubs, by their addresses. Those that are dead count as silent.
+pub(in crate::hub) async fn statuses(shared: &Shared) -> Gathered<Vec<HubStatus>> {
+    let mut gathered: Gathered<Vec<HubStatus>> = gather(shared, |node, hub, address| {
+        Box::pin(async move {
+            let reply = node.request(hub, HubRequest::Status, PART_TIMEOUT).await?;
+            let HubReply::Status { status } = reply else { return Err(not_understood()) };
+            Ok(vec![HubStatus { address: Some(address), ..*status }])
+        })
+    })
+    .await;
+    gathered.all.sort_by_key(|hub| hub.address.as_ref().map(ToString::to_string));
+    if let Some(node) = &shared.cluster {
+        gathered.silent.extend(node.with_members(|members| members.dead().cloned().collect::<Vec<_>>()));
+    }
+    gathered
 }
 
 /// Returns the streams of other hubs.
