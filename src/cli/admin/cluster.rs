@@ -191,14 +191,14 @@ fn show(status: &ClusterStatus) {
     });
     output::print_table(&["HUB", "STATE", "VERSION", "REGION", "SINCE", "DEVICES", "STREAMS", "HEARD"], rows);
     show_servers(&status.servers);
-    if let Some(SharedRegistry { entries, lag, follows, since, refuses, .. }) = &status.registry {
+    if let Some(SharedRegistry { entries, lag, follows, since, last_error, refuses, .. }) = &status.registry {
         let state = match (follows, lag) {
             (false, _) => format!("does not follow the others since {since}"),
             (true, 0) => "is up to date".to_owned(),
             (true, lag) => format!("is {} behind", text::count(*lag, "change")),
         };
         output::eprint(&format!("the registry here, of {}, {state}", text::count(*entries, "entry")));
-        refuses.iter().for_each(|why| output::warning(why));
+        refuses.iter().chain(last_error.iter().filter(|_| refuses.is_none())).for_each(|why| output::warning(why));
     }
     if let Some(seconds) = status.isolated_seconds {
         let since = text::count(seconds, "second");

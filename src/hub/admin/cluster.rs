@@ -52,8 +52,8 @@ pub(super) async fn restore(shared: &Shared, force: bool, by: By) -> Result<Admi
 }
 
 fn registry(mirror: &Mirror) -> Option<SharedRegistry> {
-    let MirrorStatus { entries, revision, lag, follows, refuses, since, .. } = mirror.status().ok()?;
-    Some(SharedRegistry { entries, revision, lag, follows, since, refuses })
+    let MirrorStatus { entries, revision, lag, follows, refuses, last_error, since } = mirror.status().ok()?;
+    Some(SharedRegistry { entries, revision, lag, follows, since, last_error, refuses })
 }
 
 /// Reports every hub that is known, this one first.

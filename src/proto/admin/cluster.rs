@@ -56,6 +56,9 @@ pub struct SharedRegistry {
     pub follows: bool,
     /// Since when it does, or does not.
     pub since: Timestamp,
+    /// Why it does not follow, as far as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
     /// Why changes are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refuses: Option<String>,
