@@ -17,6 +17,8 @@ mod check;
 mod cli;
 mod client_limits;
 mod cluster;
+mod cluster_faults;
+mod cluster_registry;
 mod cluster_status;
 mod completion;
 mod config;

@@ -19,6 +19,8 @@ pub enum Subject {
     Beats,
     /// Which devices have come to a hub or left it.
     Presence,
+    /// Streams whose device's end waits at a hub for the service's.
+    Waiting,
     /// Which hub has a device: each that has it replies.
     Who,
     /// Requests to one hub.
@@ -32,6 +34,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Beats => f.write_str("ds1.beat"),
             Self::Presence => f.write_str("ds1.presence"),
+            Self::Waiting => f.write_str("ds1.waiting"),
             Self::Who => f.write_str("ds1.who"),
             Self::Requests(hub) => write!(f, "ds1.ask.{hub}"),
             Self::Cancellations(hub) => write!(f, "ds1.cancel.{hub}"),
@@ -202,6 +205,15 @@ pub struct OpenedElsewhere {
     pub standby: Option<StandbyOffer>,
     /// Limit of streams that the service may be opening there at the same time.
     pub opening_limit: usize,
+}
+
+/// Streams that a dead hub carried, whose device's end waits at a hub.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingDevices {
+    /// The hub.
+    pub hub: HubId,
+    /// The streams.
+    pub streams: Vec<StreamId>,
 }
 
 /// A device that is looked for.

@@ -61,6 +61,14 @@ impl HubPart for ClusterPart {
         self.shared.streams.broker.handle(Input::PresentElsewhere { device, run: to.run, address: to.address });
     }
 
+    fn devices_waiting(&self) -> Vec<StreamId> {
+        self.shared.streams.broker.devices_waiting()
+    }
+
+    fn devices_wait_elsewhere(&self, streams: Vec<StreamId>) {
+        self.shared.streams.broker.handle(Input::DevicesWaitElsewhere { streams });
+    }
+
     fn members_changed(&self, others: OtherHubs) {
         self.shared.streams.broker.handle(Input::HubsChanged(others));
     }
