@@ -243,6 +243,24 @@ async fn a_request_is_made_again_after_an_interruption_and_served_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_agent_that_was_displaced_got_in_before_the_first_beat_of_the_other_ones_hub() {
+    let cluster = TestCluster::of(2).await;
+    cluster.connect(1, "pi", 1);
+    cluster.switch.set_connected(1, false);
+    sleep(DEAD_AFTER + 2 * BEAT_INTERVAL).await;
+    let pi = "pi".parse().unwrap();
+    assert!(!cluster.hubs[0].node.is_at_dead_hub(&pi), "nothing is known of it");
+    cluster.switch.lose(Subject::Beats, 4);
+    cluster.switch.set_connected(1, true);
+    // It tells its devices again within a second.
+    sleep(Duration::from_millis(1100)).await;
+    assert!(cluster.hubs[0].node.is_at_dead_hub(&pi));
+    cluster.settle().await;
+    assert!(!cluster.hubs[0].node.is_at_dead_hub(&pi), "it is asked");
+    assert_eq!(cluster.place(0, "pi"), Placement::AskHub(cluster.id(1)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_other_hub_is_told_of_streams_that_wait_for_a_service() {
     let cluster = TestCluster::of(3).await;
     let streams: Vec<_> = (0..2500u16)
