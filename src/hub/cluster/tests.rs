@@ -243,6 +243,22 @@ async fn a_request_is_made_again_after_an_interruption_and_served_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hub_that_connected_to_another_server_counted_as_dead_meanwhile() {
+    let cluster = TestCluster::of(2).await;
+    cluster.connect(1, "pi", 1);
+    sleep(Duration::from_millis(100)).await;
+    cluster.switch.set_connected(1, false);
+    let asked = cluster.hubs[0].node.is_alive(cluster.id(1));
+    let back = async {
+        sleep(Duration::from_millis(500)).await;
+        cluster.switch.set_connected(1, true);
+    };
+    let (is_alive, ()) = tokio::join!(asked, back);
+    assert!(is_alive);
+    assert_eq!(cluster.place(0, "pi"), Placement::AskHub(cluster.id(1)), "its device is not called offline");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_agent_that_was_displaced_got_in_before_the_first_beat_of_the_other_ones_hub() {
     let cluster = TestCluster::of(2).await;
     cluster.connect(1, "pi", 1);

@@ -5,17 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
+use tokio::time::sleep;
 
 use crate::hub::cluster::link::LinkError;
 use crate::hub::cluster::messages::{HubReply, HubRequest};
 use crate::hub::cluster::node::Node;
 use crate::hub::shared::Shared;
+use crate::net::os::clock;
 use crate::proto::admin::{HubStatus, Presence, StreamStatus};
 use crate::proto::id::{DeviceId, HubId, Principal, StreamId};
 use crate::proto::join::HubAddress;
 
 /// The time for one part of a list: a person waits.
 const PART_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The pause before a hub that does not listen is asked again to deny an identity.
+const ABSENT_PAUSE: Duration = Duration::from_millis(200);
 
 /// The parts of a hub's list: half a million devices.
 const MAX_PARTS: usize = 1000;
@@ -95,8 +100,16 @@ pub(in crate::hub) async fn deny(shared: &Shared, principal: &Principal) -> Gath
     gather(shared, |node, hub, address| {
         let request = HubRequest::Deny { principal: principal.clone(), revision };
         Box::pin(async move {
-            let HubReply::Done = node.request(hub, request, PART_TIMEOUT).await? else { return Err(not_understood()) };
-            Ok(vec![address])
+            let until = clock::now() + PART_TIMEOUT;
+            loop {
+                match node.request(hub, request.clone(), PART_TIMEOUT).await {
+                    Ok(HubReply::Done) => return Ok(vec![address]),
+                    Ok(_) => return Err(not_understood()),
+                    // It may live, and be about to connect to the engine again.
+                    Err(LinkError::NobodyListens) if clock::now() < until => sleep(ABSENT_PAUSE).await,
+                    Err(error) => return Err(error),
+                }
+            }
         })
     })
     .await
