@@ -43,6 +43,8 @@ fn status_says_whether_nats_writes_to_disk_before_it_confirms() {
     let cluster = Cluster::over(Nats::start_with(1, ACCOUNTS), 1, &[]);
     let said = cluster.hubs[0].ask(&["cluster", "status"]);
     assert!(said.contains("n0 (in use)") && said.contains("minutes later"), "{said}");
+    let checked = cluster.hubs[0].machine().run(&["hub", "check"]);
+    assert!(checked.stdout.contains("n0 can lose confirmed changes"), "{checked:?}");
 }
 
 #[test]
