@@ -127,10 +127,12 @@ impl Joining {
             }
         };
         if response.status() != StatusCode::NO_CONTENT {
-            if is_new {
+            let refusal = response_refusal(&response);
+            // A change that hubs could not store in time may be stored yet: then another try with the same key has joined.
+            if is_new && refusal.kind != RefusalKind::ChangesRefused {
                 identity_dir.discard_pending_seed();
             }
-            return Err(self.explain(response_refusal(&response))?);
+            return Err(self.explain(refusal)?);
         }
         let streaming_endpoint = streaming_endpoint(&response)?;
         let (hub, code_hash) = (link.hub.clone(), Some(code_hash(link)));

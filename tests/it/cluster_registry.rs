@@ -4,6 +4,7 @@ use std::thread;
 
 use devstream::proto::refusal::RefusalKind;
 
+use crate::support::chaos::{Direction, Fault};
 use crate::support::cluster::Cluster;
 use crate::support::machine::Machine;
 use crate::support::nats::Nats;
@@ -56,6 +57,18 @@ fn a_bucket_that_was_deleted_takes_no_change_until_it_is_restored() {
         assert_eq!(lost, 1, "said once: {}", hub.process);
         hub.process.wait_line("is followed again");
     }
+}
+
+#[test]
+fn a_join_that_was_stored_after_it_was_refused_spent_its_link() {
+    let cluster = Cluster::with_networks(Nats::start(1), 1);
+    let (link, newcomer) = (cluster.hubs[0].device_link("pi-43"), Machine::new());
+    // What the hub sends arrives, and it gets no reply.
+    cluster.links[0][0].hit_everything(Fault::Freeze(Direction::Down));
+    assert_is(&newcomer.run(&["join", &link]), RefusalKind::ChangesRefused);
+    cluster.links[0][0].heal();
+    poll("the join", || (newcomer.run(&["join", &link]).code == Some(0)).then_some(()));
+    assert_is(&Machine::new().run(&["join", &link]), RefusalKind::LinkSpent);
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl Mirror {
     pub(super) fn interrupted(&self, error: &RegistryError) {
         let mut state = self.state();
         let text = error.to_string();
-        let is_new = state.last_error.as_ref() != Some(&text) || state.follows;
+        let is_new = state.reported.replace(text.clone()).as_ref() != Some(&text);
         // A bucket that is lost was reported as such.
         if is_new && !matches!(error, RegistryError::BucketLost(_)) {
             tracing::warn!(target: "cluster", "the registry of the other hubs is not followed: {error}; trying again");
@@ -48,7 +48,8 @@ impl Mirror {
     /// Records that the bucket is followed.
     pub(super) fn followed(&self) {
         let mut state = self.state();
-        if state.last_error.take().is_some() {
+        state.last_error = None;
+        if state.reported.take().is_some() {
             tracing::info!(target: "cluster", "the registry of the other hubs is followed again");
         }
         state.set_follows(true);

@@ -84,6 +84,8 @@ pub(super) struct State {
     /// The highest revision that is known to exist: of a value that came, or that this hub put.
     pub(super) highest: u64,
     pub(super) last_error: Option<String>,
+    /// Why the bucket is not followed, as the log has it.
+    pub(super) reported: Option<String>,
     pub(super) since: Timestamp,
 }
 
@@ -105,6 +107,7 @@ impl State {
             applied: 0,
             highest: 0,
             last_error: None,
+            reported: None,
             since: clock::now_utc(),
         }
     }
