@@ -9,12 +9,12 @@ use anyhow::anyhow;
 use crate::cli::Failure;
 use crate::cli::args::Logs;
 use crate::cli::output::{self, OutputError, harmless_if_closed, printable, stdio};
-use crate::hub::activity::{Filter, History, Line};
+use crate::hub::activity::{History, Line};
 use crate::hub::state::{activity_log, admin_socket};
 use crate::net::os::clock;
 use crate::net::os::local_socket;
 use crate::net::os::owner::explain;
-use crate::proto::admin::{AdminRequest, AdminResponse};
+use crate::proto::admin::{AdminRequest, AdminResponse, LogFilter};
 use crate::proto::id::{Principal, Role};
 
 /// The entries that --follow starts with, as `tail` does.
@@ -40,7 +40,7 @@ pub(in crate::cli) async fn run(logs: &Logs, state: &Path) -> Result<(), Failure
         ))
     };
     let since = logs.since.map(|age| clock::now_utc().before(age));
-    let filter = Filter { device: logs.device.clone(), service: logs.service.clone(), since };
+    let filter = LogFilter { device: logs.device.clone(), service: logs.service.clone(), since };
     let (last, reader) = if logs.follow && since.is_none() {
         History::open_at_end(&path, filter, LAST_LINES).map_err(cannot)?
     } else {

@@ -49,7 +49,9 @@ pub(super) fn print_answer(answer: AdminResponse, as_json: bool, with_keys: bool
         }
         AdminResponse::Status(status) if as_json => json(&status)?,
         AdminResponse::Status(status) => show_status(&status),
-        AdminResponse::ClusterLink { .. } | AdminResponse::Cluster(_) => bail!("the hub answered another question"),
+        AdminResponse::ClusterLink { .. } | AdminResponse::Cluster(_) | AdminResponse::HubLog(_) => {
+            bail!("the hub answered another question")
+        }
         AdminResponse::Done { what } => output::eprint(if what.is_empty() { "done" } else { &what }),
         AdminResponse::Failed { reason } => bail!(reason),
     }
