@@ -17,6 +17,7 @@ mod check;
 mod cli;
 mod client_limits;
 mod cluster;
+mod cluster_logs;
 mod completion;
 mod config;
 mod conformance;
