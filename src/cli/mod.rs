@@ -169,7 +169,7 @@ fn run(cli: Cli, inherited: InheritedSockets, table: Option<Table>) -> Result<()
             Command::Fleet(fleet) => Box::pin(fleet::run(fleet.command)).await,
             Command::Config(config) => config::command::run(config),
             Command::Completions(Completions { shell, fixed: true }) => {
-                output::print(shell.script());
+                output::print(&complete::static_script(shell)?);
                 Ok(())
             }
             Command::Completions(Completions { shell, fixed: false }) => {

@@ -114,7 +114,7 @@ fn observe(shared: &Shared, report: Report<'_>) {
         }
         Report::Lost(loss) => tracing::error!(
             target: "cluster",
-            "the registry's bucket {loss}: identities cannot be changed until a person has looked at it: devstream hub cluster restore"
+            "the registry's bucket {loss}, and identities cannot be changed: {}", loss.advice()
         ),
     }
 }

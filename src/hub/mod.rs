@@ -44,6 +44,7 @@ mod shared;
 mod shutdown;
 mod standby_limit;
 pub mod state;
+mod status;
 mod streams;
 
 use std::io;

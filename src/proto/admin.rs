@@ -2,22 +2,24 @@
 
 mod cluster;
 mod device;
-mod identity;
 mod log;
+mod status;
 mod stream;
 
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::cluster::{ClusterHub, ClusterStatus, SharedRegistry};
+pub use self::cluster::{ClusterHub, ClusterStatus, EngineServer, SharedRegistry};
 pub use self::device::{DeviceStatus, NOT_JOINED_YET, disabled_at_the_hub};
-pub use self::identity::{Enrolment, Identity, KeyStatus, Presence};
 pub use self::log::{FilePosition, LogFilter, LogPage, LogPosition, LogRequest};
+pub use self::status::{CertificateReport, HubStatus, OtherHubStatuses};
 pub use self::stream::StreamStatus;
-use super::id::{HubId, Principal, Role, ServiceName, StreamId};
+use super::id::{HubId, Principal, Role, ServiceName, StreamId, StreamName};
 use super::join::{HubAddress, Pin};
 use super::key::PublicKey;
+use super::message::DeadTarget;
+use super::refusal::Detail;
 use super::scope::{Glob, Scope, ScopeChange};
 use super::timestamp::Timestamp;
 
@@ -119,6 +121,8 @@ pub enum AdminRequest {
     },
     /// Report the hub's status.
     Status,
+    /// Report the status of the other hubs of the cluster.
+    OtherHubs,
     /// Make an invitation for one more hub of the cluster.
     InviteHub,
     /// Report the state of the cluster.
@@ -182,6 +186,8 @@ pub enum AdminResponse {
     HubLog(Box<LogPage>),
     /// Response to [`AdminRequest::Status`].
     Status(Box<HubStatus>),
+    /// Response to [`AdminRequest::OtherHubs`].
+    OtherHubs(OtherHubStatuses),
     /// Response to [`AdminRequest::InviteHub`].
     ClusterLink {
         /// The link, code included.
@@ -237,77 +243,94 @@ pub struct HubInfo {
     pub version: String,
 }
 
-/// The hub's certificate.
+/// An identity, as `list` and `show` give it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct CertificateReport {
-    /// Its source: `own`, `pem` or `acme`.
-    pub source: String,
-    /// The host names it is valid for.
-    #[serde(default)]
-    pub names: Vec<String>,
-    /// Start of its validity.
+pub struct Identity {
+    /// Role and id.
+    #[serde(flatten)]
+    pub principal: Principal,
+    /// `false` if the hub rejects it.
+    pub enabled: bool,
+    /// `true` once it has a key.
+    pub joined: bool,
+    /// Its keys, newest first.
+    pub keys: Vec<KeyStatus>,
+    /// Time of creation.
+    pub created: Timestamp,
+    /// Number of the enrolment key it joined with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_before: Option<Timestamp>,
-    /// End of its validity.
-    pub not_after: Timestamp,
-    /// Whole days until its end.
-    pub days_left: i64,
-    /// Error of the last attempt to replace it, if it failed.
+    pub enrolment: Option<u64>,
+    /// Time of its last connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<String>,
+    pub last_seen: Option<Timestamp>,
+    /// A device that is not connected and still has open streams: its agent was told to end.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ending: bool,
+    /// A device's presence, if it is connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub online: Option<Presence>,
+    /// A service's scope.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
 }
 
-/// The hub's status.
+/// A key of an identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct HubStatus {
-    /// Version of the program.
-    pub version: String,
-    /// The name by which other machines reach it.
-    pub hostname: String,
-    /// Process id.
-    pub process: u32,
-    /// Time of its start.
+pub struct KeyStatus {
+    /// The key's fingerprint.
+    pub fingerprint: String,
+    /// Time it was added.
+    pub added: Timestamp,
+    /// Expiry, once it has been replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+/// The presence of a connected device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Presence {
+    /// Time it connected.
     pub since: Timestamp,
-    /// `true` while it shuts down and takes no new streams.
-    pub draining: bool,
-    /// Registered devices.
-    pub devices: u64,
-    /// Connected devices.
-    pub online: u64,
-    /// Registered services.
-    pub services: u64,
-    /// Streams, open or being established.
-    pub streams: u64,
-    /// Connections that have not authenticated.
-    pub unauthenticated_connections: u64,
-    /// Memory in use, in bytes: what counts against the limit, or else resident memory.
-    pub memory_bytes: u64,
-    /// The tightest limit on memory, in bytes, if there is one.
+    /// Its source address.
+    pub address: SocketAddr,
+    /// Version of its agent.
+    pub version: Detail,
+    /// The stream names it offers.
+    pub forwards: Vec<StreamName>,
+    /// Its first, which is meant where no name is given, is not for the service that lists it.
+    #[serde(rename = "firstHidden", default, skip_serializing_if = "is_false")]
+    pub first_is_hidden: bool,
+    /// `true` if it may accept other names too.
+    #[serde(rename = "others", default, skip_serializing_if = "super::message::is_false")]
+    pub accepts_any_name: bool,
+    /// Those of its forwards whose targets did not answer when it last tried them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dead_targets: Vec<DeadTarget>,
+    /// Round-trip time of the last ping, in microseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub memory_limit_bytes: Option<u64>,
-    /// Open file descriptors.
-    pub descriptors: u64,
-    /// Limit of open file descriptors.
-    pub descriptor_limit: u64,
-    /// TCP congestion control of its connections, if the system reports it: `bbr` where that is allowed.
+    pub round_trip_us: Option<u64>,
+    /// The hub of a cluster that it is connected to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub congestion_control: Option<String>,
-    /// The certificate of the public listener.
-    pub certificate: CertificateReport,
-    /// Lines that the activity log lost.
-    pub activity_lost: u64,
-    /// Conditions that need an operator.
-    pub warnings: Vec<String>,
+    pub hub: Option<HubAddress>,
 }
 
-impl HubStatus {
-    /// Formats open and allowed file descriptors. A system that limits them also counts them.
-    pub fn descriptors_of(&self) -> String {
-        match self.descriptor_limit {
-            u64::MAX => "no limit".into(),
-            limit => format!("{} of {limit}", self.descriptors),
-        }
-    }
+/// An enrolment key, with which many devices join.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Enrolment {
+    /// Its number.
+    pub id: u64,
+    /// The device ids it may enrol.
+    pub devices: Glob,
+    /// The number of devices it may enrol.
+    pub uses: u32,
+    /// The number it has enrolled.
+    pub used: u32,
+    /// Time of creation.
+    pub created: Timestamp,
+    /// Expiry.
+    pub until: Timestamp,
 }

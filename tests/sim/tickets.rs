@@ -1,6 +1,6 @@
 //! Resume tickets of one stream id at a hub that was restarted: only ends of the same stream are joined.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use devstream::hub::broker::{Broker, Input, LegAttach, LegCredential, OpenRequest, Output, Settings};
 use devstream::hub::cluster::view::other_hubs::OtherHubs;
@@ -149,6 +149,46 @@ fn an_end_that_waits_for_a_stream_of_another_hub_goes_back_once_that_hub_lives_a
     assert!(!is_joined(&hub.returns(ticket(Role::Device))));
     assert!(is_joined(&hub.returns(ticket(Role::Service))), "both are here");
     assert!(refusals(&hub.outputs(others(None))).is_empty(), "it goes on here");
+}
+
+/// One end could reach one hub only, and the other one another.
+#[test]
+fn ends_that_wait_at_different_hubs_meet_where_the_device_is() {
+    let other = HubId::from_bytes([9; 16]);
+    let ticket = |role| ticket(role, HubRun { id: Some(other), run: 1 });
+    let stream = StreamId::from_bytes(STREAM);
+    let [mut of_device, mut of_service] = [4, 5].map(Hub::new);
+    for hub in [&mut of_device, &mut of_service] {
+        let hubs = [(other, Some(hub.now))].into();
+        hub.outputs(Input::HubsChanged(OtherHubs { hubs, isolated: false }));
+    }
+    assert!(refusals(&of_device.returns(ticket(Role::Device))).is_empty(), "it waits");
+    assert!(refusals(&of_service.returns(ticket(Role::Service))).is_empty(), "it waits");
+    let waiting = |hub: &Hub, after| hub.broker.devices_waiting(hub.now + Duration::from_millis(after));
+    assert_eq!(waiting(&of_device, 0), [], "the other end may come in a moment");
+    assert_eq!(waiting(&of_device, 300), [stream]);
+    assert_eq!(waiting(&of_service, 300), [], "a service goes to its device");
+
+    let told = || Input::DevicesWaitElsewhere { streams: vec![stream] };
+    assert_eq!(refusals(&of_service.outputs(told())), [RefusalKind::Interrupted], "sent away");
+    assert_eq!(
+        refusals(&of_service.returns(ticket(Role::Service))),
+        [RefusalKind::Interrupted],
+        "and not let in again"
+    );
+    assert!(is_joined(&of_device.returns(ticket(Role::Service))));
+    assert_eq!(waiting(&of_device, 300), []);
+    assert!(refusals(&of_device.outputs(told())).is_empty(), "what was said earlier ends nothing");
+
+    // The device's end comes to the other hub after all.
+    assert!(refusals(&of_service.returns(ticket(Role::Device))).is_empty());
+    assert!(is_joined(&of_service.returns(ticket(Role::Service))));
+    // It has gone from where it waited, and nobody says otherwise.
+    let mut left = Hub::new(6);
+    left.outputs(Input::HubsChanged(OtherHubs { hubs: [(other, Some(left.now))].into(), isolated: false }));
+    left.outputs(told());
+    left.now += Duration::from_secs(3);
+    assert!(refusals(&left.returns(ticket(Role::Service))).is_empty(), "it waits here again");
 }
 
 /// The service may have used the id again, for another forward, and its scope is checked for one of them.

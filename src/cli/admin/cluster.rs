@@ -17,7 +17,7 @@ use crate::hub::state::share::ClusterShare;
 use crate::net::client::{Client, RequestOptions, response_refusal};
 use crate::net::os::random;
 use crate::net::tls::Trust;
-use crate::proto::admin::{AdminRequest, AdminResponse, ClusterHub, ClusterStatus, SharedRegistry};
+use crate::proto::admin::{AdminRequest, AdminResponse, ClusterHub, ClusterStatus, EngineServer, SharedRegistry};
 use crate::proto::cluster_link::{ClusterJoinRequest, ClusterJoinResponse, ClusterLink};
 use crate::proto::http::Route;
 use crate::proto::id::{Principal, Role};
@@ -190,17 +190,35 @@ fn show(status: &ClusterStatus) {
         vec![address, hub.state.clone(), hub.version.clone(), region, hub.since.to_string(), devices, streams, heard]
     });
     output::print_table(&["HUB", "STATE", "VERSION", "REGION", "SINCE", "DEVICES", "STREAMS", "HEARD"], rows);
-    if let Some(SharedRegistry { entries, lag, follows, since, refuses, .. }) = &status.registry {
+    show_servers(&status.servers);
+    if let Some(SharedRegistry { entries, lag, follows, since, last_error, refuses, .. }) = &status.registry {
         let state = match (follows, lag) {
             (false, _) => format!("does not follow the others since {since}"),
             (true, 0) => "is up to date".to_owned(),
             (true, lag) => format!("is {} behind", text::count(*lag, "change")),
         };
         output::eprint(&format!("the registry here, of {}, {state}", text::count(*entries, "entry")));
-        refuses.iter().for_each(|why| output::warning(why));
+        refuses.iter().chain(last_error.iter().filter(|_| refuses.is_none())).for_each(|why| output::warning(why));
     }
     if let Some(seconds) = status.isolated_seconds {
         let since = text::count(seconds, "second");
         output::warning(&format!("no NATS server can be reached since {since}: {}", status.nats.join(", ")));
     }
+}
+
+fn show_servers(servers: &[EngineServer]) {
+    if servers.is_empty() {
+        return;
+    }
+    let rows = servers.iter().map(|EngineServer { name, version, is_connected, synced }| {
+        let name = if *is_connected { format!("{name} (in use)") } else { name.clone() };
+        let disk = match synced {
+            Some(true) => "before it confirms",
+            Some(false) => "minutes later",
+            None => "-",
+        };
+        vec![name, version.clone(), disk.to_owned()]
+    });
+    output::print_line("");
+    output::print_table(&["NATS SERVER", "VERSION", "WRITES TO DISK"], rows);
 }

@@ -66,7 +66,10 @@ pub(super) async fn run(command: HubCommand, given: Option<&Path>) -> Result<(),
             Some(StreamsCommand::Kill { id }) => (AdminRequest::EndStream { stream: id }, false),
         },
         HubCommand::Devices(OutputArgs { json }) => (AdminRequest::List { role: Role::Device }, json),
-        HubCommand::Status(OutputArgs { json }) => (AdminRequest::Status, json),
+        HubCommand::Status(OutputArgs { json }) => {
+            let own = ask(&state, given, &AdminRequest::Status).await?;
+            return Ok(show::print_status(own, &state, json).await?);
+        }
         // `check` and `check-config` are no requests, and were handled before.
         HubCommand::Show | HubCommand::Check(_) | HubCommand::CheckConfig => (AdminRequest::Show, true),
     };

@@ -1,14 +1,16 @@
 //! The hub's responses, as text or JSON.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use anyhow::{anyhow, bail};
 use serde::Serialize;
 
 use crate::cli::output;
+use crate::cli::status::other_hubs;
 use crate::net::os::clock;
 use crate::proto::admin::{
-    AdminResponse, DeviceStatus, Enrolment, HubStatus, Identity, KeyStatus, Presence, StreamStatus,
+    AdminResponse, DeviceStatus, Enrolment, HubStatus, Identity, KeyStatus, OtherHubStatuses, Presence, StreamStatus,
 };
 use crate::proto::id::Role;
 use crate::proto::join::{HubAddress, JoinLink};
@@ -47,14 +49,40 @@ pub(super) fn print_answer(answer: AdminResponse, as_json: bool, with_keys: bool
             }
             warn_of_silent(&silent);
         }
-        AdminResponse::Status(status) if as_json => json(&status)?,
-        AdminResponse::Status(status) => show_status(&status),
-        AdminResponse::ClusterLink { .. } | AdminResponse::Cluster(_) | AdminResponse::HubLog(_) => {
-            bail!("the hub answered another question")
-        }
+        AdminResponse::Status(_)
+        | AdminResponse::OtherHubs(_)
+        | AdminResponse::ClusterLink { .. }
+        | AdminResponse::Cluster(_)
+        | AdminResponse::HubLog(_) => bail!("the hub answered another question"),
         AdminResponse::Done { what } => output::eprint(if what.is_empty() { "done" } else { &what }),
         AdminResponse::Failed { reason } => bail!(reason),
     }
+    Ok(())
+}
+
+/// A hub's status, and that of the others of its cluster.
+#[derive(Serialize)]
+struct AllHubs {
+    #[serde(flatten)]
+    own: Box<HubStatus>,
+    #[serde(flatten)]
+    others: OtherHubStatuses,
+}
+
+/// Prints the status of a hub, and of the others of its cluster.
+pub(super) async fn print_status(own: AdminResponse, state: &Path, as_json: bool) -> anyhow::Result<()> {
+    let AdminResponse::Status(own) = own else { return print_answer(own, as_json, false) };
+    let all = AllHubs { others: other_hubs(&own, state).await, own };
+    if as_json {
+        json(&all)?;
+    } else {
+        show_status(&all.own);
+        for other in &all.others.other_hubs {
+            output::print("");
+            show_status(other);
+        }
+    }
+    warn_of_silent(&all.others.silent_hubs);
     Ok(())
 }
 
@@ -302,6 +330,7 @@ fn show_status(status: &HubStatus) {
     };
     let state = if status.draining { "draining: no new streams" } else { "running" };
     let certificate = &status.certificate;
+    status.address.iter().for_each(|address| output::print(&format!("{:<16}{address}", "hub")));
     for (name, value) in [
         ("state", state.to_owned()),
         ("version", status.version.clone()),

@@ -265,14 +265,3 @@ pub(super) enum Shell {
     Fish,
     Powershell,
 }
-
-impl Shell {
-    pub(super) fn script(self) -> &'static str {
-        match self {
-            Self::Bash => include_str!("../../../completions/devstream.bash"),
-            Self::Zsh => include_str!("../../../completions/_devstream"),
-            Self::Fish => include_str!("../../../completions/devstream.fish"),
-            Self::Powershell => include_str!("../../../completions/_devstream.ps1"),
-        }
-    }
-}

@@ -88,7 +88,7 @@ pub(super) fn certificate(report: &CertificateReport, here: Timestamp, newest_mt
     }
 }
 
-/// Judges a hub's cluster: a hub that does not live, and NATS servers that cannot be reached.
+/// Judges a hub's cluster: a hub that does not live, and NATS servers that cannot be reached or confirm what they have not stored.
 pub(super) fn cluster(status: &ClusterStatus) -> Finding {
     let dead: Vec<_> =
         status.hubs.iter().filter(|hub| hub.state == "dead").map(|hub| hub.address.to_string()).collect();
@@ -99,12 +99,20 @@ pub(super) fn cluster(status: &ClusterStatus) -> Finding {
         let advice = "devices of other hubs cannot be reached through this one: start the servers, or see their logs";
         return finding.with_verdict(Verdict::because(&Refusal::new(RefusalKind::HubIsolated, cause), advice.into()));
     }
-    if dead.is_empty() {
+    if !dead.is_empty() {
+        return finding.with_verdict(Verdict::Warning {
+            cause: format!("{} does not live", dead.join(", ")),
+            advice: "start it; one that is gone for good is forgotten after a day".into(),
+        });
+    }
+    let late = status.servers.iter().filter(|server| server.synced == Some(false));
+    let late: Vec<_> = late.map(|server| server.name.as_str()).collect();
+    if late.is_empty() {
         return finding;
     }
     finding.with_verdict(Verdict::Warning {
-        cause: format!("{} does not live", dead.join(", ")),
-        advice: "start it; one that is gone for good is forgotten after a day".into(),
+        cause: format!("{} can lose confirmed changes with the power: they are written to disk later", late.join(", ")),
+        advice: "set sync_interval: always in the jetstream block of nats-server, version 2.10 or later".into(),
     })
 }
 

@@ -61,6 +61,19 @@ pub(super) fn registration(shell: Shell) -> anyhow::Result<String> {
     Ok(String::from_utf8(script)? + extra)
 }
 
+/// Returns the script that completes commands and flags without this program.
+pub(super) fn static_script(shell: Shell) -> anyhow::Result<String> {
+    let shell = match shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+        Shell::Fish => clap_complete::Shell::Fish,
+        Shell::Powershell => clap_complete::Shell::PowerShell,
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), PROGRAM, &mut script);
+    Ok(String::from_utf8(script)?)
+}
+
 fn list(names: &[impl ToString]) -> String {
     names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

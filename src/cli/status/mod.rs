@@ -22,7 +22,7 @@ use super::{Failure, output, paths};
 use crate::hub::state::admin_socket;
 use crate::net::os::clock;
 use crate::net::os::local_socket;
-use crate::proto::admin::{AdminRequest, AdminResponse, HubStatus};
+use crate::proto::admin::{AdminRequest, AdminResponse, HubStatus, OtherHubStatuses};
 use crate::proto::id::{Principal, Role};
 use crate::proto::join::HubAddress;
 use crate::proto::refusal::{Refusal, RefusalKind};
@@ -43,6 +43,8 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 #[serde(rename_all = "camelCase")]
 struct Report {
     hub: Option<Box<HubStatus>>,
+    #[serde(flatten)]
+    others: OtherHubStatuses,
     roles: Vec<RoleStatus>,
     /// Sockets of processes that do not answer: they are stopped, or hang.
     unresponsive: Vec<PathBuf>,
@@ -116,7 +118,11 @@ pub(super) async fn other_process(role: &str, identity: &Principal, hub: Option<
 
 async fn report() -> anyhow::Result<Report> {
     let ((hub, stopped_hub), identities) = (hub().await?, joined_identities()?);
-    Ok(Report { hub, stopped_hub, identities, ..running_roles().await? })
+    let others = match &hub {
+        Some(hub) => other_hubs(hub, &paths::hub_state(None)?).await,
+        None => OtherHubStatuses::default(),
+    };
+    Ok(Report { hub, others, stopped_hub, identities, ..running_roles().await? })
 }
 
 /// Returns the role that runs on this machine with this identity of the hub at one of these addresses.
@@ -168,6 +174,17 @@ async fn hub() -> anyhow::Result<(Option<Box<HubStatus>>, Option<Refusal>)> {
     })
 }
 
+/// Returns the status of the other hubs of this one's cluster, as far as it has one.
+pub(super) async fn other_hubs(hub: &HubStatus, state: &Path) -> OtherHubStatuses {
+    if hub.address.is_none() {
+        return OtherHubStatuses::default();
+    }
+    match local_socket::request(&admin_socket(state), &AdminRequest::OtherHubs).await {
+        Ok(AdminResponse::OtherHubs(others)) => others,
+        _ => OtherHubStatuses::default(),
+    }
+}
+
 fn joined_identities() -> anyhow::Result<Vec<JoinedIdentity>> {
     let mut joined = Vec::new();
     for profile in Profile::all()? {
@@ -213,12 +230,16 @@ async fn query(socket: PathBuf) -> StatusReply {
 }
 
 fn show(report: &Report) {
-    let Report { hub, roles, unresponsive, not_queried, identities, stopped_hub } = report;
+    let Report { hub, others, roles, unresponsive, not_queried, identities, stopped_hub } = report;
     match (hub, stopped_hub) {
         (Some(hub), _) => show_hub(hub),
         // One that has joined may have no use for a hub of its own any more.
         (None, Some(why)) if !report.is_empty() && identities.is_empty() => print_field("hub", &why.detail.to_string()),
         (None, _) => {}
+    }
+    others.other_hubs.iter().for_each(show_hub);
+    for address in &others.silent_hubs {
+        print_field("hub", &format!("{address}, did not answer"));
     }
     roles.iter().for_each(show_role);
     for socket in unresponsive {
@@ -235,7 +256,8 @@ fn show(report: &Report) {
 
 fn show_hub(hub: &HubStatus) {
     let state = if hub.draining { "draining" } else { "running" };
-    print_field("hub", &format!("{}, {state}", hub.hostname));
+    let name = hub.address.as_ref().map_or_else(|| hub.hostname.clone(), ToString::to_string);
+    print_field("hub", &format!("{name}, {state}"));
     print_field("", &format!("process {} since {}, version {}", hub.process, hub.since, hub.version));
     print_field("", &format!("{} of {} devices online, streams: {}", hub.online, hub.devices, hub.streams));
     hub.warnings.iter().for_each(|warning| print_field("", &format!("warning: {warning}")));

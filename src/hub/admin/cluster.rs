@@ -17,6 +17,9 @@ use crate::net::os::{clock, random};
 use crate::proto::admin::{AdminResponse, ClusterHub, ClusterStatus, SharedRegistry};
 use crate::proto::cluster_link::ClusterLink;
 
+/// The time in which the engine's servers reply. A person waits for it only where one of them does not.
+const SERVERS_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// The reply of a hub that is alone.
 fn alone() -> AdminResponse {
     let reason = "this hub is alone; `devstream hub cluster init` makes it the first of several";
@@ -49,12 +52,12 @@ pub(super) async fn restore(shared: &Shared, force: bool, by: By) -> Result<Admi
 }
 
 fn registry(mirror: &Mirror) -> Option<SharedRegistry> {
-    let MirrorStatus { entries, revision, lag, follows, refuses, since, .. } = mirror.status().ok()?;
-    Some(SharedRegistry { entries, revision, lag, follows, since, refuses })
+    let MirrorStatus { entries, revision, lag, follows, refuses, last_error, since } = mirror.status().ok()?;
+    Some(SharedRegistry { entries, revision, lag, follows, since, last_error, refuses })
 }
 
 /// Reports every hub that is known, this one first.
-pub(super) fn status(shared: &Shared) -> AdminResponse {
+pub(super) async fn status(shared: &Shared) -> AdminResponse {
     let Some(node) = &shared.cluster else { return alone() };
     let mut hubs = vec![this_hub(shared, node)];
     let mut others: Vec<ClusterHub> = node.with_members(|members| {
@@ -67,7 +70,8 @@ pub(super) fn status(shared: &Shared) -> AdminResponse {
     let registry = shared.mirror.as_deref().and_then(registry);
     let settings = ClusterSettings::load(&shared.config.state).ok().flatten();
     let nats = settings.map(|settings| settings.nats).unwrap_or_default();
-    AdminResponse::Cluster(Box::new(ClusterStatus { hubs, registry, nats, isolated_seconds }))
+    let servers = node.link().servers(SERVERS_TIMEOUT).await;
+    AdminResponse::Cluster(Box::new(ClusterStatus { hubs, registry, nats, servers, isolated_seconds }))
 }
 
 fn this_hub(shared: &Shared, node: &Node) -> ClusterHub {

@@ -1,11 +1,10 @@
 //! The private admin socket: requests of the hub's own user, and of root.
 //!
 //! In: one JSON request per connection. Out: its response. `identities` changes the registry and applies the changes to
-//! connections, `cluster` invites further hubs, `status` reports the hub's state.
+//! connections, `cluster` invites further hubs.
 
 mod cluster;
 mod identities;
-mod status;
 
 use std::cmp::Reverse;
 use std::io;
@@ -15,10 +14,11 @@ use super::handlers::cluster::end_stream_here;
 use super::handlers::gather::{self, Gathered};
 use super::registry::RegistryError;
 use super::shared::Shared;
+use super::status::status;
 use crate::net::os::local_socket::{self, LocalListener, LocalStream};
 use crate::net::tasks::Tasks;
 use crate::net::transport::accept::accept_loop;
-use crate::proto::admin::{AdminRequest, AdminResponse};
+use crate::proto::admin::{AdminRequest, AdminResponse, OtherHubStatuses};
 use crate::proto::id::{Principal, StreamId};
 
 /// The user of this machine who sent a request, for the activity log; `None` if the system does not say.
@@ -70,9 +70,10 @@ async fn handle(shared: &Shared, request: AdminRequest, by: By) -> AdminResponse
             Ok(page) => AdminResponse::HubLog(Box::new(page)),
             Err(reason) => AdminResponse::Failed { reason },
         }),
-        AdminRequest::Status => status::status(shared).await,
+        AdminRequest::Status => status(shared).await.map(|status| AdminResponse::Status(Box::new(status))),
+        AdminRequest::OtherHubs => Ok(other_hubs(shared).await),
         AdminRequest::InviteHub => Ok(cluster::invite(shared, by)),
-        AdminRequest::ClusterStatus => Ok(cluster::status(shared)),
+        AdminRequest::ClusterStatus => Ok(cluster::status(shared).await),
         AdminRequest::RestoreCluster { force } => cluster::restore(shared, force, by).await,
     };
     let is_recorded = shared.activity.changes_synced(before).await;
@@ -111,6 +112,11 @@ fn error_with_advice(error: &RegistryError) -> String {
         | RegistryError::Store(_)
         | RegistryError::OldCopy { .. } => error.to_string(),
     }
+}
+
+async fn other_hubs(shared: &Shared) -> AdminResponse {
+    let Gathered { all, silent } = gather::statuses(shared).await;
+    AdminResponse::OtherHubs(OtherHubStatuses { other_hubs: all, silent_hubs: silent })
 }
 
 async fn streams(shared: &Shared) -> AdminResponse {

@@ -166,6 +166,8 @@ pub enum Input {
     GivesWay { stream: StreamId, refusal: Refusal },
     /// The other hubs of the cluster are these now.
     HubsChanged(OtherHubs),
+    /// The device's ends of these streams wait at another hub of the cluster for the service's.
+    DevicesWaitElsewhere { streams: Vec<StreamId> },
     /// The hub takes no more new streams.
     Drain,
 }

@@ -4,6 +4,7 @@
 //! [`Broker::next_deadline`]. No bytes pass through. Randomness is passed to the constructor, so that a simulation
 //! depends on its seed alone.
 
+mod apart;
 mod devices;
 mod handshake;
 mod messages;
@@ -66,6 +67,8 @@ pub struct Broker {
     started_at: Option<Instant>,
     /// Streams of an earlier run that were adopted and have ended.
     ended_after_restart: HashSet<StreamId>,
+    /// The streams whose device's end waits at another hub, and until when that counts.
+    waiting_elsewhere: BoundedMap<StreamId, Instant>,
     /// The last streams that both ends closed: a leg that lost its connection meanwhile is refused as `AlreadyEnded`.
     recently_closed: BoundedMap<StreamId, ()>,
     /// The last streams whose ids services chose, for one that repeats its request.
@@ -102,6 +105,7 @@ impl Broker {
             other_hubs: OtherHubs::default(),
             started_at: None,
             ended_after_restart: HashSet::new(),
+            waiting_elsewhere: BoundedMap::new(apart::MAX_WAITING_ELSEWHERE),
             recently_closed: BoundedMap::new(RECENTLY_CLOSED_STREAMS),
             recent_requests: BoundedMap::new(RECENT_REQUESTS_OF_HUB),
             recent_keys: BoundedMap::new(RECENT_KEY_CHANGES),
@@ -143,6 +147,7 @@ impl Broker {
                 self.other_hubs = others;
                 self.return_to_living_hubs();
             }
+            Input::DevicesWaitElsewhere { streams } => self.devices_wait_elsewhere(&streams, now),
             Input::Drain => self.drain(now),
         }
     }

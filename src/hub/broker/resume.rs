@@ -74,7 +74,7 @@ impl Broker {
     }
 
     /// Refuses the leg that waits for an interrupted stream's other one. The stream stays interrupted.
-    fn refuse_waiting(&mut self, id: StreamId, refusal: &Refusal) {
+    pub(super) fn refuse_waiting(&mut self, id: StreamId, refusal: &Refusal) {
         let Some(stream) = self.streams.get_mut(&id).filter(|it| matches!(it.phase, Phase::Interrupted { .. })) else {
             return;
         };
@@ -174,6 +174,7 @@ impl Broker {
             None if self.is_other_hubs(ticket) && ticket.hub.id.is_some_and(|hub| self.other_hubs.carries_on(hub)) => {
                 Err(AT_ANOTHER_HUB)
             }
+            None if self.waits_elsewhere(ticket, now) => Err(AT_ANOTHER_HUB),
             None if self.accepts_earlier_run(now) || self.adopts_from(ticket, now) => Ok(()),
             None => Err("resume token of an earlier run of the hub, too late"),
         }
@@ -190,15 +191,10 @@ impl Broker {
     pub(super) fn return_to_living_hubs(&mut self) {
         let waits = |stream: &Stream| {
             let is_back = stream.adopted_from.is_some_and(|hub| self.other_hubs.carries_on(hub));
-            is_back && stream.opened_at.is_none() && matches!(stream.phase, Phase::Interrupted { .. })
+            is_back && stream.was_never_joined_here()
         };
         for id in self.ids(waits) {
-            self.refuse_waiting(id, &RefusalKind::Interrupted.into());
-            if let Some(stream) = self.streams.get_mut(&id) {
-                // It has not ended.
-                stream.adopted = false;
-            }
-            self.forget(id);
+            self.send_away(id);
         }
     }
 
@@ -220,13 +216,15 @@ impl Broker {
 
     /// Forgets the adopted streams that have ended, once no more are adopted.
     pub(super) fn forget_earlier_runs(&mut self, now: Instant) {
-        let adopts = |broker: &Self| {
-            let others = broker.adoption_window().is_some_and(|window| broker.other_hubs.may_adopt(window, now));
-            others || broker.accepts_earlier_run(now)
-        };
+        let adopts = |broker: &Self| broker.adopts_any(now) || broker.accepts_earlier_run(now);
         if !self.ended_after_restart.is_empty() && !adopts(self) {
             self.ended_after_restart = HashSet::new();
         }
+    }
+
+    /// Reports whether streams of any other hub may go on here.
+    pub(super) fn adopts_any(&self, now: Instant) -> bool {
+        self.adoption_window().is_some_and(|window| self.other_hubs.may_adopt(window, now))
     }
 
     /// Abandons the interrupted streams of an agent's earlier run.

@@ -191,6 +191,7 @@ impl<T: Transport> BrokerDriver<T> {
             Input::DeviceConnected { .. }
             | Input::PresentElsewhere { .. }
             | Input::HubsChanged(_)
+            | Input::DevicesWaitElsewhere { .. }
             | Input::OpenRequested { .. }
             | Input::DeviceResponded { .. }
             | Input::StandbyFailed { .. }

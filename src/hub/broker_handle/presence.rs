@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::BrokerHandle;
+use crate::net::os::clock;
 use crate::net::websocket::Transport;
 use crate::proto::admin::Presence;
 use crate::proto::id::{ConnectionId, DeviceId, StreamId};
@@ -23,6 +24,11 @@ impl<T: Transport> BrokerHandle<T> {
     /// Reports whether a device is online here.
     pub(in crate::hub) fn has_device(&self, device: &DeviceId) -> bool {
         self.with(|driver| driver.broker.online(device).is_some()).unwrap_or_default()
+    }
+
+    /// Returns the streams of dead hubs whose device's end waits here for the service's.
+    pub(in crate::hub) fn devices_waiting(&self) -> Vec<StreamId> {
+        self.with(|driver| driver.broker.devices_waiting(clock::now())).unwrap_or_default()
     }
 
     /// Reports whether the stream exists here.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::link::LinkError;
 use super::messages::{Found, HubReply, HubRequest, Numbered, Search, Subject, reply_place};
@@ -16,6 +16,10 @@ const LIFE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The time in which every live hub says whether it has a device.
 const SEARCH_TIMEOUT: Duration = Duration::from_millis(1000);
+
+/// The pauses before a hub that does not listen is asked again. Together they are the time in which one that lives is connected to
+/// another server of the engine, once its own has died.
+const RECONNECTING: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(150), Duration::from_millis(400)];
 
 /// The time for the engine to be in reach again, and for the reply.
 const RECONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,15 +53,28 @@ impl Node {
         let subject = Subject::Requests(hub);
         let message = self.signed(subject, &Numbered { id, body });
         let mut cancelled = CancelOnDrop { node: self, hub, id: Some(id) };
-        let reply = self.ask_twice(subject, message, within).await;
+        let reply = self.ask_until_dead(hub, message, within).await;
         if !matches!(reply, Err(LinkError::TimedOut(_))) {
             cancelled.id = None;
         }
+        let malformed = || LinkError::Unreachable("the reply is not another hub's".into());
+        self.opened(reply_place(id), &reply?).ok_or_else(malformed)
+    }
+
+    /// Asks one hub until it is there or counts as dead. One that connects to another server of the engine is nowhere for a moment.
+    async fn ask_until_dead(&self, hub: HubId, message: Bytes, within: Duration) -> Result<Bytes, LinkError> {
+        for pause in RECONNECTING {
+            let reply = self.ask_twice(Subject::Requests(hub), message.clone(), within).await;
+            if reply != Err(LinkError::NobodyListens) || !self.with_members(|members| members.is_alive(hub)) {
+                return reply;
+            }
+            sleep(pause).await;
+        }
+        let reply = self.ask_twice(Subject::Requests(hub), message, within).await;
         if reply == Err(LinkError::NobodyListens) {
             self.bury(hub);
         }
-        let malformed = || LinkError::Unreachable("the reply is not another hub's".into());
-        self.opened(reply_place(id), &reply?).ok_or_else(malformed)
+        reply
     }
 
     /// Asks, and asks once more if the engine was out of reach meanwhile: the question or its reply may be lost, and a hub

@@ -9,6 +9,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 
 use super::messages::Subject;
+use crate::proto::admin::EngineServer;
 
 /// The reason why something was not said, or has no reply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +44,9 @@ pub trait Cluster: Send + Sync + 'static {
 
     /// Listens on a subject. What this hub says there itself is heard as well. The stream outlasts interruptions of the engine.
     fn listen(&self, subject: Subject) -> BoxFuture<'_, Result<BoxStream<'static, Received>, LinkError>>;
+
+    /// Describes the engine's servers that reply in time.
+    fn servers(&self, within: Duration) -> BoxFuture<'_, Vec<EngineServer>>;
 
     /// Reports whether the engine is in reach, from now on.
     fn is_connected(&self) -> watch::Receiver<bool>;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::proto::admin::{LogPage, LogRequest, Presence, StreamStatus};
+use crate::proto::admin::{HubStatus, LogPage, LogRequest, Presence, StreamStatus};
 use crate::proto::id::{DeviceId, HubId, HubRequestId, Principal, ServiceName, StreamId, StreamName};
 use crate::proto::message::StandbyOffer;
 use crate::proto::refusal::Refusal;
@@ -19,6 +19,8 @@ pub enum Subject {
     Beats,
     /// Which devices have come to a hub or left it.
     Presence,
+    /// Streams whose device's end waits at a hub for the service's.
+    Waiting,
     /// Which hub has a device: each that has it replies.
     Who,
     /// Requests to one hub.
@@ -32,6 +34,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Beats => f.write_str("ds1.beat"),
             Self::Presence => f.write_str("ds1.presence"),
+            Self::Waiting => f.write_str("ds1.waiting"),
             Self::Who => f.write_str("ds1.who"),
             Self::Requests(hub) => write!(f, "ds1.ask.{hub}"),
             Self::Cancellations(hub) => write!(f, "ds1.cancel.{hub}"),
@@ -84,6 +87,8 @@ pub enum HubRequest {
         /// The registry's revision before the change. A hub that has a later value of the identity has the change, or one after it.
         revision: u64,
     },
+    /// Describe the hub.
+    Status,
     /// End a stream for the operator.
     EndStream {
         /// The stream.
@@ -160,6 +165,11 @@ pub enum HubReply {
     },
     /// Some lines of the activity log.
     Log(Box<LogPage>),
+    /// The hub's status.
+    Status {
+        /// The status.
+        status: Box<HubStatus>,
+    },
     /// The request has been carried out.
     Done,
     /// The hub lives.
@@ -202,6 +212,15 @@ pub struct OpenedElsewhere {
     pub standby: Option<StandbyOffer>,
     /// Limit of streams that the service may be opening there at the same time.
     pub opening_limit: usize,
+}
+
+/// Streams that a dead hub carried, whose device's end waits at a hub.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingDevices {
+    /// The hub.
+    pub hub: HubId,
+    /// The streams.
+    pub streams: Vec<StreamId>,
 }
 
 /// A device that is looked for.

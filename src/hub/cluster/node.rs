@@ -304,6 +304,12 @@ impl Node {
         self.state.lock().presence.contradict(device, hub);
     }
 
+    /// Reports whether a device was heard of at a hub that counts as dead: that lives again, and has not said so yet.
+    pub fn is_at_dead_hub(&self, device: &DeviceId) -> bool {
+        let state = self.state.lock();
+        matches!(state.presence.find(device), Presence::Elsewhere { hub, .. } if !state.members.is_alive(hub))
+    }
+
     /// Encodes a message and authenticates it for its place.
     #[expect(clippy::expect_used, reason = "ids, names and numbers always serialise")]
     pub fn signed<T: Serialize>(&self, place: impl ToString, message: &T) -> Bytes {

@@ -10,17 +10,25 @@ use serde::de::DeserializeOwned;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::link::{Received, ReplyPath};
-use super::messages::{Cancellation, Found, HubReply, HubRequest, Numbered, Search, Subject, reply_place};
+use super::messages::{
+    Cancellation, Found, HubReply, HubRequest, Numbered, Search, Subject, WaitingDevices, reply_place,
+};
 use super::node::Node;
 use super::requests::{Admission, ServedRequests};
 use super::view::members::{BEAT_INTERVAL, Heartbeat};
 use super::view::other_hubs::OtherHubs;
 use super::view::presence::{MovedAway, PresenceNews};
 use crate::net::tasks::Tasks;
-use crate::proto::id::DeviceId;
+use crate::proto::id::{DeviceId, StreamId};
 
 /// The time in which changes of devices are collected: a fleet that reconnects costs a message each time, not one per device.
 const BATCH_TIME: Duration = Duration::from_millis(20);
+
+/// The interval at which a hub says which streams wait there for a service.
+const WAITING_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The streams in one message: some dozen bytes each, far below the engine's limit of 1 MiB.
+const STREAMS_PER_MESSAGE: usize = 1000;
 
 /// The time until the engine is asked again to pass on what is said on a subject.
 const RETRY_TIME: Duration = Duration::from_secs(1);
@@ -39,6 +47,12 @@ pub trait HubPart: Send + Sync + 'static {
     /// A device of this hub has connected to another one since.
     fn moved_away(&self, moved: MovedAway);
 
+    /// Returns the streams of dead hubs whose device's end waits at this hub for the service's.
+    fn devices_waiting(&self) -> Vec<StreamId>;
+
+    /// The device's ends of these streams wait at another hub.
+    fn devices_wait_elsewhere(&self, streams: Vec<StreamId>);
+
     /// Other hubs have come or gone, or the engine has.
     fn members_changed(&self, others: OtherHubs);
 
@@ -55,6 +69,7 @@ pub async fn run(node: Arc<Node>, hub: Arc<dyn HubPart>, tasks: Tasks) {
     tokio::join!(
         send_beats(&node, &hub),
         send_news(&node),
+        send_waiting(&node, &hub),
         follow_connection(&node),
         follow_members(&node, &hub),
         hear::<Heartbeat>(&node, Subject::Beats, |beat| {
@@ -64,6 +79,11 @@ pub async fn run(node: Arc<Node>, hub: Arc<dyn HubPart>, tasks: Tasks) {
         }),
         hear::<PresenceNews>(&node, Subject::Presence, |news| {
             node.hear_presence(&news).into_iter().for_each(|moved| hub.moved_away(moved));
+        }),
+        hear::<WaitingDevices>(&node, Subject::Waiting, |waiting| {
+            if waiting.hub != node.id() {
+                hub.devices_wait_elsewhere(waiting.streams);
+            }
         }),
         hear::<Cancellation>(&node, Subject::Cancellations(node.id()), |cancelled| served.cancel(cancelled.id)),
         reply_to_searches(&node, &hub),
@@ -110,6 +130,21 @@ async fn send_news(node: &Node) {
             let told = node.tell(Subject::Cancellations(hub), &Cancellation { id }).await;
             if let Err(error) = told {
                 tracing::debug!(target: "cluster", %error, "a request is not cancelled");
+            }
+        }
+    }
+}
+
+async fn send_waiting(node: &Node, hub: &Arc<dyn HubPart>) {
+    let mut ticks = interval(WAITING_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        for streams in hub.devices_waiting().chunks(STREAMS_PER_MESSAGE) {
+            let waiting = WaitingDevices { hub: node.id(), streams: streams.to_vec() };
+            if let Err(error) = node.tell(Subject::Waiting, &waiting).await {
+                tracing::debug!(target: "cluster", %error, "the streams that wait for a service are told again later");
+                break;
             }
         }
     }

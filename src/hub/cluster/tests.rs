@@ -21,7 +21,7 @@ use super::view::other_hubs::OtherHubs;
 use super::view::placement::{Placement, Presence};
 use super::view::presence::{AgentConnection, MovedAway};
 use crate::net::tasks::Tasks;
-use crate::proto::id::{DeviceId, HubId};
+use crate::proto::id::{DeviceId, HubId, StreamId};
 use crate::proto::secret::Secret;
 use crate::proto::timestamp::Timestamp;
 
@@ -32,6 +32,8 @@ struct TestHub {
     node: Arc<Node>,
     devices: Mutex<HashSet<DeviceId>>,
     moved: Mutex<Vec<DeviceId>>,
+    waiting: Mutex<Vec<StreamId>>,
+    waiting_elsewhere: Mutex<HashSet<StreamId>>,
     served: AtomicUsize,
     /// A request takes this long.
     delay: Mutex<Duration>,
@@ -61,6 +63,14 @@ impl HubPart for TestHub {
 
     fn moved_away(&self, moved: MovedAway) {
         self.moved.lock().push(moved.device);
+    }
+
+    fn devices_waiting(&self) -> Vec<StreamId> {
+        self.waiting.lock().clone()
+    }
+
+    fn devices_wait_elsewhere(&self, streams: Vec<StreamId>) {
+        self.waiting_elsewhere.lock().extend(streams);
     }
 
     fn members_changed(&self, _: OtherHubs) {}
@@ -102,6 +112,8 @@ impl TestCluster {
             node: node.clone(),
             devices: Mutex::default(),
             moved: Mutex::default(),
+            waiting: Mutex::default(),
+            waiting_elsewhere: Mutex::default(),
             served: AtomicUsize::default(),
             delay: Mutex::default(),
         });
@@ -228,6 +240,52 @@ async fn a_request_is_made_again_after_an_interruption_and_served_once() {
     let (reply, ()) = tokio::join!(cluster.ask(0, 1, WITHIN), cut);
     assert!(matches!(reply, Ok(HubReply::Live)), "{reply:?}");
     assert_eq!(cluster.served(1), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_that_connected_to_another_server_counted_as_dead_meanwhile() {
+    let cluster = TestCluster::of(2).await;
+    cluster.connect(1, "pi", 1);
+    sleep(Duration::from_millis(100)).await;
+    cluster.switch.set_connected(1, false);
+    let asked = cluster.hubs[0].node.is_alive(cluster.id(1));
+    let back = async {
+        sleep(Duration::from_millis(500)).await;
+        cluster.switch.set_connected(1, true);
+    };
+    let (is_alive, ()) = tokio::join!(asked, back);
+    assert!(is_alive);
+    assert_eq!(cluster.place(0, "pi"), Placement::AskHub(cluster.id(1)), "its device is not called offline");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_was_displaced_got_in_before_the_first_beat_of_the_other_ones_hub() {
+    let cluster = TestCluster::of(2).await;
+    cluster.connect(1, "pi", 1);
+    cluster.switch.set_connected(1, false);
+    sleep(DEAD_AFTER + 2 * BEAT_INTERVAL).await;
+    let pi = "pi".parse().unwrap();
+    assert!(!cluster.hubs[0].node.is_at_dead_hub(&pi), "nothing is known of it");
+    cluster.switch.lose(Subject::Beats, 4);
+    cluster.switch.set_connected(1, true);
+    // It tells its devices again within a second.
+    sleep(Duration::from_millis(1100)).await;
+    assert!(cluster.hubs[0].node.is_at_dead_hub(&pi));
+    cluster.settle().await;
+    assert!(!cluster.hubs[0].node.is_at_dead_hub(&pi), "it is asked");
+    assert_eq!(cluster.place(0, "pi"), Placement::AskHub(cluster.id(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_other_hub_is_told_of_streams_that_wait_for_a_service() {
+    let cluster = TestCluster::of(3).await;
+    let streams: Vec<_> = (0..2500u16)
+        .map(|number| StreamId::from_bytes([number.to_be_bytes(); 8].concat().try_into().unwrap()))
+        .collect();
+    *cluster.hubs[1].waiting.lock() = streams.clone();
+    sleep(Duration::from_secs(1)).await;
+    let heard = [0, 1, 2].map(|hub: usize| cluster.hubs[hub].waiting_elsewhere.lock().len());
+    assert_eq!(heard, [streams.len(), 0, streams.len()]);
 }
 
 #[tokio::test(start_paused = true)]

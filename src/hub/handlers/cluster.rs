@@ -23,6 +23,7 @@ use crate::hub::event::{Event, Operation};
 use crate::hub::registry::portable::Subject;
 use crate::hub::shared::Shared;
 use crate::hub::state::activity_log;
+use crate::hub::status::status;
 use crate::net::os::clock;
 use crate::proto::admin::LogRequest;
 use crate::proto::id::{DeviceId, Principal, Role, StreamId};
@@ -64,6 +65,14 @@ impl HubPart for ClusterPart {
         self.shared.streams.broker.handle(Input::PresentElsewhere { device, run: to.run, address: to.address });
     }
 
+    fn devices_waiting(&self) -> Vec<StreamId> {
+        self.shared.streams.broker.devices_waiting()
+    }
+
+    fn devices_wait_elsewhere(&self, streams: Vec<StreamId>) {
+        self.shared.streams.broker.handle(Input::DevicesWaitElsewhere { streams });
+    }
+
     fn members_changed(&self, others: OtherHubs) {
         self.shared.streams.broker.handle(Input::HubsChanged(others));
     }
@@ -85,6 +94,10 @@ impl HubPart for ClusterPart {
                     HubReply::Devices { devices: device.into_iter().collect(), more: false }
                 }
                 HubRequest::Streams { after } => self.streams(after),
+                HubRequest::Status => match status(&self.shared).await {
+                    Ok(status) => HubReply::Status { status: Box::new(status) },
+                    Err(error) => HubReply::Refused { reason: error.to_public_refusal() },
+                },
                 HubRequest::Deny { principal, revision } => {
                     if !has_changed_since(&self.shared, &principal, revision).await {
                         deny_here(&self.shared, &principal);

@@ -11,7 +11,7 @@ use crate::hub::auth::Action;
 use crate::hub::broker_handle::DeviceCommand;
 use crate::hub::cluster::view::presence::AgentConnection;
 use crate::hub::connection::ConnectionContext;
-use crate::hub::handlers::gather;
+use crate::hub::handlers::gather::{self, Gathered};
 use crate::hub::own_urls::UrlAuthority;
 use crate::hub::responses;
 use crate::hub::revalidation::{revalidate, sleep_until_deadline};
@@ -22,7 +22,6 @@ use crate::net::tls::Socket;
 use crate::net::transport::http_server::{HttpOutcome, HttpRequest};
 use crate::net::websocket::channel::{ChannelError, ControlChannel};
 use crate::net::websocket::{CLOSE_POLICY, SocketKind, WebSocket, WebSocketError};
-use crate::proto::admin::Presence;
 use crate::proto::http::{CONTROL_PROTOCOL, IF_OFFLINE_HEADER, list_contains};
 use crate::proto::id::{DeviceId, Principal, Role, StreamName};
 use crate::proto::key::PublicKey;
@@ -50,9 +49,9 @@ pub(in crate::hub) async fn upgrade(
         return HttpOutcome::Reply(responses::refusal(&Refusal::new(RefusalKind::IncompatibleVersion, versions)));
     }
     if request.header(IF_OFFLINE_HEADER).is_some()
-        && let Some(other) = Box::pin(presence(shared, &device)).await
+        && let Some(other) = Box::pin(other_agent(shared, &device)).await
     {
-        let refusal = Refusal::new(RefusalKind::Displaced, format!("from {}", other.address));
+        let refusal = Refusal::new(RefusalKind::Displaced, other);
         return HttpOutcome::Reply(responses::refusal(&refusal));
     }
     HttpOutcome::Upgrade {
@@ -63,11 +62,18 @@ pub(in crate::hub) async fn upgrade(
     }
 }
 
-/// Returns where the device is connected: to this hub, or to another one of the cluster.
-async fn presence(shared: &Shared, device: &DeviceId) -> Option<Presence> {
-    match shared.streams.broker.presence(device) {
-        None => gather::device(shared, device).await.all,
-        here => here,
+/// Says where the device is connected with another agent: to this hub, or to another one of the cluster. One that does not
+/// answer, and one that counts as dead and yet was heard of, may have it.
+async fn other_agent(shared: &Shared, device: &DeviceId) -> Option<String> {
+    if let Some(here) = shared.streams.broker.presence(device) {
+        return Some(format!("from {}", here.address));
+    }
+    let node = shared.cluster.as_ref().filter(|node| !node.members().isolated)?;
+    let Gathered { all: found, silent } = gather::device(shared, device).await;
+    match found {
+        Some(there) => Some(format!("from {}", there.address)),
+        None if silent.is_empty() && !node.is_at_dead_hub(device) => None,
+        None => Some("at another hub, which does not answer".into()),
     }
 }
 

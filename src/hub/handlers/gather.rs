@@ -5,17 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
+use tokio::time::sleep;
 
 use crate::hub::cluster::link::LinkError;
 use crate::hub::cluster::messages::{HubReply, HubRequest};
 use crate::hub::cluster::node::Node;
 use crate::hub::shared::Shared;
-use crate::proto::admin::{LogPage, LogRequest, Presence, StreamStatus};
+use crate::net::os::clock;
+use crate::proto::admin::{HubStatus, LogPage, LogRequest, Presence, StreamStatus};
 use crate::proto::id::{DeviceId, HubId, Principal, StreamId};
 use crate::proto::join::HubAddress;
 
 /// The time for one part of a list: a person waits.
 const PART_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The pause before a hub that does not listen is asked again to deny an identity.
+const ABSENT_PAUSE: Duration = Duration::from_millis(200);
 
 /// The parts of a hub's list: half a million devices.
 const MAX_PARTS: usize = 1000;
@@ -57,6 +62,23 @@ pub(in crate::hub) async fn device(shared: &Shared, device: &DeviceId) -> Gather
     Gathered { all: found.all.into_values().next(), silent: found.silent }
 }
 
+/// Returns the status of the other hubs, by their addresses. Those that are dead count as silent.
+pub(in crate::hub) async fn statuses(shared: &Shared) -> Gathered<Vec<HubStatus>> {
+    let mut gathered: Gathered<Vec<HubStatus>> = gather(shared, |node, hub, address| {
+        Box::pin(async move {
+            let reply = node.request(hub, HubRequest::Status, PART_TIMEOUT).await?;
+            let HubReply::Status { status } = reply else { return Err(not_understood()) };
+            Ok(vec![HubStatus { address: Some(address), ..*status }])
+        })
+    })
+    .await;
+    gathered.all.sort_by_key(|hub| hub.address.as_ref().map(ToString::to_string));
+    if let Some(node) = &shared.cluster {
+        gathered.silent.extend(node.with_members(|members| members.dead().cloned().collect::<Vec<_>>()));
+    }
+    gathered
+}
+
 /// Returns the streams of other hubs.
 pub(in crate::hub) async fn streams(shared: &Shared) -> Gathered<Vec<StreamStatus>> {
     gather(shared, |node, hub, address| {
@@ -78,8 +100,16 @@ pub(in crate::hub) async fn deny(shared: &Shared, principal: &Principal) -> Gath
     gather(shared, |node, hub, address| {
         let request = HubRequest::Deny { principal: principal.clone(), revision };
         Box::pin(async move {
-            let HubReply::Done = node.request(hub, request, PART_TIMEOUT).await? else { return Err(not_understood()) };
-            Ok(vec![address])
+            let until = clock::now() + PART_TIMEOUT;
+            loop {
+                match node.request(hub, request.clone(), PART_TIMEOUT).await {
+                    Ok(HubReply::Done) => return Ok(vec![address]),
+                    Ok(_) => return Err(not_understood()),
+                    // It may live, and be about to connect to the engine again.
+                    Err(LinkError::NobodyListens) if clock::now() < until => sleep(ABSENT_PAUSE).await,
+                    Err(error) => return Err(error),
+                }
+            }
         })
     })
     .await

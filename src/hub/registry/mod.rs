@@ -215,13 +215,13 @@ pub enum RegistryError {
     )]
     Unreachable(String),
     /// What the hubs share is not what it was.
-    #[error(
-        "changes are refused: the registry that the hubs share {0}; `devstream hub cluster status` shows each hub's, and \
-         `devstream hub cluster restore` puts this hub's values back"
-    )]
+    #[error("changes are refused: the registry that the hubs share {0}; {advice}", advice = .0.advice())]
     BucketLost(BucketLoss),
     /// The bucket is to be founded and is.
-    #[error("there is a registry that hubs share on this engine; join it with `devstream hub cluster join`")]
+    #[error(
+        "the NATS account has the registry of another cluster; leave with `devstream hub cluster leave`, and found this one with \
+         an account of its own, or join that one from a machine without a hub"
+    )]
     Founded,
     /// There is no bucket to join.
     #[error(

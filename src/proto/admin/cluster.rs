@@ -18,9 +18,28 @@ pub struct ClusterStatus {
     pub registry: Option<SharedRegistry>,
     /// The NATS servers, as this hub was told them.
     pub nats: Vec<String>,
+    /// The NATS servers that reply.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<EngineServer>,
     /// Seconds since which none of them can be reached; none if one can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolated_seconds: Option<u64>,
+}
+
+/// A NATS server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EngineServer {
+    /// The name that its operator gave it.
+    pub name: String,
+    /// The version of its program.
+    pub version: String,
+    /// This hub is connected to it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_connected: bool,
+    /// A change is on its disk before it is confirmed; none if the server does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synced: Option<bool>,
 }
 
 /// A hub's mirror of the registry.
@@ -37,6 +56,9 @@ pub struct SharedRegistry {
     pub follows: bool,
     /// Since when it does, or does not.
     pub since: Timestamp,
+    /// Why it does not follow, as far as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
     /// Why changes are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refuses: Option<String>,

@@ -2,10 +2,13 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use serde_json::Value;
+
 use super::machine::Machine;
+use super::poll;
 use super::ports;
 use super::process::Process;
 use super::roles::connect;
@@ -61,6 +64,11 @@ struct Node {
 impl Nats {
     /// Starts this many servers.
     pub(crate) fn start(count: usize) -> Self {
+        Self::start_with(count, "")
+    }
+
+    /// Starts this many servers, with further settings.
+    pub(crate) fn start_with(count: usize, settings: &str) -> Self {
         let machine = Machine::new();
         let routes: Vec<_> = (0..count).map(|_| ports::reserve()).collect();
         let all: Vec<_> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
@@ -69,10 +77,14 @@ impl Nats {
             let config = machine.home().join(format!("nats-{number}.conf"));
             let cluster = match count {
                 1 => String::new(),
-                _ => format!("cluster {{ name: test, listen: \"127.0.0.1:{route}\", routes: [{}] }}\n", all.join(", ")),
+                // Clients keep to the addresses that they were given, which may be those of proxies.
+                _ => format!(
+                    "cluster {{ name: test, listen: \"127.0.0.1:{route}\", routes: [{}], no_advertise: true }}\n",
+                    all.join(", ")
+                ),
             };
             let text = format!(
-                "server_name: n{number}\nlisten: \"127.0.0.1:{port}\"\njetstream {{ store_dir: \"{}\" }}\n{cluster}",
+                "server_name: n{number}\nlisten: \"127.0.0.1:{port}\"\njetstream {{ store_dir: \"{}\" }}\n{cluster}{settings}\n",
                 store.display()
             );
             fs::write(&config, text).expect("a file");
@@ -84,9 +96,14 @@ impl Nats {
         nats
     }
 
+    /// `HOST:PORT` of each server.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect()
+    }
+
     /// URLs of all servers, as `--nats` takes them.
     pub(crate) fn urls(&self) -> String {
-        let urls: Vec<_> = self.nodes.iter().map(|node| format!("nats://127.0.0.1:{}", node.port)).collect();
+        let urls: Vec<_> = self.addresses().iter().map(|address| format!("nats://{address}")).collect();
         urls.join(",")
     }
 
@@ -103,6 +120,44 @@ impl Nats {
             assert!(lines.read_line(&mut line).is_ok_and(|read| read > 0), "NATS ended");
         }
         MessageCount { stream, lines }
+    }
+
+    /// Makes a request without a body, and returns the reply.
+    pub(crate) fn request(&self, subject: &str) -> Value {
+        let mut asking = self.count(&["_INBOX.request"]);
+        write!(asking.stream, "PUB {subject} _INBOX.request 0\r\n\r\n").expect("NATS runs");
+        poll("a reply", || {
+            let reply = asking.take();
+            serde_json::from_str(reply.first()?.split_once(' ')?.1.trim()).ok()
+        })
+    }
+
+    /// Copies what the servers have stored to a directory that is not there yet, or has them go back to the copy.
+    pub(crate) fn keep_or_roll_back(&mut self, copy: &Path) {
+        self.kill_all();
+        let home = self.machine.home().to_owned();
+        let is_back = copy.exists();
+        if !is_back {
+            fs::create_dir(copy).expect("a directory");
+        }
+        let (from, to) = if is_back { (copy, &*home) } else { (&*home, copy) };
+        for number in 0..self.nodes.len() {
+            let store = format!("store-{number}");
+            if is_back {
+                fs::remove_dir_all(to.join(&store)).expect("it is there");
+            }
+            let done = self.machine.command("cp").arg("-a").arg(from.join(&store)).arg(to).status().expect("cp runs");
+            assert!(done.success());
+        }
+        self.restart_all();
+    }
+
+    /// The server that leads the stream in which the registry is.
+    pub(crate) fn leader(&self) -> usize {
+        poll("a leader", || {
+            let info = self.request("$JS.API.STREAM.INFO.KV_devstream");
+            info["cluster"]["leader"].as_str()?.strip_prefix('n')?.parse().ok()
+        })
     }
 
     /// Kills a server.

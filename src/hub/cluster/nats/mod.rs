@@ -2,6 +2,7 @@
 //! async-nats.
 
 pub mod bucket;
+mod servers;
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use tokio::time::timeout;
 
 use super::link::{Cluster, LinkError, Received, ReplyPath};
 use super::messages::Subject;
+use crate::proto::admin::EngineServer;
 
 /// The interval of pings to a server: one that is cut off is left after three.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
@@ -50,6 +52,8 @@ pub struct NatsServers {
 pub struct Nats {
     client: Client,
     connected: watch::Receiver<bool>,
+    /// The number of servers that the hub was told.
+    told: usize,
 }
 
 impl Nats {
@@ -89,7 +93,7 @@ impl Nats {
             options = options.add_root_certificates(authorities.clone());
         }
         let client = options.connect(&servers.urls).await.map_err(unreachable)?;
-        Ok(Self { client, connected })
+        Ok(Self { client, connected, told: servers.urls.len() })
     }
 
     /// Waits until the engine is in reach.
@@ -104,6 +108,31 @@ impl Nats {
     /// The client, for what is stored.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    async fn gather_on(
+        &self,
+        subject: String,
+        message: Bytes,
+        replies: usize,
+        within: Duration,
+    ) -> Result<Vec<Bytes>, LinkError> {
+        self.ensure_connected()?;
+        let inbox = self.client.new_inbox();
+        let mut subscription = self.client.subscribe(inbox.clone()).await.map_err(unreachable)?;
+        self.client.publish_with_reply(subject, inbox, message).await.map_err(unreachable)?;
+        let mut gathered = Vec::new();
+        let all = async {
+            while gathered.len() < replies
+                && let Some(reply) = subscription.next().await
+                && reply.status != Some(StatusCode::NO_RESPONDERS)
+            {
+                gathered.push(reply.payload);
+            }
+        };
+        // What has not come by then does not count.
+        let _ = timeout(within, all).await;
+        Ok(gathered)
     }
 
     /// What is said while the engine is out of reach would be sent much later.
@@ -147,25 +176,7 @@ impl Cluster for Nats {
         replies: usize,
         within: Duration,
     ) -> BoxFuture<'_, Result<Vec<Bytes>, LinkError>> {
-        async move {
-            self.ensure_connected()?;
-            let inbox = self.client.new_inbox();
-            let mut subscription = self.client.subscribe(inbox.clone()).await.map_err(unreachable)?;
-            self.client.publish_with_reply(subject.to_string(), inbox, message).await.map_err(unreachable)?;
-            let mut gathered = Vec::new();
-            let all = async {
-                while gathered.len() < replies
-                    && let Some(reply) = subscription.next().await
-                    && reply.status != Some(StatusCode::NO_RESPONDERS)
-                {
-                    gathered.push(reply.payload);
-                }
-            };
-            // What has not come by then does not count.
-            let _ = timeout(within, all).await;
-            Ok(gathered)
-        }
-        .boxed()
+        self.gather_on(subject.to_string(), message, replies, within).boxed()
     }
 
     fn listen(&self, subject: Subject) -> BoxFuture<'_, Result<BoxStream<'static, Received>, LinkError>> {
@@ -175,6 +186,10 @@ impl Cluster for Nats {
             Ok(subscription.map(move |message| received(&client, message)).boxed())
         }
         .boxed()
+    }
+
+    fn servers(&self, within: Duration) -> BoxFuture<'_, Vec<EngineServer>> {
+        servers::all(self, within).boxed()
     }
 
     fn is_connected(&self) -> watch::Receiver<bool> {

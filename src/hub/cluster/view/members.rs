@@ -200,6 +200,11 @@ impl MemberTable {
         self.heard.iter().filter(|(_, heard)| heard.died.is_none()).map(|(hub, _)| *hub)
     }
 
+    /// Returns the addresses of the hubs that are dead.
+    pub fn dead(&self) -> impl Iterator<Item = &HubAddress> {
+        self.heard.values().filter(|heard| heard.died.is_some()).map(|heard| &heard.beat.address)
+    }
+
     /// Returns the last beat of every other hub, how long ago it was heard, and the hub's state.
     pub fn beats(&self, now: Instant) -> impl Iterator<Item = (&Heartbeat, Duration, MemberState)> {
         self.heard.values().map(move |heard| (&heard.beat, now.saturating_duration_since(heard.at), heard.state()))

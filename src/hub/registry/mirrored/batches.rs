@@ -35,12 +35,23 @@ impl Mirror {
     /// Records why the bucket is not followed.
     pub(super) fn interrupted(&self, error: &RegistryError) {
         let mut state = self.state();
-        let error = error.to_string();
-        if state.last_error.as_ref() != Some(&error) || state.follows {
-            tracing::warn!(target: "hub", "the registry of the other hubs is not followed: {error}; trying again");
+        let text = error.to_string();
+        let is_new = state.last_error.as_ref() != Some(&text) || state.follows;
+        // A bucket that is lost was reported as such.
+        if is_new && !matches!(error, RegistryError::BucketLost(_)) {
+            tracing::warn!(target: "cluster", "the registry of the other hubs is not followed: {error}; trying again");
         }
-        state.last_error = Some(error);
+        state.last_error = Some(text);
         state.set_follows(false);
+    }
+
+    /// Records that the bucket is followed.
+    pub(super) fn followed(&self) {
+        let mut state = self.state();
+        if state.last_error.take().is_some() {
+            tracing::info!(target: "cluster", "the registry of the other hubs is followed again");
+        }
+        state.set_follows(true);
     }
 
     /// Takes the values that change no identity of the mirror, and returns what remains to be done with each.
@@ -59,7 +70,7 @@ impl Mirror {
                 Ok(None) => {}
                 // A later version's: it stays, and is unknown here.
                 Err(error) => {
-                    tracing::error!(target: "hub", "{error}");
+                    tracing::error!(target: "cluster", "{error}");
                     self.state().last_error = Some(error.to_string());
                 }
             }

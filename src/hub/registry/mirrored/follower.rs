@@ -207,10 +207,7 @@ impl Session {
             self.compare().await?;
         }
         self.last_state = Some(self.mirror.answer(self.mirror.bucket().state()).await?);
-        let mut state = self.mirror.state();
-        state.last_error = None;
-        state.set_follows(true);
-        drop(state);
+        self.mirror.followed();
         Ok(updates)
     }
 

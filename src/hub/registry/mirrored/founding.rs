@@ -37,7 +37,7 @@ impl Mirror {
             Some(id) => id,
             None => {
                 let id = format!("{:032x}", u128::from_be_bytes(random::bytes()));
-                self.sqlite().set_bucket_id(Some(&id))?;
+                self.sqlite().set_bucket_id(&id)?;
                 id
             }
         };
@@ -51,7 +51,7 @@ impl Mirror {
         let deadline = clock::now() + CHANGE_DEADLINE;
         let (marker, _) = self.marker(deadline)?.ok_or(RegistryError::NotFounded)?;
         if self.sqlite().bucket_id()?.as_ref() != Some(&marker.id) {
-            self.sqlite().set_bucket_id(Some(&marker.id))?;
+            self.sqlite().set_bucket_id(&marker.id)?;
         }
         self.verify(deadline)
     }
@@ -63,19 +63,15 @@ impl Mirror {
         self.create(deadline)?;
         let ours = self.sqlite().bucket_id()?.ok_or(RegistryError::NotFounded)?;
         let found = self.marker(deadline)?;
-        // One that no hub of this cluster has signed is nobody's.
-        let is_others = found.as_ref().is_some_and(|(marker, _)| !marker.id.is_empty() && marker.id != ours);
-        let (is_ours, revision) = found.map_or((false, 0), |(marker, revision)| (marker.id == ours, revision));
-        if is_others && !force {
-            return Err(self.lose(BucketLoss::Replaced));
-        }
+        let (is_ours, revision) = match found {
+            Some((marker, revision)) if marker.id == ours => (true, revision),
+            // One that no hub of this cluster has signed may be another cluster's.
+            Some(_) if !force => return Err(self.lose(BucketLoss::Replaced)),
+            Some((_, revision)) => (false, revision),
+            None => (false, 0),
+        };
         self.put_everything()?;
         if is_ours { self.resume() } else { self.put_marker(ours, revision) }
-    }
-
-    /// Leaves the bucket: the hub is a single one again, with the registry that it has.
-    pub fn leave(&self) -> Result<(), RegistryError> {
-        self.sqlite().set_bucket_id(None)
     }
 
     fn create(&self, deadline: Instant) -> Result<(), RegistryError> {

@@ -146,12 +146,10 @@ impl Mirror {
         state.is_verified = false;
         state.set_follows(false);
         drop(state);
-        let error = RegistryError::BucketLost(loss);
         if is_new {
-            tracing::error!(target: "hub", "{error}");
             self.report(Report::Lost(loss));
         }
-        error
+        RegistryError::BucketLost(loss)
     }
 
     /// Returns the deadline of a change that begins now, or why it is refused.

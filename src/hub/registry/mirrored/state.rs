@@ -26,6 +26,21 @@ pub enum BucketLoss {
     RolledBack(usize),
 }
 
+impl BucketLoss {
+    /// Returns what a person is to do.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Deleted | Self::Wiped | Self::RolledBack(_) => {
+                "`devstream hub cluster status` shows each hub's, and `devstream hub cluster restore` puts this hub's values back"
+            }
+            Self::Replaced => {
+                "if no other cluster uses this NATS account, `devstream hub cluster restore --force` puts this hub's values in its \
+                 place"
+            }
+        }
+    }
+}
+
 impl fmt::Display for BucketLoss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -142,14 +142,12 @@ impl SqliteRegistry {
         Ok(self.connection().query_row("SELECT id FROM bucket", [], |row| row.get(0)).optional()?)
     }
 
-    /// Has it mirror the bucket with this id, or none. What it knows of another one's values is forgotten.
-    pub fn set_bucket_id(&self, id: Option<&str>) -> Result<(), RegistryError> {
+    /// Has it mirror the bucket with this id. What it knows of another one's values is forgotten.
+    pub fn set_bucket_id(&self, id: &str) -> Result<(), RegistryError> {
         self.change(|changes| {
             let connection = changes.connection();
             connection.execute_batch("DELETE FROM mirrored; DELETE FROM bucket;")?;
-            if let Some(id) = id {
-                connection.execute("INSERT INTO bucket (id) VALUES (?)", [id])?;
-            }
+            connection.execute("INSERT INTO bucket (id) VALUES (?)", [id])?;
             Ok(())
         })
     }

@@ -204,7 +204,7 @@ fn a_founding_that_failed_half_way_is_repeated() {
     let one = Hub::new(&bucket, runtime.handle());
     Call::Add(0, 1).make(one.mirror.sqlite(), 1).unwrap();
     Call::Add(2, 1).make(one.mirror.sqlite(), 1).unwrap();
-    one.mirror.sqlite().set_bucket_id(Some("half")).unwrap();
+    one.mirror.sqlite().set_bucket_id("half").unwrap();
     let value = one.mirror.sqlite().values().unwrap().remove(0);
     let name = value.subject.key();
     bucket.set(&name, one.mirror.sign(&name, &value.value.to_json().unwrap()));

@@ -1,6 +1,7 @@
 //! A bucket that loses what it confirmed.
 
 use super::super::follower::MAX_HEALED;
+use super::super::mirror::MARKER;
 use super::*;
 use crate::hub::registry::calls::{Call, contents};
 
@@ -127,6 +128,21 @@ fn a_bucket_that_was_emptied_deleted_or_replaced_takes_no_change_until_it_is_res
         assert!(one.value(0).is_some() && one.value(2).is_some());
         one.registry.set_disabled(&principal(0), true).unwrap();
     }
+}
+
+#[test]
+fn a_restoration_overwrote_the_registry_of_a_cluster_with_another_key() {
+    let runtime = runtime();
+    let (bucket, [one]) = cluster(&runtime);
+    Call::Add(0, 1).make(&one.registry, 1).unwrap();
+    let foreign = bytes::Bytes::from_static(b"signed with another key");
+    bucket.set(MARKER, foreign.clone());
+    let refused = one.mirror.restore(false);
+    assert!(matches!(refused, Err(RegistryError::BucketLost(BucketLoss::Replaced))), "{refused:?}");
+    assert_eq!(bucket.entries().into_iter().find(|entry| entry.key == MARKER).unwrap().value, foreign);
+    one.mirror.restore(true).unwrap();
+    one.catch_up().unwrap();
+    one.registry.set_disabled(&principal(0), true).unwrap();
 }
 
 #[test]

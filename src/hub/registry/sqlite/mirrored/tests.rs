@@ -143,13 +143,13 @@ fn an_enrolment_key_remembers_the_last_machines_alone() {
 fn a_mirror_of_another_bucket_knows_nothing_of_the_former_ones_values() {
     let registry = in_memory();
     Call::Add(0, 1).make(&registry, 1).unwrap();
-    registry.set_bucket_id(Some("one")).unwrap();
+    registry.set_bucket_id("one").unwrap();
     let changed = registry.values().unwrap().remove(0);
     registry.accept(&changed.subject, &changed.value, 4, false).unwrap();
     assert_eq!((registry.mirror_size().unwrap(), registry.bucket_id().unwrap()), ((1, 4), Some("one".into())));
     assert_eq!(registry.missing(9, &|name| name != "id.d.pi").unwrap(), std::slice::from_ref(&changed.subject));
     assert_eq!(registry.missing(9, &|_| true).unwrap(), []);
-    registry.set_bucket_id(Some("two")).unwrap();
+    registry.set_bucket_id("two").unwrap();
     assert_eq!(registry.mirrored(&changed.subject).unwrap(), None);
     assert_eq!(registry.bucket_id().unwrap().as_deref(), Some("two"));
 }

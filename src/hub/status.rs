@@ -1,18 +1,20 @@
 //! `devstream status` of a hub, and its warnings.
 
-use crate::hub::registry::RegistryError;
-use crate::hub::shared::Shared;
+use super::registry::RegistryError;
+use super::shared::Shared;
 use crate::net::os::clock;
 use crate::net::os::usage;
-use crate::proto::admin::{AdminResponse, CertificateReport, HubStatus};
+use crate::proto::admin::{CertificateReport, HubStatus};
 use crate::proto::text;
 
-pub(super) async fn status(shared: &Shared) -> Result<AdminResponse, RegistryError> {
+/// Reports the hub's status.
+pub(super) async fn status(shared: &Shared) -> Result<HubStatus, RegistryError> {
     let (devices, services) = shared.registry.with(|registry| registry.count()).await?;
     let (descriptors, descriptor_limit) = usage::descriptors();
     let memory = shared.admission.pressure.memory();
     let (certificate, now) = (shared.endpoints.certificate.status(), clock::now_utc());
-    let status = HubStatus {
+    Ok(HubStatus {
+        address: shared.own_address().cloned(),
         version: shared.endpoints.info.version.clone(),
         hostname: shared.endpoints.info.hostname.clone(),
         process: std::process::id(),
@@ -38,8 +40,7 @@ pub(super) async fn status(shared: &Shared) -> Result<AdminResponse, RegistryErr
         },
         activity_lost: shared.activity.lost(),
         warnings: warnings(shared),
-    };
-    Ok(AdminResponse::Status(Box::new(status)))
+    })
 }
 
 /// Returns what needs the operator's attention, one sentence each.
