@@ -2,6 +2,7 @@
 
 mod cluster;
 mod device;
+mod log;
 mod status;
 mod stream;
 
@@ -11,9 +12,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::cluster::{ClusterHub, ClusterStatus, EngineServer, SharedRegistry};
 pub use self::device::{DeviceStatus, NOT_JOINED_YET, disabled_at_the_hub};
+pub use self::log::{FilePosition, LogFilter, LogPage, LogPosition, LogRequest};
 pub use self::status::{CertificateReport, HubStatus, OtherHubStatuses};
 pub use self::stream::StreamStatus;
-use super::id::{Principal, Role, ServiceName, StreamId, StreamName};
+use super::id::{HubId, Principal, Role, ServiceName, StreamId, StreamName};
 use super::join::{HubAddress, Pin};
 use super::key::PublicKey;
 use super::message::DeadTarget;
@@ -110,6 +112,13 @@ pub enum AdminRequest {
         /// The stream.
         stream: StreamId,
     },
+    /// Read a page of the activity log of another hub of the cluster.
+    HubLog {
+        /// The hub.
+        hub: HubId,
+        /// The page.
+        page: Box<LogRequest>,
+    },
     /// Report the hub's status.
     Status,
     /// Report the status of the other hubs of the cluster.
@@ -173,6 +182,8 @@ pub enum AdminResponse {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         silent: Vec<HubAddress>,
     },
+    /// Response to [`AdminRequest::HubLog`].
+    HubLog(Box<LogPage>),
     /// Response to [`AdminRequest::Status`].
     Status(Box<HubStatus>),
     /// Response to [`AdminRequest::OtherHubs`].

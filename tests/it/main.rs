@@ -18,6 +18,7 @@ mod cli;
 mod client_limits;
 mod cluster;
 mod cluster_faults;
+mod cluster_logs;
 mod cluster_registry;
 mod cluster_status;
 mod completion;

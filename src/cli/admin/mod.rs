@@ -1,7 +1,8 @@
 //! The `devstream hub` subcommands, and `devstream devices`.
 //!
 //! In: a subcommand. Out: a request to the running hub of the same user on its admin socket, and the response as a
-//! table, text or JSON. Logs, backups, restores and what makes a hub one of several work on the hub's files, whether or not it runs.
+//! table, text or JSON. Logs, backups, restores and what makes a hub one of several work on the hub's files, whether or not it runs;
+//! in a cluster, it is asked for the logs of the others.
 
 mod cluster;
 pub(super) mod devices;

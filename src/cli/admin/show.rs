@@ -52,7 +52,8 @@ pub(super) fn print_answer(answer: AdminResponse, as_json: bool, with_keys: bool
         AdminResponse::Status(_)
         | AdminResponse::OtherHubs(_)
         | AdminResponse::ClusterLink { .. }
-        | AdminResponse::Cluster(_) => bail!("the hub answered another question"),
+        | AdminResponse::Cluster(_)
+        | AdminResponse::HubLog(_) => bail!("the hub answered another question"),
         AdminResponse::Done { what } => output::eprint(if what.is_empty() { "done" } else { &what }),
         AdminResponse::Failed { reason } => bail!(reason),
     }

@@ -52,7 +52,8 @@ impl ActivityArgs {
 
 /// Print the activity log: connections, requests for streams, and their results
 ///
-/// Reads all files of the log in order, whether or not a hub runs.
+/// Reads all files of the log in order, whether or not a hub runs. In a cluster, the hub asks the others for theirs: lines are in
+/// order of time, each after its hub's address. Hubs that do not answer are named.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Logs {
     /// Print only entries of this device
@@ -67,7 +68,7 @@ pub(in crate::cli) struct Logs {
     /// Go on printing new entries until Ctrl-C; without --since, start with the last 10
     #[arg(short, long)]
     pub(in crate::cli) follow: bool,
-    /// Print JSON lines, as they are stored
+    /// Print JSON lines, as they are stored; in a cluster, with the hub's address first
     #[arg(long)]
     pub(in crate::cli) json: bool,
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::files::{administration_path, unauthenticated_path};
 use super::line::Line;
-use super::reader::{Filter, Reader, ignore_not_found};
+use super::reader::{Reader, ignore_not_found};
+use crate::proto::admin::{LogFilter, LogPosition};
 
 /// An iterator over the matching lines, in order.
 pub struct History {
@@ -23,24 +24,49 @@ pub struct History {
 
 impl History {
     /// Opens the log for all matching lines.
-    pub fn open(path: &Path, filter: Filter) -> io::Result<Self> {
+    pub fn open(path: &Path, filter: LogFilter) -> io::Result<Self> {
         let earlier = open_earlier(path, &filter)?;
         let unauthenticated = ignore_not_found(Reader::open(&unauthenticated_path(path), filter.clone()))?;
         Ok(Self { earlier, log: Reader::open(path, filter)?, unauthenticated, next: [None, None], bytes_read: 0 })
     }
 
+    /// Opens the log for the matching lines from a position on.
+    pub(super) fn resume(path: &Path, filter: LogFilter, position: &LogPosition) -> io::Result<Self> {
+        let earlier = position.earlier.as_ref().map(|earlier| {
+            let until = Reader::first_time(path)?;
+            ignore_not_found(Reader::resume(&administration_path(path), filter.clone(), until, earlier))
+        });
+        let other = unauthenticated_path(path);
+        let unauthenticated = ignore_not_found(match &position.unauthenticated {
+            Some(position) => Reader::resume(&other, filter.clone(), None, position),
+            None => Reader::open(&other, filter.clone()),
+        })?;
+        let log = Reader::resume(path, filter, None, &position.log)?;
+        Ok(Self { earlier: earlier.transpose()?.flatten(), log, unauthenticated, next: [None, None], bytes_read: 0 })
+    }
+
     /// Returns the last matching lines, at most `count`, and a reader for later ones.
-    pub fn open_at_end(path: &Path, filter: Filter, count: usize) -> io::Result<(Vec<Line>, Self)> {
-        let (lines, log) = Reader::open_at_end(path, filter.clone(), count)?;
+    pub fn open_at_end(path: &Path, filter: LogFilter, count: usize) -> io::Result<(Vec<Line>, Self)> {
+        Self::open_at_end_within(path, filter, count, u64::MAX)
+    }
+
+    /// The same, from about so many bytes of each series of files.
+    pub(super) fn open_at_end_within(
+        path: &Path,
+        filter: LogFilter,
+        count: usize,
+        within: u64,
+    ) -> io::Result<(Vec<Line>, Self)> {
+        let (lines, log) = Reader::open_at_end(path, filter.clone(), count, within)?;
         let mut last = Vec::new();
-        if lines.len() < count {
+        if lines.len() < count && !log.is_stopped() {
             let mut earlier = open_earlier(path, &filter)?;
             while let Some(line) = earlier.as_mut().map_or(Ok(None), Reader::next_line)? {
                 last.push(line);
             }
         }
         last.extend(lines);
-        let other = ignore_not_found(Reader::open_at_end(&unauthenticated_path(path), filter, count))?;
+        let other = ignore_not_found(Reader::open_at_end(&unauthenticated_path(path), filter, count, within))?;
         let (others, unauthenticated) = other.map_or_else(Default::default, |(lines, reader)| (lines, Some(reader)));
         let mut last = merged(last, others);
         last.drain(..last.len().saturating_sub(count));
@@ -55,6 +81,9 @@ impl History {
         if let (None, Some(unauthenticated)) = (&self.next[1], &mut self.unauthenticated) {
             self.next[1] = unauthenticated.next_line()?;
         }
+        if self.is_stopped() {
+            return Ok(None);
+        }
         let [log, unauthenticated] = &mut self.next;
         Ok(take_earlier(log, unauthenticated))
     }
@@ -64,10 +93,37 @@ impl History {
             if let Some(line) = earlier.next_line()? {
                 return Ok(Some(line));
             }
+            if earlier.is_stopped() {
+                return Ok(None);
+            }
             self.bytes_read = earlier.bytes_read();
             self.earlier = None;
         }
         self.log.next_line()
+    }
+
+    /// Has reading stop after about so many bytes of each series of files without a matching line.
+    pub(super) fn stop_after(&mut self, bytes: u64) {
+        let readers = self.earlier.iter_mut().chain([&mut self.log]).chain(&mut self.unauthenticated);
+        readers.for_each(|reader| reader.stop_after(bytes));
+    }
+
+    /// Reports whether reading has stopped: there may be more.
+    pub(super) fn is_stopped(&self) -> bool {
+        let mut readers = self.earlier.iter().chain([&self.log]).chain(&self.unauthenticated);
+        readers.any(Reader::is_stopped)
+    }
+
+    /// Returns the position of the next line.
+    pub(super) fn position(self) -> io::Result<LogPosition> {
+        let [of_log, of_unauthenticated] = self.next.each_ref().map(Option::is_some);
+        // A line that is read to be compared is one of the earlier ones while there are any.
+        let is_earlier = self.earlier.is_some();
+        Ok(LogPosition {
+            earlier: self.earlier.map(|reader| reader.position(of_log)).transpose()?,
+            log: self.log.position(of_log && !is_earlier)?,
+            unauthenticated: self.unauthenticated.map(|reader| reader.position(of_unauthenticated)).transpose()?,
+        })
     }
 
     /// Returns the number of bytes read.
@@ -102,7 +158,7 @@ fn take_earlier(line: &mut Option<Line>, other: &mut Option<Line>) -> Option<Lin
 
 /// Opens what the log no longer has. `None` if there is nothing: a log of an earlier version, or one that still begins
 /// where it began.
-fn open_earlier(path: &Path, filter: &Filter) -> io::Result<Option<Reader>> {
+fn open_earlier(path: &Path, filter: &LogFilter) -> io::Result<Option<Reader>> {
     let until = Reader::first_time(path)?;
     ignore_not_found(Reader::open_until(&administration_path(path), filter.clone(), until))
 }

@@ -129,13 +129,18 @@ impl<'a> Head<'a> {
 pub struct Line(pub(super) String);
 
 impl Line {
+    /// A line of another hub's log; `None` if it is not one.
+    pub fn parse(text: String) -> Option<Self> {
+        Some(Self(text)).filter(|line| !line.0.contains('\n') && line.time().is_some())
+    }
+
     /// Returns the line as in the file.
     pub fn json(&self) -> &str {
         &self.0
     }
 
     /// Returns the text of its time, which sorts as the times do.
-    pub(super) fn time(&self) -> Option<Cow<'_, str>> {
+    pub fn time(&self) -> Option<Cow<'_, str>> {
         Some(Head::parse(self.0.as_bytes())?.time)
     }
 

@@ -17,20 +17,22 @@ pub(super) struct LineReader<R> {
     bytes_read: u64,
     /// The number of bytes returned or skipped.
     bytes_consumed: u64,
+    /// The offset of the present line.
+    line_start: u64,
 }
 
 impl<R: Read> LineReader<R> {
     /// Reads from the source's position in chunks of this size.
     pub(super) fn new(source: R, chunk: usize) -> Self {
         let source = BufReader::with_capacity(chunk, source);
-        Self { source, line: Vec::new(), is_complete: false, bytes_read: 0, bytes_consumed: 0 }
+        Self { source, line: Vec::new(), is_complete: false, bytes_read: 0, bytes_consumed: 0, line_start: 0 }
     }
 
     /// Returns the next line without its newline. `None` at the end or within an incomplete line; a later call returns
     /// what was appended meanwhile.
     pub(super) fn next(&mut self) -> io::Result<Option<&[u8]>> {
         if std::mem::take(&mut self.is_complete) {
-            self.line.clear();
+            self.begin_line();
         }
         while !self.is_complete {
             let is_empty = self.source.buffer().is_empty();
@@ -50,11 +52,32 @@ impl<R: Read> LineReader<R> {
             self.bytes_consumed += length as u64;
             self.is_complete = rest > 0;
             if self.is_complete && self.line.len() > MAX_LINE_BYTES {
-                self.line.clear();
+                self.begin_line();
                 self.is_complete = false;
             }
         }
         Ok(Some(&self.line))
+    }
+
+    fn begin_line(&mut self) {
+        self.line.clear();
+        self.line_start = self.bytes_consumed;
+    }
+
+    /// Returns the source.
+    pub(super) fn source(&self) -> &R {
+        self.source.get_ref()
+    }
+
+    /// Returns the offset of the line that was returned last.
+    pub(super) fn last_start(&self) -> u64 {
+        self.line_start
+    }
+
+    /// Returns the offset of the next line: of one that is too long already, within it.
+    pub(super) fn next_start(&self) -> u64 {
+        let is_within = !self.is_complete && self.line.len() <= MAX_LINE_BYTES;
+        if is_within { self.line_start } else { self.bytes_consumed }
     }
 
     /// Returns the number of bytes of the lines so far.

@@ -4,7 +4,8 @@
 //! `administration.jsonl` too, which nothing else can fill; those of unauthenticated peers in `unauthenticated.jsonl` alone,
 //! where they push out only each other. In the order of a line: `record` (any thread), `budgets` (of
 //! what a peer can cause in any number), `line` (its JSON), `writer` (the one thread that writes), `store` (the file, its
-//! rotation and retention), `files` (their names), `history`, `reader` and `tail` (for `devstream hub logs`).
+//! rotation and retention), `files` (their names), `history`, `reader` and `tail` (for `devstream hub logs`), `pages`
+//! (for that of another hub).
 
 mod bisect;
 mod budgets;
@@ -12,6 +13,7 @@ mod files;
 mod history;
 mod line;
 mod line_reader;
+mod pages;
 mod reader;
 mod store;
 mod tail;
@@ -31,7 +33,7 @@ use tokio::time::{sleep, timeout};
 use self::budgets::{Budgets, Subject};
 pub use self::history::History;
 pub use self::line::Line;
-pub use self::reader::Filter;
+pub(in crate::hub) use self::pages::page;
 pub(in crate::hub) use self::reader::Reader;
 use self::store::{Destination, Stores};
 use super::event::{ACCEPTED, Event, Operation};

@@ -1,7 +1,7 @@
 //! Reads the log across all its files, and follows it as it grows. The hub may be running or not.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Seek as _, SeekFrom};
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,30 +10,22 @@ use memchr::memmem::Finder;
 use super::bisect;
 use super::files::{Files, RotatedFile};
 use super::line::{Head, Line};
-use super::line_reader::LineReader;
+use super::line_reader::{LineReader, MAX_LINE_BYTES};
 use super::tail;
+use crate::proto::admin::{FilePosition, LogFilter};
 use crate::proto::id::{DeviceId, ServiceName};
-use crate::proto::timestamp::Timestamp;
 
 /// The read size at which the system calls no longer dominate.
 const CHUNK_SIZE: usize = 256 * 1024;
+
+/// The read size for a file's first line: one is enough for most.
+const FIRST_LINE: usize = 1024;
 
 /// The disorder between lines: threads take the time before they queue, and clocks are set back a little.
 const MAX_DISORDER: Duration = Duration::from_secs(60);
 
 /// The limit on lookups of a file that the hub rotates or deletes while it is opened.
 const MAX_LOOKUPS: usize = 16;
-
-/// The lines to read.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Only lines of this device.
-    pub device: Option<DeviceId>,
-    /// Only lines of this service.
-    pub service: Option<ServiceName>,
-    /// Only lines from this time on.
-    pub since: Option<Timestamp>,
-}
 
 /// An iterator over the matching lines, in order. Lines that a full disk truncated are skipped.
 pub(in crate::hub) struct Reader {
@@ -42,6 +34,9 @@ pub(in crate::hub) struct Reader {
     cursor: Cursor,
     /// Bytes read in earlier files.
     bytes_read: u64,
+    /// The bytes after which reading stops, and whether it has.
+    stop_at: u64,
+    is_stopped: bool,
 }
 
 /// A position in a file.
@@ -59,12 +54,12 @@ struct Cursor {
 
 impl Reader {
     /// Opens the log for all matching lines.
-    pub(in crate::hub) fn open(path: &Path, filter: Filter) -> io::Result<Self> {
+    pub(in crate::hub) fn open(path: &Path, filter: LogFilter) -> io::Result<Self> {
         Self::open_until(path, filter, None)
     }
 
     /// Opens the log for the matching lines before a time, as text in the lines' own format.
-    pub(super) fn open_until(path: &Path, filter: Filter, until: Option<String>) -> io::Result<Self> {
+    pub(super) fn open_until(path: &Path, filter: LogFilter, until: Option<String>) -> io::Result<Self> {
         let files = Files::of(path);
         let since = filter.since.map(|since| since.before(MAX_DISORDER));
         let mut after = None;
@@ -74,23 +69,66 @@ impl Reader {
         let (file, name) = open_next(&files, after)?;
         let (start, bytes_read) = since.map_or(Ok((0, 0)), |since| bisect::find(&file, since))?;
         let cursor = Cursor::new(file, name, after, start)?;
-        Ok(Self { files, matcher: LineMatcher::new(filter, until), cursor, bytes_read })
+        Ok(Self { bytes_read, ..Self::new(files, LineMatcher::new(filter, until), cursor) })
+    }
+
+    /// Opens the log for the matching lines from a position on, and before a time. If the file was deleted meanwhile,
+    /// from the beginning of the one after it.
+    pub(super) fn resume(
+        path: &Path,
+        filter: LogFilter,
+        until: Option<String>,
+        position: &FilePosition,
+    ) -> io::Result<Self> {
+        let (files, after) = (Files::of(path), position.after.map(RotatedFile));
+        let (file, name) = open_next(&files, after)?;
+        let is_same = position.offset == 0 || first_time_text(&file)? == position.first;
+        let cursor = Cursor::new(file, name, after, if is_same { position.offset } else { 0 })?;
+        Ok(Self::new(files, LineMatcher::new(filter, until), cursor))
+    }
+
+    fn new(files: Files, matcher: LineMatcher, cursor: Cursor) -> Self {
+        Self { files, matcher, cursor, bytes_read: 0, stop_at: u64::MAX, is_stopped: false }
+    }
+
+    /// Has the reader stop after about so many bytes without a matching line.
+    pub(super) fn stop_after(&mut self, bytes: u64) {
+        self.stop_at = self.bytes_read().saturating_add(bytes);
+    }
+
+    /// Reports whether reading has stopped: there may be more.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.is_stopped
+    }
+
+    /// Returns the position of the next line; with `again`, that of the line that was returned last.
+    pub(super) fn position(self, again: bool) -> io::Result<FilePosition> {
+        let Cursor { after, start, lines, .. } = self.cursor;
+        let offset = start + if again { lines.last_start() } else { lines.next_start() };
+        let first = if offset == 0 { None } else { first_time_text(lines.source())? };
+        Ok(FilePosition { after: after.map(|rotated| rotated.0), offset, first })
     }
 
     /// Returns the time of the log's first line; `None` if it has none.
     pub(super) fn first_time(path: &Path) -> io::Result<Option<String>> {
-        let first = Self::open(path, Filter::default())?.next_line()?;
+        let first = Self::open(path, LogFilter::default())?.next_line()?;
         Ok(first.and_then(|line| Some(line.time()?.into_owned())))
     }
 
-    /// Returns the last matching lines, at most `count`, and a reader for later ones.
-    pub(super) fn open_at_end(path: &Path, filter: Filter, count: usize) -> io::Result<(Vec<Line>, Self)> {
+    /// Returns the last matching lines, at most `count`, from about so many bytes, and a reader for later ones. It is
+    /// stopped if there may be more before them.
+    pub(super) fn open_at_end(
+        path: &Path,
+        filter: LogFilter,
+        count: usize,
+        within: u64,
+    ) -> io::Result<(Vec<Line>, Self)> {
         let (files, matcher) = (Files::of(path), LineMatcher::new(filter, None));
         let earlier = files.rotated_files()?;
         let after = earlier.last().copied();
         let (file, name) = open_next(&files, after)?;
         let end = tail::end(&file)?;
-        let mut lines = tail::TailReader::new(count, |line| matcher.match_line(line));
+        let mut lines = tail::TailReader::new(count, within, |line| matcher.match_line(line));
         lines.prepend_from(&file, end)?;
         for rotated in earlier.into_iter().rev() {
             if lines.is_complete() {
@@ -100,8 +138,9 @@ impl Reader {
                 lines.prepend_from(&file, file.metadata()?.len())?;
             }
         }
-        let lines = lines.into_lines();
-        Ok((lines, Self { files, matcher, cursor: Cursor::new(file, name, after, end)?, bytes_read: 0 }))
+        let (is_stopped, lines) = (lines.is_cut(), lines.into_lines());
+        let cursor = Cursor::new(file, name, after, end)?;
+        Ok((lines, Self { is_stopped, ..Self::new(files, matcher, cursor) }))
     }
 
     /// Returns the next matching line. `None` at the end; a later call returns what was written meanwhile.
@@ -110,6 +149,10 @@ impl Reader {
             while let Some(line) = self.cursor.lines.next()? {
                 if let Some(line) = self.matcher.match_line(line) {
                     return Ok(Some(line));
+                }
+                if self.bytes_read + self.cursor.lines.bytes_read() >= self.stop_at {
+                    self.is_stopped = true;
+                    return Ok(None);
                 }
             }
             if !self.advance()? {
@@ -174,6 +217,13 @@ fn open_next(files: &Files, after: Option<RotatedFile>) -> io::Result<(File, Opt
     Err(io::Error::other("the log is rotated faster than its files can be opened"))
 }
 
+/// Returns the time of a file's first line, as it is written. The place in the file is lost.
+fn first_time_text(mut file: &File) -> io::Result<Option<String>> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut lines = LineReader::new(file.take(MAX_LINE_BYTES as u64 + 1), FIRST_LINE);
+    Ok(lines.next()?.and_then(|line| Some(Head::parse(line)?.time.into_owned())))
+}
+
 /// Returns `None` for a file that does not exist.
 pub(super) fn ignore_not_found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
@@ -184,14 +234,14 @@ pub(super) fn ignore_not_found<T>(result: io::Result<T>) -> io::Result<Option<T>
 
 /// A filter, with substrings that every matching line contains: most others need not be parsed.
 struct LineMatcher {
-    filter: Filter,
+    filter: LogFilter,
     /// The text of the time of which lines are too late.
     until: Option<String>,
     contained: Vec<Finder<'static>>,
 }
 
 impl LineMatcher {
-    fn new(filter: Filter, until: Option<String>) -> Self {
+    fn new(filter: LogFilter, until: Option<String>) -> Self {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let device = filter.device.iter().map(|id| quoted(id.as_str()));
         let service = filter.service.iter().map(|name| quoted(name.as_str()));

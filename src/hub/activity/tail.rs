@@ -23,19 +23,26 @@ pub(super) fn end(file: &File) -> io::Result<u64> {
 /// The last matching lines, collected so far.
 pub(super) struct TailReader<F> {
     count: usize,
+    /// The bytes that may still be read.
+    left: u64,
     matcher: F,
     lines: VecDeque<Line>,
 }
 
 impl<F: Fn(&[u8]) -> Option<Line>> TailReader<F> {
-    /// Collects at most `count` lines.
-    pub(super) fn new(count: usize, matcher: F) -> Self {
-        Self { count, matcher, lines: VecDeque::new() }
+    /// Collects at most `count` lines, from about so many bytes.
+    pub(super) fn new(count: usize, within: u64, matcher: F) -> Self {
+        Self { count, left: within, matcher, lines: VecDeque::new() }
     }
 
-    /// Reports whether enough lines are collected.
+    /// Reports whether enough lines are collected, or enough is read.
     pub(super) fn is_complete(&self) -> bool {
-        self.lines.len() >= self.count
+        self.lines.len() >= self.count || self.is_cut()
+    }
+
+    /// Reports whether enough is read.
+    pub(super) fn is_cut(&self) -> bool {
+        self.left == 0
     }
 
     /// Prepends lines of an earlier file, up to an offset.
@@ -54,6 +61,7 @@ impl<F: Fn(&[u8]) -> Option<Line>> TailReader<F> {
                     self.lines.push_front(line);
                 }
             }
+            self.left = self.left.saturating_sub(at - start);
             chunk.truncate(begin.min(MAX_LINE_BYTES));
             (at, tail) = (start, chunk);
         }

@@ -8,6 +8,7 @@ use super::reader::Reader;
 use super::store::Store;
 use super::*;
 use crate::net::os::clock;
+use crate::proto::admin::LogFilter;
 use crate::proto::timestamp::Timestamp;
 
 const MIB: u64 = 1 << 20;
@@ -37,7 +38,7 @@ fn files_are_rotated_by_size_and_age_and_deleted_by_total_size() {
         assert!(on_disk(&path) <= settings.keep_size, "{} bytes", on_disk(&path));
         assert_eq!(on_disk(&path), store.bytes());
     }
-    let seen = numbers(&path, Filter::default());
+    let seen = numbers(&path, LogFilter::default());
     assert!(seen.len() > 50 && seen == ((1000 - seen.len() as u64)..1000).collect::<Vec<_>>(), "{seen:?}");
 
     let files = || fs::read_dir(path.parent().unwrap()).unwrap().count();
@@ -46,7 +47,7 @@ fn files_are_rotated_by_size_and_age_and_deleted_by_total_size() {
     let later = start.after(settings.rotate_age + 1000 * SECOND);
     store.maintain(later);
     store.append(&sample(later, 1000), later).unwrap();
-    assert_eq!(numbers(&path, Filter::default()).last(), Some(&1000));
+    assert_eq!(numbers(&path, LogFilter::default()).last(), Some(&1000));
     assert!(files() >= before, "rotated by age");
     store.maintain(later.after(settings.keep_age + 2 * SECOND));
     assert_eq!(files(), 2, "rotated files are too old, the current one has just been rotated");
@@ -60,7 +61,7 @@ fn the_order_is_kept_when_the_clock_is_set_back() {
     for number in 0..40 {
         store.append(&sample(start, number), start.before(Duration::from_secs(3600 * number))).unwrap();
     }
-    assert_eq!(numbers(&path, Filter::default()), (0..40).collect::<Vec<_>>());
+    assert_eq!(numbers(&path, LogFilter::default()), (0..40).collect::<Vec<_>>());
 }
 
 #[test]
@@ -71,7 +72,7 @@ fn a_truncated_line_spoils_no_other() {
     fs::write(&path, format!("{whole}{}", &whole[..50])).unwrap();
     let mut store = Store::open(&path, Settings::default()).unwrap();
     store.append(&sample(now, 2), now).unwrap();
-    assert_eq!(numbers(&path, Filter::default()), [1, 2]);
+    assert_eq!(numbers(&path, LogFilter::default()), [1, 2]);
 }
 
 #[test]
@@ -100,7 +101,7 @@ fn since_reads_a_small_part_of_a_large_log() {
     }
     for (age, least) in [(100, 100), (15_000, 10_000), (50_000, 100_000)] {
         let since = now.before(Duration::from_secs(age));
-        let filter = Filter { since: Some(since), ..Filter::default() };
+        let filter = LogFilter { since: Some(since), ..LogFilter::default() };
         let mut reader = Reader::open(&path, filter).unwrap();
         let mut lines = Vec::new();
         while let Some(line) = reader.next_line().unwrap() {
@@ -130,18 +131,18 @@ fn a_change_of_an_identity_is_read_after_the_log_has_forgotten_it() {
         let mut history = History::open(&path, filter).unwrap();
         std::iter::from_fn(|| history.next_line().unwrap()).map(|line| number_of(&line)).collect::<Vec<_>>()
     };
-    assert_eq!(history(Filter::default()), [0, 1, 2], "once, while the log has it too");
+    assert_eq!(history(LogFilter::default()), [0, 1, 2], "once, while the log has it too");
     for number in 3..100 {
         stores.append(&sample(at(number), number), Destination::Log, at(number)).unwrap();
     }
-    let seen = history(Filter::default());
+    let seen = history(LogFilter::default());
     assert!(seen.starts_with(&[0, 2]) && seen.len() < 30 && seen.ends_with(&[98, 99]), "{seen:?}");
-    let since = Filter { since: Some(at(1)), ..Filter::default() };
+    let since = LogFilter { since: Some(at(1)), ..LogFilter::default() };
     assert!(history(since).starts_with(&[2]));
-    let (last, _) = History::open_at_end(&path, Filter::default(), seen.len() - 1).unwrap();
+    let (last, _) = History::open_at_end(&path, LogFilter::default(), seen.len() - 1).unwrap();
     assert_eq!(last.iter().map(number_of).collect::<Vec<_>>(), seen[1..]);
     fs::remove_file(files::administration_path(&path)).unwrap();
-    assert_eq!(history(Filter::default()), seen[2..]);
+    assert_eq!(history(LogFilter::default()), seen[2..]);
 }
 
 #[test]
@@ -162,7 +163,7 @@ fn a_flood_of_failures_without_an_identity_leaves_the_log_alone_and_is_read_in_i
     writer.finish();
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.lines().count() == 2 && text.contains("first") && text.contains("last"), "{text}");
-    let mut history = History::open(&path, Filter::default()).unwrap();
+    let mut history = History::open(&path, LogFilter::default()).unwrap();
     let lines: Vec<_> = std::iter::from_fn(|| history.next_line().unwrap()).collect();
     assert!(lines[0].json().contains("first"), "{:?}", lines[0]);
     let refused = lines.iter().filter(|line| line.json().contains("authenticate")).count();
@@ -170,7 +171,7 @@ fn a_flood_of_failures_without_an_identity_leaves_the_log_alone_and_is_read_in_i
     assert!(lines.iter().is_sorted_by_key(|line| line.time()), "merged in time");
     assert!(lines[lines.len() - 1].json().contains(r#""linesOmitted":499"#), "counted there too");
     for count in [5000, 10] {
-        let (last, _) = History::open_at_end(&path, Filter::default(), count).unwrap();
+        let (last, _) = History::open_at_end(&path, LogFilter::default(), count).unwrap();
         assert_eq!(last, lines[lines.len().saturating_sub(count)..]);
     }
 }
@@ -219,12 +220,12 @@ fn a_filter_finds_its_lines_and_no_others() {
         store.append(&sample(now, number), now).unwrap();
     }
     store.append(&sample(now, 200).replace("disconnected", "d3"), now).unwrap();
-    let device = Filter { device: Some("d3".parse().unwrap()), ..Filter::default() };
+    let device = LogFilter { device: Some("d3".parse().unwrap()), ..LogFilter::default() };
     assert_eq!(numbers(&path, device.clone()), (0..200).filter(|n| n % 10 == 3).collect::<Vec<_>>());
-    let both = Filter { service: Some("s3".parse().unwrap()), ..device.clone() };
+    let both = LogFilter { service: Some("s3".parse().unwrap()), ..device.clone() };
     assert_eq!(numbers(&path, both), (0..200).filter(|n| n % 10 == 3 && n % 7 == 3).collect::<Vec<_>>());
 
-    let (last, mut reader) = Reader::open_at_end(&path, device, 15).unwrap();
+    let (last, mut reader) = Reader::open_at_end(&path, device, 15, u64::MAX).unwrap();
     let expected: Vec<_> = (0..200).filter(|n| n % 10 == 3).skip(5).collect();
     assert_eq!(last.iter().map(number_of).collect::<Vec<_>>(), expected, "over several files");
     assert_eq!(reader.next_line().unwrap(), None);
@@ -236,9 +237,9 @@ fn following_misses_no_line_while_files_are_rotated() {
     let mut store = Store::open(&path, Settings { rotate_size: 4000, ..Settings::default() }).unwrap();
     let now = clock::now_utc();
     store.append(&sample(now, 0), now).unwrap();
-    let (last, mut reader) = Reader::open_at_end(&path, Filter::default(), 10).unwrap();
+    let (last, mut reader) = Reader::open_at_end(&path, LogFilter::default(), 10, u64::MAX).unwrap();
     let mut seen: Vec<_> = last.iter().map(number_of).collect();
-    let mut all = Reader::open(&path, Filter::default()).unwrap();
+    let mut all = Reader::open(&path, LogFilter::default()).unwrap();
     let mut seen_by_other = Vec::new();
     for number in 1..500 {
         store.append(&sample(now, number), now).unwrap();
@@ -283,7 +284,7 @@ fn number_of(line: &Line) -> u64 {
     serde_json::from_str::<serde_json::Value>(line.json()).unwrap()["durationMs"].as_u64().unwrap()
 }
 
-fn numbers(path: &Path, filter: Filter) -> Vec<u64> {
+fn numbers(path: &Path, filter: LogFilter) -> Vec<u64> {
     let mut reader = Reader::open(path, filter).unwrap();
     std::iter::from_fn(|| reader.next_line().unwrap()).map(|line| number_of(&line)).collect()
 }
@@ -337,3 +338,5 @@ async fn lines_about_other_things_take_no_place_from_those_about_changes() {
 /// Linux only: `/dev/full`.
 #[cfg(target_os = "linux")]
 mod full_disk;
+
+mod pages;

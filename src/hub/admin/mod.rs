@@ -66,6 +66,10 @@ async fn handle(shared: &Shared, request: AdminRequest, by: By) -> AdminResponse
         AdminRequest::RemoveEnrolment { id } => identities::remove_enrolment(shared, id, by).await,
         AdminRequest::Streams => Ok(streams(shared).await),
         AdminRequest::EndStream { stream } => Ok(end_stream(shared, stream, by).await),
+        AdminRequest::HubLog { hub, page } => Ok(match gather::log(shared, hub, page).await {
+            Ok(page) => AdminResponse::HubLog(Box::new(page)),
+            Err(reason) => AdminResponse::Failed { reason },
+        }),
         AdminRequest::Status => status(shared).await.map(|status| AdminResponse::Status(Box::new(status))),
         AdminRequest::OtherHubs => Ok(other_hubs(shared).await),
         AdminRequest::InviteHub => Ok(cluster::invite(shared, by)),

@@ -8,7 +8,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::Restored;
-use crate::hub::activity::{Filter, Reader};
+use crate::hub::activity::Reader;
+use crate::proto::admin::LogFilter;
 use crate::proto::timestamp::Timestamp;
 
 /// The logs with changes of identities.
@@ -68,7 +69,7 @@ pub(super) fn later_changes(state: &Path, restored: &Restored) -> io::Result<Opt
     let (mut last, mut removed) = (BTreeMap::new(), BTreeMap::new());
     let mut has_log = false;
     for name in LOGS {
-        let filter = Filter { since: Some(made), ..Filter::default() };
+        let filter = LogFilter { since: Some(made), ..LogFilter::default() };
         let mut reader = match Reader::open(&state.join(name), filter) {
             Ok(reader) => reader,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

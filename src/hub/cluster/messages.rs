@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::proto::admin::{HubStatus, Presence, StreamStatus};
+use crate::proto::admin::{HubStatus, LogPage, LogRequest, Presence, StreamStatus};
 use crate::proto::id::{DeviceId, HubId, HubRequestId, Principal, ServiceName, StreamId, StreamName};
 use crate::proto::message::StandbyOffer;
 use crate::proto::refusal::Refusal;
@@ -97,8 +97,13 @@ pub enum HubRequest {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,
     },
+    /// Read a page of the activity log.
+    Log(Box<LogRequest>),
     /// Reply, to show that the hub lives.
     Live,
+    /// The request is one of a later version.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The request of a service, as the hub sees it that the service is connected to.
@@ -158,6 +163,8 @@ pub enum HubReply {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         more: bool,
     },
+    /// Some lines of the activity log.
+    Log(Box<LogPage>),
     /// The hub's status.
     Status {
         /// The status.
@@ -244,6 +251,8 @@ pub struct Cancellation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::admin::{FilePosition, LogFilter, LogPosition};
+    use crate::proto::timestamp::Timestamp;
 
     #[test]
     fn the_messages_are_these_bytes() {
@@ -267,5 +276,36 @@ mod tests {
         let later = text.replace(r#","do""#, r#","new":[{}],"do""#);
         assert_eq!(serde_json::from_str::<Numbered<HubRequest>>(&later).unwrap(), request);
         assert_eq!(serde_json::to_string(&HubReply::NotHere).unwrap(), r#"{"is":"notHere"}"#);
+    }
+
+    #[test]
+    fn a_page_of_a_log_is_these_bytes_and_a_later_request_is_known_as_one() {
+        let id = HubRequestId::from_bytes([7; 16]);
+        let filter = LogFilter { device: Some("pi-42".parse().unwrap()), ..LogFilter::default() };
+        let next = LogPosition {
+            earlier: None,
+            log: FilePosition {
+                after: Some(Timestamp(0)),
+                offset: 300,
+                first: Some("1970-01-01T00:00:01.000Z".into()),
+            },
+            unauthenticated: Some(FilePosition { after: None, offset: 0, first: None }),
+        };
+        let request = LogRequest { filter, from: Some(next.clone()), last: None };
+        let request = Numbered { id, body: HubRequest::Log(Box::new(request)) };
+        let position = r#"{"log":{"after":"1970-01-01T00:00:00Z","offset":300,"first":"1970-01-01T00:00:01.000Z"},"unauthenticated":{"offset":0}}"#;
+        let text = format!(
+            r#"{{"id":"07070707070707070707070707070707","do":"log","filter":{{"device":"pi-42"}},"from":{position}}}"#
+        );
+        assert_eq!(serde_json::to_string(&request).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Numbered<HubRequest>>(&text).unwrap(), request);
+        let page = HubReply::Log(Box::new(LogPage { lines: vec!["{}".into()], next, more: true }));
+        let reply = format!(r#"{{"is":"log","lines":["{{}}"],"next":{position},"more":true}}"#);
+        assert_eq!(serde_json::to_string(&page).unwrap(), reply);
+        let later = text.replace(r#""log","#, r#""later","#);
+        let later: Numbered<HubRequest> = serde_json::from_str(&later).unwrap();
+        assert_eq!(later, Numbered { id, body: HubRequest::Unknown });
+        let unknown = serde_json::to_string(&HubReply::Unknown).unwrap();
+        assert!(matches!(serde_json::from_str(&unknown).unwrap(), HubReply::Unknown), "{unknown}");
     }
 }

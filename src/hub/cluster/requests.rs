@@ -17,6 +17,9 @@ const MAX_RUNNING: usize = 4096;
 /// The replies that are remembered, for a request that is made again because the first reply was lost: those of some seconds.
 const REMEMBERED_REPLIES: usize = 4096;
 
+/// The largest reply that is remembered, in bytes. Larger ones are parts of lists and logs, which are read again.
+const MAX_REMEMBERED_BYTES: usize = 16 * 1024;
+
 /// The ways back that one request may have: it is made twice.
 const MAX_REPLY_PATHS: usize = 2;
 
@@ -84,7 +87,7 @@ impl ServedRequests {
     /// A request has its reply; `None` if it was cancelled. Returns the ways back.
     pub fn finish(&self, id: HubRequestId, reply: Option<&Bytes>) -> Vec<ReplyPath> {
         let mut served = self.0.lock();
-        if let Some(reply) = reply {
+        if let Some(reply) = reply.filter(|reply| reply.len() <= MAX_REMEMBERED_BYTES) {
             served.replies.insert(id, reply.clone());
         }
         served.running.remove(&id).map(|running| running.replies).unwrap_or_default()
@@ -112,6 +115,15 @@ mod tests {
         assert!(matches!(served.admit(id, path()), Admission::Repeat(_, again) if again == reply));
         served.cancel(id);
         assert!(!cancelled.is_cancelled(), "it is over");
+    }
+
+    #[test]
+    fn a_reply_that_takes_much_memory_is_not_kept() {
+        let (served, id) = (ServedRequests::default(), HubRequestId::from_bytes([1; 16]));
+        assert!(matches!(served.admit(id, path()), Admission::Serve(_)));
+        let page = Bytes::from(vec![b' '; MAX_REMEMBERED_BYTES + 1]);
+        assert_eq!(served.finish(id, Some(&page)).len(), 1);
+        assert!(matches!(served.admit(id, path()), Admission::Serve(_)), "it is made again");
     }
 
     #[test]

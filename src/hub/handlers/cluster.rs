@@ -1,5 +1,6 @@
 //! This hub as the others of its cluster know it: what it says of itself, and the streams that it opens for them.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use super::open::{self, open_here};
+use crate::hub::activity;
 use crate::hub::auth::{Action, authorize};
 use crate::hub::broker::{Grant, Input, OpenRequest};
 use crate::hub::cluster::messages::{HubReply, HubRequest, OnlineDevice, OpenElsewhere, OpenedElsewhere};
@@ -20,8 +22,10 @@ use crate::hub::consequences::Clocks;
 use crate::hub::event::{Event, Operation};
 use crate::hub::registry::portable::Subject;
 use crate::hub::shared::Shared;
+use crate::hub::state::activity_log;
 use crate::hub::status::status;
 use crate::net::os::clock;
+use crate::proto::admin::LogRequest;
 use crate::proto::id::{DeviceId, Principal, Role, StreamId};
 use crate::proto::refusal::{Refusal, RefusalKind};
 
@@ -104,6 +108,8 @@ impl HubPart for ClusterPart {
                     true => HubReply::Done,
                     false => HubReply::NotHere,
                 },
+                HubRequest::Log(request) => self.log(*request).await,
+                HubRequest::Unknown => HubReply::Unknown,
                 HubRequest::Open(_) if self.shared.streams.is_draining() => {
                     HubReply::Refused { reason: RefusalKind::Draining.into() }
                 }
@@ -133,6 +139,19 @@ impl ClusterPart {
         let more = streams.len() > LISTED_AT_ONCE;
         streams.truncate(LISTED_AT_ONCE);
         HubReply::Streams { streams, more }
+    }
+
+    async fn log(&self, request: LogRequest) -> HubReply {
+        let path = activity_log(&self.shared.config.state);
+        let read = tokio::task::spawn_blocking(move || activity::page(&path, request)).await;
+        match read.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            Ok(page) => HubReply::Log(Box::new(page)),
+            Err(error) => {
+                let reason = format!("cannot read the activity log: {error}");
+                tracing::warn!(target: "hub", "{reason}");
+                HubReply::Refused { reason: Refusal::new(RefusalKind::HubBusy, reason) }
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::hub::cluster::messages::{HubReply, HubRequest};
 use crate::hub::cluster::node::Node;
 use crate::hub::shared::Shared;
 use crate::net::os::clock;
-use crate::proto::admin::{HubStatus, Presence, StreamStatus};
+use crate::proto::admin::{HubStatus, LogPage, LogRequest, Presence, StreamStatus};
 use crate::proto::id::{DeviceId, HubId, Principal, StreamId};
 use crate::proto::join::HubAddress;
 
@@ -126,6 +126,17 @@ pub(in crate::hub) async fn end_stream(shared: &Shared, stream: StreamId, by: Op
     })
     .await;
     !ended.all.is_empty()
+}
+
+/// Returns a page of another hub's activity log, or why there is none.
+pub(in crate::hub) async fn log(shared: &Shared, hub: HubId, page: Box<LogRequest>) -> Result<LogPage, String> {
+    let Some(node) = &shared.cluster else { return Err("this hub is alone".into()) };
+    match node.request(hub, HubRequest::Log(page), PART_TIMEOUT).await {
+        Ok(HubReply::Log(page)) => Ok(*page),
+        Ok(HubReply::Refused { reason }) => Err(reason.detail.into()),
+        Ok(_) => Err(not_understood().to_string()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Asks all hubs that live, at the same time.

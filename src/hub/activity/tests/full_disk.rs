@@ -32,7 +32,7 @@ async fn a_full_disk_loses_lines_which_are_counted_and_writing_resumes() {
     assert_eq!((activity.lost(), activity.bytes()), (10, fs::metadata(&path).unwrap().len()));
     drop(activity);
     writer.finish();
-    let mut lines = Reader::open(&path, Filter::default()).unwrap();
+    let mut lines = Reader::open(&path, LogFilter::default()).unwrap();
     let lines: Vec<_> = std::iter::from_fn(|| lines.next_line().unwrap()).collect();
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[0].json().contains(r#""operationName":"activityLost","properties":{"linesLost":10}"#), "{lines:?}");
