@@ -19,5 +19,7 @@ pub mod requests;
 pub mod run;
 pub mod settings;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 pub mod view;
