@@ -8,7 +8,8 @@ use tokio::time::timeout;
 use super::link::LinkError;
 use super::messages::{Found, HubReply, HubRequest, Numbered, Search, Subject, reply_place};
 use super::node::Node;
-use crate::net::os::random;
+use super::view::members::MemberTable;
+use crate::net::os::{clock, random};
 use crate::proto::id::{DeviceId, HubId, HubRequestId};
 
 /// The time in which a hub that lives shows it: some round trips between the engine's servers.
@@ -20,12 +21,15 @@ const SEARCH_TIMEOUT: Duration = Duration::from_millis(1000);
 /// The time for the engine to be in reach again, and for the reply.
 const RECONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The first question may have reached the hub, so that no other one is asked.
+const MAY_BE_SERVED: &str = "the engine was out of reach meanwhile, and the hub does not listen again yet";
+
 impl Node {
     /// Asks all hubs for a device that is not here. Returns the one that has it; an error if one that lives did not reply.
     pub async fn search(&self, device: &DeviceId) -> Result<Option<HubId>, LinkError> {
         let alive: Vec<_> = self.with_members(|members| members.alive().collect());
         if alive.is_empty() {
-            return Ok(None);
+            return self.not_found();
         }
         let id = HubRequestId::from_bytes(random::bytes());
         let question =
@@ -39,6 +43,14 @@ impl Node {
         // One that has died meanwhile has no device.
         match alive.iter().any(|hub| missing(hub) && self.with_members(|members| members.is_alive(*hub))) {
             true => Err(LinkError::TimedOut(SEARCH_TIMEOUT)),
+            false => self.not_found(),
+        }
+    }
+
+    /// No hub that is alive has a device: an error if one that counts as dead may live, and have it.
+    fn not_found(&self) -> Result<Option<HubId>, LinkError> {
+        match self.with_members(MemberTable::is_in_doubt) {
+            true => Err(LinkError::Unreachable("a hub that was there a moment ago does not answer".into())),
             false => Ok(None),
         }
     }
@@ -72,6 +84,7 @@ impl Node {
                 _ = connected.changed() => None,
             }
         };
+        let deadline = clock::now() + within;
         let first = timeout(within, first).await.map_err(|_| LinkError::TimedOut(within))?;
         match first {
             Some(reply) if !matches!(reply, Err(LinkError::Unreachable(_))) => return reply,
@@ -82,7 +95,12 @@ impl Node {
             let _ = connected.wait_for(|connected| *connected).await;
             self.link().ask(subject, message, within).await
         };
-        timeout(within.min(RECONNECT_TIMEOUT), again).await.unwrap_or(Err(LinkError::TimedOut(within)))
+        let left = deadline.saturating_duration_since(clock::now());
+        match timeout(left.min(RECONNECT_TIMEOUT), again).await {
+            Ok(Err(LinkError::NobodyListens)) => Err(LinkError::Unreachable(MAY_BE_SERVED.into())),
+            Ok(reply) => reply,
+            Err(_) => Err(LinkError::TimedOut(within)),
+        }
     }
 
     /// Reports whether a hub that counts as alive is: one that was killed does not listen any more, before its beats are missed.

@@ -72,6 +72,8 @@ struct State {
     lists: u64,
     /// Requests that nobody waits for any more.
     cancelled: Vec<(HubId, HubRequestId)>,
+    /// When the engine was in reach first.
+    reached_at: Option<Instant>,
 }
 
 impl Node {
@@ -91,6 +93,7 @@ impl Node {
             is_list_due: true,
             lists: 0,
             cancelled: Vec::new(),
+            reached_at: None,
         };
         let own = HubRun { id: Some(id), run };
         let changes = watch::Sender::new(0);
@@ -239,7 +242,13 @@ impl Node {
 
     /// The engine is out of reach, or in reach again. Reports whether that is new.
     pub(super) fn set_connected(&self, connected: bool) -> bool {
-        let changed = self.state.lock().members.set_isolated(!connected, clock::now());
+        let changed = {
+            let mut state = self.state.lock();
+            if connected {
+                state.reached_at.get_or_insert_with(clock::now);
+            }
+            state.members.set_isolated(!connected, clock::now())
+        };
         if changed {
             self.note_change();
             self.tell_all_devices();
@@ -275,7 +284,8 @@ impl Node {
 
     /// Waits until this hub has heard of all others that live: at its start, they have not had the time for a beat.
     pub async fn settled(&self) {
-        sleep_until((self.started_at + SETTLING_TIME).into()).await;
+        let since = self.state.lock().reached_at.unwrap_or(self.started_at);
+        sleep_until((since + SETTLING_TIME).into()).await;
     }
 
     /// Reads the table of hubs.
@@ -285,8 +295,12 @@ impl Node {
 
     /// Decides where a stream to a device is opened that is not connected to this hub.
     pub fn place(&self, device: &DeviceId) -> Placement {
+        let is_connected = *self.link.is_connected().borrow();
         let state = self.state.lock();
-        state.members.members().place(state.presence.find(device))
+        let members = state.members.members();
+        // At the start the engine may be out of reach before that is noted.
+        let isolated = members.isolated || !is_connected;
+        Members { isolated, ..members }.place(state.presence.find(device))
     }
 
     /// A hub does not listen any more.

@@ -28,6 +28,7 @@ pub(in crate::hub) enum Whereabouts {
 
 /// Finds a device that is not connected to this hub.
 pub(in crate::hub) async fn find(node: &Node, device: &DeviceId) -> Result<Whereabouts, Refusal> {
+    node.settled().await;
     match node.place(device) {
         Placement::AskHub(hub) => Ok(Whereabouts::At(hub)),
         Placement::AskAll => {

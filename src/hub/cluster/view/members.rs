@@ -64,6 +64,9 @@ struct OtherHub {
     at: Instant,
     /// When it counted as dead.
     died: Option<Instant>,
+    /// It counts as dead because the engine said that it does not listen, and no beat of it was missed: it may be connecting
+    /// again, or somebody else said so.
+    in_doubt: bool,
 }
 
 impl OtherHub {
@@ -84,6 +87,8 @@ pub struct MemberTable {
     heard: HashMap<HubId, OtherHub>,
     /// The engine is out of reach since then.
     isolated_since: Option<Instant>,
+    /// When beats that did not come were looked for last.
+    looked_at: Option<Instant>,
 }
 
 /// What follows from a heartbeat.
@@ -100,7 +105,7 @@ pub enum HeartbeatEffect {
 impl MemberTable {
     /// A table without other hubs.
     pub fn new(own: HubId, region: Option<String>) -> Self {
-        Self { own, region, heard: HashMap::new(), isolated_since: None }
+        Self { own, region, heard: HashMap::new(), isolated_since: None, looked_at: None }
     }
 
     /// Takes note of a beat.
@@ -113,7 +118,7 @@ impl MemberTable {
         }
         let died = beat.leaving.then_some(now);
         let (hub, run) = (beat.hub, beat.run);
-        let heard = OtherHub { beat, at: now, died };
+        let heard = OtherHub { beat, at: now, died, in_doubt: false };
         let (state, before) = (heard.state(), self.heard.insert(hub, heard));
         match before {
             Some(before) if before.beat.run == run && before.died.is_none() && before.state() == state => {
@@ -132,10 +137,16 @@ impl MemberTable {
         }
     }
 
-    /// A hub does not answer at all: nobody listens in its name.
+    /// A hub does not answer at all: the engine says that nobody listens in its name. Its streams go on elsewhere; of its devices
+    /// nothing is known until its beats are missed too.
     pub fn bury(&mut self, hub: HubId, now: Instant) -> bool {
         let alive = self.heard.get_mut(&hub).filter(|heard| heard.died.is_none());
-        alive.map(|heard| heard.died = Some(now)).is_some()
+        alive.map(|heard| (heard.died, heard.in_doubt) = (Some(now), true)).is_some()
+    }
+
+    /// Reports whether a hub that counts as dead may live.
+    pub fn is_in_doubt(&self) -> bool {
+        self.heard.values().any(|heard| heard.in_doubt)
     }
 
     /// Returns the hubs that have just died of silence. While the engine is out of reach, silence says nothing.
@@ -144,7 +155,13 @@ impl MemberTable {
         if self.isolated_since.is_some() {
             return Vec::new();
         }
-        let silent = self.heard.iter_mut().filter(|(_, heard)| heard.died.is_none() && heard.at + DEAD_AFTER <= now);
+        if self.looked_at.replace(now).is_some_and(|last| last + 2 * BEAT_INTERVAL < now) {
+            // This hub stood still, and has not read what they said meanwhile.
+            self.heard.values_mut().for_each(|heard| heard.at = now);
+        }
+        let is_silent = |heard: &OtherHub| heard.at + DEAD_AFTER <= now;
+        self.heard.values_mut().filter(|heard| is_silent(heard)).for_each(|heard| heard.in_doubt = false);
+        let silent = self.heard.iter_mut().filter(|(_, heard)| heard.died.is_none() && is_silent(heard));
         silent.map(|(hub, heard)| (*hub, heard.died = Some(now)).0).collect()
     }
 
@@ -176,6 +193,7 @@ impl MemberTable {
             region: self.region.clone(),
             others: self.heard.values().map(member).collect(),
             isolated: self.isolated_since.is_some(),
+            in_doubt: self.is_in_doubt(),
         }
     }
 
