@@ -8,7 +8,6 @@ use tokio::time::timeout;
 use super::link::LinkError;
 use super::messages::{Found, HubReply, HubRequest, Numbered, Search, Subject, reply_place};
 use super::node::Node;
-use super::view::members::MemberTable;
 use crate::net::os::{clock, random};
 use crate::proto::id::{DeviceId, HubId, HubRequestId};
 
@@ -40,8 +39,8 @@ impl Node {
             return Ok(Some(found.hub));
         }
         let missing = |hub: &HubId| !replies.iter().any(|reply| reply.hub == *hub);
-        // One that has died meanwhile has no device.
-        match alive.iter().any(|hub| missing(hub) && self.with_members(|members| members.is_alive(*hub))) {
+        // One that has died meanwhile has no device; one that lives again may have it.
+        match self.with_members(|members| members.alive().any(|hub| missing(&hub))) {
             true => Err(LinkError::TimedOut(SEARCH_TIMEOUT)),
             false => self.not_found(),
         }
@@ -49,7 +48,7 @@ impl Node {
 
     /// No hub that is alive has a device: an error if one that counts as dead may live, and have it.
     fn not_found(&self) -> Result<Option<HubId>, LinkError> {
-        match self.with_members(MemberTable::is_in_doubt) {
+        match self.is_in_doubt() {
             true => Err(LinkError::Unreachable("a hub that was there a moment ago does not answer".into())),
             false => Ok(None),
         }

@@ -100,9 +100,10 @@ impl Switch {
         if !inner.is_connected(from) {
             return Err(LinkError::Unreachable("cut off".into()));
         }
-        let reached = inner.listeners.iter().filter(|(hub, on, to)| {
-            *on == subject && inner.is_connected(*hub) && !to.is_closed()
-        });
+        let reached = inner
+            .listeners
+            .iter()
+            .filter(|(hub, on, to)| *on == subject && inner.is_connected(*hub) && !to.is_closed());
         let reached: Vec<_> = reached.map(|(hub, _, to)| (*hub, to.clone())).collect();
         inner.carried.push(subject);
         if let Some((_, count)) = inner.lost.iter_mut().find(|(on, count)| *on == subject && *count > 0) {

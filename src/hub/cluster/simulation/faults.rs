@@ -26,8 +26,8 @@ struct State {
     cut: HashMap<(usize, usize), Fate>,
     /// The messages so far on each way.
     counts: HashMap<(usize, usize, u64), u64>,
-    /// The arrival of the last beat.
-    beats: HashMap<(usize, usize), Instant>,
+    /// The arrivals of beats.
+    beats: HashMap<(usize, usize), Vec<Instant>>,
 }
 
 impl Faults {
@@ -60,8 +60,9 @@ impl Faults {
 
     /// The time since a hub's last beat arrived at another.
     pub(super) fn silence(&self, from: usize, to: usize) -> Duration {
-        let last = self.0.lock().beats.get(&(from, to)).copied();
-        last.map_or(Duration::MAX, |last| clock::now().saturating_duration_since(last))
+        let (now, state) = (clock::now(), self.0.lock());
+        let arrived = state.beats.get(&(from, to)).into_iter().flatten().filter(|at| **at <= now);
+        arrived.max().map_or(Duration::MAX, |last| now.saturating_duration_since(*last))
     }
 }
 
@@ -88,10 +89,10 @@ impl State {
         if draw % 100 < self.loss {
             return Fate::Lost;
         }
-        let delay = Duration::from_millis((draw >> 32) % (u64::try_from(self.delay.as_millis()).unwrap_or_default() + 1));
+        let delay =
+            Duration::from_millis((draw >> 32) % (u64::try_from(self.delay.as_millis()).unwrap_or_default() + 1));
         if kind == 1 {
-            let last = self.beats.entry((from, to)).or_insert_with(clock::now);
-            *last = (*last).max(clock::now() + delay);
+            self.beats.entry((from, to)).or_default().push(clock::now() + delay);
         }
         Fate::Arrives(delay)
     }

@@ -201,7 +201,14 @@ impl Part {
                         let _ = waiting.send(result);
                     }
                 }
-                _ => {}
+                Output::RevalidateKey { .. }
+                | Output::CancelRequest { .. }
+                | Output::Admit { .. }
+                | Output::Refuse { .. }
+                | Output::Join(_)
+                | Output::EndStream { .. }
+                | Output::StreamEnded { .. }
+                | Output::Record(_) => {}
             }
         }
     }
@@ -262,6 +269,8 @@ impl HubPart for Part {
             draining: false,
             leaving: false,
             revision: 0,
+            news: self.node.news_sent(),
+            behind: self.node.behind(),
         }
     }
 
@@ -285,7 +294,12 @@ impl HubPart for Part {
             match request {
                 HubRequest::Open(open) if self.has_device(&open.device) => self.open(*open).await,
                 HubRequest::Live => HubReply::Live,
-                _ => HubReply::NotHere,
+                HubRequest::Open(_) => HubReply::NotHere,
+                HubRequest::Devices { .. }
+                | HubRequest::Device { .. }
+                | HubRequest::Streams { .. }
+                | HubRequest::Deny { .. }
+                | HubRequest::EndStream { .. } => HubReply::Unknown,
             }
         };
         freezer.wrap(reply).boxed()

@@ -45,7 +45,10 @@ fn three_hubs_agree_soon_after_whatever_has_happened_over_hundreds_of_seeds() {
     }
     let first = wrong.first().map_or("", String::as_str);
     assert!(wrong.is_empty(), "{} seeds; the first, alone with {SEEDS_VARIABLE}=N..N+1:\n{first}", wrong.len());
-    assert!(opened > 100 && displaced > 20, "only {opened} opened, {displaced} displaced: the model does not reach them");
+    assert!(
+        opened > 100 && displaced > 20,
+        "only {opened} opened, {displaced} displaced: the model does not reach them"
+    );
 }
 
 fn seeds() -> std::ops::Range<u64> {

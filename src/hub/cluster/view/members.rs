@@ -55,6 +55,12 @@ pub struct Heartbeat {
     pub leaving: bool,
     /// The revision of the registry that its mirror has.
     pub revision: u64,
+    /// The messages about its devices that this run has sent.
+    #[serde(default)]
+    pub news: u64,
+    /// The hubs that have to tell all of their devices again: it has missed some of their news.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub behind: Vec<HubId>,
 }
 
 /// A hub, as this one heard of it last.
@@ -249,6 +255,8 @@ mod tests {
             draining: false,
             leaving: false,
             revision: 0,
+            news: 0,
+            behind: Vec::new(),
         }
     }
 
@@ -305,6 +313,38 @@ mod tests {
     }
 
     #[test]
+    fn a_hub_that_stood_still_takes_nobody_for_dead() {
+        let (mut table, start) = (MemberTable::new(hub(0), None), tokio::time::Instant::now().into_std());
+        table.hear(beat(1, 1), start);
+        assert_eq!(table.expire(start), []);
+        let thawed = start + 10 * DEAD_AFTER;
+        assert_eq!(table.expire(thawed), [], "what was said meanwhile is not read yet");
+        for beats in 1..4 {
+            assert_eq!(table.expire(thawed + beats * BEAT_INTERVAL), []);
+        }
+        assert_eq!(table.expire(thawed + DEAD_AFTER), [hub(1)]);
+    }
+
+    #[test]
+    fn a_hub_that_does_not_listen_may_live_until_its_beats_are_missed_too() {
+        let (mut table, start) = (MemberTable::new(hub(0), None), tokio::time::Instant::now().into_std());
+        table.hear(beat(1, 1), start);
+        assert!(!table.is_in_doubt() && table.bury(hub(1), start));
+        let presence = crate::hub::cluster::view::placement::Presence::Unknown;
+        assert!(!table.is_alive(hub(1)) && table.is_in_doubt());
+        assert_eq!(table.members().place(presence), super::super::placement::Placement::Isolated);
+        for beats in 0..4 {
+            assert_eq!(table.expire(start + beats * BEAT_INTERVAL), []);
+            assert!(table.is_in_doubt());
+        }
+        table.expire(start + DEAD_AFTER);
+        assert!(!table.is_in_doubt());
+        assert_eq!(table.members().place(presence), super::super::placement::Placement::Offline);
+        table.hear(Heartbeat { leaving: true, ..beat(1, 1) }, start + DEAD_AFTER);
+        assert!(!table.is_in_doubt(), "it said so itself");
+    }
+
+    #[test]
     fn silence_while_the_engine_is_out_of_reach_kills_nobody() {
         let (mut table, start) = (MemberTable::new(hub(0), None), tokio::time::Instant::now().into_std());
         table.hear(beat(1, 1), start);
@@ -313,7 +353,9 @@ mod tests {
         assert!(table.members().isolated && table.is_alive(hub(1)));
         let back = start + 20 * DEAD_AFTER;
         assert!(table.set_isolated(false, back));
-        assert_eq!(table.expire(back + BEAT_INTERVAL), [], "its beats may be on their way");
+        for beats in 0..4 {
+            assert_eq!(table.expire(back + beats * BEAT_INTERVAL), [], "its beats may be on their way");
+        }
         assert_eq!(table.expire(back + DEAD_AFTER), [hub(1)]);
         assert_eq!(table.expire(back + DEAD_AFTER + REMEMBERED), []);
         assert_eq!(states(&table), []);

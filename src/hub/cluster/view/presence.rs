@@ -41,9 +41,15 @@ pub struct PresenceNews {
     pub hub: HubId,
     /// Its run.
     pub run: u64,
+    /// The number of the message, one more than the last of the run.
+    #[serde(default)]
+    pub number: u64,
     /// The number of the list of all devices that this is a part of; `None` for changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list: Option<u64>,
+    /// The number of the part of the list, from 1.
+    #[serde(default)]
+    pub part: u64,
     /// The list is complete with this message: devices that it does not have are gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub complete: bool,
@@ -197,7 +203,15 @@ mod tests {
     }
 
     fn news(of: u8, changes: &[PresenceChange]) -> PresenceNews {
-        PresenceNews { hub: hub(of), run: RUN, list: None, complete: false, changes: changes.to_vec() }
+        PresenceNews {
+            hub: hub(of),
+            run: RUN,
+            number: 0,
+            list: None,
+            part: 0,
+            complete: false,
+            changes: changes.to_vec(),
+        }
     }
 
     fn elsewhere(number: u8) -> Presence {
