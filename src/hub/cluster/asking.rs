@@ -48,7 +48,7 @@ impl Node {
 
     /// No hub that is alive has a device: an error if one that counts as dead may live, and have it.
     fn not_found(&self) -> Result<Option<HubId>, LinkError> {
-        match self.is_in_doubt() {
+        match self.may_one_live() {
             true => Err(LinkError::Unreachable("a hub that was there a moment ago does not answer".into())),
             false => Ok(None),
         }

@@ -20,11 +20,11 @@ const QUEUE: usize = 1024;
 
 /// What connects the hubs.
 #[derive(Clone, Default)]
-pub(super) struct Switch(Arc<Mutex<Inner>>);
+pub(in crate::hub) struct Switch(Arc<Mutex<Inner>>);
 
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(in crate::hub) enum Fate {
     /// It arrives after this time.
     Arrives(Duration),
     /// It is lost, and nobody notices.
@@ -39,7 +39,7 @@ type Fates = Box<dyn FnMut(usize, usize, Option<Subject>) -> Fate + Send>;
 #[derive(Default)]
 struct Inner {
     fates: Option<Fates>,
-    /// The messages on their way.
+    /// The messages on their route.
     late: Tasks,
     listeners: Vec<(usize, Subject, mpsc::Sender<Received>)>,
     /// One for each hub: `true` while it is in reach.
@@ -51,51 +51,51 @@ struct Inner {
 }
 
 /// One hub's link.
-pub(super) struct Loopback {
+pub(in crate::hub) struct Loopback {
     switch: Switch,
     own: usize,
 }
 
 impl Switch {
     /// Returns a link for one more hub.
-    pub(super) fn link(&self) -> Loopback {
+    pub(in crate::hub) fn link(&self) -> Loopback {
         let mut inner = self.0.lock();
         inner.connected.push(watch::Sender::new(true));
         Loopback { switch: self.clone(), own: inner.connected.len() - 1 }
     }
 
     /// Cuts a hub off, or connects it again.
-    pub(super) fn set_connected(&self, hub: usize, connected: bool) {
+    pub(in crate::hub) fn set_connected(&self, hub: usize, connected: bool) {
         self.0.lock().connected[hub].send_replace(connected);
     }
 
     /// A hub is gone: nobody listens in its name.
-    pub(super) fn kill(&self, hub: usize) {
+    pub(in crate::hub) fn kill(&self, hub: usize) {
         self.0.lock().listeners.retain(|(of, ..)| *of != hub);
     }
 
     /// Loses the next messages on a subject.
-    pub(super) fn lose(&self, subject: Subject, count: usize) {
+    pub(in crate::hub) fn lose(&self, subject: Subject, count: usize) {
         self.0.lock().lost.push((subject, count));
     }
 
     /// Returns the number of messages on a subject so far.
-    pub(super) fn carried(&self, subject: Subject) -> usize {
+    pub(in crate::hub) fn carried(&self, subject: Subject) -> usize {
         self.0.lock().carried.iter().filter(|carried| **carried == subject).count()
     }
 
     /// Has this decide on every message.
-    pub(super) fn set_fates(&self, fates: impl FnMut(usize, usize, Option<Subject>) -> Fate + Send + 'static) {
+    pub(in crate::hub) fn set_fates(&self, fates: impl FnMut(usize, usize, Option<Subject>) -> Fate + Send + 'static) {
         self.0.lock().fates = Some(Box::new(fates));
     }
 
     /// Returns a link for a hub that was killed and starts again.
-    pub(super) fn link_again(&self, own: usize) -> Loopback {
+    pub(in crate::hub) fn link_again(&self, own: usize) -> Loopback {
         self.set_connected(own, true);
         Loopback { switch: self.clone(), own }
     }
 
-    fn listeners(&self, from: usize, subject: Subject) -> Result<Vec<Way>, LinkError> {
+    fn listeners(&self, from: usize, subject: Subject) -> Result<Vec<Route>, LinkError> {
         let mut inner = self.0.lock();
         if !inner.is_connected(from) {
             return Err(LinkError::Unreachable("cut off".into()));
@@ -110,14 +110,14 @@ impl Switch {
             *count -= 1;
             return Ok(Vec::new());
         }
-        let mut ways = Vec::new();
+        let mut routes = Vec::new();
         for (hub, to) in reached {
             let fate = inner.fate(from, hub, Some(subject));
             if fate != Fate::NobodyThere {
-                ways.push(Way { hub, to, fate });
+                routes.push(Route { hub, to, fate });
             }
         }
-        Ok(ways)
+        Ok(routes)
     }
 
     fn reply_path(&self, from: usize, to: usize, send: impl FnOnce(Bytes) + Send + 'static) -> ReplyPath {
@@ -135,13 +135,13 @@ impl Switch {
         })
     }
 
-    fn deliver(&self, way: Way, received: Received) {
-        self.0.lock().carry(way.fate, move || drop(way.to.try_send(received)));
+    fn deliver(&self, route: Route, received: Received) {
+        self.0.lock().carry(route.fate, move || drop(route.to.try_send(received)));
     }
 }
 
-/// The way of a message to a listener.
-struct Way {
+/// The route of a message to a listener.
+struct Route {
     hub: usize,
     to: mpsc::Sender<Received>,
     fate: Fate,
@@ -171,8 +171,8 @@ impl Inner {
 impl Cluster for Loopback {
     fn tell(&self, subject: Subject, message: Bytes) -> BoxFuture<'_, Result<(), LinkError>> {
         async move {
-            for way in self.switch.listeners(self.own, subject)? {
-                self.switch.deliver(way, Received { message: message.clone(), reply: None });
+            for route in self.switch.listeners(self.own, subject)? {
+                self.switch.deliver(route, Received { message: message.clone(), reply: None });
             }
             Ok(())
         }
@@ -181,11 +181,11 @@ impl Cluster for Loopback {
 
     fn ask(&self, subject: Subject, message: Bytes, within: Duration) -> BoxFuture<'_, Result<Bytes, LinkError>> {
         async move {
-            let ways = self.switch.listeners(self.own, subject)?;
-            let Some(way) = ways.into_iter().next() else { return Err(LinkError::NobodyListens) };
+            let routes = self.switch.listeners(self.own, subject)?;
+            let Some(route) = routes.into_iter().next() else { return Err(LinkError::NobodyListens) };
             let (sender, receiver) = oneshot::channel();
-            let reply = self.switch.reply_path(way.hub, self.own, move |reply| drop(sender.send(reply)));
-            self.switch.deliver(way, Received { message, reply: Some(reply) });
+            let reply = self.switch.reply_path(route.hub, self.own, move |reply| drop(sender.send(reply)));
+            self.switch.deliver(route, Received { message, reply: Some(reply) });
             let reply = async {
                 match receiver.await {
                     Ok(reply) => reply,
@@ -206,10 +206,10 @@ impl Cluster for Loopback {
     ) -> BoxFuture<'_, Result<Vec<Bytes>, LinkError>> {
         async move {
             let (sender, mut receiver) = mpsc::channel(QUEUE);
-            for way in self.switch.listeners(self.own, subject)? {
+            for route in self.switch.listeners(self.own, subject)? {
                 let sender = sender.clone();
-                let reply = self.switch.reply_path(way.hub, self.own, move |reply| drop(sender.try_send(reply)));
-                self.switch.deliver(way, Received { message: message.clone(), reply: Some(reply) });
+                let reply = self.switch.reply_path(route.hub, self.own, move |reply| drop(sender.try_send(reply)));
+                self.switch.deliver(route, Received { message: message.clone(), reply: Some(reply) });
             }
             let mut gathered = Vec::new();
             let all = async {

@@ -10,7 +10,7 @@ pub mod invitations;
 pub mod key;
 pub mod link;
 #[cfg(test)]
-mod loopback;
+pub(in crate::hub) mod loopback;
 pub mod messages;
 #[cfg(feature = "cluster")]
 pub mod nats;
@@ -18,8 +18,6 @@ pub mod node;
 pub mod requests;
 pub mod run;
 pub mod settings;
-#[cfg(test)]
-mod simulation;
 #[cfg(test)]
 mod tests;
 pub mod view;

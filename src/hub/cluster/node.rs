@@ -1,6 +1,6 @@
 //! This hub's part in a cluster: what it tells the others, what it knows of them, and what it asks them.
 
-mod telling;
+mod news;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -296,8 +296,8 @@ impl Node {
         let members = state.members.members();
         // At the start the engine may be out of reach before that is noted.
         let isolated = members.isolated || !is_connected;
-        let in_doubt = members.in_doubt || state.is_young();
-        Members { isolated, in_doubt, ..members }.place(state.presence.find(device))
+        let may_live = members.may_live || state.is_young();
+        Members { isolated, may_live, ..members }.place(state.presence.find(device))
     }
 
     /// A hub does not listen any more.
@@ -311,9 +311,9 @@ impl Node {
     }
 
     /// Reports whether a hub may live that does not count as alive.
-    pub(super) fn is_in_doubt(&self) -> bool {
+    pub(super) fn may_one_live(&self) -> bool {
         let state = self.state.lock();
-        state.members.is_in_doubt() || state.is_young()
+        state.members.may_one_live() || state.is_young()
     }
 
     /// Forgets that a device is at a hub, which says that it is not.

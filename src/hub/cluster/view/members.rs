@@ -72,7 +72,7 @@ struct OtherHub {
     died: Option<Instant>,
     /// It counts as dead because the engine said that it does not listen, and no beat of it was missed: it may be connecting
     /// again, or somebody else said so.
-    in_doubt: bool,
+    may_live: bool,
 }
 
 impl OtherHub {
@@ -124,7 +124,7 @@ impl MemberTable {
         }
         let died = beat.leaving.then_some(now);
         let (hub, run) = (beat.hub, beat.run);
-        let heard = OtherHub { beat, at: now, died, in_doubt: false };
+        let heard = OtherHub { beat, at: now, died, may_live: false };
         let (state, before) = (heard.state(), self.heard.insert(hub, heard));
         match before {
             Some(before) if before.beat.run == run && before.died.is_none() && before.state() == state => {
@@ -147,12 +147,12 @@ impl MemberTable {
     /// nothing is known until its beats are missed too.
     pub fn bury(&mut self, hub: HubId, now: Instant) -> bool {
         let alive = self.heard.get_mut(&hub).filter(|heard| heard.died.is_none());
-        alive.map(|heard| (heard.died, heard.in_doubt) = (Some(now), true)).is_some()
+        alive.map(|heard| (heard.died, heard.may_live) = (Some(now), true)).is_some()
     }
 
     /// Reports whether a hub that counts as dead may live.
-    pub fn is_in_doubt(&self) -> bool {
-        self.heard.values().any(|heard| heard.in_doubt)
+    pub fn may_one_live(&self) -> bool {
+        self.heard.values().any(|heard| heard.may_live)
     }
 
     /// Returns the hubs that have just died of silence. While the engine is out of reach, silence says nothing.
@@ -166,7 +166,7 @@ impl MemberTable {
             self.heard.values_mut().for_each(|heard| heard.at = now);
         }
         let is_silent = |heard: &OtherHub| heard.at + DEAD_AFTER <= now;
-        self.heard.values_mut().filter(|heard| is_silent(heard)).for_each(|heard| heard.in_doubt = false);
+        self.heard.values_mut().filter(|heard| is_silent(heard)).for_each(|heard| heard.may_live = false);
         let silent = self.heard.iter_mut().filter(|(_, heard)| heard.died.is_none() && is_silent(heard));
         silent.map(|(hub, heard)| (*hub, heard.died = Some(now)).0).collect()
     }
@@ -199,7 +199,7 @@ impl MemberTable {
             region: self.region.clone(),
             others: self.heard.values().map(member).collect(),
             isolated: self.isolated_since.is_some(),
-            in_doubt: self.is_in_doubt(),
+            may_live: self.may_one_live(),
         }
     }
 
@@ -329,19 +329,19 @@ mod tests {
     fn a_hub_that_does_not_listen_may_live_until_its_beats_are_missed_too() {
         let (mut table, start) = (MemberTable::new(hub(0), None), tokio::time::Instant::now().into_std());
         table.hear(beat(1, 1), start);
-        assert!(!table.is_in_doubt() && table.bury(hub(1), start));
+        assert!(!table.may_one_live() && table.bury(hub(1), start));
         let presence = crate::hub::cluster::view::placement::Presence::Unknown;
-        assert!(!table.is_alive(hub(1)) && table.is_in_doubt());
+        assert!(!table.is_alive(hub(1)) && table.may_one_live());
         assert_eq!(table.members().place(presence), super::super::placement::Placement::Isolated);
         for beats in 0..4 {
             assert_eq!(table.expire(start + beats * BEAT_INTERVAL), []);
-            assert!(table.is_in_doubt());
+            assert!(table.may_one_live());
         }
         table.expire(start + DEAD_AFTER);
-        assert!(!table.is_in_doubt());
+        assert!(!table.may_one_live());
         assert_eq!(table.members().place(presence), super::super::placement::Placement::Offline);
         table.hear(Heartbeat { leaving: true, ..beat(1, 1) }, start + DEAD_AFTER);
-        assert!(!table.is_in_doubt(), "it said so itself");
+        assert!(!table.may_one_live(), "it said so itself");
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub struct Members {
     /// The hub cannot ask the others: what it does not have itself it cannot call offline.
     pub isolated: bool,
     /// One that counts as dead may live.
-    pub in_doubt: bool,
+    pub may_live: bool,
 }
 
 /// Where a stream is opened.
@@ -87,7 +87,7 @@ pub enum Placement {
 impl Members {
     /// A hub that is the only one.
     pub fn alone(own: HubId) -> Self {
-        Self { own, region: None, others: Vec::new(), isolated: false, in_doubt: false }
+        Self { own, region: None, others: Vec::new(), isolated: false, may_live: false }
     }
 
     /// Decides where a stream to a device is opened.
@@ -101,7 +101,7 @@ impl Members {
             Presence::Elsewhere { .. } | Presence::Unknown if self.others.iter().any(Member::answers) => {
                 Placement::AskAll
             }
-            Presence::Elsewhere { .. } | Presence::Unknown if self.in_doubt => Placement::Isolated,
+            Presence::Elsewhere { .. } | Presence::Unknown if self.may_live => Placement::Isolated,
             Presence::Elsewhere { .. } | Presence::Unknown | Presence::Nowhere => Placement::Offline,
         }
     }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::super::loopback::{Fate, Switch};
-use super::super::messages::Subject;
 use super::mix;
+use crate::hub::cluster::loopback::{Fate, Switch};
+use crate::hub::cluster::messages::Subject;
 use crate::net::os::clock;
 
 /// The faults between the hubs.

@@ -18,7 +18,7 @@ const SETTLING: Duration = DEAD_AFTER.saturating_add(Duration::from_secs(6));
 
 impl World {
     /// All faults end; then everything must be as if there had been none.
-    pub(in crate::hub::cluster::simulation) async fn settle(&mut self) {
+    pub(in crate::hub::simulation) async fn settle(&mut self) {
         self.log("all faults end".into());
         self.faults.heal();
         self.faults.disturb(0, millis(2));
