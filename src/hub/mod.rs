@@ -42,6 +42,8 @@ mod revalidation;
 mod router;
 mod shared;
 mod shutdown;
+#[cfg(test)]
+mod simulation;
 mod standby_limit;
 pub mod state;
 mod status;

@@ -8,11 +8,11 @@ use tokio::time::{sleep, timeout};
 use super::link::LinkError;
 use super::messages::{Found, HubReply, HubRequest, Numbered, Search, Subject, reply_place};
 use super::node::Node;
-use crate::net::os::random;
+use crate::net::os::{clock, random};
 use crate::proto::id::{DeviceId, HubId, HubRequestId};
 
-/// The time in which a hub that lives shows it: some round trips between the engine's servers.
-const LIFE_TIMEOUT: Duration = Duration::from_millis(500);
+/// The time in which a hub that lives shows it: some round trips between the engine's servers, beside [`RECONNECTING`].
+const LIFE_TIMEOUT: Duration = Duration::from_millis(1200);
 
 /// The time in which every live hub says whether it has a device.
 const SEARCH_TIMEOUT: Duration = Duration::from_millis(1000);
@@ -24,12 +24,15 @@ const RECONNECTING: [Duration; 3] = [Duration::from_millis(50), Duration::from_m
 /// The time for the engine to be in reach again, and for the reply.
 const RECONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The first question may have reached the hub, so that no other one is asked.
+const MAY_BE_SERVED: &str = "the engine was out of reach meanwhile, and the hub does not listen again yet";
+
 impl Node {
     /// Asks all hubs for a device that is not here. Returns the one that has it; an error if one that lives did not reply.
     pub async fn search(&self, device: &DeviceId) -> Result<Option<HubId>, LinkError> {
         let alive: Vec<_> = self.with_members(|members| members.alive().collect());
         if alive.is_empty() {
-            return Ok(None);
+            return self.not_found();
         }
         let id = HubRequestId::from_bytes(random::bytes());
         let question =
@@ -40,9 +43,17 @@ impl Node {
             return Ok(Some(found.hub));
         }
         let missing = |hub: &HubId| !replies.iter().any(|reply| reply.hub == *hub);
-        // One that has died meanwhile has no device.
-        match alive.iter().any(|hub| missing(hub) && self.with_members(|members| members.is_alive(*hub))) {
+        // One that has died meanwhile has no device; one that lives again may have it.
+        match self.with_members(|members| members.alive().any(|hub| missing(&hub))) {
             true => Err(LinkError::TimedOut(SEARCH_TIMEOUT)),
+            false => self.not_found(),
+        }
+    }
+
+    /// No hub that is alive has a device: an error if one that counts as dead may live, and have it.
+    fn not_found(&self) -> Result<Option<HubId>, LinkError> {
+        match self.may_one_live() {
+            true => Err(LinkError::Unreachable("a hub that was there a moment ago does not answer".into())),
             false => Ok(None),
         }
     }
@@ -63,18 +74,23 @@ impl Node {
 
     /// Asks one hub until it is there or counts as dead. One that connects to another server of the engine is nowhere for a moment.
     async fn ask_until_dead(&self, hub: HubId, message: Bytes, within: Duration) -> Result<Bytes, LinkError> {
-        for pause in RECONNECTING {
-            let reply = self.ask_twice(Subject::Requests(hub), message.clone(), within).await;
+        let deadline = clock::now() + within;
+        let mut pauses = RECONNECTING.into_iter();
+        loop {
+            let left = deadline.saturating_duration_since(clock::now());
+            let reply = self.ask_twice(Subject::Requests(hub), message.clone(), left).await;
             if reply != Err(LinkError::NobodyListens) || !self.with_members(|members| members.is_alive(hub)) {
+                return reply;
+            }
+            let Some(pause) = pauses.next() else {
+                self.bury(hub);
+                return reply;
+            };
+            if clock::now() + pause >= deadline {
                 return reply;
             }
             sleep(pause).await;
         }
-        let reply = self.ask_twice(Subject::Requests(hub), message, within).await;
-        if reply == Err(LinkError::NobodyListens) {
-            self.bury(hub);
-        }
-        reply
     }
 
     /// Asks, and asks once more if the engine was out of reach meanwhile: the question or its reply may be lost, and a hub
@@ -89,6 +105,7 @@ impl Node {
                 _ = connected.changed() => None,
             }
         };
+        let deadline = clock::now() + within;
         let first = timeout(within, first).await.map_err(|_| LinkError::TimedOut(within))?;
         match first {
             Some(reply) if !matches!(reply, Err(LinkError::Unreachable(_))) => return reply,
@@ -99,7 +116,12 @@ impl Node {
             let _ = connected.wait_for(|connected| *connected).await;
             self.link().ask(subject, message, within).await
         };
-        timeout(within.min(RECONNECT_TIMEOUT), again).await.unwrap_or(Err(LinkError::TimedOut(within)))
+        let left = deadline.saturating_duration_since(clock::now());
+        match timeout(left.min(RECONNECT_TIMEOUT), again).await {
+            Ok(Err(LinkError::NobodyListens)) => Err(LinkError::Unreachable(MAY_BE_SERVED.into())),
+            Ok(reply) => reply,
+            Err(_) => Err(LinkError::TimedOut(within)),
+        }
     }
 
     /// Reports whether a hub that counts as alive is: one that was killed does not listen any more, before its beats are missed.

@@ -10,7 +10,7 @@ pub mod invitations;
 pub mod key;
 pub mod link;
 #[cfg(test)]
-mod loopback;
+pub(in crate::hub) mod loopback;
 pub mod messages;
 #[cfg(feature = "cluster")]
 pub mod nats;

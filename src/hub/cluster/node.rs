@@ -1,5 +1,7 @@
 //! This hub's part in a cluster: what it tells the others, what it knows of them, and what it asks them.
 
+mod news;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +16,8 @@ use super::invitations::Invitations;
 use super::key::ClusterKey;
 use super::link::{Cluster, LinkError};
 use super::messages::Subject;
-use super::view::members::{Heartbeat, HeartbeatEffect, MemberTable};
+use super::view::members::{DEAD_AFTER, Heartbeat, HeartbeatEffect, MemberTable};
+use super::view::news_count::NewsCounts;
 use super::view::other_hubs::OtherHubs;
 use super::view::placement::{Members, Placement, Presence};
 use super::view::presence::{AgentConnection, MovedAway, PresenceChange, PresenceNews, PresenceTable};
@@ -34,9 +37,6 @@ const SETTLING_TIME: Duration = Duration::from_millis(1300);
 /// The difference of two hubs' clocks with which they understand each other, in milliseconds. What was recorded is of use to
 /// nobody after it.
 const MAX_MESSAGE_AGE: u64 = 30_000;
-
-/// The devices in one message: a few hundred bytes each, far below the engine's limit of 1 MiB.
-const DEVICES_PER_MESSAGE: usize = 1000;
 
 /// The limit on requests that are to be cancelled. Beyond it they run into their own timeouts.
 const MAX_CANCELLED: usize = 4096;
@@ -64,14 +64,33 @@ pub struct Node {
 struct State {
     members: MemberTable,
     presence: PresenceTable,
+    news_counts: NewsCounts,
     clock: HybridClock,
     /// Changes of this hub's devices that were not told yet.
     untold: Vec<PresenceChange>,
     /// All devices are to be told.
     is_list_due: bool,
     lists: u64,
+    /// The messages about this hub's devices so far.
+    news_sent: u64,
+    /// When all devices were told last.
+    list_at: Option<Instant>,
     /// Requests that nobody waits for any more.
     cancelled: Vec<(HubId, HubRequestId)>,
+    /// When the engine was in reach first.
+    reached_at: Option<Instant>,
+}
+
+impl State {
+    /// Reports whether another hub may live of which this one has not heard since it started.
+    fn is_young(&self) -> bool {
+        self.reached_at.is_none_or(|reached_at| clock::now() < reached_at + DEAD_AFTER)
+    }
+
+    fn forget(&mut self, hub: HubId) {
+        self.presence.forget(hub);
+        self.news_counts.forget(hub);
+    }
 }
 
 impl Node {
@@ -85,12 +104,16 @@ impl Node {
     ) -> Self {
         let state = State {
             members: MemberTable::new(id, region),
-            presence: PresenceTable::default(),
+            presence: PresenceTable::new(id),
+            news_counts: NewsCounts::default(),
             clock: HybridClock::default(),
             untold: Vec::new(),
             is_list_due: true,
             lists: 0,
+            news_sent: 0,
+            list_at: None,
             cancelled: Vec::new(),
+            reached_at: None,
         };
         let own = HubRun { id: Some(id), run };
         let changes = watch::Sender::new(0);
@@ -148,30 +171,6 @@ impl Node {
         }
     }
 
-    /// Takes what is to be told of this hub's devices: the messages.
-    pub(super) fn take_news(&self) -> Vec<PresenceNews> {
-        let mut state = self.state.lock();
-        let (is_list, untold) = (std::mem::take(&mut state.is_list_due), std::mem::take(&mut state.untold));
-        let news = |list, complete, changes: &[PresenceChange]| PresenceNews {
-            hub: self.id,
-            run: self.own.run,
-            list,
-            complete,
-            changes: changes.to_vec(),
-        };
-        if !is_list {
-            return untold.chunks(DEVICES_PER_MESSAGE).map(|changes| news(None, false, changes)).collect();
-        }
-        state.lists += 1;
-        let (list, all) = (Some(state.lists), state.presence.own());
-        let mut messages: Vec<_> = all.chunks(DEVICES_PER_MESSAGE).map(|changes| news(list, false, changes)).collect();
-        match messages.last_mut() {
-            Some(last) => last.complete = true,
-            None => messages.push(news(list, true, &[])),
-        }
-        messages
-    }
-
     /// Nobody waits for a request any more.
     pub(super) fn cancel(&self, hub: HubId, id: HubRequestId) {
         let mut state = self.state.lock();
@@ -187,12 +186,6 @@ impl Node {
         std::mem::take(&mut self.state.lock().cancelled)
     }
 
-    /// Has all devices of this hub told: another one has not heard of them.
-    pub(super) fn tell_all_devices(&self) {
-        self.state.lock().is_list_due = true;
-        self.news.notify_one();
-    }
-
     /// Takes note of what another hub says of its devices. Returns those of this hub that are there since.
     pub(super) fn hear_presence(&self, news: &PresenceNews) -> Vec<MovedAway> {
         if news.hub == self.id {
@@ -200,6 +193,7 @@ impl Node {
         }
         let mut state = self.state.lock();
         news.changes.iter().for_each(|change| state.clock.observe(change.stamp));
+        state.news_counts.hear(news);
         let moved = state.presence.hear(news);
         drop(state);
         self.note_change();
@@ -208,17 +202,22 @@ impl Node {
 
     /// Takes note of a beat.
     pub(super) fn hear_beat(&self, beat: Heartbeat) {
-        let (hub, leaving) = (beat.hub, beat.leaving);
+        let (hub, leaving, is_behind) = (beat.hub, beat.leaving, beat.behind.contains(&self.id));
         let heard = {
             let mut state = self.state.lock();
+            if hub != self.id {
+                state.news_counts.hear_beat(&beat);
+            }
             let heard = state.members.hear(beat, clock::now());
             if leaving && heard == HeartbeatEffect::Changed {
-                state.presence.forget(hub);
+                state.forget(hub);
             }
             heard
         };
         if heard == HeartbeatEffect::New {
             self.tell_all_devices();
+        } else if is_behind {
+            self.tell_again();
         }
         if heard != HeartbeatEffect::Nothing {
             self.note_change();
@@ -229,7 +228,7 @@ impl Node {
     pub(super) fn expire(&self) -> Vec<HubId> {
         let mut state = self.state.lock();
         let dead = state.members.expire(clock::now());
-        dead.iter().for_each(|hub| state.presence.forget(*hub));
+        dead.iter().for_each(|hub| state.forget(*hub));
         drop(state);
         if !dead.is_empty() {
             self.note_change();
@@ -239,7 +238,13 @@ impl Node {
 
     /// The engine is out of reach, or in reach again. Reports whether that is new.
     pub(super) fn set_connected(&self, connected: bool) -> bool {
-        let changed = self.state.lock().members.set_isolated(!connected, clock::now());
+        let changed = {
+            let mut state = self.state.lock();
+            if connected {
+                state.reached_at.get_or_insert_with(clock::now);
+            }
+            state.members.set_isolated(!connected, clock::now())
+        };
         if changed {
             self.note_change();
             self.tell_all_devices();
@@ -275,7 +280,8 @@ impl Node {
 
     /// Waits until this hub has heard of all others that live: at its start, they have not had the time for a beat.
     pub async fn settled(&self) {
-        sleep_until((self.started_at + SETTLING_TIME).into()).await;
+        let since = self.state.lock().reached_at.unwrap_or(self.started_at);
+        sleep_until((since + SETTLING_TIME).into()).await;
     }
 
     /// Reads the table of hubs.
@@ -285,18 +291,29 @@ impl Node {
 
     /// Decides where a stream to a device is opened that is not connected to this hub.
     pub fn place(&self, device: &DeviceId) -> Placement {
+        let is_connected = *self.link.is_connected().borrow();
         let state = self.state.lock();
-        state.members.members().place(state.presence.find(device))
+        let members = state.members.members();
+        // At the start the engine may be out of reach before that is noted.
+        let isolated = members.isolated || !is_connected;
+        let may_live = members.may_live || state.is_young();
+        Members { isolated, may_live, ..members }.place(state.presence.find(device))
     }
 
     /// A hub does not listen any more.
     pub(super) fn bury(&self, hub: HubId) {
         let mut state = self.state.lock();
         if state.members.bury(hub, clock::now()) {
-            state.presence.forget(hub);
+            state.forget(hub);
             drop(state);
             self.note_change();
         }
+    }
+
+    /// Reports whether a hub may live that does not count as alive.
+    pub(super) fn may_one_live(&self) -> bool {
+        let state = self.state.lock();
+        state.members.may_one_live() || state.is_young()
     }
 
     /// Forgets that a device is at a hub, which says that it is not.

@@ -30,7 +30,8 @@ pub struct ServedRequests(Arc<Mutex<Served>>);
 #[derive(Debug)]
 struct Served {
     running: HashMap<HubRequestId, Running>,
-    replies: BoundedMap<HubRequestId, Bytes>,
+    /// The last replies; none to a request that was cancelled.
+    replies: BoundedMap<HubRequestId, Option<Bytes>>,
 }
 
 #[derive(Debug)]
@@ -52,7 +53,7 @@ pub enum Admission {
     Serve(CancellationToken),
     /// It has this reply already.
     Repeat(ReplyPath, Bytes),
-    /// Nothing: it is being served, or there are too many.
+    /// Nothing: it is being served, was cancelled, or there are too many.
     Ignore,
 }
 
@@ -61,7 +62,7 @@ impl ServedRequests {
     pub fn admit(&self, id: HubRequestId, reply: ReplyPath) -> Admission {
         let mut served = self.0.lock();
         if let Some(earlier) = served.replies.get(&id) {
-            return Admission::Repeat(reply, earlier.clone());
+            return earlier.clone().map_or(Admission::Ignore, |earlier| Admission::Repeat(reply, earlier));
         }
         if let Some(running) = served.running.get_mut(&id) {
             if running.replies.len() < MAX_REPLY_PATHS {
@@ -87,8 +88,8 @@ impl ServedRequests {
     /// A request has its reply; `None` if it was cancelled. Returns the ways back.
     pub fn finish(&self, id: HubRequestId, reply: Option<&Bytes>) -> Vec<ReplyPath> {
         let mut served = self.0.lock();
-        if let Some(reply) = reply.filter(|reply| reply.len() <= MAX_REMEMBERED_BYTES) {
-            served.replies.insert(id, reply.clone());
+        if reply.is_none_or(|reply| reply.len() <= MAX_REMEMBERED_BYTES) {
+            served.replies.insert(id, reply.cloned());
         }
         served.running.remove(&id).map(|running| running.replies).unwrap_or_default()
     }
@@ -124,6 +125,15 @@ mod tests {
         let page = Bytes::from(vec![b' '; MAX_REMEMBERED_BYTES + 1]);
         assert_eq!(served.finish(id, Some(&page)).len(), 1);
         assert!(matches!(served.admit(id, path()), Admission::Serve(_)), "it is made again");
+    }
+
+    #[test]
+    fn a_cancelled_request_that_arrives_again_is_not_served() {
+        let (served, id) = (ServedRequests::default(), HubRequestId::from_bytes([1; 16]));
+        let Admission::Serve(_) = served.admit(id, path()) else { panic!("new") };
+        served.cancel(id);
+        served.finish(id, None);
+        assert!(matches!(served.admit(id, path()), Admission::Ignore));
     }
 
     #[test]

@@ -54,6 +54,8 @@ impl HubPart for TestHub {
             draining: false,
             leaving: false,
             revision: 0,
+            news: self.node.news_sent(),
+            behind: self.node.behind(),
         }
     }
 
@@ -181,6 +183,8 @@ async fn every_hub_knows_where_a_device_is_and_one_that_comes_later_too() {
 #[tokio::test(start_paused = true)]
 async fn a_device_of_which_nothing_was_heard_is_found_and_one_that_is_nowhere_is_known_to_be() {
     let cluster = TestCluster::of(3).await;
+    assert!(cluster.search(0, "other").await.is_err(), "there may be hubs that it has not heard of");
+    sleep(DEAD_AFTER).await;
     cluster.switch.lose(Subject::Presence, 1);
     cluster.connect(2, "pi", 1);
     sleep(Duration::from_millis(100)).await;
@@ -286,6 +290,61 @@ async fn every_other_hub_is_told_of_streams_that_wait_for_a_service() {
     sleep(Duration::from_secs(1)).await;
     let heard = [0, 1, 2].map(|hub: usize| cluster.hubs[hub].waiting_elsewhere.lock().len());
     assert_eq!(heard, [streams.len(), 0, streams.len()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_that_the_engine_says_is_gone_is_asked_no_second_time_elsewhere_and_its_device_is_not_offline() {
+    let cluster = TestCluster::of(2).await;
+    sleep(DEAD_AFTER).await;
+    cluster.connect(1, "pi", 1);
+    sleep(Duration::from_millis(100)).await;
+    cluster.switch.set_connected(1, false);
+    assert_eq!(cluster.ask(0, 1, WITHIN).await.unwrap_err(), LinkError::NobodyListens);
+    assert_eq!(cluster.place(0, "pi"), Placement::Isolated, "it may be back in a moment, or somebody forged that");
+    assert!(cluster.search(0, "pi").await.is_err());
+    cluster.switch.set_connected(1, true);
+    sleep(10 * BEAT_INTERVAL).await;
+    assert_eq!(cluster.place(0, "pi"), Placement::AskHub(cluster.id(1)));
+    *cluster.hubs[1].delay.lock() = WITHIN / 2;
+    let cut = async {
+        sleep(WITHIN / 8).await;
+        cluster.switch.set_connected(0, false);
+        cluster.switch.set_connected(1, false);
+        sleep(WITHIN / 8).await;
+        cluster.switch.set_connected(0, true);
+    };
+    let (reply, ()) = tokio::join!(cluster.ask(0, 1, WITHIN), cut);
+    assert!(matches!(reply, Err(LinkError::Unreachable(_))), "the first question was served: {reply:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_takes_no_longer_than_its_time_also_when_it_is_made_again() {
+    let cluster = TestCluster::of(2).await;
+    let start = tokio::time::Instant::now();
+    *cluster.hubs[1].delay.lock() = 100 * WITHIN;
+    let cut = async {
+        sleep(WITHIN * 3 / 4).await;
+        cluster.switch.set_connected(0, false);
+        sleep(WITHIN / 8).await;
+        cluster.switch.set_connected(0, true);
+    };
+    let (reply, ()) = tokio::join!(cluster.ask(0, 1, WITHIN), cut);
+    assert!(matches!(reply, Err(LinkError::TimedOut(_))));
+    assert!(start.elapsed() <= WITHIN + Duration::from_millis(1), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_agents_one_stays_though_the_news_of_the_second_was_lost() {
+    let cluster = TestCluster::of(2).await;
+    cluster.connect(0, "pi", 1);
+    sleep(Duration::from_millis(100)).await;
+    cluster.switch.lose(Subject::Presence, 1);
+    cluster.connect(1, "pi", 2);
+    sleep(10 * BEAT_INTERVAL).await;
+    assert_eq!(*cluster.hubs[0].moved.lock(), ["pi".parse().unwrap()]);
+    let lists = cluster.switch.carried(Subject::Presence);
+    sleep(60 * BEAT_INTERVAL).await;
+    assert_eq!(cluster.switch.carried(Subject::Presence), lists, "told once");
 }
 
 #[tokio::test(start_paused = true)]

@@ -54,6 +54,8 @@ impl HubPart for ClusterPart {
             draining: shared.streams.is_draining(),
             leaving: false,
             revision: shared.mirror.as_ref().map_or(0, |mirror| mirror.revision()),
+            news: node.news_sent(),
+            behind: node.behind(),
         }
     }
 

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use tokio::time::sleep;
+
 use crate::hub::broker::{Input, OpenRequest};
 use crate::hub::cluster::link::LinkError;
 use crate::hub::cluster::messages::{HubReply, HubRequest, OpenElsewhere, OpenedElsewhere};
 use crate::hub::cluster::node::Node;
+use crate::hub::cluster::view::members::DEAD_AFTER;
 use crate::hub::cluster::view::placement::Placement;
 use crate::hub::shared::Shared;
+use crate::net::os::clock;
 use crate::proto::id::{DeviceId, HubId};
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::ResumeTicket;
@@ -18,6 +22,9 @@ const MAX_HUBS_ASKED: usize = 3;
 /// Added to a stream's timeout for the way between hubs.
 const ROUND_TRIP_MARGIN: Duration = Duration::from_secs(2);
 
+/// The interval at which a device is looked for while it is not known which hubs live.
+const DOUBT_INTERVAL: Duration = Duration::from_millis(500);
+
 /// Where a device is that is not connected to this hub.
 pub(in crate::hub) enum Whereabouts {
     /// At that hub, as far as is known.
@@ -26,8 +33,21 @@ pub(in crate::hub) enum Whereabouts {
     Offline,
 }
 
-/// Finds a device that is not connected to this hub.
+/// Finds a device that is not connected to this hub. While a hub may live that does not answer, or be dead and not known to be, it is
+/// looked for again: it may be there, or be about to connect to another one.
 pub(in crate::hub) async fn find(node: &Node, device: &DeviceId) -> Result<Whereabouts, Refusal> {
+    node.settled().await;
+    let until = clock::now() + DEAD_AFTER;
+    loop {
+        let found = look_for(node, device).await;
+        if found.is_ok() || !*node.link().is_connected().borrow() || until <= clock::now() {
+            return found;
+        }
+        sleep(DOUBT_INTERVAL).await;
+    }
+}
+
+async fn look_for(node: &Node, device: &DeviceId) -> Result<Whereabouts, Refusal> {
     match node.place(device) {
         Placement::AskHub(hub) => Ok(Whereabouts::At(hub)),
         Placement::AskAll => {

@@ -19,6 +19,10 @@ pub fn now_utc() -> Timestamp {
 
 /// The current time of the wall clock, in milliseconds since 1970.
 pub fn unix_millis() -> u64 {
+    #[cfg(test)]
+    if let Some(millis) = virtual_time::unix_millis() {
+        return millis;
+    }
     u64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or_default()
 }
 
@@ -80,4 +84,33 @@ impl Reading {
 pub fn epoch() -> Instant {
     static EPOCH: OnceLock<Instant> = OnceLock::new();
     *EPOCH.get_or_init(now)
+}
+
+/// A wall clock for simulations: it goes as the paused monotonic clock does.
+#[cfg(test)]
+pub mod virtual_time {
+    use std::cell::Cell;
+    use std::time::Instant;
+
+    /// The time that it shows at first.
+    const EPOCH: u64 = 1_800_000_000_000;
+
+    thread_local! {
+        static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+
+    /// Starts it for this thread.
+    pub fn start() {
+        SINCE.set(Some(super::now()));
+    }
+
+    /// Stops it.
+    pub fn stop() {
+        SINCE.set(None);
+    }
+
+    pub(super) fn unix_millis() -> Option<u64> {
+        let elapsed = super::now().saturating_duration_since(SINCE.get()?);
+        Some(EPOCH + u64::try_from(elapsed.as_millis()).unwrap_or_default())
+    }
 }

@@ -55,6 +55,12 @@ pub struct Heartbeat {
     pub leaving: bool,
     /// The revision of the registry that its mirror has.
     pub revision: u64,
+    /// The messages about its devices that this run has sent.
+    #[serde(default)]
+    pub news: u64,
+    /// The hubs that have to tell all of their devices again: it has missed some of their news.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub behind: Vec<HubId>,
 }
 
 /// A hub, as this one heard of it last.
@@ -64,6 +70,9 @@ struct OtherHub {
     at: Instant,
     /// When it counted as dead.
     died: Option<Instant>,
+    /// It counts as dead because the engine said that it does not listen, and no beat of it was missed: it may be connecting
+    /// again, or somebody else said so.
+    may_live: bool,
 }
 
 impl OtherHub {
@@ -84,6 +93,8 @@ pub struct MemberTable {
     heard: HashMap<HubId, OtherHub>,
     /// The engine is out of reach since then.
     isolated_since: Option<Instant>,
+    /// When beats that did not come were looked for last.
+    looked_at: Option<Instant>,
 }
 
 /// What follows from a heartbeat.
@@ -100,7 +111,7 @@ pub enum HeartbeatEffect {
 impl MemberTable {
     /// A table without other hubs.
     pub fn new(own: HubId, region: Option<String>) -> Self {
-        Self { own, region, heard: HashMap::new(), isolated_since: None }
+        Self { own, region, heard: HashMap::new(), isolated_since: None, looked_at: None }
     }
 
     /// Takes note of a beat.
@@ -113,7 +124,7 @@ impl MemberTable {
         }
         let died = beat.leaving.then_some(now);
         let (hub, run) = (beat.hub, beat.run);
-        let heard = OtherHub { beat, at: now, died };
+        let heard = OtherHub { beat, at: now, died, may_live: false };
         let (state, before) = (heard.state(), self.heard.insert(hub, heard));
         match before {
             Some(before) if before.beat.run == run && before.died.is_none() && before.state() == state => {
@@ -132,10 +143,16 @@ impl MemberTable {
         }
     }
 
-    /// A hub does not answer at all: nobody listens in its name.
+    /// A hub does not answer at all: the engine says that nobody listens in its name. Its streams go on elsewhere; of its devices
+    /// nothing is known until its beats are missed too.
     pub fn bury(&mut self, hub: HubId, now: Instant) -> bool {
         let alive = self.heard.get_mut(&hub).filter(|heard| heard.died.is_none());
-        alive.map(|heard| heard.died = Some(now)).is_some()
+        alive.map(|heard| (heard.died, heard.may_live) = (Some(now), true)).is_some()
+    }
+
+    /// Reports whether a hub that counts as dead may live.
+    pub fn may_one_live(&self) -> bool {
+        self.heard.values().any(|heard| heard.may_live)
     }
 
     /// Returns the hubs that have just died of silence. While the engine is out of reach, silence says nothing.
@@ -144,7 +161,13 @@ impl MemberTable {
         if self.isolated_since.is_some() {
             return Vec::new();
         }
-        let silent = self.heard.iter_mut().filter(|(_, heard)| heard.died.is_none() && heard.at + DEAD_AFTER <= now);
+        if self.looked_at.replace(now).is_some_and(|last| last + 2 * BEAT_INTERVAL < now) {
+            // This hub stood still, and has not read what they said meanwhile.
+            self.heard.values_mut().for_each(|heard| heard.at = now);
+        }
+        let is_silent = |heard: &OtherHub| heard.at + DEAD_AFTER <= now;
+        self.heard.values_mut().filter(|heard| is_silent(heard)).for_each(|heard| heard.may_live = false);
+        let silent = self.heard.iter_mut().filter(|(_, heard)| heard.died.is_none() && is_silent(heard));
         silent.map(|(hub, heard)| (*hub, heard.died = Some(now)).0).collect()
     }
 
@@ -176,6 +199,7 @@ impl MemberTable {
             region: self.region.clone(),
             others: self.heard.values().map(member).collect(),
             isolated: self.isolated_since.is_some(),
+            may_live: self.may_one_live(),
         }
     }
 
@@ -236,6 +260,8 @@ mod tests {
             draining: false,
             leaving: false,
             revision: 0,
+            news: 0,
+            behind: Vec::new(),
         }
     }
 
@@ -292,6 +318,38 @@ mod tests {
     }
 
     #[test]
+    fn a_hub_that_stood_still_takes_nobody_for_dead() {
+        let (mut table, start) = (MemberTable::new(hub(0), None), tokio::time::Instant::now().into_std());
+        table.hear(beat(1, 1), start);
+        assert_eq!(table.expire(start), []);
+        let thawed = start + 10 * DEAD_AFTER;
+        assert_eq!(table.expire(thawed), [], "what was said meanwhile is not read yet");
+        for beats in 1..4 {
+            assert_eq!(table.expire(thawed + beats * BEAT_INTERVAL), []);
+        }
+        assert_eq!(table.expire(thawed + DEAD_AFTER), [hub(1)]);
+    }
+
+    #[test]
+    fn a_hub_that_does_not_listen_may_live_until_its_beats_are_missed_too() {
+        let (mut table, start) = (MemberTable::new(hub(0), None), tokio::time::Instant::now().into_std());
+        table.hear(beat(1, 1), start);
+        assert!(!table.may_one_live() && table.bury(hub(1), start));
+        let presence = crate::hub::cluster::view::placement::Presence::Unknown;
+        assert!(!table.is_alive(hub(1)) && table.may_one_live());
+        assert_eq!(table.members().place(presence), super::super::placement::Placement::Isolated);
+        for beats in 0..4 {
+            assert_eq!(table.expire(start + beats * BEAT_INTERVAL), []);
+            assert!(table.may_one_live());
+        }
+        table.expire(start + DEAD_AFTER);
+        assert!(!table.may_one_live());
+        assert_eq!(table.members().place(presence), super::super::placement::Placement::Offline);
+        table.hear(Heartbeat { leaving: true, ..beat(1, 1) }, start + DEAD_AFTER);
+        assert!(!table.may_one_live(), "it said so itself");
+    }
+
+    #[test]
     fn silence_while_the_engine_is_out_of_reach_kills_nobody() {
         let (mut table, start) = (MemberTable::new(hub(0), None), tokio::time::Instant::now().into_std());
         table.hear(beat(1, 1), start);
@@ -300,7 +358,9 @@ mod tests {
         assert!(table.members().isolated && table.is_alive(hub(1)));
         let back = start + 20 * DEAD_AFTER;
         assert!(table.set_isolated(false, back));
-        assert_eq!(table.expire(back + BEAT_INTERVAL), [], "its beats may be on their way");
+        for beats in 0..4 {
+            assert_eq!(table.expire(back + beats * BEAT_INTERVAL), [], "its beats may be on their way");
+        }
         assert_eq!(table.expire(back + DEAD_AFTER), [hub(1)]);
         assert_eq!(table.expire(back + DEAD_AFTER + REMEMBERED), []);
         assert_eq!(states(&table), []);

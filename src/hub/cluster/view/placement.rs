@@ -65,6 +65,8 @@ pub struct Members {
     pub others: Vec<Member>,
     /// The hub cannot ask the others: what it does not have itself it cannot call offline.
     pub isolated: bool,
+    /// One that counts as dead may live.
+    pub may_live: bool,
 }
 
 /// Where a stream is opened.
@@ -85,7 +87,7 @@ pub enum Placement {
 impl Members {
     /// A hub that is the only one.
     pub fn alone(own: HubId) -> Self {
-        Self { own, region: None, others: Vec::new(), isolated: false }
+        Self { own, region: None, others: Vec::new(), isolated: false, may_live: false }
     }
 
     /// Decides where a stream to a device is opened.
@@ -99,6 +101,7 @@ impl Members {
             Presence::Elsewhere { .. } | Presence::Unknown if self.others.iter().any(Member::answers) => {
                 Placement::AskAll
             }
+            Presence::Elsewhere { .. } | Presence::Unknown if self.may_live => Placement::Isolated,
             Presence::Elsewhere { .. } | Presence::Unknown | Presence::Nowhere => Placement::Offline,
         }
     }

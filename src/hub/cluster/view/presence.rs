@@ -41,9 +41,15 @@ pub struct PresenceNews {
     pub hub: HubId,
     /// Its run.
     pub run: u64,
+    /// The number of the message, one more than the last of the run.
+    #[serde(default)]
+    pub number: u64,
     /// The number of the list of all devices that this is a part of; `None` for changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list: Option<u64>,
+    /// The number of the part of the list, from 1.
+    #[serde(default)]
+    pub part: u64,
     /// The list is complete with this message: devices that it does not have are gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub complete: bool,
@@ -62,8 +68,9 @@ struct AtAnotherHub {
 }
 
 /// The devices of all hubs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PresenceTable {
+    own_hub: HubId,
     /// The devices of this hub, and when they connected.
     own: HashMap<DeviceId, (Stamp, AgentConnection)>,
     others: HashMap<DeviceId, AtAnotherHub>,
@@ -81,6 +88,11 @@ pub struct MovedAway {
 }
 
 impl PresenceTable {
+    /// A table of a hub, without devices.
+    pub fn new(own_hub: HubId) -> Self {
+        Self { own_hub, own: HashMap::new(), others: HashMap::new(), lists: HashMap::new() }
+    }
+
     /// A device has connected to this hub, or is gone from it. Returns what to tell the others; nothing if another connection of
     /// it has taken this one's place.
     pub fn set_own(
@@ -138,7 +150,7 @@ impl PresenceTable {
             return None;
         };
         let moved = match self.own.get(device) {
-            Some((own, _)) if *own >= stamp => return None,
+            Some((own, _)) if !is_newer(self.own_hub, *own) => return None,
             Some(_) => Some(MovedAway { device: device.clone(), to: connection }),
             None => None,
         };
@@ -197,7 +209,15 @@ mod tests {
     }
 
     fn news(of: u8, changes: &[PresenceChange]) -> PresenceNews {
-        PresenceNews { hub: hub(of), run: RUN, list: None, complete: false, changes: changes.to_vec() }
+        PresenceNews {
+            hub: hub(of),
+            run: RUN,
+            number: 0,
+            list: None,
+            part: 0,
+            complete: false,
+            changes: changes.to_vec(),
+        }
     }
 
     fn elsewhere(number: u8) -> Presence {
@@ -206,7 +226,7 @@ mod tests {
 
     #[test]
     fn the_newest_stamp_says_where_a_device_is() {
-        let mut table = PresenceTable::default();
+        let mut table = PresenceTable::new(hub(9));
         assert_eq!(table.find(&pi()), Presence::Unknown);
         assert!(table.hear(&news(1, &[change(&pi(), 10, true)])).is_empty());
         assert_eq!(table.find(&pi()), elsewhere(1));
@@ -222,9 +242,13 @@ mod tests {
 
     #[test]
     fn a_device_that_moved_away_is_let_go_and_one_that_came_back_is_not() {
-        let mut table = PresenceTable::default();
+        let mut table = PresenceTable::new(hub(9));
         assert_eq!(table.set_own(pi(), Ok(at(1)), stamp(10)).unwrap().online, Some(at(1)));
-        assert_eq!(table.hear(&news(1, &[change(&pi(), 10, true)])), [], "the same time: neither is newer here");
+        assert_eq!(
+            table.hear(&news(1, &[change(&pi(), 10, true)])),
+            [],
+            "at the same time: the hub with the greater id"
+        );
         assert_eq!(table.hear(&news(1, &[change(&pi(), 11, true)])), [MovedAway { device: pi(), to: at(7) }]);
         assert_eq!(table.find(&pi()), elsewhere(1));
         assert!(table.set_own(pi(), Ok(at(2)), stamp(12)).is_some());
@@ -236,8 +260,16 @@ mod tests {
     }
 
     #[test]
+    fn of_two_agents_that_came_at_the_same_time_to_two_hubs_one_stays() {
+        let [mut one, mut other] = [hub(1), hub(2)].map(PresenceTable::new);
+        let [from_one, from_other] = [(&mut one, 1), (&mut other, 2)]
+            .map(|(table, of)| news(of, &[table.set_own(pi(), Ok(at(7)), stamp(10)).unwrap()]));
+        assert_eq!((one.hear(&from_other).len(), other.hear(&from_one).len()), (1, 0));
+    }
+
+    #[test]
     fn a_complete_list_takes_the_place_of_all_that_its_hub_said_before() {
-        let mut table = PresenceTable::default();
+        let mut table = PresenceTable::new(hub(9));
         let devices: Vec<DeviceId> = ["a", "b", "c"].map(|id| id.parse().unwrap()).into();
         let [a, b, c] = [&devices[0], &devices[1], &devices[2]];
         table.hear(&news(1, &[change(a, 1, true), change(b, 2, true)]));
