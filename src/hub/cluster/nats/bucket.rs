@@ -1,5 +1,5 @@
-//! A bucket in JetStream's key-value store, laid out as its tools expect: a stream whose subjects are the keys, with one message
-//! each. Nothing that a server of version 2.9 lacks is used.
+//! A bucket in JetStream's key-value store, laid out as its tools expect: a stream whose subjects are the keys, with the last
+//! messages of each. Nothing that a server of version 2.9 lacks is used.
 
 use std::error::Error;
 use std::sync::atomic::Ordering;
@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::push::{Ordered, OrderedConfig};
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{
-    Config, ConsumerError, ConsumerErrorKind, DiscardPolicy, LastRawMessageErrorKind, StorageType,
+    Config, ConsumerError, ConsumerErrorKind, DiscardPolicy, LastRawMessageError, LastRawMessageErrorKind, StorageType,
     Stream as JetStreamStream,
 };
 use async_nats::jetstream::{Context, ErrorCode, Message};
@@ -18,6 +19,10 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt as _, iter};
 
 use crate::hub::cluster::bucket::{Bucket, BucketError, BucketState, Entry, Update, WatchResult};
+
+/// The last values of a key that are kept: more than there are hubs that change one identity at the same moment. The order of such
+/// values says which of them was the first.
+const KEPT_VALUES: i64 = 8;
 
 /// A bucket of a NATS server or cluster.
 pub struct NatsBucket {
@@ -42,10 +47,37 @@ impl NatsBucket {
         self.context.get_stream_no_info(&self.stream).await.map_err(unreachable)
     }
 
+    /// Puts a value if it is the first after the one with this revision. Servers before 2.10 that replicate a stream also store one
+    /// that came while another one was on its way, and confirm both: the order in which they are stored decides.
     async fn put_message(&self, key: &str, value: Bytes, expected: u64) -> Result<u64, BucketError> {
+        let published = self.publish(key, value.clone(), expected).await;
+        if let Err(BucketError::Unreachable(_) | BucketError::Missing) = published {
+            return published;
+        }
+        // Of a conflict an earlier attempt may be the cause, whose confirmation was lost.
+        let Some(first) = self.first_after(key, expected).await? else { return Err(BucketError::Conflict) };
+        if first.value == value {
+            return Ok(first.revision);
+        }
+        let last = self.get_message(key).await?.filter(|last| last.value == value);
+        if let Some(last) = last
+            && let Err(error) = self.publish(key, first.value, last.revision).await
+        {
+            tracing::debug!(target: "cluster", %error, "whoever was last puts the value again that was first");
+        }
+        Err(BucketError::Conflict)
+    }
+
+    /// Returns the first value of a key after this revision.
+    async fn first_after(&self, key: &str, revision: u64) -> Result<Option<Entry>, BucketError> {
+        let subject = format!("{}{key}", self.prefix);
+        found(key, self.stream().await?.get_first_raw_message_by_subject(&subject, revision + 1).await)
+    }
+
+    async fn publish(&self, key: &str, value: Bytes, expected: u64) -> Result<u64, BucketError> {
+        let subject = format!("{}{key}", self.prefix);
         let mut headers = HeaderMap::new();
         headers.insert(header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, HeaderValue::from(expected));
-        let subject = format!("{}{key}", self.prefix);
         let sent = self.context.publish_with_headers(subject, headers, value).await;
         let confirmed = sent.map_err(|error| put_failed(&error))?.await;
         confirmed.map(|confirmed| confirmed.sequence).map_err(|error| put_failed(&error))
@@ -53,23 +85,12 @@ impl NatsBucket {
 
     async fn get_message(&self, key: &str) -> Result<Option<Entry>, BucketError> {
         let subject = format!("{}{key}", self.prefix);
-        match self.stream().await?.get_last_raw_message_by_subject(&subject).await {
-            Ok(message) => Ok(Some(Entry { key: key.into(), value: message.payload, revision: message.sequence })),
-            Err(error) => match error.kind() {
-                LastRawMessageErrorKind::NoMessageFound => Ok(None),
-                LastRawMessageErrorKind::JetStream(cause) if cause.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-                    Err(BucketError::Missing)
-                }
-                LastRawMessageErrorKind::InvalidSubject
-                | LastRawMessageErrorKind::JetStream(_)
-                | LastRawMessageErrorKind::Other => Err(unreachable(error)),
-            },
-        }
+        found(key, self.stream().await?.get_last_raw_message_by_subject(&subject).await)
     }
 
     async fn messages(&self, after: u64) -> Result<(Ordered, bool), BucketError> {
         let deliver_policy = match after {
-            0 => DeliverPolicy::All,
+            0 => DeliverPolicy::LastPerSubject,
             after => DeliverPolicy::ByStartSequence { start_sequence: after + 1 },
         };
         let config = OrderedConfig {
@@ -106,6 +127,21 @@ fn entry(prefix: &str, message: &Message) -> Result<(Entry, u64), BucketError> {
     let info = message.info().map_err(|error| BucketError::Unreachable(error.to_string()))?;
     let key = message.subject.strip_prefix(prefix).unwrap_or_default().to_owned();
     Ok((Entry { key, value: message.payload.clone(), revision: info.stream_sequence }, info.pending))
+}
+
+fn found(key: &str, message: Result<StreamMessage, LastRawMessageError>) -> Result<Option<Entry>, BucketError> {
+    match message {
+        Ok(message) => Ok(Some(Entry { key: key.into(), value: message.payload, revision: message.sequence })),
+        Err(error) => match error.kind() {
+            LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            LastRawMessageErrorKind::JetStream(cause) if cause.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                Err(BucketError::Missing)
+            }
+            LastRawMessageErrorKind::InvalidSubject
+            | LastRawMessageErrorKind::JetStream(_)
+            | LastRawMessageErrorKind::Other => Err(unreachable(error)),
+        },
+    }
 }
 
 fn unreachable(error: impl Error) -> BucketError {
@@ -155,7 +191,7 @@ impl Bucket for NatsBucket {
         let config = Config {
             name: self.stream.clone(),
             subjects: vec![format!("{}>", self.prefix)],
-            max_messages_per_subject: 1,
+            max_messages_per_subject: KEPT_VALUES,
             discard: DiscardPolicy::New,
             storage: StorageType::File,
             num_replicas: self.replicas,
@@ -183,7 +219,7 @@ impl Bucket for NatsBucket {
             let info = self.stream().await?.get_info().await.map_err(failed)?;
             Ok(BucketState {
                 revision: info.state.last_sequence,
-                keys: info.state.messages,
+                keys: info.state.subjects_count,
                 leader: info.cluster.and_then(|cluster| cluster.leader),
                 connections: self.client.statistics().connects.load(Ordering::Relaxed),
             })
