@@ -262,6 +262,10 @@ pub const OPEN_RETRIES: u32 = 3;
 /// [`UNAUTHENTICATED_CONNECTIONS_PER_SOURCE`] of its hub.
 pub const CONCURRENT_REJOINS: usize = 16;
 
+/// The time after which a stream that rejoins does not count against [`CONCURRENT_REJOINS`]: by then most hubs have authenticated it, and
+/// the rest are some dozen connections a second.
+pub const REJOIN_PERMIT_TIME: Duration = Duration::from_millis(100);
+
 /// Limit of streams that one client opens at the same time before the hub has told its own limit: with a few clients
 /// behind one address, far below [`UNAUTHENTICATED_CONNECTIONS_PER_SOURCE`].
 pub const INITIAL_CONCURRENT_OPENINGS: usize = 16;

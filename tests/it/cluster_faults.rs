@@ -11,6 +11,9 @@ use crate::support::roles::{Agent, assert_is, pipe};
 use crate::support::targets::{Target, is_alive};
 use crate::support::{DEVICE, SOON, poll, within};
 
+/// Many times those that a client resumes at the same time.
+const STREAMS: usize = 100;
+
 #[test]
 fn a_hub_that_loses_power_is_routed_around_and_its_streams_go_on_elsewhere() {
     let (mut cluster, target) = (Cluster::with_networks(Nats::start(1), 3), Target::echo());
@@ -148,4 +151,15 @@ fn ends_that_can_reach_different_hubs_only_wait_for_each_other_no_longer() {
     poll("the device's end at hub 1", || (cluster.fronts[1].connections() > connections[1]).then_some(()));
     // By themselves they would go on to the next hub after ten seconds.
     within(SOON, "the ends meet", || is_alive(&mut local));
+}
+
+#[test]
+fn a_hundred_streams_of_one_device_waited_for_each_other_when_their_hub_was_killed() {
+    let (cluster, target) = (Cluster::start(3), Target::echo());
+    let _agent = cluster.agent_at(0, target.port);
+    let proxy = cluster.proxy_at(0);
+    let mut streams: Vec<_> = (0..STREAMS).map(|_| proxy.connect()).collect();
+    streams.iter_mut().for_each(is_alive);
+    cluster.hubs[0].process.kill();
+    within(SOON, "all streams", || streams.iter_mut().for_each(is_alive));
 }

@@ -1,13 +1,15 @@
 //! Rejoining: a new WebSocket for a stream whose last one was lost.
 
 use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::{sleep_until, timeout_at};
+use tokio::time::{sleep_until, timeout, timeout_at};
 
 use super::{PumpContext, Tunnel};
 use crate::net::os::clock;
 use crate::net::os::random;
+use crate::proto::limits::REJOIN_PERMIT_TIME;
 use crate::proto::refusal::{Refusal, RefusalKind};
 use crate::proto::resume::ResumeCredential;
 use crate::proto::stream::rejoin::{RejoinAction, RejoinTimer};
@@ -38,7 +40,7 @@ pub(super) async fn rejoin_stream<T, J: Rejoin<T>>(
             RejoinAction::Attempt => {
                 let deadline = rejoin_timer.deadline().unwrap_or_else(clock::now);
                 let result = tokio::select! {
-                    result = timeout_at(deadline.into(), attempt(resume_credential, context)) => result,
+                    result = timeout_at(deadline.into(), Box::pin(attempt(resume_credential, context))) => result,
                     // The attempt in progress uses the previous network.
                     () = network.changed() => continue,
                     () = context.stop.requested() => return Err(context.stop.refusals().0),
@@ -62,13 +64,19 @@ pub(super) async fn rejoin_stream<T, J: Rejoin<T>>(
     }
 }
 
-/// Makes one attempt, once the client's limit of concurrent rejoins allows it.
+/// Makes one attempt, once the client's limit of concurrent rejoins allows it. A hub of a cluster holds its response until the other
+/// end is there: attempts that wait for that do not keep others back, among which may be those that the other end waits for.
 async fn attempt<T, J: Rejoin<T>>(
     resume_credential: &ResumeCredential,
     context: &PumpContext<'_, J>,
 ) -> Result<Tunnel<T>, Refusal> {
-    let _permit = context.runtime.rejoin_permit().await.ok_or(RefusalKind::PeerGone)?;
-    context.rejoin.rejoin(resume_credential).await
+    let permit = context.runtime.rejoin_permit().await.ok_or(RefusalKind::PeerGone)?;
+    let mut rejoin = pin!(context.rejoin.rejoin(resume_credential));
+    if let Ok(result) = timeout(REJOIN_PERMIT_TIME, &mut rejoin).await {
+        return result;
+    }
+    drop(permit);
+    rejoin.await
 }
 
 /// Reports whether another attempt, or one at another hub, would be refused in the same way.
