@@ -30,7 +30,7 @@ const RESUMED: Duration = Duration::from_secs(3);
 const STREAMS: usize = 100;
 
 /// Timeout of the first connection, and of the return, of all agents.
-const ARRIVAL: Duration = Duration::from_secs(30);
+const ARRIVAL: Duration = Duration::from_secs(300);
 
 /// Time of undisturbed counting before and after.
 const CALM: Duration = Duration::from_secs(3);
@@ -79,6 +79,8 @@ pub(crate) fn campaign(count: &str, hubs: &str) -> ExitCode {
 /// A device at one hub, and a service at the next one, with streams.
 struct Wire {
     _agent: Agent,
+    /// The agent reads what it stored there again.
+    _machine: Machine,
     proxy: ServiceProxy,
 }
 
@@ -89,7 +91,7 @@ impl Wire {
         let forward = format!("target={target}");
         let agent = Agent::start_as(&cluster.beginning_with(&machine, hub), &id, &[&forward]);
         let laptop = cluster.laptop_at((hub + 1) % cluster.hubs.len());
-        Self { _agent: agent, proxy: ServiceProxy::start_with(&laptop, &id, "0", &[]) }
+        Self { _agent: agent, _machine: machine, proxy: ServiceProxy::start_with(&laptop, &id, "0", &[]) }
     }
 
     fn count(&self, stop: &'static StopSignal) -> Vec<Counting> {

@@ -36,7 +36,7 @@ fn away(time: Duration) -> Outcome {
     let streams: Vec<_> = streams.collect();
     cluster.nats.kill_all();
     pass(time);
-    let lost = devices.iter().filter(|device| device.process.log().matches("is online at").count() > 1).count();
+    let lost = devices.iter().filter(|(agent, _)| agent.process.log().matches("is online at").count() > 1).count();
     let start = clock::now();
     cluster.nats.restart_all();
     let listening = start.elapsed();
@@ -65,10 +65,10 @@ fn away(time: Duration) -> Outcome {
     (words, broken.is_empty() && lost == 0 && back <= BACK)
 }
 
-fn device(cluster: &Cluster, hub: usize, target: u16) -> Agent {
+fn device(cluster: &Cluster, hub: usize, target: u16) -> (Agent, Machine) {
     let (machine, id) = (Machine::new(), format!("wire-{hub}"));
     machine.ask(&["join", &cluster.hubs[0].device_link(&id)]);
-    Agent::start_as(&cluster.beginning_with(&machine, hub), &id, &[&format!("target={target}")])
+    (Agent::start_as(&cluster.beginning_with(&machine, hub), &id, &[&format!("target={target}")]), machine)
 }
 
 /// Of the device at the other hub.
