@@ -154,7 +154,7 @@ pub(crate) async fn try_join(link: &JoinLink, device: DeviceId) -> Result<Joined
     let key = Arc::new(PrivateKey::from_seed(&random::secret()));
     let body = encode(&JoinRequest { code: link.code.clone(), key: key.public(), proof: None });
     let principal = Principal { role: Role::Device, id: device.into() };
-    let trust = Trust::Pin(link.pin.clone().expect("a pin"));
+    let trust = Trust::Pin(link.pin.expect("a pin"));
     let client = Client::new(link.hub.clone(), &trust, principal, key.clone()).expect("a client");
     let answer = client.request(&Route::Join, RequestOptions { body: body.into(), ..RequestOptions::default() }).await;
     let answer = answer.map_err(|error| format!("no answer: {error:?}"))?;
