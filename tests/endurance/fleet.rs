@@ -21,7 +21,7 @@ const RESTARTS: usize = 2;
 /// Runs the campaign with this number of agents.
 pub(crate) fn campaign(count: &str) -> ExitCode {
     let Some(count) = count.parse().ok().filter(|count| *count > 0) else {
-        report("usage: tests/fleet [AGENTS]");
+        report("usage: tests/fleet [AGENTS [--hubs HUBS]]");
         return ExitCode::from(2);
     };
     let mut hub = Hub::start_with(&Machine::new(), &ONE_ADDRESS);

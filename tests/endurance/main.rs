@@ -1,15 +1,19 @@
 //! The soak campaign, run by `tests/soak`: hours of everyday load in the given minutes, with faults injected. At the
-//! end nothing may have failed and nothing may be leaked. One line reports the figures. With `attacks`, `burst`, `cuts`, `fleet` or `idle`
-//! as its first argument it runs the campaign of that name instead.
+//! end nothing may have failed and nothing may be leaked. One line reports the figures. With `attacks`, `burst`, `cuts`, `fleet`, `hubs` or
+//! `idle` as its first argument it runs the campaign of that name instead.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test a panic is the message")]
 
 mod attacks;
 mod burst;
+mod counting;
 mod faults;
+mod figures;
 mod fixture;
 mod fleet;
+mod fleet_hubs;
 mod health;
+mod hubs;
 mod idle;
 mod load;
 mod rng;
@@ -68,9 +72,11 @@ fn main() -> ExitCode {
     let (campaign, rest) = arguments.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
     match (campaign, rest) {
         ("fleet", [count]) => return fleet::campaign(count),
+        ("fleet", [count, option, hubs]) if option == "--hubs" => return fleet_hubs::campaign(count, hubs),
         ("idle", [devices, minutes]) => return idle::campaign(devices, minutes),
         ("attacks", [seconds]) => return attacks::campaign(seconds),
         ("burst", counts) => return burst::campaign(counts),
+        ("hubs", names) => return if hubs::run(names) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE },
         ("cuts", names) => return if trials::run(names) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE },
         _ => {}
     }

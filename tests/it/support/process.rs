@@ -161,10 +161,7 @@ impl Process {
 
     /// Processor time of all its threads.
     pub(crate) fn processor_time(&self) -> Duration {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.id)).expect("the process runs").flatten();
-        let times = threads.filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok());
-        let nanoseconds = |text: String| text.split(' ').next().and_then(|first| first.parse().ok());
-        times.filter_map(nanoseconds).map(Duration::from_nanos).sum()
+        processor_time(self.id)
     }
 
     /// Its memory usage.
@@ -177,6 +174,14 @@ impl Process {
         };
         Memory { now: field("VmRSS:"), peak: field("VmHWM:") }
     }
+}
+
+/// Processor time of all threads of a process.
+pub(crate) fn processor_time(id: u32) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{id}/task")).expect("the process runs").flatten();
+    let times = threads.filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok());
+    let nanoseconds = |text: String| text.split(' ').next().and_then(|first| first.parse().ok());
+    times.filter_map(nanoseconds).map(Duration::from_nanos).sum()
 }
 
 /// The processes that one has started or inherited, zombies included.
