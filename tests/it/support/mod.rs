@@ -12,6 +12,7 @@ pub(crate) mod cluster;
 pub(crate) mod disk;
 pub(crate) mod evil_hub;
 pub(crate) mod fake_hub;
+#[allow(dead_code, reason = "a part of it is for the campaigns")]
 pub(crate) mod fleet;
 pub(crate) mod kosoku;
 pub(crate) mod machine;
