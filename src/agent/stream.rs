@@ -205,6 +205,9 @@ fn log_refusal(context: &AgentContext, request: &StreamRequest, refusal: &Refusa
     tracing::warn!(target: "device-agent", "{stream_name}: refused for {service} at {source}: {why} id={request_id}");
 }
 
+/// A refused token says nothing about the device's key.
+const VOID_TOKEN: &str = "its token is void: the hub has given the stream up, or was killed meanwhile";
+
 /// Opens the stream's WebSocket; on failure returns the response that revokes the acceptance, if the hub does not know.
 async fn open_tunnel(
     context: &AgentContext,
@@ -219,10 +222,10 @@ async fn open_tunnel(
     };
     let opened = opened.map(|tunnel| Tunnel { reusable: request.reusable, ..tunnel });
     opened.map_err(|refusal| {
-        let why = refusal.with_hint();
-        tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {why} id={request_id}");
         // The hub has voided the token: it requests the stream again, or has refused it.
         let is_known = refusal.kind == RefusalKind::AuthenticationFailed;
+        let why = if is_known { VOID_TOKEN.to_owned() } else { refusal.with_hint() };
+        tracing::warn!(target: "device-agent", "{stream_name}: could not open the stream: {why} id={request_id}");
         let reason = Some(not_opened());
         (!is_known).then_some(StreamResponse { request_id: *request_id, accepted: false, end_to_end: false, reason })
     })

@@ -19,7 +19,7 @@ use crate::support::rng::Rng;
 use crate::support::roles::{Agent, Hub, ServiceProxy};
 use crate::support::targets::{Target, is_alive};
 use crate::support::websocket::{BINARY, FINAL, PING, TEXT, WebSocket, frame};
-use crate::support::{DEVICE, SOON, poll, within};
+use crate::support::{DEVICE, POLL_INTERVAL, SOON, poll, within};
 
 /// An agent and a proxy of a real hub, with the certificate to impersonate it.
 struct OrphanedRoles {
@@ -69,6 +69,14 @@ impl OrphanedRoles {
         FakeHub::on(self.port, &self.pair)
     }
 
+    /// Accepts the agent at the hub's impostor.
+    fn agent_at(&self, impostor: &FakeHub) -> WebSocket<Tls> {
+        let lines = self.agent.lines();
+        let control = impostor.agent();
+        self.agent.wait_line_after(lines, "is online");
+        control
+    }
+
     /// Restarts the hub, and asserts that everything works; the exit codes show panics.
     fn end(self, impostor: FakeHub) {
         drop(impostor);
@@ -106,12 +114,25 @@ fn say(stream: &mut WebSocket<Tls>, Malformed { what, bytes, code }: &Malformed)
 fn malformed_frames_from_a_hub_end_an_agents_stream() {
     let fixture = OrphanedRoles::by_its_hub();
     let impostor = fixture.impostor();
-    let mut agent = impostor.agent();
+    let mut agent = fixture.agent_at(&impostor);
     let before = fixture.agent.memory().now;
     for malformed in malformed::all(false, MAX_RECEIVED_MESSAGE_BYTES) {
         say(&mut impostor.stream_of(&mut agent, "target"), &malformed);
     }
     assert_grown_little(&fixture.agent, before);
+    drop(agent);
+    fixture.end(impostor);
+}
+
+#[test]
+fn an_agent_whose_stream_was_given_up_was_advised_to_join_again() {
+    let fixture = OrphanedRoles::by_its_hub();
+    let impostor = fixture.impostor();
+    let mut agent = fixture.agent_at(&impostor);
+    let lines = fixture.agent.lines();
+    impostor.leg_of(&mut agent, "target").respond(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n");
+    let line = fixture.agent.wait_line_after(lines, "could not open the stream");
+    assert!(line.contains("its token is void") && !line.contains("join"), "{line}");
     drop(agent);
     fixture.end(impostor);
 }
@@ -181,7 +202,7 @@ fn an_agent_leaves_a_hub_with_malformed_messages_and_retries() {
 fn a_hub_that_repeats_itself_fills_no_log_of_an_agent() {
     let fixture = OrphanedRoles::by_its_hub();
     let impostor = fixture.impostor();
-    let mut agent = impostor.agent();
+    let mut agent = fixture.agent_at(&impostor);
     let lines = fixture.agent.lines();
     for message in [welcome(), ToDevice::Drain { reconnect_delay_ms: 1 }] {
         let text = encode(&message);
@@ -192,6 +213,7 @@ fn a_hub_that_repeats_itself_fills_no_log_of_an_agent() {
     let log = fixture.agent.log();
     let said = |words: &str| log.lines().skip(lines).filter(|line| line.contains(words)).count();
     assert!(said("is online") <= 2 && said("the hub is shutting down or restarting") <= 2, "{log}");
+    drop(agent);
     fixture.end(impostor);
 }
 
@@ -209,10 +231,12 @@ fn a_proxy_survives_any_server_in_its_hubs_place() {
         scope.spawn(|| {
             let mut seed = 0;
             while !over.load(Ordering::Relaxed) {
-                if let Some(client) = impostor.try_accept() {
-                    answer_with_garbage(&impostor, client, &mut Rng::new(seed));
-                    seed += 1;
-                }
+                let Some(client) = impostor.try_accept() else {
+                    thread::park_timeout(POLL_INTERVAL);
+                    continue;
+                };
+                answer_with_garbage(&impostor, client, &mut Rng::new(seed));
+                seed += 1;
             }
         });
         for _ in 0..SEEDS {

@@ -94,6 +94,11 @@ impl FakeHub {
 
     /// Requests a stream of this name from an agent, and accepts its WebSocket.
     pub(crate) fn stream_of(&self, agent: &mut WebSocket<Tls>, name: &str) -> WebSocket<Tls> {
+        self.leg_of(agent, name).upgrade()
+    }
+
+    /// Requests a stream of this name from an agent, and returns the request for its leg.
+    pub(crate) fn leg_of(&self, agent: &mut WebSocket<Tls>, name: &str) -> ReceivedRequest {
         let request = StreamRequest {
             request_id: StreamId::from_bytes(random::bytes()),
             stream_name: name.parse().expect("a name"),
@@ -109,7 +114,7 @@ impl FakeHub {
         agent.text(&encode(&ToDevice::StreamRequest(request))).expect("the agent reads");
         let answer = agent.next().expect("an answer");
         assert!(matches!(&answer, Frame::Text(text) if text.contains("\"accepted\":true")), "{answer:?}");
-        self.accept().upgrade()
+        self.accept()
     }
 
     /// Accepts a proxy's stream request.
